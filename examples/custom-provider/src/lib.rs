@@ -1,0 +1,1 @@
+//! example-custom-provider

@@ -1,0 +1,1 @@
+//! hookward-provider-none
