@@ -1,0 +1,105 @@
+//! The config types of plugins: plain `serde` and `schemars` structs with `deny_unknown_fields`.
+//! `build` is pure; opening and probing do I/O.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::handler::Handler;
+use crate::plugin::descriptor::{OpenCx, OpenFuture};
+use crate::provider::{Provider, Sample};
+
+/// What a plugin may know while it is built.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildCx<'a> {
+    /// Relative paths start here: the folder of routes.yaml.
+    pub base_dir: &'a Path,
+    /// The source or step that it is built for.
+    pub name: &'a str,
+}
+
+/// Why a `with:` block cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BuildError {
+    /// JSON pointer into the `with:` block; empty for the block as a whole.
+    pub at: String,
+    /// What was found and what is allowed.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+}
+
+impl BuildError {
+    /// At a pointer into the `with:` block, such as `/url`.
+    pub fn at(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into(), help: None }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A provider's `with:` block.
+pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
+    /// The word in `provider:`; snake_case, the crate's last word.
+    const NAME: &'static str;
+    /// One line for `hookward plugins`.
+    const SUMMARY: &'static str;
+    /// The methods that senders use on its path; anything else is 405.
+    const METHODS: &'static [&'static str] = &["POST"];
+    /// The media types that senders use; empty: any. A missing Content-Type is fine.
+    const MEDIA_TYPES: &'static [&'static str] = &[];
+    /// Whether a source needs `secrets:`.
+    const NEEDS_SECRET: bool = true;
+    /// Request headers worth keeping with an event, lower-case: types, ids, never signatures or tokens.
+    const KEEP_HEADERS: &'static [&'static str] = &[];
+    /// How far a signed time may be from now where the source does not say; `None`: none is signed,
+    /// or the `with:` block decides.
+    const TOLERANCE: Option<Duration> = None;
+    /// Events for `hookward send`.
+    const SAMPLES: &'static [Sample] = &[];
+
+    /// Makes the provider. Pure: no files, no network.
+    fn build(self, cx: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError>;
+}
+
+/// A handler's `with:` block.
+pub trait HandlerConfig: DeserializeOwned + JsonSchema + 'static {
+    /// The word in `handler:`.
+    const NAME: &'static str;
+    /// One line for `hookward plugins`.
+    const SUMMARY: &'static str;
+
+    /// Makes the handler. Pure: no files, no network, nothing spawned.
+    fn build(self, cx: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError>;
+}
+
+/// A kind of store.
+pub trait StoreConfig: 'static {
+    /// The scheme of its URL: `sqlite` for `sqlite:hookward.db`.
+    const NAME: &'static str;
+    /// One line for `hookward plugins`.
+    const SUMMARY: &'static str;
+    /// How its URL is written, such as `sqlite:PATH`.
+    const URL: &'static str;
+
+    /// Judges the part of the URL after the scheme. Pure.
+    fn check(rest: &str) -> Result<(), BuildError>;
+    /// Opens it.
+    fn open(rest: String, cx: OpenCx) -> OpenFuture;
+}
+
+/// Decodes a `with:` block; the error points at the key where serde says which.
+pub fn decode<C: DeserializeOwned>(with: Value) -> Result<C, BuildError> {
+    let with = if with.is_null() { Value::Object(serde_json::Map::new()) } else { with };
+    serde_json::from_value(with).map_err(|e| BuildError::at("", e.to_string()))
+}

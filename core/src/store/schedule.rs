@@ -1,0 +1,327 @@
+//! Which waiting job comes next: a queue in memory for stores that have one owner. The memory
+//! store and the embedded stores feed it; it knows nothing of events or disks.
+//!
+//! * Per route, jobs that are due leave in the order in which they came in.
+//! * A job with an order key leaves only when no earlier job with that route and key is open.
+//! * Suspects (jobs behind which the process died) leave one at a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+
+/// A waiting job. `K` is the store's own key for it; keys grow in the order of acceptance.
+#[derive(Debug, Clone)]
+pub struct Entry<K> {
+    /// The store's key.
+    pub key: K,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Not before this.
+    pub due: Timestamp,
+    /// Jobs of one route with the same key run one after the other.
+    pub order_key: Option<Arc<str>>,
+    /// The process died while it ran.
+    pub suspect: bool,
+}
+
+/// The queue. Everything it holds is open: waiting, or handed out and not yet finished.
+#[derive(Debug)]
+pub struct Schedule<K> {
+    routes: BTreeMap<Arc<str>, Lane<K>>,
+    later: BinaryHeap<Reverse<(Timestamp, K)>>,
+    waiting: HashMap<K, Entry<K>>,
+    out: HashMap<K, Entry<K>>,
+    /// Open jobs per route and order key; the first of a set is the one that may run.
+    ordered: HashMap<(Arc<str>, Arc<str>), BTreeSet<K>>,
+    suspect_out: Option<K>,
+    /// The latest moment that a caller named.
+    now: Timestamp,
+}
+
+#[derive(Debug)]
+struct Lane<K> {
+    ready: VecDeque<K>,
+    suspects: VecDeque<K>,
+}
+
+impl<K> Default for Lane<K> {
+    fn default() -> Self {
+        Self { ready: VecDeque::new(), suspects: VecDeque::new() }
+    }
+}
+
+impl<K: Ord + Copy + Hash> Default for Schedule<K> {
+    fn default() -> Self {
+        Self {
+            routes: BTreeMap::new(),
+            later: BinaryHeap::new(),
+            waiting: HashMap::new(),
+            out: HashMap::new(),
+            ordered: HashMap::new(),
+            suspect_out: None,
+            now: Timestamp::default(),
+        }
+    }
+}
+
+impl<K: Ord + Copy + Hash> Schedule<K> {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A job waits, newly or again.
+    pub fn push(&mut self, entry: Entry<K>, now: Timestamp) {
+        let key = entry.key;
+        self.now = self.now.max(now);
+        if self.out.remove(&key).is_some() && self.suspect_out == Some(key) {
+            self.suspect_out = None;
+        }
+        if let Some(order) = &entry.order_key {
+            let set = self.ordered.entry((entry.route.clone(), order.clone())).or_default();
+            set.insert(key);
+        }
+        if entry.due > now {
+            self.later.push(Reverse((entry.due, key)));
+        } else {
+            self.line_up(&entry);
+        }
+        self.waiting.insert(key, entry);
+    }
+
+    /// A job is finished, or gone: it no longer stands in anyone's way.
+    pub fn remove(&mut self, key: K) {
+        let entry = self.out.remove(&key).or_else(|| self.waiting.remove(&key));
+        if self.suspect_out == Some(key) {
+            self.suspect_out = None;
+        }
+        let Some(Entry { route, order_key: Some(order), .. }) = entry else { return };
+        let slot = (route, order);
+        let Some(set) = self.ordered.get_mut(&slot) else { return };
+        set.remove(&key);
+        let next = set.first().copied();
+        if next.is_none() {
+            self.ordered.remove(&slot);
+        }
+        // The next one of the key may have been passed over while this one stood before it.
+        // Standing in line twice is harmless: the second time it is no longer waiting.
+        let due = |e: &&Entry<K>| e.due <= self.now;
+        if let Some(entry) = next.and_then(|k| self.waiting.get(&k)).filter(due).cloned() {
+            self.line_up(&entry);
+        }
+    }
+
+    /// Jobs that may run now: at most so many per named route, and at most `unknown` of all others.
+    pub fn claim(
+        &mut self,
+        now: Timestamp,
+        slots: &[(Arc<str>, usize)],
+        unknown: usize,
+    ) -> Vec<Entry<K>> {
+        self.mature(now);
+        let mut taken = Vec::new();
+        for (route, free) in slots {
+            self.take(route, *free, &mut taken);
+        }
+        if unknown > 0 {
+            let named = |r: &Arc<str>| slots.iter().any(|(name, _)| name == r);
+            let others: Vec<_> = self
+                .routes
+                .iter()
+                .filter(|(r, lane)| {
+                    !(lane.ready.is_empty() && lane.suspects.is_empty()) && !named(r)
+                })
+                .map(|(r, _)| r.clone())
+                .collect();
+            let mut left = unknown;
+            for route in others {
+                let before = taken.len();
+                self.take(&route, left, &mut taken);
+                left -= (taken.len() - before).min(left);
+            }
+        }
+        taken
+    }
+
+    /// When the next job that waits for its time is due; `now` or earlier where some are due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let lined_up = self
+            .routes
+            .values()
+            .flat_map(|lane| lane.ready.iter().chain(lane.suspects.iter()))
+            .find_map(|key| self.waiting.get(key).map(|e| e.due));
+        let later = self.later.peek().map(|Reverse((due, _))| *due);
+        match (lined_up, later) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Waiting jobs.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether a job is handed out.
+    pub fn is_out(&self, key: K) -> bool {
+        self.out.contains_key(&key)
+    }
+
+    /// Whether a job is known here at all.
+    pub fn contains(&self, key: K) -> bool {
+        self.out.contains_key(&key) || self.waiting.contains_key(&key)
+    }
+
+    /// Open jobs per route.
+    pub fn open_by_route(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut counts = BTreeMap::new();
+        for entry in self.waiting.values().chain(self.out.values()) {
+            *counts.entry(entry.route.clone()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    fn line_up(&mut self, entry: &Entry<K>) {
+        let lane = self.routes.entry(entry.route.clone()).or_default();
+        if entry.suspect {
+            lane.suspects.push_back(entry.key);
+        } else {
+            lane.ready.push_back(entry.key);
+        }
+    }
+
+    fn mature(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        while let Some(Reverse((due, key))) = self.later.peek().copied() {
+            if due > now {
+                return;
+            }
+            self.later.pop();
+            // A job can stand here twice when it was removed or pushed anew; the entry decides.
+            if let Some(entry) = self.waiting.get(&key).filter(|e| e.due == due).cloned() {
+                self.line_up(&entry);
+            }
+        }
+    }
+
+    fn take(&mut self, route: &Arc<str>, mut free: usize, taken: &mut Vec<Entry<K>>) {
+        while free > 0 {
+            let Some(key) = self.next_of(route) else { return };
+            let Some(entry) = self.waiting.get(&key) else { continue };
+            if self.blocked(entry) {
+                continue;
+            }
+            let Some(entry) = self.waiting.remove(&key) else { continue };
+            if entry.suspect {
+                self.suspect_out = Some(key);
+            }
+            self.out.insert(key, entry.clone());
+            taken.push(entry);
+            free -= 1;
+        }
+    }
+
+    fn next_of(&mut self, route: &Arc<str>) -> Option<K> {
+        let lane = self.routes.get_mut(route)?;
+        if let Some(key) = lane.ready.pop_front() {
+            return Some(key);
+        }
+        if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None }
+    }
+
+    /// Passed over now; `remove` of the job before it lines it up again.
+    fn blocked(&self, entry: &Entry<K>) -> bool {
+        let Some(order) = &entry.order_key else { return false };
+        let first = self.ordered.get(&(entry.route.clone(), order.clone())).and_then(|s| s.first());
+        first.is_some_and(|first| *first != entry.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(100);
+
+    fn entry(key: u32, order: Option<&str>) -> Entry<u32> {
+        let order_key = order.map(Arc::from);
+        Entry { key, route: "r".into(), due: NOW, order_key, suspect: false }
+    }
+
+    fn claim(s: &mut Schedule<u32>, n: usize) -> Vec<u32> {
+        s.claim(NOW, &[("r".into(), n)], 0).into_iter().map(|e| e.key).collect()
+    }
+
+    #[test]
+    fn jobs_leave_in_order_and_no_more_than_asked_for() {
+        let mut s = Schedule::new();
+        (1..=3).for_each(|k| s.push(entry(k, None), NOW));
+        assert_eq!(claim(&mut s, 2), [1, 2]);
+        assert_eq!(claim(&mut s, 2), [3]);
+        assert!(claim(&mut s, 2).is_empty());
+    }
+
+    #[test]
+    fn one_order_key_has_one_job_out_and_others_pass() {
+        let mut s = Schedule::new();
+        s.push(entry(1, Some("a")), NOW);
+        s.push(entry(2, Some("a")), NOW);
+        s.push(entry(3, Some("b")), NOW);
+        assert_eq!(claim(&mut s, 9), [1, 3]);
+        assert!(claim(&mut s, 9).is_empty());
+        s.remove(1);
+        assert_eq!(claim(&mut s, 9), [2]);
+    }
+
+    #[test]
+    fn a_retried_head_keeps_its_key_closed_until_it_is_finished() {
+        let mut s = Schedule::new();
+        s.push(entry(1, Some("a")), NOW);
+        s.push(entry(2, Some("a")), NOW);
+        assert_eq!(claim(&mut s, 9), [1]);
+        s.push(
+            Entry { due: NOW.plus(std::time::Duration::from_secs(5)), ..entry(1, Some("a")) },
+            NOW,
+        );
+        assert!(claim(&mut s, 9).is_empty());
+        let then = NOW.plus(std::time::Duration::from_secs(5));
+        let keys = |v: Vec<Entry<u32>>| v.into_iter().map(|e| e.key).collect::<Vec<_>>();
+        assert_eq!(keys(s.claim(then, &[("r".into(), 9)], 0)), [1]);
+        s.remove(1);
+        assert_eq!(claim(&mut s, 9), [2]);
+    }
+
+    #[test]
+    fn what_is_not_due_waits_and_next_due_says_until_when() {
+        let mut s = Schedule::new();
+        let due = NOW.plus(std::time::Duration::from_secs(5));
+        s.push(Entry { due, ..entry(1, None) }, NOW);
+        assert!(claim(&mut s, 9).is_empty());
+        assert_eq!(s.next_due(), Some(due));
+        assert_eq!(s.claim(due, &[("r".into(), 1)], 0).len(), 1);
+        assert_eq!(s.next_due(), None);
+    }
+
+    #[test]
+    fn suspects_leave_one_at_a_time() {
+        let mut s = Schedule::new();
+        s.push(Entry { suspect: true, ..entry(1, None) }, NOW);
+        s.push(Entry { suspect: true, ..entry(2, None) }, NOW);
+        s.push(entry(3, None), NOW);
+        assert_eq!(claim(&mut s, 9), [3, 1]);
+        assert!(claim(&mut s, 9).is_empty());
+        s.remove(1);
+        assert_eq!(claim(&mut s, 9), [2]);
+    }
+
+    #[test]
+    fn jobs_of_routes_that_nobody_named_leave_as_unknown() {
+        let mut s = Schedule::new();
+        s.push(entry(1, None), NOW);
+        assert_eq!(s.claim(NOW, &[("other".into(), 9)], 0).len(), 0);
+        assert_eq!(s.claim(NOW, &[("other".into(), 9)], 4).len(), 1);
+    }
+}
