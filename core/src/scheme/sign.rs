@@ -1,0 +1,121 @@
+//! Signing by a compiled scheme, as the sender would: for `hookward send`, tests and the kit.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use crate::proof::Mac;
+use crate::provider::{Draft, SignError};
+use crate::request::{Head, Request};
+use crate::scheme::address::Address;
+use crate::scheme::compiled::{CompiledScheme, TimeSource};
+use crate::scheme::spec::{Place, TimeUnit};
+use crate::scheme::template::Segment;
+use crate::secret::Secret;
+
+impl CompiledScheme {
+    /// The full request. Headers that only name the event (`event_type`, `event_id`) are set from
+    /// the draft; those that the message needs likewise, as its id.
+    pub fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: &str| SignError { reason: reason.to_owned() };
+        if self.signature.place != Place::Header {
+            return Err(fail("only signatures in headers can be made"));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut set = |name: &str, value: &str| -> Result<(), SignError> {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| fail(&e.to_string()))?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| fail("a header value has a character that headers cannot hold"))?;
+            headers.insert(name, value);
+            Ok(())
+        };
+        for (address, value) in self.named_headers(draft) {
+            set(&address, value)?;
+        }
+        let time = self.time_of(draft);
+        if let (Some(spec), Some(text)) = (&self.timestamp, &time) {
+            if let TimeSource::At(Address::Header(name)) = &spec.from {
+                set(name, text)?;
+            }
+        }
+        let message_headers = self.message.iter().filter_map(|s| match s {
+            Segment::Header(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let time_header = self.timestamp.as_ref().and_then(|t| match &t.from {
+            TimeSource::At(Address::Header(name)) => Some(name.as_str()),
+            _ => None,
+        });
+        for name in message_headers.filter(|n| Some(*n) != time_header) {
+            set(name, &draft.event_id)?;
+        }
+        let key =
+            self.key_bytes(secret).ok_or_else(|| fail("the secret is not of the expected form"))?;
+        let tag = match self.alg {
+            None => secret.expose().to_owned(),
+            Some(alg) => {
+                let mut mac = Mac::new(alg, &key).ok_or_else(|| fail("the secret is empty"))?;
+                let time = time.as_deref().unwrap_or_default();
+                for segment in &self.message {
+                    match segment {
+                        Segment::Literal(text) => mac.update(text.as_bytes()),
+                        Segment::Body => mac.update(draft.body.bytes()),
+                        Segment::Timestamp | Segment::Sig(_) => mac.update(time.as_bytes()),
+                        Segment::Header(name) if Some(name.as_str()) == time_header => {
+                            mac.update(time.as_bytes());
+                        }
+                        Segment::Header(_) => mac.update(draft.event_id.as_bytes()),
+                        Segment::Url => mac.update(draft.url.as_bytes()),
+                        Segment::Method => mac.update(b"POST"),
+                        Segment::Json(_) | Segment::Form(_) => {
+                            return Err(fail("messages made of body fields cannot be signed"));
+                        }
+                    }
+                }
+                self.signature.encoding.encode(&mac.finish())
+            }
+        };
+        set(
+            self.signature.name.trim_end_matches('*').trim_end_matches('-'),
+            &self.written(&tag, time.as_deref()),
+        )?;
+        let target = target_of(&draft.url);
+        let head = Head { method: Method::POST, target, headers, client: None };
+        Ok(Request::new(head, draft.body.clone()))
+    }
+
+    /// The signature header's value: prefix or list around the tag.
+    fn written(&self, tag: &str, time: Option<&str>) -> String {
+        let spec = &self.signature;
+        let tag = format!("{}{tag}", spec.prefix.as_deref().unwrap_or_default());
+        let (Some(split), Some(pair), Some(take)) = (spec.split, spec.pair, &spec.take) else {
+            return tag;
+        };
+        let element = format!("{take}{}{tag}", pair.as_char());
+        match (&self.timestamp, time) {
+            (Some(t), Some(time)) => match &t.from {
+                TimeSource::Sig(key) => {
+                    format!("{key}{}{time}{}{element}", pair.as_char(), split.as_char())
+                }
+                TimeSource::At(_) => element,
+            },
+            _ => element,
+        }
+    }
+
+    fn time_of(&self, draft: &Draft) -> Option<String> {
+        self.timestamp.as_ref().map(|spec| match spec.unit {
+            TimeUnit::S => draft.now.as_secs().to_string(),
+            TimeUnit::Ms => draft.now.as_millis().to_string(),
+            TimeUnit::Rfc3339 => draft.now.to_string(),
+        })
+    }
+}
+
+/// Path and query of a URL.
+fn target_of(url: &str) -> String {
+    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match after.find('/') {
+        Some(at) => after.get(at..).unwrap_or("/").to_owned(),
+        None => "/".to_owned(),
+    }
+}
