@@ -16,6 +16,7 @@ mod clock;
 mod event;
 mod handler;
 mod json;
+mod line;
 pub mod plugin;
 pub mod proof;
 mod provider;
@@ -32,6 +33,7 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use event::{Event, EventId, EventParts};
 pub use handler::{Flow, Handler, HandlerCx, HandlerError, Remedy};
 pub use json::{MAX_DEPTH, parse_strict};
+pub use line::event_line;
 pub use proof::{Proof, Verified, VerifyError, prove};
 pub use provider::{
     Draft, EventName, IdentifyError, Identity, Provider, Sample, SignError, Signer, Verification,

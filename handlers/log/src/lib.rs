@@ -1,1 +1,39 @@
-//! hookward-handler-log
+//! `handler: log` writes one line per event into the log: which event came, from where, on which
+//! route. Never what is in it.
+
+mod telemetry;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
+use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_handler!(LogConfig);
+
+/// The `with:` block: no keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {}
+
+impl HandlerConfig for LogConfig {
+    const NAME: &'static str = "log";
+    const SUMMARY: &'static str = "Writes one log line per event, without its payload";
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+        Ok(Arc::new(Log))
+    }
+}
+
+#[derive(Debug)]
+struct Log;
+
+#[async_trait]
+impl Handler for Log {
+    async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
+        telemetry::event_passed(&event, cx);
+        Ok(Flow::Next)
+    }
+}

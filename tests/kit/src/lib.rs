@@ -1,1 +1,3 @@
 //! hookward-testkit
+
+pub mod handler;

@@ -1,0 +1,3 @@
+//! What `handler: noop` promises.
+
+hookward_testkit::handler_suite!(hookward_handler_noop::PLUGINS, "noop", serde_json::Value::Null);

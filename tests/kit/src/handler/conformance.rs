@@ -1,0 +1,228 @@
+//! What every handler must keep, numbered. A test that fails prints its number. Authors call it
+//! through [`handler_suite!`](crate::handler_suite).
+#![allow(clippy::panic, reason = "a suite speaks by panicking")]
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use hookward_core::plugin::{BuildCx, BuildError, HandlerDescriptor, Plugin};
+use hookward_core::{Body, Event, EventParts, Flow, Handler, HandlerCx, HandlerError};
+use serde_json::{Value, json};
+
+use super::{cx, sample_parts};
+
+/// Stands in every body of the suite, and must stand in no error.
+const CANARY: &str = "canary-5f1d";
+
+/// Writes one test for each MUST, HANDLER-1 to HANDLER-8:
+/// `handler_suite!(hookward_handler_file::PLUGINS, "file", serde_json::json!({ "path": "x" }));`
+///
+/// The last argument is a `with:` block with which the handler works; it is evaluated once per test.
+#[macro_export]
+macro_rules! handler_suite {
+    ($plugins:expr, $name:expr, $with:expr) => {
+        $crate::handler_suite!(@tests $plugins, $name, $with;
+            handler_1_builds_from_its_documented_config
+            handler_2_refuses_unknown_keys
+            handler_3_describes_every_key
+            handler_4_builds_without_touching_anything
+            handler_5_survives_every_body
+            handler_6_can_run_again
+            handler_7_shows_no_secret
+            handler_8_keeps_payloads_out_of_errors
+        );
+    };
+    (@tests $plugins:expr, $name:expr, $with:expr; $($must:ident)+) => {
+        $(#[test] fn $must() {
+            $crate::handler::Subject::new($plugins, $name, $with).$must();
+        })+
+    };
+}
+
+/// The handler under test.
+#[derive(Debug)]
+pub struct Subject {
+    descriptor: HandlerDescriptor,
+    with: Value,
+    base: tempfile::TempDir,
+}
+
+#[allow(missing_docs, reason = "the names of the tests are the promises")]
+impl Subject {
+    /// Picks `name` from a crate's `PLUGINS`.
+    pub fn new(plugins: &[Plugin], name: &str, with: Value) -> Self {
+        let base = tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"));
+        let of_name = |p: &Plugin| match p {
+            Plugin::Handler(h) if h.name == name => Some(*h),
+            _ => None,
+        };
+        match plugins.iter().find_map(of_name) {
+            Some(descriptor) => Self { descriptor, with, base },
+            None => panic!("PLUGINS has no handler `{name}`"),
+        }
+    }
+
+    pub fn handler_1_builds_from_its_documented_config(&self) {
+        self.built("HANDLER-1");
+        let name = self.descriptor.name;
+        let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        must("HANDLER-1", name.chars().all(snake), || format!("the name `{name}` is snake_case"));
+        let summary = self.descriptor.summary;
+        let one_line = !summary.trim().is_empty() && !summary.contains('\n');
+        must("HANDLER-1", one_line, || "the summary is one line".to_owned());
+    }
+
+    pub fn handler_2_refuses_unknown_keys(&self) {
+        let mut with = self.with.clone();
+        if with.is_null() {
+            with = json!({});
+        }
+        let Some(block) = with.as_object_mut() else { panic!("HANDLER-2: `with` is no object") };
+        block.insert("hookward_testkit_unknown".to_owned(), json!(1));
+        let refused = self.build(with, self.base.path()).is_err();
+        must("HANDLER-2", refused, || {
+            "an unknown key is refused (`deny_unknown_fields`)".to_owned()
+        });
+    }
+
+    pub fn handler_3_describes_every_key(&self) {
+        let schema = (self.descriptor.schema)();
+        let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+        must("HANDLER-3", closed, || "the schema takes no unknown keys".to_owned());
+        for (key, property) in properties(&schema) {
+            let described = property.get("description").is_some()
+                || resolve(&schema, property).get("description").is_some();
+            must("HANDLER-3", described, || format!("the key `{key}` has a doc comment"));
+        }
+    }
+
+    pub fn handler_4_builds_without_touching_anything(&self) {
+        self.built("HANDLER-4");
+        let left = std::fs::read_dir(self.base.path()).map(Iterator::count).unwrap_or(0);
+        must("HANDLER-4", left == 0, || "building leaves no files".to_owned());
+        let nowhere = self.base.path().join("not/there");
+        if let Err(error) = self.build(self.with.clone(), &nowhere) {
+            panic!("HANDLER-4: building must not need the folder of routes.yaml: {error}");
+        }
+    }
+
+    pub fn handler_5_survives_every_body(&self) {
+        for (_, event) in odd_events() {
+            // A panic in here fails the test; a refusal is the handler's right.
+            let _ = self.run(&event, 1);
+        }
+    }
+
+    pub fn handler_6_can_run_again(&self) {
+        let event = Event::new(sample_parts("order.paid", "{\"id\":1}"));
+        for attempt in 1..=2 {
+            if let Err(error) = self.run(&event, attempt) {
+                panic!("HANDLER-6: run {attempt} under one idempotency key must work: {error:?}");
+            }
+        }
+    }
+
+    pub fn handler_7_shows_no_secret(&self) {
+        let schema = (self.descriptor.schema)();
+        let mut secrets = Vec::new();
+        collect_secrets(&schema, &schema, &self.with, &mut secrets);
+        let shown = format!("{:?}", self.built("HANDLER-7"));
+        for secret in secrets.iter().filter(|s| !s.is_empty()) {
+            must("HANDLER-7", !shown.contains(secret), || "`Debug` shows no secret".to_owned());
+        }
+    }
+
+    pub fn handler_8_keeps_payloads_out_of_errors(&self) {
+        for (what, event) in odd_events() {
+            if let Err(error) = self.run(&event, 1) {
+                let leaks = error.message().contains(CANARY);
+                must("HANDLER-8", !leaks, || format!("the error about {what} holds no payload"));
+            }
+        }
+    }
+
+    fn build(&self, with: Value, base_dir: &Path) -> Result<Arc<dyn Handler>, BuildError> {
+        (self.descriptor.build)(with, &BuildCx { base_dir, name: "suite" })
+    }
+
+    fn built(&self, number: &str) -> Arc<dyn Handler> {
+        match self.build(self.with.clone(), self.base.path()) {
+            Ok(handler) => handler,
+            Err(error) => panic!("{number}: it builds from its documented config: {error}"),
+        }
+    }
+
+    fn run(&self, event: &Event, attempt: u32) -> Result<Flow, HandlerError> {
+        let handler = self.built("HANDLER-1");
+        let cx = HandlerCx { attempt, ..cx(event) };
+        block_on(handler.handle(event.clone(), &cx))
+    }
+}
+
+fn must(number: &str, kept: bool, promise: impl FnOnce() -> String) {
+    if !kept {
+        panic!("{number} is broken: {}", promise());
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => panic!("no runtime: {error}"),
+    }
+}
+
+/// What senders really send, and what they should not.
+fn odd_events() -> Vec<(&'static str, Event)> {
+    let json = format!("{{\"note\":\"{CANARY}\"}}");
+    let plain = sample_parts("order.paid", json);
+    let body = |bytes: Vec<u8>| EventParts { body: Body::new(bytes), ..plain.clone() };
+    let with = |text: &str| body(format!("{text}{CANARY}").into_bytes());
+    vec![
+        ("a body that is no JSON", Event::new(with("a=1&b="))),
+        ("a body that is no UTF-8", Event::new(body([b"\xff\xfe\0", CANARY.as_bytes()].concat()))),
+        ("an empty body", Event::new(body(Vec::new()))),
+        ("a body of many lines", Event::new(body(format!("[\r\n\"{CANARY}\"\n]\n").into_bytes()))),
+        ("an event without type", Event::new(EventParts { event_type: None, ..plain.clone() })),
+        ("an event without id", Event::new(EventParts { event_id: None, ..plain.clone() })),
+        (
+            "a type that is not plain ASCII",
+            Event::new(EventParts {
+                event_type: Some("bestellt\0\r\nÄ: %".into()),
+                ..plain.clone()
+            }),
+        ),
+        ("an event without headers", Event::new(EventParts { headers: Arc::from([]), ..plain })),
+    ]
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
+/// Follows a local `$ref`.
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
+    target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
+}
+
+/// The texts of `value` where the schema says `writeOnly`.
+fn collect_secrets(root: &Value, schema: &Value, value: &Value, found: &mut Vec<String>) {
+    let schema = resolve(root, schema);
+    if schema.get("writeOnly") == Some(&Value::Bool(true)) {
+        found.extend(value.as_str().map(str::to_owned));
+    }
+    let open = schema.get("additionalProperties");
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        let named = schema.get("properties").and_then(|p| p.get(key));
+        if let Some(schema) = named.or(open) {
+            collect_secrets(root, schema, inner, found);
+        }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        if let Some(schema) = schema.get("items") {
+            collect_secrets(root, schema, item, found);
+        }
+    }
+}
