@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
 use crate::store::StoreError;
-use crate::store::records::{JobId, NewJob};
+use crate::store::records::{JobId, NewJob, NewStatus};
 
 /// Listing, showing and replaying.
 #[async_trait]
@@ -80,6 +80,16 @@ pub enum Status {
     Invalid,
 }
 
+impl From<NewStatus> for Status {
+    /// Where an event stands that has no jobs, or only such as their routes have left.
+    fn from(status: NewStatus) -> Self {
+        match status {
+            NewStatus::Routed | NewStatus::Unrouted => Self::Unrouted,
+            NewStatus::Invalid => Self::Invalid,
+        }
+    }
+}
+
 impl Status {
     /// All, in their order.
     pub const ALL: [Self; 5] =
@@ -102,7 +112,8 @@ impl Status {
     }
 }
 
-/// One page of a listing.
+/// One page of a listing. It may be short, or even empty, before the end: a store looks at so many
+/// events per call and no more.
 #[derive(Debug, Clone, Default)]
 pub struct EventPage {
     /// Newest first.
@@ -142,7 +153,36 @@ pub struct JobCounts {
     pub dead: u32,
 }
 
+impl Filter {
+    /// Whether an event passes, apart from its status, which its jobs tell.
+    pub fn lets_through(&self, e: &EventSummary) -> bool {
+        let same = |want: &Option<String>, is: Option<&str>| {
+            want.as_deref().is_none_or(|want| is == Some(want))
+        };
+        let q = |q: &str| {
+            e.event_id.as_deref() == Some(q)
+                || e.event_type.as_deref().is_some_and(|t| t.contains(q))
+                || q.parse() == Ok(e.id)
+        };
+        same(&self.source, Some(&e.source))
+            && same(&self.event_type, e.event_type.as_deref())
+            && self.since.is_none_or(|t| e.received_at >= t)
+            && self.until.is_none_or(|t| e.received_at < t)
+            && self.q.as_deref().is_none_or(q)
+    }
+}
+
 impl JobCounts {
+    /// Counts one job. One whose route is gone counts as none.
+    pub fn add(&mut self, state: JobState) {
+        match state {
+            JobState::Pending | JobState::Running => self.pending += 1,
+            JobState::Done => self.done += 1,
+            JobState::Dead => self.dead += 1,
+            JobState::Unrouted => {}
+        }
+    }
+
     /// The status that these counts mean for an event that was stored as `otherwise`.
     pub fn status(self, otherwise: Status) -> Status {
         match self {

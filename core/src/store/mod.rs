@@ -3,6 +3,7 @@
 //! argument: a store has no clock of its own.
 
 mod browse;
+mod part;
 mod records;
 mod schedule;
 
@@ -14,6 +15,7 @@ pub use browse::{
     AttemptRecord, Browse, Cursor, EventDetail, EventPage, EventSummary, Filter, JobCounts,
     JobDetail, JobState, ReplayJob, Status, Twin,
 };
+pub use part::part_of;
 pub use records::{
     Acceptance, Claim, DedupeKey, Depth, Job, JobId, KeyKind, Lease, NewDelivery, NewEvent, NewJob,
     NewStatus, Outcome, Purge, RouteDepth, Settled, Settlement,

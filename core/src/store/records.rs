@@ -173,6 +173,9 @@ pub struct Job {
     pub step: Option<String>,
     /// This attempt, from 1.
     pub attempt: u32,
+    /// How many of the attempts before it ended because the process died. They do not count
+    /// against the route's `retry.attempts`.
+    pub crashes: u32,
     /// Whether an operator asked for it.
     pub replay: bool,
     /// The configuration under which it was made.
@@ -237,7 +240,9 @@ pub enum Settled {
     Stale,
 }
 
-/// What to remove.
+/// What to remove. While an event's dedupe keys last, so does the event, because its answer is that
+/// of every repetition: where `dead_before` is the later moment, `events_before` counts for dead
+/// ones too.
 #[derive(Debug, Clone, Copy)]
 pub struct Purge {
     /// Events without a waiting or dead job, received before this, and dedupe keys older than it.

@@ -2,8 +2,9 @@
 //! store and the embedded stores feed it; it knows nothing of events or disks.
 //!
 //! * Per route, jobs that are due leave in the order in which they came in.
-//! * A job with an order key leaves only when no earlier job with that route and key is open.
-//! * Suspects (jobs behind which the process died) leave one at a time.
+//! * Of the jobs of a route with the same order key, at most one is out, and the one that was
+//!   accepted first goes first.
+//! * Suspects (jobs behind which the process died) leave one at a time, beside jobs that are none.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -34,22 +35,37 @@ pub struct Schedule<K> {
     later: BinaryHeap<Reverse<(Timestamp, K)>>,
     waiting: HashMap<K, Entry<K>>,
     out: HashMap<K, Entry<K>>,
-    /// Open jobs per route and order key; the first of a set is the one that may run.
-    ordered: HashMap<(Arc<str>, Arc<str>), BTreeSet<K>>,
+    ordered: HashMap<(Arc<str>, Arc<str>), Ordered<K>>,
     suspect_out: Option<K>,
     /// The latest moment that a caller named.
     now: Timestamp,
 }
 
+/// One route. A key may stand in line twice, or no longer wait; [`Schedule::take`] looks again.
 #[derive(Debug)]
 struct Lane<K> {
     ready: VecDeque<K>,
     suspects: VecDeque<K>,
+    open: usize,
+}
+
+/// The open jobs of one route and order key.
+#[derive(Debug)]
+struct Ordered<K> {
+    open: BTreeSet<K>,
+    /// A replayed job can come to stand before the one that is out, so "the first" is not enough.
+    out: Option<K>,
 }
 
 impl<K> Default for Lane<K> {
     fn default() -> Self {
-        Self { ready: VecDeque::new(), suspects: VecDeque::new() }
+        Self { ready: VecDeque::new(), suspects: VecDeque::new(), open: 0 }
+    }
+}
+
+impl<K> Default for Ordered<K> {
+    fn default() -> Self {
+        Self { open: BTreeSet::new(), out: None }
     }
 }
 
@@ -77,41 +93,42 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
     pub fn push(&mut self, entry: Entry<K>, now: Timestamp) {
         let key = entry.key;
         self.now = self.now.max(now);
-        if self.out.remove(&key).is_some() && self.suspect_out == Some(key) {
-            self.suspect_out = None;
-        }
+        let known = self.contains(key);
+        self.take_back(key);
+        let lane = self.routes.entry(entry.route.clone()).or_default();
+        lane.open += usize::from(!known);
         if let Some(order) = &entry.order_key {
-            let set = self.ordered.entry((entry.route.clone(), order.clone())).or_default();
-            set.insert(key);
+            let slot = (entry.route.clone(), order.clone());
+            self.ordered.entry(slot).or_default().open.insert(key);
         }
-        if entry.due > now {
+        let (route, order) = (entry.route.clone(), entry.order_key.clone());
+        if entry.due > self.now {
             self.later.push(Reverse((entry.due, key)));
         } else {
             self.line_up(&entry);
         }
         self.waiting.insert(key, entry);
+        // A job that came back lets an earlier, replayed one of its key pass.
+        self.next_of_key(route, order, Some(key));
     }
 
     /// A job is finished, or gone: it no longer stands in anyone's way.
     pub fn remove(&mut self, key: K) {
-        let entry = self.out.remove(&key).or_else(|| self.waiting.remove(&key));
-        if self.suspect_out == Some(key) {
-            self.suspect_out = None;
+        self.take_back(key);
+        let Some(entry) = self.waiting.remove(&key) else { return };
+        if let Some(lane) = self.routes.get_mut(&entry.route) {
+            lane.open = lane.open.saturating_sub(1);
         }
-        let Some(Entry { route, order_key: Some(order), .. }) = entry else { return };
-        let slot = (route, order);
-        let Some(set) = self.ordered.get_mut(&slot) else { return };
-        set.remove(&key);
-        let next = set.first().copied();
-        if next.is_none() {
-            self.ordered.remove(&slot);
+        if let Some(order) = &entry.order_key {
+            let slot = (entry.route.clone(), order.clone());
+            if let Some(ordered) = self.ordered.get_mut(&slot) {
+                ordered.open.remove(&key);
+                if ordered.open.is_empty() {
+                    self.ordered.remove(&slot);
+                }
+            }
         }
-        // The next one of the key may have been passed over while this one stood before it.
-        // Standing in line twice is harmless: the second time it is no longer waiting.
-        let due = |e: &&Entry<K>| e.due <= self.now;
-        if let Some(entry) = next.and_then(|k| self.waiting.get(&k)).filter(due).cloned() {
-            self.line_up(&entry);
-        }
+        self.next_of_key(entry.route, entry.order_key, None);
     }
 
     /// Jobs that may run now: at most so many per named route, and at most `unknown` of all others.
@@ -146,13 +163,21 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         taken
     }
 
-    /// When the next job that waits for its time is due; `now` or earlier where some are due.
+    /// When the next job that waits for its time is due; the past where some could go now, if
+    /// there is a free slot for them. Jobs that wait for another job are not counted.
     pub fn next_due(&self) -> Option<Timestamp> {
+        let free = |key: &K| {
+            let entry = self.waiting.get(key).filter(|e| e.due <= self.now && !self.blocked(e))?;
+            Some(entry.due)
+        };
         let lined_up = self
             .routes
             .values()
-            .flat_map(|lane| lane.ready.iter().chain(lane.suspects.iter()))
-            .find_map(|key| self.waiting.get(key).map(|e| e.due));
+            .filter_map(|lane| {
+                let suspects = lane.suspects.iter().take_while(|_| self.suspect_out.is_none());
+                lane.ready.iter().chain(suspects).find_map(free)
+            })
+            .min();
         let later = self.later.peek().map(|Reverse((due, _))| *due);
         match (lined_up, later) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -175,13 +200,41 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         self.out.contains_key(&key) || self.waiting.contains_key(&key)
     }
 
-    /// Open jobs per route.
+    /// Open jobs of one route.
+    pub fn open(&self, route: &str) -> usize {
+        self.routes.get(route).map_or(0, |lane| lane.open)
+    }
+
+    /// Open jobs per route, for the routes that have some.
     pub fn open_by_route(&self) -> BTreeMap<Arc<str>, u64> {
-        let mut counts = BTreeMap::new();
-        for entry in self.waiting.values().chain(self.out.values()) {
-            *counts.entry(entry.route.clone()).or_insert(0) += 1;
+        let open = self.routes.iter().filter(|(_, lane)| lane.open > 0);
+        open.map(|(route, lane)| (route.clone(), lane.open as u64)).collect()
+    }
+
+    /// What is out waits again; whoever calls this decides what becomes of it.
+    fn take_back(&mut self, key: K) {
+        let Some(entry) = self.out.remove(&key) else { return };
+        if self.suspect_out == Some(key) {
+            self.suspect_out = None;
         }
-        counts
+        if let Some(order) = &entry.order_key {
+            let slot = (entry.route.clone(), order.clone());
+            if let Some(ordered) = self.ordered.get_mut(&slot).filter(|o| o.out == Some(key)) {
+                ordered.out = None;
+            }
+        }
+        self.waiting.insert(key, entry);
+    }
+
+    /// The first of an order key may have been passed over while another one stood in its way.
+    fn next_of_key(&mut self, route: Arc<str>, order: Option<Arc<str>>, pushed: Option<K>) {
+        let Some(order) = order else { return };
+        let Some(ordered) = self.ordered.get(&(route, order)) else { return };
+        let next = ordered.open.first().copied().filter(|k| Some(*k) != pushed);
+        let due = |e: &&Entry<K>| e.due <= self.now;
+        if let Some(entry) = next.and_then(|k| self.waiting.get(&k)).filter(due).cloned() {
+            self.line_up(&entry);
+        }
     }
 
     fn line_up(&mut self, entry: &Entry<K>) {
@@ -196,7 +249,7 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
     fn mature(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         while let Some(Reverse((due, key))) = self.later.peek().copied() {
-            if due > now {
+            if due > self.now {
                 return;
             }
             self.later.pop();
@@ -210,13 +263,18 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
     fn take(&mut self, route: &Arc<str>, mut free: usize, taken: &mut Vec<Entry<K>>) {
         while free > 0 {
             let Some(key) = self.next_of(route) else { return };
-            let Some(entry) = self.waiting.get(&key) else { continue };
-            if self.blocked(entry) {
+            // It may have stood in line twice, been taken, and come back for later.
+            let may_go = |e: &Entry<K>| e.due <= self.now && !self.blocked(e);
+            if !self.waiting.get(&key).is_some_and(may_go) {
                 continue;
             }
             let Some(entry) = self.waiting.remove(&key) else { continue };
             if entry.suspect {
                 self.suspect_out = Some(key);
+            }
+            if let Some(order) = &entry.order_key {
+                let slot = (entry.route.clone(), order.clone());
+                self.ordered.entry(slot).or_default().out = Some(key);
             }
             self.out.insert(key, entry.clone());
             taken.push(entry);
@@ -232,11 +290,12 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None }
     }
 
-    /// Passed over now; `remove` of the job before it lines it up again.
+    /// Passed over now; [`Self::next_of_key`] lines it up again.
     fn blocked(&self, entry: &Entry<K>) -> bool {
         let Some(order) = &entry.order_key else { return false };
-        let first = self.ordered.get(&(entry.route.clone(), order.clone())).and_then(|s| s.first());
-        first.is_some_and(|first| *first != entry.key)
+        self.ordered
+            .get(&(entry.route.clone(), order.clone()))
+            .is_some_and(|o| o.out.is_some() || o.open.first() != Some(&entry.key))
     }
 }
 
@@ -323,5 +382,42 @@ mod tests {
         s.push(entry(1, None), NOW);
         assert_eq!(s.claim(NOW, &[("other".into(), 9)], 0).len(), 0);
         assert_eq!(s.claim(NOW, &[("other".into(), 9)], 4).len(), 1);
+    }
+
+    #[test]
+    fn a_replayed_older_job_waits_for_the_one_of_its_key_that_is_out() {
+        let mut s = Schedule::new();
+        s.push(entry(5, Some("a")), NOW);
+        assert_eq!(claim(&mut s, 9), [5]);
+        s.push(entry(2, Some("a")), NOW);
+        assert!(claim(&mut s, 9).is_empty());
+        assert_eq!(s.next_due(), None, "nothing can go before 5 is back");
+        s.push(entry(5, Some("a")), NOW);
+        assert_eq!(claim(&mut s, 9), [2]);
+        s.remove(2);
+        assert_eq!(claim(&mut s, 9), [5]);
+    }
+
+    #[test]
+    fn a_job_that_stood_in_line_twice_does_not_leave_before_its_time() {
+        let mut s = Schedule::new();
+        let later = NOW.plus(std::time::Duration::from_secs(5));
+        (1..=2).for_each(|k| s.push(entry(k, Some("a")), NOW));
+        s.push(entry(1, Some("a")), NOW);
+        assert_eq!(claim(&mut s, 1), [1]);
+        s.push(Entry { due: later, ..entry(1, Some("a")) }, NOW);
+        assert!(claim(&mut s, 9).is_empty());
+        assert_eq!(s.next_due(), Some(later));
+    }
+
+    #[test]
+    fn a_suspect_that_waits_for_another_is_not_due() {
+        let mut s = Schedule::new();
+        (1..=2).for_each(|k| s.push(Entry { suspect: true, ..entry(k, None) }, NOW));
+        assert_eq!(claim(&mut s, 9), [1]);
+        assert_eq!(s.next_due(), None);
+        s.remove(1);
+        assert_eq!(s.next_due(), Some(NOW));
+        assert_eq!(s.open_by_route().into_iter().next(), Some(("r".into(), 1)));
     }
 }
