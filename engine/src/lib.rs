@@ -1,1 +1,7 @@
-//! hookward-engine
+//! The way through: from routes.yaml to a plan, from a request to an accepted event, from a job to
+//! its end. No sockets and no SQL: the `hookward` crate serves it, store crates keep for it.
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod plan;
+pub mod routing;
