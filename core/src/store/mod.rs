@@ -50,7 +50,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Removes what is past its time, at most `limit` events; returns how many.
     async fn purge(&self, what: Purge) -> Result<u64, StoreError>;
 
-    /// When the next waiting job is due; `None` where none waits.
+    /// When it is worth while to claim again: when the next waiting job is due or the next lease
+    /// ends, whichever is earlier. `None` where nothing waits and nothing is out. It does not know of
+    /// free slots, so it may lie in the past while they are all taken.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// How much waits.

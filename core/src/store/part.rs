@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn an_item_comes_out_byte_for_byte() {
-        let body = r#" { "a/b" : [ {"z":1.10, "a":2} , [3] ,12345678901234567890123 ], "c~":"x" } "#;
+        let body =
+            r#" { "a/b" : [ {"z":1.10, "a":2} , [3] ,12345678901234567890123 ], "c~":"x" } "#;
         assert_eq!(part(body, "/a~1b/0").unwrap(), r#"{"z":1.10, "a":2}"#);
         assert_eq!(part(body, "/a~1b/1").unwrap(), "[3]");
         assert_eq!(part(body, "/a~1b/2").unwrap(), "12345678901234567890123");
