@@ -1,0 +1,119 @@
+//! The headers of a forwarded request: those the step's `headers:` may set, and those that go
+//! along with every event.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hookward_core::plugin::BuildError;
+use hookward_core::{Event, HandlerCx, Secret};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+/// Headers that the connection itself is made of; a value from the configuration could only
+/// contradict what is really sent, or lead a proxy astray. Also all that begin with `proxy-`.
+const OURS: [&str; 10] = [
+    "host",
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "content-length",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "http2-settings",
+];
+
+/// Reads `headers:`; the error points at the name.
+pub(crate) fn configured(headers: &BTreeMap<String, Secret>) -> Result<HeaderMap, BuildError> {
+    let mut map = HeaderMap::new();
+    for (written, value) in headers {
+        let at = format!("/headers/{}", written.replace('~', "~0").replace('/', "~1"));
+        let Ok(name) = HeaderName::try_from(written.as_str()) else {
+            return Err(BuildError::at(at, format!("`{written}` cannot be the name of a header")));
+        };
+        if OURS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+            let message = format!("`{written}` is set by the connection itself");
+            return Err(BuildError::at(at, message).help("remove it"));
+        }
+        let Ok(mut value) = HeaderValue::try_from(value.expose()) else {
+            let message = format!("the value of `{written}` holds characters that no header may");
+            return Err(BuildError::at(at, message).help("write it on one line"));
+        };
+        value.set_sensitive(true);
+        if map.insert(name, value).is_some() {
+            return Err(BuildError::at(at, format!("`{written}` stands twice")));
+        }
+    }
+    Ok(map)
+}
+
+/// The headers of one request; `configured` ones win over those of every event.
+pub(crate) fn of_request(
+    event: &Event,
+    cx: &HandlerCx,
+    media_type: Option<&'static str>,
+    configured: &HeaderMap,
+) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    let kept_type = event.header("content-type").and_then(|v| HeaderValue::try_from(v).ok());
+    let fallback = HeaderValue::from_static("application/octet-stream");
+    let content_type = media_type.map(HeaderValue::from_static).or(kept_type).unwrap_or(fallback);
+    let agent = HeaderValue::from_static(concat!("hookward/", env!("CARGO_PKG_VERSION")));
+    map.insert(CONTENT_TYPE, content_type);
+    map.insert(USER_AGENT, agent);
+    let mut put = |name: &'static str, value: &str| {
+        map.insert(HeaderName::from_static(name), visible(value));
+    };
+    put("x-hookward-event-id", &event.id().to_string());
+    if let Some(event_type) = event.event_type() {
+        put("x-hookward-event-type", event_type);
+    }
+    put("x-hookward-source", event.source());
+    put("x-hookward-attempt", &cx.attempt.to_string());
+    put("idempotency-key", &cx.idempotency_key());
+    put("traceparent", &traceparent(event));
+    for (name, value) in configured {
+        map.insert(name, value.clone());
+    }
+    map
+}
+
+/// A text of the sender as a header value: all but visible ASCII is percent-encoded, and `%` too,
+/// so that receivers can decode it without guessing.
+fn visible(text: &str) -> HeaderValue {
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' if byte != b'%' => value.push(char::from(byte)),
+            _ => value.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    // Visible ASCII is always a header value.
+    HeaderValue::from_maybe_shared(Bytes::from(value)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Goes on with the sender's trace where it sent one, else begins one that the event's id names, so
+/// that all attempts and routes are one trace.
+fn traceparent(event: &Event) -> String {
+    let span = fastrand::u64(1..);
+    match event.header("traceparent").and_then(trace_of) {
+        Some((trace, flags)) => format!("00-{trace}-{span:016x}-{flags}"),
+        None => {
+            let trace = u128::from_be_bytes(*event.id().as_bytes());
+            format!("00-{trace:032x}-{span:016x}-01")
+        }
+    }
+}
+
+/// Trace id and flags of a valid W3C `traceparent` of version 00.
+fn trace_of(header: &str) -> Option<(&str, &str)> {
+    let mut parts = header.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let some = |text: &str| text.bytes().any(|b| b != b'0');
+    let valid = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    (valid && some(trace) && some(span) && parts.next().is_none()).then_some((trace, flags))
+}
