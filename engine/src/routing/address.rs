@@ -57,6 +57,12 @@ impl DataAddress {
         })
     }
 
+    /// The text by which events are put in order: what stands there, or nothing.
+    pub fn key(&self, subject: &Subject<'_>) -> Option<String> {
+        let value = self.get(subject).ok().flatten()?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
     /// Whether it is outside of what most signatures cover.
     pub fn is_header(&self) -> bool {
         matches!(self, Self::Header(_))

@@ -1,0 +1,162 @@
+//! The accept pipeline: from a request to a stored event and its answer. [`Engine::receive`] is the
+//! product's sentence; the files beside it are its words. Called by servers of any kind, for each
+//! request on the receiving port.
+
+mod checks;
+mod keys;
+mod limits;
+mod record;
+mod refusal;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hookward_core::store::{Acceptance, KeyKind, NewDelivery};
+use hookward_core::{Head, Outcome, Proof, Reply, Request, VerifyCx, prove};
+
+pub(crate) use limits::Limiters;
+pub use refusal::{ReadError, Refusal};
+
+use crate::engine::Engine;
+use crate::plan::{Plan, Source};
+use crate::telemetry;
+
+/// A commit that takes longer is answered with 503; should it land after all, the sender's retry is
+/// a duplicate, not a loss.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A body that has not been read yet. The server bounds its time; the limit is the source's.
+pub trait ReadBody: Send {
+    /// Reads it, at most `limit` bytes.
+    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
+}
+
+/// A body that is there already.
+impl ReadBody for Bytes {
+    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
+        if self.len() > limit { Err(ReadError::TooLarge) } else { Ok(self) }
+    }
+}
+
+impl Engine {
+    /// Takes a request from its head to its answer. A 2xx is given only after the event and its
+    /// dedupe keys are durable.
+    pub async fn receive(&self, head: Head, body: impl ReadBody) -> Reply {
+        let start = Instant::now();
+        let plan = self.plan();
+        let path = head.target.split('?').next().unwrap_or_default();
+        let Some(source) = plan.paths.get(path) else {
+            return self.refuse("", Refusal::UnknownSource);
+        };
+        let reply = match self.take(&plan, source, head, body).await {
+            Ok(reply) => reply,
+            Err(refusal) => self.refuse(&source.name, refusal),
+        };
+        telemetry::accept_seconds(start.elapsed());
+        reply
+    }
+
+    async fn take(
+        &self,
+        plan: &Plan,
+        source: &Source,
+        head: Head,
+        body: impl ReadBody,
+    ) -> Result<Reply, Refusal> {
+        let now = self.now();
+        checks::open_for_this(source, &head)?;
+        self.limiters.may_try(source, head.client, now)?;
+        self.accepting()?;
+        let client = head.client;
+        let forged = |e| {
+            self.limiters.spend_failure(source, client, now);
+            Refusal::Unproven(e)
+        };
+        source.provider.precheck(&head).map_err(forged)?;
+        checks::declared_size(source, &head)?;
+        let body = body.read(source.limits.body).await?;
+
+        let request = Request::new(head, hookward_core::Body::new(body));
+        let cx = VerifyCx {
+            now,
+            secrets: source.secrets.active(now),
+            tolerance: source.tolerance,
+            public_url: plan.server.public_url.as_deref(),
+        };
+        let delivery = match prove(source.provider.as_ref(), request, &cx).await.map_err(forged)? {
+            Proof::Genuine(delivery) => delivery,
+            Proof::Handshake(reply) => {
+                telemetry::request(&source.name, "handshake");
+                return Ok(reply);
+            }
+        };
+        telemetry::secret_match(&source.name, delivery.secret());
+        self.limiters.spend_rate(source, now)?;
+
+        let record = record::of(plan, source, &delivery, now)?;
+        self.commit(source, record).await
+    }
+
+    /// Stores it, and gives the answer that was stored.
+    async fn commit(&self, source: &Source, record: record::Record) -> Result<Reply, Refusal> {
+        let record::Record { delivery, outcome } = record;
+        let answer = delivery.answer.clone();
+        let first = delivery.events.first().map(|e| (e.id.to_string(), e.event_type.clone()));
+        let jobs = delivery.events.iter().map(|e| e.jobs.len()).sum();
+        match self.store_one(delivery).await? {
+            Acceptance::Duplicate { answer, of, by } => {
+                let by = match by {
+                    KeyKind::Id => "id",
+                    KeyKind::Content => {
+                        telemetry::duplicate_by_content(&source.name);
+                        "content"
+                    }
+                };
+                telemetry::request(&source.name, "duplicate");
+                telemetry::duplicate(&source.name, &of.to_string(), by);
+                Ok(answer)
+            }
+            Acceptance::Accepted { .. } => {
+                let outcome = match outcome {
+                    Outcome::Accepted => "accepted",
+                    Outcome::Unrouted => "unrouted",
+                    Outcome::Invalid => "invalid",
+                };
+                telemetry::request(&source.name, outcome);
+                if let Some((event, event_type)) = first {
+                    telemetry::accepted(&source.name, &event, event_type.as_deref(), outcome, jobs);
+                }
+                if jobs > 0 {
+                    self.work_waits();
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn store_one(&self, delivery: NewDelivery) -> Result<Acceptance, Refusal> {
+        let committed = tokio::time::timeout(COMMIT_TIMEOUT, self.store().accept(vec![delivery]));
+        match committed.await {
+            Ok(Ok(mut answers)) => answers.pop().ok_or(Refusal::StoreSlow),
+            Ok(Err(e)) => {
+                telemetry::store_failed("accept", &e.to_string());
+                Err(Refusal::Store(e))
+            }
+            Err(_) => {
+                telemetry::store_failed("accept", "no commit within 2 s");
+                Err(Refusal::StoreSlow)
+            }
+        }
+    }
+
+    fn refuse(&self, source: &str, refusal: Refusal) -> Reply {
+        let code = refusal.code();
+        telemetry::rejected(source, code);
+        if !source.is_empty() {
+            telemetry::request(source, "rejected");
+        }
+        telemetry::refused(source, code, refusal.status().as_u16(), &refusal.reason());
+        refusal.reply()
+    }
+}

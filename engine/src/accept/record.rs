@@ -1,0 +1,164 @@
+//! From a proven delivery to the record that the store takes: events named, routes asked, the answer
+//! made. Pure.
+
+use std::sync::Arc;
+
+use hookward_core::store::{JobId, NewDelivery, NewEvent, NewJob, NewStatus};
+use hookward_core::{Body, EventId, Identity, Outcome, Receipt, ReceiptEvent, Timestamp, Verified};
+
+use crate::accept::keys;
+use crate::accept::refusal::Refusal;
+use crate::plan::{OnInvalid, Plan, Source};
+use crate::routing::{self, Subject, Verdict};
+use crate::telemetry;
+
+/// What is stored, and how it was taken.
+pub(crate) struct Record {
+    pub(crate) delivery: NewDelivery,
+    pub(crate) outcome: Outcome,
+}
+
+/// An event as judged.
+struct Judged {
+    status: NewStatus,
+    jobs: Vec<NewJob>,
+    notes: Vec<String>,
+    reject: bool,
+}
+
+/// Makes the record, or refuses what the configuration says to refuse.
+pub(crate) fn of(
+    plan: &Plan,
+    source: &Source,
+    delivery: &Verified,
+    now: Timestamp,
+) -> Result<Record, Refusal> {
+    let headers = kept_headers(source, delivery);
+    let mut events = Vec::new();
+    let mut rejected = Vec::new();
+    for (index, identity) in identities(source, delivery).into_iter().enumerate() {
+        let (identity, unreadable) = identity;
+        let judged = match unreadable {
+            Some(reason) => invalid(reason, source.on_unreadable),
+            None => judge(plan, source, delivery, &identity, &headers),
+        };
+        if judged.reject {
+            rejected.push(judged.notes.join("; "));
+        }
+        let keys = keys::of(source, delivery, &identity, index);
+        let event_id = identity.event_id.map(|name| name.value);
+        let Judged { status, jobs, notes, .. } = judged;
+        let (event_type, part, id) = (identity.event_type, identity.part, EventId::generate(now));
+        events.push(NewEvent { id, event_type, event_id, part, keys, status, notes, jobs });
+    }
+    if rejected.len() == events.len() {
+        return Err(Refusal::Invalid { reason: rejected.join("; ") });
+    }
+    let receipt = receipt(&events);
+    let delivery = NewDelivery {
+        source: source.name.clone(),
+        body: delivery.body().clone(),
+        headers,
+        received_at: now,
+        answer: source.provider.reply(&receipt),
+        dedupe_since: now.minus(plan.keep.events),
+        events,
+    };
+    Ok(Record { delivery, outcome: receipt.outcome })
+}
+
+/// The events, and for each why it cannot be read, if so. What cannot be taken apart is one event.
+fn identities(source: &Source, delivery: &Verified) -> Vec<(Identity, Option<String>)> {
+    match source.provider.identify(delivery) {
+        Ok(list) if !list.is_empty() => list
+            .into_iter()
+            .map(|identity| {
+                let unreadable = identity.event_type.is_none().then(|| match delivery.json() {
+                    Err(e) => e.to_string(),
+                    Ok(_) => "the event type is not where this provider puts it".to_owned(),
+                });
+                (identity, unreadable)
+            })
+            .collect(),
+        Ok(_) => vec![(Identity::default(), Some("there is no event in it".to_owned()))],
+        Err(e) => vec![(Identity::default(), Some(e.to_string()))],
+    }
+}
+
+fn invalid(reason: String, policy: OnInvalid) -> Judged {
+    let reject = policy == OnInvalid::Reject;
+    Judged { status: NewStatus::Invalid, jobs: Vec::new(), notes: vec![reason], reject }
+}
+
+/// Asks every route whose globs let the type through.
+fn judge(
+    plan: &Plan,
+    source: &Source,
+    delivery: &Verified,
+    identity: &Identity,
+    headers: &[(String, String)],
+) -> Judged {
+    let event_type = identity.event_type.as_deref().unwrap_or_default();
+    let candidates = plan.table.find(&source.name, event_type);
+    let item = identity.part.as_deref().and_then(|p| delivery.json().ok()?.pointer(p)).cloned();
+    let body = item.map_or_else(|| delivery.body().clone(), Body::from_json);
+    let event_id = identity.event_id.as_ref().map(|name| name.value.as_str());
+    let subject = Subject::new(&source.name, event_type, event_id, headers, &body);
+
+    let (mut jobs, mut notes, mut reject) = (Vec::new(), Vec::new(), false);
+    let mut failed = 0;
+    for route in candidates {
+        match routing::judge(route, &subject) {
+            Verdict::Takes => {
+                let order_key = route.order_by.as_ref().and_then(|at| at.key(&subject));
+                jobs.push(NewJob {
+                    route: route.name.clone(),
+                    order_key,
+                    config_hash: route.config_hash,
+                });
+            }
+            Verdict::NoMatch(_) | Verdict::WhenFalse => {}
+            Verdict::WhenFailed(reason) => {
+                telemetry::when_failed(&route.name);
+                notes.push(format!("{}: `when` could not be computed: {reason}", route.name));
+            }
+            Verdict::Invalid(errors) => {
+                failed += 1;
+                let unreadable = body.json().is_err();
+                let policy = if unreadable { source.on_unreadable } else { route.on_invalid };
+                reject |= policy == OnInvalid::Reject || route.on_invalid == OnInvalid::Reject;
+                notes.extend(errors.into_iter().map(|e| format!("{}: {e}", route.name)));
+            }
+        }
+    }
+    let status = match (jobs.is_empty(), failed) {
+        (false, _) => NewStatus::Routed,
+        (true, 0) => NewStatus::Unrouted,
+        (true, _) => NewStatus::Invalid,
+    };
+    Judged { status, jobs, notes, reject: reject && status == NewStatus::Invalid }
+}
+
+fn receipt(events: &[NewEvent]) -> Receipt {
+    let has = |status| events.iter().any(|e| e.status == status);
+    let outcome = if has(NewStatus::Routed) {
+        Outcome::Accepted
+    } else if has(NewStatus::Invalid) {
+        Outcome::Invalid
+    } else {
+        Outcome::Unrouted
+    };
+    let line = |e: &NewEvent| ReceiptEvent {
+        id: e.id,
+        event_type: e.event_type.clone(),
+        event_id: e.event_id.clone(),
+        job: (!e.jobs.is_empty()).then_some(JobId { event: e.id, n: 0 }),
+    };
+    Receipt { outcome, events: events.iter().map(line).collect() }
+}
+
+/// By allow-list: what the provider names, and a few that are always safe.
+fn kept_headers(source: &Source, delivery: &Verified) -> Arc<[(String, String)]> {
+    let value = |name: &String| delivery.header(name).map(|v| (name.clone(), v.to_owned()));
+    source.keep_headers.iter().filter_map(value).collect()
+}

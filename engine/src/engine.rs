@@ -1,0 +1,121 @@
+//! The engine: the plan in force, the store, the clock. One per process; servers call
+//! [`Engine::receive`], the worker claims from it, operators replay through it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use hookward_core::proof::tokens_equal;
+use hookward_core::{Clock, Store, Timestamp};
+use tokio::sync::Notify;
+
+use crate::accept::{Limiters, Refusal};
+use crate::plan::Plan;
+use crate::telemetry;
+
+/// Everything that is shared by accepting and working.
+pub struct Engine {
+    plan: ArcSwap<Plan>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    pub(crate) limiters: Limiters,
+    draining: AtomicBool,
+    work: Notify,
+}
+
+/// Why a new configuration cannot take the place of the old one while the process runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} cannot change while the server runs (from `{from}` to `{to}`); restart it for that"
+)]
+pub struct ReloadError {
+    /// The key.
+    pub what: &'static str,
+    /// In force.
+    pub from: String,
+    /// Asked for.
+    pub to: String,
+}
+
+impl Engine {
+    /// Puts an engine together over an open store.
+    pub fn new(plan: Plan, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            plan: ArcSwap::from_pointee(plan),
+            store,
+            clock,
+            limiters: Limiters::default(),
+            draining: AtomicBool::new(false),
+            work: Notify::new(),
+        })
+    }
+
+    /// The plan in force. A request keeps the one with which it began.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Puts a new plan in force, all of it at once. Store and ports cannot change.
+    pub fn reload(&self, new: Plan) -> Result<(), ReloadError> {
+        let old = self.plan();
+        let same = |what, from: String, to: String| {
+            if from == to { Ok(()) } else { Err(ReloadError { what, from, to }) }
+        };
+        let shown = |set: bool| if set { "set" } else { "not set" }.to_owned();
+        same("store", old.store.url.clone(), new.store.url.clone())?;
+        same("server.listen", old.server.listen.to_string(), new.server.listen.to_string())?;
+        same("admin.listen", old.admin.listen.to_string(), new.admin.listen.to_string())?;
+        let same_token = match (&old.admin.token, &new.admin.token) {
+            (Some(a), Some(b)) => tokens_equal(a.expose().as_bytes(), b.expose().as_bytes()),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        if !same_token {
+            let (from, to) = (shown(old.admin.token.is_some()), "another one".to_owned());
+            return Err(ReloadError { what: "admin.token", from, to });
+        }
+        telemetry::reloaded(new.sources.len(), new.routes.len());
+        self.plan.store(Arc::new(new));
+        self.work_waits();
+        Ok(())
+    }
+
+    /// From here on nothing is accepted.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether it is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn accepting(&self) -> Result<(), Refusal> {
+        if self.is_draining() { Err(Refusal::Draining) } else { Ok(()) }
+    }
+
+    /// Tells the worker to look.
+    pub fn work_waits(&self) {
+        self.work.notify_one();
+    }
+
+    pub(crate) async fn work_arrives(&self) {
+        self.work.notified().await;
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("plan", &self.plan().file).finish_non_exhaustive()
+    }
+}

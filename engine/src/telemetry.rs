@@ -1,0 +1,126 @@
+//! Every metric and log line of the way through, each an item with its meaning. Labels are names
+//! from the configuration, never ids; lines never hold payloads or secrets.
+
+use std::time::Duration;
+
+use hookward_core::store::JobId;
+use metrics::{counter, gauge, histogram};
+
+/// `hookward_requests_total{source,outcome}`: requests on known paths, by how they ended: `accepted`,
+/// `duplicate`, `unrouted`, `invalid`, `handshake`, `rejected`.
+pub fn request(source: &str, outcome: &'static str) {
+    counter!("hookward_requests_total", "source" => source.to_owned(), "outcome" => outcome)
+        .increment(1);
+}
+
+/// `hookward_rejected_total{source,code}`: refused requests by code. `source` is empty where the path
+/// names none.
+pub fn rejected(source: &str, code: &'static str) {
+    counter!("hookward_rejected_total", "source" => source.to_owned(), "code" => code).increment(1);
+}
+
+/// `hookward_secret_matches_total{source,secret}`: proofs by the secret's index: an old one that no
+/// longer grows can be removed.
+pub fn secret_match(source: &str, secret: usize) {
+    let labels = [("source", source.to_owned()), ("secret", secret.to_string())];
+    counter!("hookward_secret_matches_total", &labels).increment(1);
+}
+
+/// `hookward_accept_seconds`: from the first look at a request until its answer is known.
+pub fn accept_seconds(span: Duration) {
+    histogram!("hookward_accept_seconds").record(span.as_secs_f64());
+}
+
+/// `hookward_duplicates_by_content_total{source}`: repetitions told by their bytes alone, under another
+/// id. A legitimate twin would be among them; each is listed with the event it was taken for.
+pub fn duplicate_by_content(source: &str) {
+    counter!("hookward_duplicates_by_content_total", "source" => source.to_owned()).increment(1);
+}
+
+/// `hookward_when_errors_total{route}`: `when:` expressions that could not be computed, which counts as false.
+pub fn when_failed(route: &str) {
+    counter!("hookward_when_errors_total", "route" => route.to_owned()).increment(1);
+}
+
+/// `hookward_jobs_total{route,outcome}`: attempts by what followed: `done`, `retry`, `dead`, `released`,
+/// `unrouted`, `stale`.
+pub fn job(route: &str, outcome: &'static str) {
+    counter!("hookward_jobs_total", "route" => route.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// `hookward_step_seconds{route,handler}`: how long a step ran.
+pub fn step_seconds(route: &str, handler: &str, span: Duration) {
+    let labels = [("route", route.to_owned()), ("handler", handler.to_owned())];
+    histogram!("hookward_step_seconds", &labels).record(span.as_secs_f64());
+}
+
+/// `hookward_retries_total{route}`: attempts that will be followed by another.
+pub fn retry(route: &str) {
+    counter!("hookward_retries_total", "route" => route.to_owned()).increment(1);
+}
+
+/// `hookward_dead_total{route}` and a warning: a job went to the dead letters.
+pub fn dead(route: &str, job: JobId, reason: &str) {
+    counter!("hookward_dead_total", "route" => route.to_owned()).increment(1);
+    tracing::warn!(route, job = %job, reason, "a job went to the dead letters");
+}
+
+/// `hookward_queue_depth{route}`: jobs that wait or run.
+pub fn queue_depth(route: &str, open: u64) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; counts are far below 2^52"
+    )]
+    gauge!("hookward_queue_depth", "route" => route.to_owned()).set(open as f64);
+}
+
+/// `hookward_oldest_pending_seconds`: age of the oldest event with a waiting job.
+pub fn oldest_pending(age: Duration) {
+    gauge!("hookward_oldest_pending_seconds").set(age.as_secs_f64());
+}
+
+/// One INFO line per accepted delivery: the audit trail.
+pub fn accepted(
+    source: &str,
+    event: &str,
+    event_type: Option<&str>,
+    outcome: &'static str,
+    jobs: usize,
+) {
+    tracing::info!(source, event, event_type, outcome, jobs, "delivery stored");
+}
+
+/// A repetition; its first delivery is named.
+pub fn duplicate(source: &str, of: &str, by: &'static str) {
+    tracing::info!(source, of, by, "repeated delivery answered again");
+}
+
+/// A refused request: the code that the sender sees, and the reason that it does not.
+pub fn refused(source: &str, code: &'static str, status: u16, reason: &str) {
+    tracing::info!(source, code, status, reason, "request refused");
+}
+
+/// The store did not take something in; the sender was told to try again.
+pub fn store_failed(during: &'static str, reason: &str) {
+    tracing::error!(during, reason, "the store failed");
+}
+
+/// A step failed; whether it is tried again is told by the job's outcome.
+pub fn step_failed(route: &str, step: &str, job: JobId, attempt: u32, outcome: &str, reason: &str) {
+    tracing::warn!(route, step, job = %job, attempt, outcome, reason, "a step failed");
+}
+
+/// A job's lease was lost: another worker may have it, so what this one did no longer counts.
+pub fn lease_lost(route: &str, job: JobId) {
+    tracing::warn!(route, job = %job, "the lease of a job was lost");
+}
+
+/// A new configuration is in force.
+pub fn reloaded(sources: usize, routes: usize) {
+    tracing::info!(sources, routes, "configuration reloaded");
+}
+
+/// Work stops: what was running goes back to the store.
+pub fn drained(finished: usize, released: usize) {
+    tracing::info!(finished, released, "work stopped");
+}

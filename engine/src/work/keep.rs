@@ -1,0 +1,61 @@
+//! Keeping what is kept, and no longer: purges in small batches and tells how much waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookward_core::store::Purge;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::telemetry;
+
+/// How often the depth is told.
+const TELL: Duration = Duration::from_secs(5);
+/// Between looks for what is past its time.
+const LOOK: Duration = Duration::from_secs(60);
+/// Events in one batch: small, because the single writer of an embedded store does nothing else
+/// meanwhile.
+const BATCH: usize = 100;
+/// Between two batches.
+const BREATH: Duration = Duration::from_millis(50);
+
+pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
+    let mut since_purge = LOOK;
+    loop {
+        tell(&engine).await;
+        if since_purge >= LOOK {
+            purge(&engine, &stop).await;
+            since_purge = Duration::ZERO;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TELL) => since_purge += TELL,
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn purge(engine: &Engine, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let (now, keep) = (engine.now(), engine.plan().keep);
+        let what = Purge {
+            events_before: now.minus(keep.events),
+            dead_before: now.minus(keep.dead),
+            limit: BATCH,
+        };
+        match engine.store().purge(what).await {
+            Ok(removed) if removed >= BATCH as u64 => tokio::time::sleep(BREATH).await,
+            Ok(_) => return,
+            Err(e) => return telemetry::store_failed("purge", &e.to_string()),
+        }
+    }
+}
+
+async fn tell(engine: &Engine) {
+    let Ok(depth) = engine.store().depth().await else { return };
+    for route in engine.plan().routes.keys() {
+        let open = depth.routes.iter().find(|d| d.route == *route).map_or(0, |d| d.open);
+        telemetry::queue_depth(route, open);
+    }
+    let age = depth.oldest.map_or(Duration::ZERO, |oldest| engine.now().since(oldest));
+    telemetry::oldest_pending(age);
+}

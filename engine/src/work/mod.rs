@@ -1,0 +1,276 @@
+//! The work loop: claim, run, settle. One task claims what there are free slots for; each job runs on
+//! its own; one task settles in batches; one keeps the leases. Started once per process by servers.
+
+mod keep;
+pub mod retry;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hookward_core::store::{Claim, Job, JobId, Lease, Outcome, Settled, Settlement};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::telemetry;
+
+/// A lease ends so long after its claim or its last heartbeat.
+const LEASE: Duration = Duration::from_secs(30);
+/// Leases are extended this often.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The worker looks at the store at least this often, whatever it was told.
+const LOOK: Duration = Duration::from_secs(5);
+/// Jobs of routes that are gone, settled as unrouted at a time.
+const UNKNOWN: usize = 64;
+/// Outcomes that go into one settlement at most.
+const SETTLE: usize = 256;
+
+/// The running worker.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Arc<Engine>,
+    runtime: Handle,
+    running: Mutex<HashMap<JobId, Running>>,
+    slots: Mutex<HashMap<Arc<str>, usize>>,
+    freed: Notify,
+    /// No more claims.
+    stop: CancellationToken,
+    /// What runs is given back.
+    abandon: CancellationToken,
+    /// The last outcome is settled.
+    settled: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Running {
+    lease: Lease,
+    route: Arc<str>,
+    lost: CancellationToken,
+}
+
+impl Worker {
+    /// Starts working. Handlers run on `runtime`: give them one of their own, so that one that blocks
+    /// holds up no sender.
+    pub fn start(engine: Arc<Engine>, runtime: Handle) -> Self {
+        let shared = Arc::new(Shared {
+            engine,
+            runtime,
+            running: Mutex::default(),
+            slots: Mutex::default(),
+            freed: Notify::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            settled: CancellationToken::new(),
+        });
+        let (send, outcomes) = mpsc::unbounded_channel();
+        let tasks = vec![
+            tokio::spawn(claim_loop(shared.clone(), send)),
+            tokio::spawn(settle_loop(shared.clone(), outcomes)),
+            tokio::spawn(heartbeat(shared.clone())),
+            tokio::spawn(keep::run(shared.engine.clone(), shared.stop.clone())),
+        ];
+        Self { shared, tasks }
+    }
+
+    /// Claims no more, lets what runs finish for `grace`, gives the rest back, and returns when the
+    /// store knows all of it.
+    pub async fn stop(self, grace: Duration) {
+        let shared = &self.shared;
+        shared.stop.cancel();
+        let deadline = tokio::time::Instant::now() + grace;
+        let before = shared.running().len();
+        while !shared.running().is_empty() && tokio::time::Instant::now() < deadline {
+            let _ = tokio::time::timeout(Duration::from_millis(20), shared.freed.notified()).await;
+        }
+        let left = shared.running().len();
+        shared.abandon.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(5), shared.settled.cancelled()).await;
+        telemetry::drained(before.saturating_sub(left), left);
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shared {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Free slots per route of the plan in force.
+    fn free(&self) -> Vec<(Arc<str>, usize)> {
+        let plan = self.engine.plan();
+        let used = self.slots();
+        let free = |name: &Arc<str>, concurrency: usize| {
+            concurrency.saturating_sub(used.get(name).copied().unwrap_or(0))
+        };
+        plan.routes
+            .values()
+            .map(|r| (r.name.clone(), free(&r.name, r.concurrency)))
+            .filter(|(_, free)| *free > 0)
+            .collect()
+    }
+
+    /// Takes a slot; it comes back when the chain has ended, before its outcome is stored, so that
+    /// the next claim and this settlement share a commit.
+    fn take_slot(&self, route: &Arc<str>) {
+        *self.slots().entry(route.clone()).or_insert(0) += 1;
+    }
+
+    fn give_slot(&self, route: &Arc<str>) {
+        if let Some(used) = self.slots().get_mut(route) {
+            *used = used.saturating_sub(1);
+        }
+        self.freed.notify_one();
+    }
+}
+
+async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<str>, Outcome)>) {
+    while !shared.stop.is_cancelled() {
+        let slots = shared.free();
+        let now = shared.engine.now();
+        let full = slots.is_empty();
+        let want = Claim { now, lease_until: now.plus(LEASE), slots, unknown: UNKNOWN };
+        let claimed = match shared.engine.store().claim(want).await {
+            Ok(jobs) => jobs,
+            Err(e) => {
+                telemetry::store_failed("claim", &e.to_string());
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = shared.stop.cancelled() => {}
+                }
+                continue;
+            }
+        };
+        let none = claimed.is_empty();
+        for job in claimed {
+            start(&shared, job, &outcomes);
+        }
+        if none || full {
+            wait(&shared, full).await;
+        }
+    }
+    // The channel closes when the last running job has sent its outcome.
+}
+
+/// Until there is a reason to claim again: work, a free slot, a job that comes due.
+async fn wait(shared: &Shared, full: bool) {
+    let due = if full { None } else { shared.engine.store().next_due().await.ok().flatten() };
+    let until_due = due.map_or(LOOK, |due| due.since(shared.engine.now()));
+    // A job that is due and was not handed out waits for something else than time.
+    let pause = if until_due.is_zero() { LOOK } else { until_due.min(LOOK) };
+    tokio::select! {
+        () = shared.engine.work_arrives() => {}
+        () = shared.freed.notified() => {}
+        () = tokio::time::sleep(pause) => {}
+        () = shared.stop.cancelled() => {}
+    }
+}
+
+fn start(shared: &Arc<Shared>, job: Job, outcomes: &mpsc::UnboundedSender<(Arc<str>, Outcome)>) {
+    let lost = shared.abandon.child_token();
+    let route = job.route.clone();
+    shared.take_slot(&route);
+    let running = Running { lease: job.lease, route: route.clone(), lost: lost.clone() };
+    shared.running().insert(job.lease.job, running);
+    let (shared, outcomes) = (shared.clone(), outcomes.clone());
+    tokio::spawn(async move {
+        let outcome = run::attempt(&shared.engine, &shared.runtime, &job, &lost).await;
+        shared.give_slot(&route);
+        // Received until the last sender is gone, so this cannot fail while it matters.
+        let _ = outcomes.send((route, outcome));
+    });
+}
+
+async fn settle_loop(shared: Arc<Shared>, mut queue: mpsc::UnboundedReceiver<(Arc<str>, Outcome)>) {
+    let mut batch = Vec::new();
+    while queue.recv_many(&mut batch, SETTLE).await > 0 {
+        settle(&shared, &mut batch).await;
+    }
+    shared.settled.cancel();
+}
+
+/// Stores a batch; a store that is away is asked again until it answers or the worker is given up.
+async fn settle(shared: &Shared, batch: &mut Vec<(Arc<str>, Outcome)>) {
+    let mut pause = Duration::from_millis(50);
+    let answers = loop {
+        let outcomes = batch.iter().map(|(_, o)| o.clone()).collect();
+        match shared.engine.store().settle(outcomes).await {
+            Ok(answers) => break answers,
+            Err(e) => {
+                telemetry::store_failed("settle", &e.to_string());
+                if shared.abandon.is_cancelled() {
+                    break vec![Settled::Stale; batch.len()];
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        }
+    };
+    for ((route, outcome), settled) in batch.drain(..).zip(answers) {
+        shared.running().remove(&outcome.lease.job);
+        told(&route, &outcome, settled);
+    }
+    shared.freed.notify_one();
+}
+
+fn told(route: &str, outcome: &Outcome, settled: Settled) {
+    if settled == Settled::Stale {
+        telemetry::job(route, "stale");
+        return;
+    }
+    match &outcome.settlement {
+        Settlement::Done => telemetry::job(route, "done"),
+        Settlement::Retry { .. } => {
+            telemetry::job(route, "retry");
+            telemetry::retry(route);
+        }
+        Settlement::Dead { reason, .. } => {
+            telemetry::job(route, "dead");
+            telemetry::dead(route, outcome.lease.job, reason);
+        }
+        Settlement::Released { .. } => telemetry::job(route, "released"),
+        Settlement::Unrouted => telemetry::job(route, "unrouted"),
+    }
+}
+
+/// Extends the leases of what runs; a job whose lease is gone is given up, for it is another's.
+async fn heartbeat(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let leases: Vec<Lease> = shared.running().values().map(|r| r.lease).collect();
+        if leases.is_empty() {
+            continue;
+        }
+        let until = shared.engine.now().plus(LEASE);
+        let answers = match shared.engine.store().extend(leases.clone(), until).await {
+            Ok(answers) => answers,
+            Err(e) => {
+                telemetry::store_failed("extend", &e.to_string());
+                continue;
+            }
+        };
+        for (lease, answer) in leases.iter().zip(answers) {
+            let running = shared.running();
+            let lost = running.get(&lease.job).filter(|r| r.lease == *lease);
+            if let (Settled::Stale, Some(lost)) = (answer, lost) {
+                telemetry::lease_lost(&lost.route, lease.job);
+                lost.lost.cancel();
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One attempt at a job: the chain from the step at which it goes on, until it is done, a step fails
+//! or the worker stops.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hookward_core::store::{AttemptRecord, Job, Outcome, Settlement};
+use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, Remedy, Timestamp};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::plan::{Route, Step};
+use crate::telemetry;
+use crate::work::retry::{Next, after_failure};
+
+/// How a step ended, other than well.
+enum Failure {
+    Error(HandlerError),
+    Timeout(Duration),
+    Panic,
+    Stopped,
+}
+
+/// Runs the job's chain. Steps run on `runtime`, so that a handler that blocks its thread holds up
+/// neither the receiving side nor the worker.
+pub(crate) async fn attempt(
+    engine: &Engine,
+    runtime: &Handle,
+    job: &Job,
+    stop: &CancellationToken,
+) -> Outcome {
+    let plan = engine.plan();
+    let Some(route) = plan.routes.get(&job.route) else {
+        return Outcome { lease: job.lease, settlement: Settlement::Unrouted, attempt: None };
+    };
+    let run = Run { job, route, started: engine.now(), clock: Instant::now() };
+    let first = match &job.step {
+        None => Some(0),
+        Some(name) => route.chain.iter().position(|s| s.name.as_ref() == name.as_str()),
+    };
+    let Some(first) = first else {
+        let name = job.step.as_deref().unwrap_or_default();
+        let reason = format!("the step `{name}` is no longer in the chain of `{}`", route.name);
+        return run.dead(name, "error", reason, None);
+    };
+    run.chain(engine, runtime, first, stop).await
+}
+
+struct Run<'a> {
+    job: &'a Job,
+    route: &'a Arc<Route>,
+    started: Timestamp,
+    clock: Instant,
+}
+
+impl Run<'_> {
+    async fn chain(
+        &self,
+        engine: &Engine,
+        runtime: &Handle,
+        first: usize,
+        stop: &CancellationToken,
+    ) -> Outcome {
+        let mut event = self.job.event.clone();
+        let mut replaced = false;
+        let mut last = None;
+        for step in self.route.chain.iter().skip(first) {
+            last = Some(step.name.to_string());
+            let body = |event: &Event, replaced| {
+                (replaced || self.job.step.is_some()).then(|| event.body().bytes().clone())
+            };
+            let begun = Instant::now();
+            let ended = self.step(engine, runtime, step, event.clone(), stop).await;
+            telemetry::step_seconds(&self.route.name, &step.handler_name, begun.elapsed());
+            match ended {
+                Ok(Flow::Next) => {}
+                Ok(Flow::Replace(next)) => {
+                    event = next;
+                    replaced = true;
+                }
+                Ok(Flow::Stop { reason }) => {
+                    return self.outcome(Settlement::Done, last, "stopped", Some(reason));
+                }
+                Err(failure) => {
+                    return self.failed(engine, step, failure, body(&event, replaced));
+                }
+            }
+        }
+        self.outcome(Settlement::Done, last, "done", None)
+    }
+
+    async fn step(
+        &self,
+        engine: &Engine,
+        runtime: &Handle,
+        step: &Step,
+        event: Event,
+        stop: &CancellationToken,
+    ) -> Result<Flow, Failure> {
+        let cx = HandlerCx {
+            route: self.route.name.clone(),
+            step: step.name.clone(),
+            job: self.job.lease.job,
+            attempt: self.job.attempt,
+            deadline: engine.now().plus(step.timeout),
+            replay: self.job.replay,
+            event: event.id(),
+        };
+        let handler: Arc<dyn Handler> = step.handler.clone();
+        let mut task = runtime.spawn(async move { handler.handle(event, &cx).await });
+        let result = tokio::select! {
+            biased;
+            result = &mut task => result,
+            () = tokio::time::sleep(step.timeout) => {
+                task.abort();
+                return Err(Failure::Timeout(step.timeout));
+            }
+            () = stop.cancelled() => {
+                task.abort();
+                return Err(Failure::Stopped);
+            }
+        };
+        match result {
+            Ok(Ok(flow)) => Ok(flow),
+            Ok(Err(error)) => Err(Failure::Error(error)),
+            Err(e) if e.is_panic() => Err(Failure::Panic),
+            Err(_) => Err(Failure::Stopped),
+        }
+    }
+
+    fn failed(
+        &self,
+        engine: &Engine,
+        step: &Step,
+        failure: Failure,
+        body: Option<Bytes>,
+    ) -> Outcome {
+        let name = step.name.to_string();
+        let (outcome, cause, remedy, message) = match failure {
+            Failure::Stopped => {
+                let settlement = Settlement::Released { step: Some(name.clone()), body };
+                return self.outcome(settlement, Some(name), "released", None);
+            }
+            Failure::Error(e) => ("error", "error", e.remedy(), e.message().to_owned()),
+            Failure::Timeout(span) => {
+                let text = format!("gave up after {span:?}, the step's timeout");
+                ("timeout", "timeout", Remedy::Retry, text)
+            }
+            Failure::Panic => ("panic", "error", Remedy::Retry, "the handler panicked".to_owned()),
+        };
+        let job = self.job.lease.job;
+        telemetry::step_failed(&self.route.name, &name, job, self.job.attempt, outcome, &message);
+        // Attempts that a crash ended are not the handler's failures; they are counted apart.
+        let tried = self.job.attempt.saturating_sub(self.job.crashes).max(1);
+        match after_failure(&self.route.retry, tried, remedy, fastrand::f64()) {
+            Next::Dead => {
+                let reason = match remedy {
+                    Remedy::Fatal => message,
+                    _ => format!("{message} (attempt {tried} of {})", self.route.retry.attempts),
+                };
+                self.dead(&name, outcome, reason, body)
+            }
+            Next::After(delay) => {
+                let at = engine.now().plus(delay);
+                let settlement = Settlement::Retry { at, step: Some(name.clone()), body, cause };
+                self.outcome(settlement, Some(name), outcome, Some(message))
+            }
+        }
+    }
+
+    fn dead(&self, step: &str, outcome: &str, reason: String, body: Option<Bytes>) -> Outcome {
+        let settlement =
+            Settlement::Dead { reason: reason.clone(), step: Some(step.to_owned()), body };
+        self.outcome(settlement, Some(step.to_owned()), outcome, Some(reason))
+    }
+
+    fn outcome(
+        &self,
+        settlement: Settlement,
+        step: Option<String>,
+        outcome: &str,
+        error: Option<String>,
+    ) -> Outcome {
+        let duration_ms = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let attempt = AttemptRecord {
+            attempt: self.job.attempt,
+            step,
+            started_at: self.started.to_string(),
+            duration_ms,
+            outcome: outcome.to_owned(),
+            error,
+            cause: self.job.cause.clone(),
+        };
+        Outcome { lease: self.job.lease, settlement, attempt: Some(attempt) }
+    }
+}
