@@ -27,6 +27,7 @@ mod secret;
 pub mod store;
 pub mod telemetry;
 mod units;
+pub mod vectors;
 
 pub use body::{Body, BodyError};
 pub use clock::{Clock, SystemClock, Timestamp};

@@ -120,6 +120,14 @@ pub struct Draft {
     pub now: Timestamp,
 }
 
+impl Draft {
+    /// Path and query of the URL: what the request line says.
+    pub fn target(&self) -> &str {
+        let after = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        after.find('/').and_then(|at| after.get(at..)).unwrap_or("/")
+    }
+}
+
 /// Why a draft cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot sign: {reason}")]

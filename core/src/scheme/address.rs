@@ -70,3 +70,12 @@ pub(crate) fn scalar(value: &Value) -> Option<String> {
         _ => None,
     }
 }
+
+/// The texts at a JSON pointer in which one segment may be `*`: all of them.
+pub(crate) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
+    let Some((before, after)) = pointer.split_once("/*") else {
+        return Some(vec![scalar(value.pointer(pointer)?)?]);
+    };
+    let items = value.pointer(before)?.as_array()?;
+    items.iter().map(|item| item.pointer(after).and_then(scalar)).collect()
+}

@@ -5,18 +5,15 @@ use std::time::Duration;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::proof::{HmacAlg, Verified};
-use crate::provider::{EventName, IdentifyError, Identity};
-use crate::scheme::address::{Address, scalar};
+use crate::provider::{IdentifyError, Identity};
+use crate::scheme::address::Address;
+use crate::scheme::naming::Naming;
 use crate::scheme::spec::{Alg, KeyForm, Place, Scheme, SchemeError, SignatureSpec, TimeUnit};
 use crate::scheme::template::{self, Segment};
 use crate::secret::Secret;
 
 /// Bounds that keep the work on one request small.
 pub(crate) const MAX_ELEMENTS: usize = 32;
-/// The largest batch that is taken apart.
-const MAX_BATCH: usize = 10_000;
-/// The event type of a scheme that names none.
-const UNNAMED: &str = "event";
 
 /// A scheme that is ready to verify, identify and sign.
 #[derive(Debug, Clone)]
@@ -27,9 +24,7 @@ pub struct CompiledScheme {
     pub(crate) alg: Option<HmacAlg>,
     pub(crate) key: KeyForm,
     pub(crate) timestamp: Option<CompiledTime>,
-    event_type: Option<Vec<Address>>,
-    event_id: Option<Vec<Address>>,
-    batch: Option<String>,
+    pub(crate) naming: Naming,
 }
 
 #[derive(Debug, Clone)]
@@ -64,28 +59,14 @@ impl Scheme {
         let message = template::parse(&self.message)?;
         let timestamp = self.timestamp.map(compile_time).transpose()?;
         check_message(&message, &self.signature, timestamp.as_ref(), alg)?;
-        if let Some(pointer) =
-            self.batch.as_deref().filter(|p| !p.is_empty() && !p.starts_with('/'))
-        {
-            let message =
-                format!("`{pointer}` is no pointer; write /pointer, or \"\" for the whole body");
-            return Err(SchemeError::new("/batch", message));
-        }
-        let addresses = |texts: Option<crate::scheme::OneOrMore>, at: &str| {
-            let parse = |list: crate::scheme::OneOrMore| {
-                list.0.iter().map(|text| Address::parse(text, at)).collect::<Result<Vec<_>, _>>()
-            };
-            texts.map(parse).transpose()
-        };
+        let naming = Naming::new(self.event_type, self.event_id, self.batch)?;
         Ok(CompiledScheme {
             signature: self.signature,
             message,
             alg,
             key: self.key,
             timestamp,
-            event_type: addresses(self.event_type, "/event_type")?,
-            event_id: addresses(self.event_id, "/event_id")?,
-            batch: self.batch,
+            naming,
         })
     }
 }
@@ -108,6 +89,9 @@ fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
         }
         _ if name.is_empty() => return wrong("/signature/name", "the name is empty".to_owned()),
         _ => {}
+    }
+    if spec.split.is_some() && spec.place != Place::Header {
+        return wrong("/signature/split", "lists are read from headers alone".to_owned());
     }
     if spec.split.is_none() && (spec.pair.is_some() || spec.take.is_some()) {
         return wrong("/signature", "`pair` and `take` go with `split`".to_owned());
@@ -209,94 +193,28 @@ impl CompiledScheme {
 
     /// Names the events of a proven delivery.
     pub fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let Some(batch) = &self.batch else {
-            let item = if self.reads_json() { delivery.json().ok() } else { None };
-            return Ok(vec![self.identity(delivery, item, None)]);
-        };
-        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
-        let items = body.pointer(batch).and_then(|v| v.as_array()).ok_or_else(|| {
-            IdentifyError { reason: format!("there is no array of events at `{batch}`") }
-        })?;
-        if items.is_empty() || items.len() > MAX_BATCH {
-            let reason = format!("a batch of {} events; allowed are 1 to {MAX_BATCH}", items.len());
-            return Err(IdentifyError { reason });
-        }
-        let one = |(n, item)| self.identity(delivery, Some(item), Some(format!("{batch}/{n}")));
-        Ok(items.iter().enumerate().map(one).collect())
-    }
-
-    fn identity(
-        &self,
-        delivery: &Verified,
-        item: Option<&serde_json::Value>,
-        part: Option<String>,
-    ) -> Identity {
-        let first = |list: &Vec<Address>| {
-            list.iter().find_map(|a| a.text(delivery, item).map(|text| (a.clone(), text)))
-        };
-        let event_type = match &self.event_type {
-            None => Some(UNNAMED.to_owned()),
-            Some(list) => first(list).map(|(_, text)| text),
-        };
-        let event_id = self
-            .event_id
-            .as_ref()
-            .and_then(first)
-            .map(|(address, value)| EventName { value, signed: self.signs(&address) });
-        Identity { event_type, event_id, part }
-    }
-
-    fn reads_json(&self) -> bool {
-        let lists = [&self.event_type, &self.event_id];
-        lists.into_iter().flatten().flatten().any(Address::reads_json)
+        self.naming.identify(delivery, |address| self.signs(address))
     }
 
     /// Whether what stands there cannot be changed without breaking the proof. A token proves all
     /// that its sender wrote, or nothing: the body counts, headers do not.
     fn signs(&self, address: &Address) -> bool {
+        let whole_body = self.alg.is_none() || self.message.contains(&Segment::Body);
         match address {
             Address::Header(name) => {
                 self.alg.is_some() && self.message.contains(&Segment::Header(name.clone()))
             }
+            // In a batch this pointer starts at an item, that of a message at the body.
+            Address::Pointer(_) if self.naming.is_batch() => whole_body,
             Address::Pointer(p) | Address::Root(p) => {
-                self.alg.is_none()
-                    || self.message.contains(&Segment::Body)
-                    || self.message.contains(&Segment::Json(p.clone()))
+                whole_body || self.message.contains(&Segment::Json(p.clone()))
             }
-            Address::Form(f) => {
-                self.alg.is_none()
-                    || self.message.contains(&Segment::Body)
-                    || self.message.contains(&Segment::Form(f.clone()))
-            }
+            Address::Form(f) => whole_body || self.message.contains(&Segment::Form(f.clone())),
         }
-    }
-
-    /// The headers in which this scheme finds type and id, with the draft's.
-    pub(crate) fn named_headers<'a>(
-        &'a self,
-        draft: &'a crate::provider::Draft,
-    ) -> impl Iterator<Item = (String, &'a str)> {
-        let in_header = |a: &Address| match a {
-            Address::Header(name) => Some(name.clone()),
-            _ => None,
-        };
-        let first = move |list: &'a Option<Vec<Address>>| list.iter().flatten().find_map(in_header);
-        let event_type = first(&self.event_type).map(|name| (name, draft.event_type.as_str()));
-        let event_id = first(&self.event_id).map(|name| (name, draft.event_id.as_str()));
-        event_type.into_iter().chain(event_id)
     }
 
     /// Whether the signature covers the event type's place: what `check` warns of where it does not.
     pub fn signs_event_type(&self) -> bool {
-        self.event_type.iter().flatten().all(|a| self.signs(a))
+        self.naming.type_addresses().all(|a| self.signs(a))
     }
-}
-
-/// The texts at a JSON pointer in which one segment may be `*`: all of them.
-pub(crate) fn texts_at(value: &serde_json::Value, pointer: &str) -> Option<Vec<String>> {
-    let Some((before, after)) = pointer.split_once("/*") else {
-        return Some(vec![scalar(value.pointer(pointer)?)?]);
-    };
-    let items = value.pointer(before)?.as_array()?;
-    items.iter().map(|item| item.pointer(after).and_then(scalar)).collect()
 }

@@ -9,6 +9,8 @@
 mod address;
 mod compiled;
 mod fields;
+mod naming;
+mod provider;
 mod sign;
 mod spec;
 mod template;
@@ -16,6 +18,7 @@ mod verify;
 
 pub use address::Address;
 pub use compiled::CompiledScheme;
+pub use naming::Naming;
 pub use spec::{
     Alg, KeyForm, OneOrMore, Place, Scheme, SchemeError, SignatureSpec, TimeUnit, TimestampSpec,
 };

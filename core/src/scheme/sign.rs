@@ -28,25 +28,28 @@ impl CompiledScheme {
             headers.insert(name, value);
             Ok(())
         };
-        for (address, value) in self.named_headers(draft) {
-            set(&address, value)?;
+        for (name, value) in self.naming.headers(&draft.event_type, &draft.event_id) {
+            set(name, value)?;
         }
         let time = self.time_of(draft);
-        if let (Some(spec), Some(text)) = (&self.timestamp, &time) {
-            if let TimeSource::At(Address::Header(name)) = &spec.from {
-                set(name, text)?;
-            }
-        }
-        let message_headers = self.message.iter().filter_map(|s| match s {
-            Segment::Header(name) => Some(name.as_str()),
-            _ => None,
-        });
         let time_header = self.timestamp.as_ref().and_then(|t| match &t.from {
             TimeSource::At(Address::Header(name)) => Some(name.as_str()),
             _ => None,
         });
-        for name in message_headers.filter(|n| Some(*n) != time_header) {
-            set(name, &draft.event_id)?;
+        if let (Some(name), Some(text)) = (time_header, &time) {
+            set(name, text)?;
+        }
+        let named = |header: &str| {
+            let mut headers = self.naming.headers(&draft.event_type, &draft.event_id);
+            headers.find(|(name, _)| *name == header).map(|(_, value)| value)
+        };
+        for segment in &self.message {
+            match segment {
+                Segment::Header(name) if Some(name.as_str()) != time_header => {
+                    set(name, named(name).unwrap_or(&draft.event_id))?;
+                }
+                _ => {}
+            }
         }
         let key =
             self.key_bytes(secret).ok_or_else(|| fail("the secret is not of the expected form"))?;
@@ -63,7 +66,9 @@ impl CompiledScheme {
                         Segment::Header(name) if Some(name.as_str()) == time_header => {
                             mac.update(time.as_bytes());
                         }
-                        Segment::Header(_) => mac.update(draft.event_id.as_bytes()),
+                        Segment::Header(name) => {
+                            mac.update(named(name).unwrap_or(&draft.event_id).as_bytes());
+                        }
                         Segment::Url => mac.update(draft.url.as_bytes()),
                         Segment::Method => mac.update(b"POST"),
                         Segment::Json(_) | Segment::Form(_) => {
@@ -74,11 +79,12 @@ impl CompiledScheme {
                 self.signature.encoding.encode(&mac.finish())
             }
         };
-        set(
-            self.signature.name.trim_end_matches('*').trim_end_matches('-'),
-            &self.written(&tag, time.as_deref()),
-        )?;
-        let target = target_of(&draft.url);
+        let name = match self.signature.name.strip_suffix('*') {
+            Some(stem) => format!("{stem}1"),
+            None => self.signature.name.clone(),
+        };
+        set(&name, &self.written(&tag, time.as_deref()))?;
+        let target = draft.target().to_owned();
         let head = Head { method: Method::POST, target, headers, client: None };
         Ok(Request::new(head, draft.body.clone()))
     }
@@ -108,14 +114,5 @@ impl CompiledScheme {
             TimeUnit::Ms => draft.now.as_millis().to_string(),
             TimeUnit::Rfc3339 => draft.now.to_string(),
         })
-    }
-}
-
-/// Path and query of a URL.
-fn target_of(url: &str) -> String {
-    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
-    match after.find('/') {
-        Some(at) => after.get(at..).unwrap_or("/").to_owned(),
-        None => "/".to_owned(),
     }
 }

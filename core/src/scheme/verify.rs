@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::proof::{Mac, Tag, VerifyError, tokens_equal};
+use crate::proof::{HmacAlg, Mac, Tag, VerifyError, tokens_equal};
 use crate::provider::VerifyCx;
 use crate::request::{Head, Request};
-use crate::scheme::address::{Address, scalar};
-use crate::scheme::compiled::{CompiledScheme, CompiledTime, MAX_ELEMENTS, TimeSource, texts_at};
+use crate::scheme::address::{Address, scalar, texts_at};
+use crate::scheme::compiled::{CompiledScheme, CompiledTime, MAX_ELEMENTS, TimeSource};
 use crate::scheme::fields::form_value;
 use crate::scheme::spec::{Place, TimeUnit};
 use crate::scheme::template::Segment;
@@ -24,47 +24,67 @@ struct Given<'a> {
 }
 
 impl CompiledScheme {
-    /// From the head alone: is the signature there and well-formed?
+    /// From the head alone: is everything that belongs there, and is it well-formed?
     pub fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        match self.signature.place {
-            Place::Header | Place::Query => {
-                let given = self.given_in_head(head)?;
-                self.tags(&given)?;
-            }
-            Place::Json | Place::Form => {}
-        }
-        let from_headers = self.message.iter().filter_map(|s| match s {
-            Segment::Header(name) => Some(name.as_str()),
-            _ => None,
-        });
-        let time = self.timestamp.as_ref().and_then(|t| match &t.from {
-            TimeSource::At(Address::Header(name)) => Some(name.as_str()),
-            _ => None,
-        });
-        from_headers
-            .chain(time)
-            .try_for_each(|name| non_empty(head.required(name)?, name).map(drop))
+        self.read_head(head).map(drop)
     }
 
     /// Index of the secret that made the signature.
     pub fn verify(&self, request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
+        let in_head = self.read_head(&request.head)?;
         let json = if self.needs_json() { request.body.json().ok() } else { None };
-        let given = self.given(request, json)?;
+        let given = match in_head {
+            Some(given) => given,
+            None => self.given_in_body(request, json)?,
+        };
         let time = match &self.timestamp {
-            Some(time) => Some((time, self.time_text(time, &given, request, json)?)),
+            Some(spec) => Some((spec, self.time_text(spec, &given, request, json)?)),
             None => None,
         };
         let secret = match self.alg {
             None => self.match_token(&given, cx)?,
-            Some(_) => {
+            Some(alg) => {
                 let text = time.as_ref().map(|(_, text)| text.as_ref());
-                self.match_tag(&given, text, request, json, cx)?
+                let parts = self.message_parts(&given, text, request, json, cx)?;
+                self.match_tag(alg, &self.tags(&given)?, &parts, cx)?
             }
         };
         if let Some((spec, text)) = time {
             check_time(spec, &text, cx)?;
         }
         Ok(secret)
+    }
+
+    /// The part of a proof that needs no body: what [`CompiledScheme::precheck`] refuses is refused
+    /// by `verify` with the same words, because both begin here. Gives the signature if it is here.
+    fn read_head<'a>(&'a self, head: &'a Head) -> Result<Option<Given<'a>>, VerifyError> {
+        let given = match self.signature.place {
+            Place::Header | Place::Query => {
+                let given = self.given_in_head(head)?;
+                self.tags(&given)?;
+                Some(given)
+            }
+            Place::Json | Place::Form => None,
+        };
+        for segment in &self.message {
+            match (segment, &given) {
+                (Segment::Header(name), _) => drop(non_empty(head.required(name)?, name)?),
+                (Segment::Sig(key), Some(given)) => drop(single_pair(given, key)?),
+                _ => {}
+            }
+        }
+        let time = match (self.timestamp.as_ref().map(|t| &t.from), &given) {
+            (Some(TimeSource::At(Address::Header(name))), _) => {
+                Some(non_empty(head.required(name)?, name)?)
+            }
+            (Some(TimeSource::Sig(key)), Some(given)) => Some(single_pair(given, key)?),
+            _ => None,
+        };
+        if let (Some(spec), Some(text)) = (&self.timestamp, time) {
+            parse_time(text, spec.unit).ok_or_else(bad_time)?;
+        }
+        self.naming.precheck(head)?;
+        Ok(given)
     }
 
     fn needs_json(&self) -> bool {
@@ -91,21 +111,17 @@ impl CompiledScheme {
 
     fn match_tag(
         &self,
-        given: &Given<'_>,
-        time: Option<&str>,
-        request: &Request,
-        json: Option<&Value>,
+        alg: HmacAlg,
+        tags: &[Tag],
+        parts: &[Cow<'_, [u8]>],
         cx: &VerifyCx<'_>,
     ) -> Result<usize, VerifyError> {
-        let Some(alg) = self.alg else { return Err(VerifyError::InvalidSignature) };
-        let tags = self.tags(given)?;
-        let parts = self.message_parts(given, time, request, json, cx)?;
         let mut found = None;
         for (index, secret) in cx.secrets.iter() {
             let Some(key) = self.key_bytes(secret) else { continue };
             let Some(mut mac) = Mac::new(alg, &key) else { continue };
             parts.iter().for_each(|part| mac.update(part));
-            if mac.matches_any(&tags) && found.is_none() {
+            if mac.matches_any(tags) && found.is_none() {
                 found = Some(index);
             }
         }
@@ -141,29 +157,23 @@ impl CompiledScheme {
         self.message.iter().map(resolve).collect()
     }
 
-    fn given<'a>(
+    fn given_in_body<'a>(
         &'a self,
-        request: &'a Request,
+        request: &Request,
         json: Option<&Value>,
     ) -> Result<Given<'a>, VerifyError> {
-        match self.signature.place {
-            Place::Header | Place::Query => self.given_in_head(&request.head),
-            Place::Form => {
-                let text = form_text(request, &self.signature.name)?;
-                self.split(Cow::Owned(text))
-            }
-            Place::Json => {
-                let name = self.signature.name.as_str();
-                let missing =
-                    || VerifyError::missing(format!("the signature at {name} of the body"));
-                let texts = texts_at(json.ok_or_else(missing)?, name).ok_or_else(missing)?;
-                if texts.is_empty() {
-                    return Err(missing());
-                }
-                let candidates = texts.into_iter().map(Cow::Owned).collect();
-                Ok(Given { candidates, all: name.contains("/*"), pairs: Vec::new() })
-            }
+        let name = self.signature.name.as_str();
+        if self.signature.place == Place::Form {
+            return self.split(Cow::Owned(form_text(request, name)?));
         }
+        let missing = || VerifyError::missing(format!("the signature at {name} of the body"));
+        let texts = texts_at(json.ok_or_else(missing)?, name).ok_or_else(missing)?;
+        if texts.is_empty() {
+            return Err(missing());
+        }
+        let strip = |text| self.strip_prefix(Cow::Owned(text));
+        let candidates = texts.into_iter().map(strip).collect::<Result<_, _>>()?;
+        Ok(Given { candidates, all: name.contains("/*"), pairs: Vec::new() })
     }
 
     fn given_in_head<'a>(&'a self, head: &'a Head) -> Result<Given<'a>, VerifyError> {
@@ -193,50 +203,50 @@ impl CompiledScheme {
     /// Takes prefix and list apart. Without a list there is one candidate.
     fn split<'a>(&'a self, text: Cow<'a, str>) -> Result<Given<'a>, VerifyError> {
         let spec = &self.signature;
-        let strip = |text: Cow<'a, str>| -> Result<Cow<'a, str>, VerifyError> {
-            let Some(prefix) = &spec.prefix else { return Ok(text) };
-            let stripped = match text {
-                Cow::Borrowed(t) => t.strip_prefix(prefix.as_str()).map(Cow::Borrowed),
-                Cow::Owned(t) => t.strip_prefix(prefix.as_str()).map(|t| Cow::Owned(t.to_owned())),
-            };
-            stripped.ok_or_else(|| {
-                VerifyError::format(format!("the signature does not start with `{prefix}`"))
-            })
-        };
         let (Some(separator), Cow::Borrowed(list)) = (spec.split, &text) else {
-            return Ok(Given { candidates: vec![strip(text)?], all: false, pairs: Vec::new() });
+            let candidates = vec![self.strip_prefix(text)?];
+            return Ok(Given { candidates, all: false, pairs: Vec::new() });
         };
         let list: &'a str = list;
         let elements: Vec<&str> = list
             .split(separator.as_char())
-            .take(MAX_ELEMENTS + 1)
+            .map(|e| if spec.trim { e.trim() } else { e })
             .filter(|e| !e.is_empty())
+            .take(MAX_ELEMENTS + 1)
             .collect();
         if elements.len() > MAX_ELEMENTS {
             return Err(VerifyError::format(format!(
                 "over {MAX_ELEMENTS} elements in the signature"
             )));
         }
-        let elements = elements.into_iter().map(|e| if spec.trim { e.trim() } else { e });
+        // Elements of another form are of no interest, such as those of a version yet to come.
+        let strip = |e: &'a str| self.strip_prefix(Cow::Borrowed(e)).ok();
         let (Some(mark), Some(take)) = (spec.pair, &spec.take) else {
-            let candidates =
-                elements.map(|e| strip(Cow::Borrowed(e))).collect::<Result<Vec<_>, _>>()?;
-            return Ok(Given { candidates, all: false, pairs: Vec::new() });
+            let candidates: Vec<_> = elements.into_iter().filter_map(strip).collect();
+            return match candidates.is_empty() {
+                true => Err(VerifyError::format("the list holds no signature")),
+                false => Ok(Given { candidates, all: false, pairs: Vec::new() }),
+            };
         };
-        let pairs: Vec<(&str, &str)> = elements
-            .map(|e| {
-                e.split_once(mark.as_char()).ok_or_else(|| {
-                    VerifyError::format("an element of the signature has no key and value")
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let pairs: Vec<_> =
+            elements.into_iter().filter_map(|e| e.split_once(mark.as_char())).collect();
         let taken = pairs.iter().filter(|(key, _)| key == take);
-        let candidates =
-            taken.map(|(_, v)| strip(Cow::Borrowed(*v))).collect::<Result<Vec<_>, _>>()?;
+        let candidates: Vec<_> = taken.filter_map(|(_, value)| strip(value)).collect();
         if candidates.is_empty() {
             return Err(VerifyError::format(format!("the signature has no `{take}` element")));
         }
         Ok(Given { candidates, all: false, pairs })
+    }
+
+    fn strip_prefix<'a>(&self, text: Cow<'a, str>) -> Result<Cow<'a, str>, VerifyError> {
+        let Some(prefix) = &self.signature.prefix else { return Ok(text) };
+        let stripped = match text {
+            Cow::Borrowed(t) => t.strip_prefix(prefix.as_str()).map(Cow::Borrowed),
+            Cow::Owned(t) => t.strip_prefix(prefix.as_str()).map(|t| Cow::Owned(t.to_owned())),
+        };
+        stripped.ok_or_else(|| {
+            VerifyError::format(format!("the signature does not start with `{prefix}`"))
+        })
     }
 
     /// Decodes the candidates; those of a wrong form are passed over as long as one is right.
@@ -277,8 +287,7 @@ impl CompiledScheme {
 
 /// Judges the signed time: the tolerance of the source, else that of the scheme, both ways.
 fn check_time(spec: &CompiledTime, text: &str, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-    let at = parse_time(text, spec.unit)
-        .ok_or_else(|| VerifyError::format("the timestamp is not of the expected form"))?;
+    let at = parse_time(text, spec.unit).ok_or_else(bad_time)?;
     let (past, future) = cx.tolerance.map_or((spec.past, spec.future), |t| (t, t));
     let (age, ahead) = match spec.unit {
         // Whole seconds against whole seconds: at the edge exactly still passes.
@@ -309,6 +318,10 @@ fn parse_time(text: &str, unit: TimeUnit) -> Option<Timestamp> {
     } else {
         Timestamp::from_millis(number)
     })
+}
+
+fn bad_time() -> VerifyError {
+    VerifyError::format("the timestamp is not of the expected form")
 }
 
 fn non_empty<'a>(value: &'a str, name: &str) -> Result<&'a str, VerifyError> {

@@ -1,1 +1,33 @@
-//! hookward-provider-hmac
+//! Any sender whose signature can be described: an HMAC (SHA-1, SHA-256, SHA-512) over a message made
+//! of parts of the request, or a token, in a header, the body or the query.
+//!
+//! There is no code here: the `with:` block is the scheme grammar of `hookward-core`.
+#![warn(missing_docs)]
+
+mod samples;
+
+use std::sync::Arc;
+
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::Scheme;
+use hookward_core::{Provider, Sample};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(HmacConfig);
+
+/// The `with:` block: the scheme.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct HmacConfig(pub Scheme);
+
+impl ProviderConfig for HmacConfig {
+    const NAME: &'static str = "hmac";
+    const SUMMARY: &'static str =
+        "Any sender that signs with an HMAC or a token, described in routes.yaml";
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(self.0.compile()?))
+    }
+}

@@ -1,1 +1,74 @@
-//! hookward-provider-none
+//! Senders that sign nothing. Whoever knows the URL can post, so a source has to ask for this by
+//! name, and is shown as unverified wherever sources are shown.
+#![warn(missing_docs)]
+
+mod samples;
+mod unsigned;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{Naming, OneOrMore};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Signer, Verification, Verified,
+    VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(NoneConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoneConfig {
+    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
+    /// the first that is there. Without this key every event has the type `event`.
+    #[serde(default)]
+    pub event_type: Option<OneOrMore>,
+    /// Where the event id is; as for `event_type`.
+    #[serde(default)]
+    pub event_id: Option<OneOrMore>,
+}
+
+impl ProviderConfig for NoneConfig {
+    const NAME: &'static str = "none";
+    const SUMMARY: &'static str = "Verifies nothing: anyone who knows the URL can send";
+    const NEEDS_SECRET: bool = false;
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(Unverified { naming: Naming::new(self.event_type, self.event_id, None)? }))
+    }
+}
+
+#[derive(Debug)]
+struct Unverified {
+    naming: Naming,
+}
+
+#[async_trait]
+impl Provider for Unverified {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.naming.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        _: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.precheck(&request.head)?;
+        Ok(Verification::Genuine { secret: 0 })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        // Nothing is signed, so no id is enough to tell a repetition by.
+        self.naming.identify(delivery, |_| false)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(self)
+    }
+}

@@ -1,1 +1,118 @@
-//! hookward-provider-standard-webhooks
+//! Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature: v1,…` over id, time
+//! and body, HMAC-SHA-256 in base64. Svix and those who send through it call the same headers
+//! `svix-*`; both are taken.
+//!
+//! How it signs is data (`scheme.json`, `scheme-svix.json`). What needs code is choosing between the
+//! two families of headers.
+#![warn(missing_docs)]
+
+mod family;
+mod samples;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use family::Family;
+
+hookward_core::register_provider!(StandardWebhooksConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandardWebhooksConfig {
+    /// Which headers to look at: `auto` (either family), `webhook` or `svix` alone.
+    #[serde(default)]
+    pub headers: Headers,
+}
+
+/// Which headers to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Headers {
+    /// Either family.
+    #[default]
+    Auto,
+    /// `webhook-*` alone.
+    Webhook,
+    /// `svix-*` alone.
+    Svix,
+}
+
+impl ProviderConfig for StandardWebhooksConfig {
+    const NAME: &'static str = "standard_webhooks";
+    const SUMMARY: &'static str =
+        "Standard Webhooks and Svix: OpenAI, Clerk, Resend and everyone else who signs so";
+    const KEEP_HEADERS: &'static [&'static str] =
+        &["webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp"];
+    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(StandardWebhooks {
+            headers: self.headers,
+            webhook: Scheme::from_json(include_str!("scheme.json"))?.compile()?,
+            svix: Scheme::from_json(include_str!("scheme-svix.json"))?.compile()?,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct StandardWebhooks {
+    headers: Headers,
+    webhook: CompiledScheme,
+    svix: CompiledScheme,
+}
+
+impl StandardWebhooks {
+    /// The scheme for the headers of this request. One family is used for all of it.
+    fn scheme(&self, head: &Head) -> Result<&CompiledScheme, VerifyError> {
+        let family = match self.headers {
+            Headers::Auto => family::choose(head)?,
+            Headers::Webhook => Family::Webhook,
+            Headers::Svix => Family::Svix,
+        };
+        Ok(match family {
+            Family::Webhook => &self.webhook,
+            Family::Svix => &self.svix,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider for StandardWebhooks {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.scheme(head)?.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        let secret = self.scheme(&request.head)?.verify(request, cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let scheme = self.scheme(delivery.head());
+        scheme.map_err(|e| IdentifyError { reason: e.to_string() })?.identify(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.webhook.check_secret(secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(if self.headers == Headers::Svix { &self.svix } else { &self.webhook })
+    }
+}

@@ -1,3 +1,4 @@
 //! hookward-testkit
 
 pub mod handler;
+pub mod provider;

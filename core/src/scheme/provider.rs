@@ -1,0 +1,45 @@
+//! A compiled scheme is a provider on its own: a crate whose sender needs no code of its own builds
+//! one from its scheme file and is done.
+
+use async_trait::async_trait;
+
+use crate::proof::{Verified, VerifyError};
+use crate::provider::{
+    Draft, IdentifyError, Identity, Provider, SignError, Signer, Verification, VerifyCx,
+};
+use crate::request::{Head, Request};
+use crate::scheme::compiled::CompiledScheme;
+use crate::secret::Secret;
+
+#[async_trait]
+impl Provider for CompiledScheme {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        CompiledScheme::precheck(self, head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        CompiledScheme::verify(self, request, cx).map(|secret| Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        CompiledScheme::identify(self, delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        CompiledScheme::check_secret(self, secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(self)
+    }
+}
+
+impl Signer for CompiledScheme {
+    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        CompiledScheme::sign(self, draft, secret)
+    }
+}

@@ -1,0 +1,21 @@
+//! The provider that verifies nothing still keeps the rest of the contract.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use hookward_provider_none::PLUGINS;
+use hookward_testkit::provider::Subject;
+use serde_json::json;
+
+fn subject() -> Subject {
+    Subject::of(PLUGINS, "not needed", "nor this").verifies_nothing()
+}
+
+#[test]
+fn none_keeps_the_contract() {
+    subject().with(json!({"event_type": "/type", "event_id": "/id"})).check();
+    subject().with(json!({"event_type": "header:x-type", "event_id": "header:x-id"})).check();
+}
+
+#[test]
+fn without_addresses_every_event_is_an_event() {
+    subject().samples_do_not_fit().check();
+}

@@ -1,0 +1,66 @@
+//! The set-up handshake: Slack sends `{"type":"url_verification","challenge":…}` when a request URL
+//! is saved, and wants the challenge back.
+
+use hookward_core::{Reply, Request, VerifyError};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+/// Longer challenges than any that Slack sends are not echoed.
+const MAX_CHALLENGE: usize = 1024;
+
+/// The answer to a proven request, if it is a handshake.
+pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
+    let Ok(body) = request.body.json() else { return Ok(None) };
+    if body.get("type").and_then(Value::as_str) != Some("url_verification") {
+        return Ok(None);
+    }
+    let challenge = body.get("challenge").and_then(Value::as_str).filter(|text| {
+        (1..=MAX_CHALLENGE).contains(&text.len())
+            && text.bytes().all(|b| (b' '..=b'~').contains(&b))
+    });
+    let Some(challenge) = challenge else {
+        return Err(VerifyError::format("the challenge is not up to 1 KiB of printable ASCII"));
+    };
+    let text = HeaderValue::from_static("text/plain");
+    Ok(Some(Reply {
+        status: StatusCode::OK,
+        headers: vec![(header::CONTENT_TYPE, text)],
+        body: challenge.to_owned().into(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use hookward_core::{Body, Head};
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer_to(body: Value) -> Result<Option<Reply>, VerifyError> {
+        answer(&Request::new(Head::default(), Body::from_json(body)))
+    }
+
+    #[test]
+    fn a_challenge_comes_back_as_plain_text() {
+        let body = json!({"type": "url_verification", "challenge": "3eZbrw1aBm2r"});
+        let reply = answer_to(body).unwrap().unwrap();
+        assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, &b"3eZbrw1aBm2r"[..]));
+        assert_eq!(reply.headers, [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
+    }
+
+    #[test]
+    fn a_challenge_that_could_be_more_than_text_is_refused() {
+        let long = "a".repeat(MAX_CHALLENGE + 1);
+        for challenge in [json!(""), json!(7), json!(null), json!("é"), json!("a\nb"), json!(long)]
+        {
+            let body = json!({"type": "url_verification", "challenge": challenge});
+            assert!(matches!(answer_to(body), Err(VerifyError::InvalidFormat { .. })));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_an_event() {
+        assert_eq!(answer_to(json!({"type": "event_callback", "challenge": "x"})), Ok(None));
+        assert_eq!(answer(&Request::new(Head::default(), Body::new("command=x"))), Ok(None));
+    }
+}

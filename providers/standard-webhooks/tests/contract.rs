@@ -1,0 +1,28 @@
+//! The provider keeps the contract and agrees with its vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use hookward_core::vectors::VectorFile;
+use hookward_provider_standard_webhooks::PLUGINS;
+use hookward_testkit::provider::{Subject, run_vectors};
+
+fn vectors() -> VectorFile {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+fn subject() -> Subject {
+    Subject::of(
+        PLUGINS,
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_b3JjaGFyZC1wcmVzcy1vcmNoYXJkLXByZXNz",
+    )
+}
+
+#[test]
+fn standard_webhooks_keeps_the_contract() {
+    subject().recordings(vectors()).check();
+}
+
+#[test]
+fn standard_webhooks_agrees_with_every_vector() {
+    run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}

@@ -1,0 +1,147 @@
+//! Good requests to start from: the accepted recordings, and one that the provider's own signer made.
+
+use std::time::Duration;
+
+use hookward_core::vectors::{Vector, Verdict};
+use hookward_core::{
+    Body, Draft, Proof, Request, SecretSet, Timestamp, Verified, VerifyCx, VerifyError, prove,
+};
+
+use super::{Subject, Trial};
+
+/// The moment of everything signed here.
+pub(super) const NOW: Timestamp = Subject::NOW;
+/// Scheme and host of everything signed here.
+pub(super) const PUBLIC_URL: &str = "https://hooks.example.com";
+
+/// A request that must be accepted, and what it takes.
+#[derive(Clone)]
+pub(super) struct Good {
+    pub(super) label: String,
+    pub(super) request: Request,
+    pub(super) secrets: SecretSet,
+    pub(super) now: Timestamp,
+    pub(super) tolerance: Option<Duration>,
+    pub(super) public_url: String,
+    /// Made here, so it has one tag and nothing in it is superfluous.
+    pub(super) signed_here: bool,
+    /// Headers without which it is refused.
+    pub(super) used: Vec<String>,
+    /// Headers without which it is named otherwise.
+    pub(super) naming: Vec<String>,
+}
+
+impl Good {
+    /// Proves another request as this one would be.
+    pub(super) async fn prove(
+        &self,
+        trial: &Trial<'_>,
+        other: Request,
+    ) -> Result<Proof, VerifyError> {
+        prove(trial.provider, other, &self.cx(self.now)).await
+    }
+
+    pub(super) fn cx(&self, now: Timestamp) -> VerifyCx<'_> {
+        VerifyCx {
+            now,
+            secrets: self.secrets.active(now),
+            tolerance: self.tolerance,
+            public_url: Some(&self.public_url),
+        }
+    }
+
+    /// This request with its head changed.
+    pub(super) fn changed(&self, change: impl FnOnce(&mut Request)) -> Request {
+        let mut request = self.request.clone();
+        change(&mut request);
+        request
+    }
+}
+
+/// The accepted recordings of the subject.
+pub(super) fn recordings<'a>(trial: &Trial<'a>) -> impl Iterator<Item = (&'a Vector, i64)> {
+    let files = trial.subject.recordings.iter();
+    let all = files.flat_map(|file| file.vectors.iter().map(|v| (v, file.now_default)));
+    all.filter(|(vector, _)| vector.expect == Verdict::Accept)
+}
+
+/// Signs a draft of this type with the subject's first secret; `None` where it cannot sign.
+pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) -> Option<Request> {
+    let draft = Draft {
+        event_type: event_type.to_owned(),
+        event_id: id.to_owned(),
+        body: Body::new(body.to_owned()),
+        url: format!("{PUBLIC_URL}/webhooks/subject"),
+        now: NOW,
+    };
+    trial.provider.signer()?.sign(&draft, &trial.secret()).ok()
+}
+
+/// All good requests, with the headers that matter found out by leaving each away.
+pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
+    let mut goods = Vec::new();
+    let secrets = SecretSet::of(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
+    if let Some(request) = sign(trial, "thing.happened", "id_1", &trial.subject.body) {
+        goods.push(Good {
+            label: "a request signed by the provider's own signer".to_owned(),
+            request,
+            secrets,
+            now: NOW,
+            tolerance: None,
+            public_url: PUBLIC_URL.to_owned(),
+            signed_here: true,
+            used: Vec::new(),
+            naming: Vec::new(),
+        });
+    }
+    for (vector, now_default) in recordings(trial) {
+        let several = if vector.secrets.is_empty() {
+            std::slice::from_ref(&vector.secret)
+        } else {
+            vector.secrets.as_slice()
+        };
+        goods.push(Good {
+            label: format!("the recording {}", vector.id),
+            request: vector.request.request().map_err(|e| e.to_string())?,
+            secrets: SecretSet::of(several.iter().cloned()).map_err(|e| e.to_string())?,
+            now: Timestamp::from_secs(vector.now_unix.unwrap_or(now_default)),
+            tolerance: vector.tolerance_s.map(Duration::from_secs),
+            public_url: vector.request.public_url().to_owned(),
+            signed_here: false,
+            used: Vec::new(),
+            naming: Vec::new(),
+        });
+    }
+    if goods.is_empty() {
+        return Err("there is no good request: neither a signer nor an accepted recording".into());
+    }
+    for good in &mut goods {
+        find_headers(trial, good).await?;
+    }
+    Ok(goods)
+}
+
+async fn find_headers(trial: &Trial<'_>, good: &mut Good) -> Result<(), String> {
+    let proof = good.prove(trial, good.request.clone()).await;
+    let original = match proof.map_err(|e| format!("PROVIDER-1: {} is refused: {e}", good.label))? {
+        Proof::Genuine(delivery) => Some(named(trial, &delivery)),
+        Proof::Handshake(_) => None,
+    };
+    let names: Vec<String> =
+        good.request.head.headers.keys().map(|name| name.as_str().to_owned()).collect();
+    for name in names {
+        let without = good.changed(|r| drop(r.head.headers.remove(&name)));
+        match good.prove(trial, without).await {
+            Err(_) => good.used.push(name),
+            Ok(Proof::Genuine(delivery)) if original.as_ref() != Some(&named(trial, &delivery)) => {
+                good.naming.push(name);
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn named(trial: &Trial<'_>, delivery: &Verified) -> Vec<hookward_core::Identity> {
+    trial.provider.identify(delivery).unwrap_or_default()
+}

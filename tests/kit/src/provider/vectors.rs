@@ -1,0 +1,104 @@
+//! Runs a file of vectors and says who disagrees.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use hookward_core::Provider;
+use hookward_core::vectors::{Class, Judgement, Vector, VectorFile, judge, shake};
+
+use super::block_on;
+
+/// What came of a file of vectors.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many there are.
+    pub vectors: usize,
+    /// How many of them got the verdict that they demand.
+    pub agree: usize,
+    /// How many set-up requests there are.
+    pub handshakes: usize,
+    /// How many of them got the answer that they demand.
+    pub handshakes_agree: usize,
+    /// Id, class and what was demanded and found, for each that disagrees.
+    pub disagreements: Vec<(String, Class, String)>,
+}
+
+impl Report {
+    /// Fails where any vector disagrees whose id is not in `known`, and where one of `known` agrees.
+    ///
+    /// # Panics
+    /// With the list of those.
+    pub fn assert_agrees_but_for(&self, known: &[&str]) {
+        let mut wrong = String::new();
+        for (id, class, how) in &self.disagreements {
+            if !known.contains(&id.as_str()) {
+                let _ = writeln!(wrong, "{id} ({class:?}): {how}");
+            }
+        }
+        for id in known {
+            if !self.disagreements.iter().any(|(other, ..)| other == id) {
+                let _ = writeln!(wrong, "{id} is said to disagree, and agrees");
+            }
+        }
+        assert!(wrong.is_empty(), "vectors disagree:\n{wrong}");
+        assert!(self.vectors + self.handshakes > 0, "there are no vectors in this file");
+    }
+
+    /// Fails where any vector disagrees.
+    ///
+    /// # Panics
+    /// With the list of those.
+    pub fn assert_agrees(&self) {
+        self.assert_agrees_but_for(&[]);
+    }
+}
+
+/// Judges every vector and set-up request of a file; `make` builds the provider for a scheme (for
+/// set-up requests: for the provider's name).
+pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &VectorFile) -> Report {
+    let mut report = Report::default();
+    for vector in &file.vectors {
+        report.vectors += 1;
+        let how = match make(&vector.scheme) {
+            None => format!("no provider for the scheme {}", vector.scheme),
+            Some(provider) => {
+                let judgement = block_on(judge(&*provider, vector, file.now_default));
+                if judgement.agrees(vector) {
+                    report.agree += 1;
+                    continue;
+                }
+                told(vector, &judgement)
+            }
+        };
+        report.disagreements.push((vector.id.clone(), vector.class, how));
+    }
+    for handshake in &file.handshakes {
+        report.handshakes += 1;
+        let how = match make(&handshake.provider) {
+            None => format!("no provider for {}", handshake.provider),
+            Some(provider) => match block_on(shake(&*provider, handshake, file.now_default)) {
+                Ok(Some(reply)) if handshake.response.agrees(&reply) => {
+                    report.handshakes_agree += 1;
+                    continue;
+                }
+                other => format!("{}: {other:?}", handshake.name),
+            },
+        };
+        report.disagreements.push((handshake.id.clone(), Class::Normative, how));
+    }
+    report
+}
+
+fn told(vector: &Vector, judgement: &Judgement) -> String {
+    format!(
+        "{}: demands {:?} type {:?} id {:?}, found {:?} ({:?}) type {:?} id {:?}",
+        vector.name,
+        vector.expect,
+        vector.event_type,
+        vector.event_id,
+        judgement.verdict,
+        judgement.code,
+        judgement.event_type,
+        judgement.event_id,
+    )
+}
