@@ -95,8 +95,11 @@ impl HandlerConfig for HttpForwardConfig {
             Verb::Delete => Method::DELETE,
         };
         let connector = Connector::new(self.allow_private);
+        // Named, since rustls panics where an app links several and has chosen none.
+        let crypto = rustls::crypto::ring::default_provider();
         let https = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_provider_and_webpki_roots(crypto)
+            .map_err(|e| BuildError::at("", format!("TLS cannot be set up: {e}")))?
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector.clone());
