@@ -134,35 +134,22 @@ fn check_message(
             "`sig:KEY` needs a list signature with `split`, `pair` and `take`",
         );
     }
-    if alg.is_some() {
-        if let Some(time) = timestamp {
-            let signed = message.iter().any(|s| match (s, &time.from) {
-                (Segment::Timestamp | Segment::Body, _) => true,
-                (Segment::Sig(a), TimeSource::Sig(b)) => a == b,
-                (Segment::Header(a), TimeSource::At(Address::Header(b))) => a == b,
-                (Segment::Json(a), TimeSource::At(Address::Pointer(b) | Address::Root(b))) => {
-                    a == b
-                }
-                (Segment::Form(a), TimeSource::At(Address::Form(b))) => a == b,
-                _ => false,
-            });
-            let in_body =
-                !matches!(&time.from, TimeSource::Sig(_) | TimeSource::At(Address::Header(_)));
-            let only_body = !message.iter().any(|s| match (s, &time.from) {
-                (Segment::Timestamp, _) => true,
-                (Segment::Sig(a), TimeSource::Sig(b)) => a == b,
-                (Segment::Header(a), TimeSource::At(Address::Header(b))) => a == b,
-                _ => false,
-            });
-            if !signed || (!in_body && only_body) {
-                return wrong(
-                    "/timestamp",
-                    "this time is not part of the signed message, so anyone could change it",
-                );
-            }
-        }
+    let covers = |segment: &Segment, time: &TimeSource| match (segment, time) {
+        (Segment::Timestamp, _) => true,
+        (Segment::Body, TimeSource::At(place)) => !matches!(place, Address::Header(_)),
+        (Segment::Sig(a), TimeSource::Sig(b)) => a == b,
+        (Segment::Header(a), TimeSource::At(Address::Header(b))) => a == b,
+        (Segment::Json(a), TimeSource::At(Address::Pointer(b) | Address::Root(b))) => a == b,
+        (Segment::Form(a), TimeSource::At(Address::Form(b))) => a == b,
+        _ => false,
+    };
+    match timestamp {
+        Some(time) if alg.is_some() && !message.iter().any(|s| covers(s, &time.from)) => wrong(
+            "/timestamp",
+            "this time is not part of the signed message, so anyone could change it",
+        ),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl CompiledScheme {

@@ -1,9 +1,10 @@
 //! The provider keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::VectorFile;
+use hookward_core::vectors::{Vector, VectorFile, Verdict};
 use hookward_provider_standard_webhooks::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use serde_json::json;
 
 fn vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors.json")).unwrap()
@@ -25,4 +26,27 @@ fn standard_webhooks_keeps_the_contract() {
 #[test]
 fn standard_webhooks_agrees_with_every_vector() {
     run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}
+
+#[test]
+fn one_family_alone_keeps_the_contract_and_refuses_the_other() {
+    for (family, other) in [("webhook", "svix"), ("svix", "webhook")] {
+        let subject = || subject().with(json!({ "headers": family }));
+        let mut recordings = vectors();
+        recordings.vectors.retain(|v| names(v, family));
+        subject().recordings(recordings).check();
+
+        let mut foreign = vectors();
+        foreign.vectors.retain(|v| v.expect == Verdict::Accept && names(v, other));
+        for vector in &mut foreign.vectors {
+            vector.expect = Verdict::Reject;
+            (vector.event_type, vector.event_id) = (None, None);
+        }
+        run_vectors(|_| subject().build().ok(), &foreign).assert_agrees();
+    }
+}
+
+/// Whether the headers of this vector are of this family.
+fn names(vector: &Vector, family: &str) -> bool {
+    vector.request.headers.iter().any(|(name, _)| name.starts_with(family))
 }

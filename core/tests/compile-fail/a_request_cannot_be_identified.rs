@@ -1,0 +1,9 @@
+//! A provider names what is proven, and nothing else.
+
+use hookward_core::{Provider, Request};
+
+fn name(provider: &dyn Provider, request: &Request) {
+    let _ = provider.identify(request);
+}
+
+fn main() {}

@@ -1,0 +1,125 @@
+//! What the scheme grammar refuses to compile, and the places of signatures that no shipped
+//! provider uses. What it accepts is shown by the vectors of the providers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use hookward_core::proof::{HmacAlg, Mac};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{Body, Head, Request, SecretSet, Timestamp, VerifyCx};
+use serde_json::{Value, json};
+
+/// A scheme that is fine, with one member set.
+fn scheme(pointer: &str, value: Value) -> Value {
+    let mut scheme = json!({
+        "signature": { "in": "header", "name": "x-signature" },
+        "message": "{body}",
+        "alg": "hmac-sha256"
+    });
+    let (parent, member) = pointer.rsplit_once('/').unwrap();
+    scheme.pointer_mut(parent).unwrap()[member] = value;
+    scheme
+}
+
+fn compile(scheme: Value) -> Result<CompiledScheme, (String, String)> {
+    let scheme = Scheme::from_json(&scheme.to_string()).map_err(|e| (e.at, e.message))?;
+    scheme.compile().map_err(|e| (e.at, e.message))
+}
+
+#[test]
+fn a_contradiction_is_refused_at_its_place() {
+    let time = |from: &str| json!({ "from": from, "unit": "s" });
+    let list = json!({ "in": "header", "name": "x", "split": ",", "pair": "=", "take": "v1" });
+    let cases = [
+        ("/message", json!("fixed"), "/message"),
+        ("/message", json!("{boddy}"), "/message"),
+        ("/message", json!("{timestamp}.{body}"), "/message"),
+        ("/message", json!("{sig:t}.{body}"), "/signature"),
+        ("/timestamp", time("header:x-time"), "/timestamp"),
+        ("/timestamp", time("nowhere"), "/timestamp/from"),
+        ("/timestamp", time("sig:t"), "/signature"),
+        ("/signature/name", json!("not a header"), "/signature/name"),
+        ("/signature/pair", json!("="), "/signature"),
+        ("/event_type", json!("type"), "/event_type"),
+        ("/event_id", json!(["/id", "header:"]), "/event_id"),
+        ("/batch", json!("events"), "/batch"),
+        ("/unknown", json!(1), ""),
+        ("/alg", json!("md5"), ""),
+    ];
+    for (pointer, value, at) in cases {
+        let found = compile(scheme(pointer, value.clone())).unwrap_err();
+        assert_eq!(found.0, at, "{pointer}: {value}: {}", found.1);
+    }
+    for place in ["query", "form", "json"] {
+        let mut list = list.clone();
+        list["in"] = json!(place);
+        list["name"] = json!("/x");
+        assert_eq!(compile(scheme("/signature", list)).unwrap_err().0, "/signature/split");
+    }
+    assert!(compile(scheme("/signature", list)).is_ok());
+    assert!(compile(scheme("/timestamp", time("json:/time"))).is_ok());
+}
+
+fn tag(message: &str) -> String {
+    let mut mac = Mac::new(HmacAlg::Sha256, b"orchard").unwrap();
+    mac.update(message.as_bytes());
+    data_encoding::HEXLOWER.encode(&mac.finish())
+}
+
+fn verify(scheme: &CompiledScheme, target: &str, body: &str) -> Result<usize, &'static str> {
+    let head = Head { target: target.to_owned(), ..Head::default() };
+    let request = Request::new(head, Body::new(body.to_owned()));
+    let secrets = SecretSet::of(["orchard"]).unwrap();
+    let now = Timestamp::from_secs(0);
+    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance: None, public_url: None };
+    scheme.precheck(&request.head).map_err(|e| e.code())?;
+    scheme.verify(&request, &cx).map_err(|e| e.code())
+}
+
+#[test]
+fn a_signature_in_the_query_is_read_from_there_alone() {
+    let scheme =
+        compile(scheme("/signature", json!({ "in": "query", "name": "signature" }))).unwrap();
+    let good = tag("{}");
+    assert_eq!(verify(&scheme, &format!("/in?a=1&signature={good}"), "{}"), Ok(0));
+    assert_eq!(verify(&scheme, &format!("/in?signature={good}"), "{ }"), Err("INVALID_SIGNATURE"));
+    assert_eq!(verify(&scheme, "/in?signature=", "{}"), Err("INVALID_FORMAT"));
+    assert_eq!(verify(&scheme, "/in?a=signature", "{}"), Err("MISSING_SIGNATURE"));
+    let twice = format!("/in?signature={good}&signature={}", tag("x"));
+    assert_eq!(verify(&scheme, &twice, "{}"), Err("INVALID_FORMAT"));
+}
+
+#[test]
+fn a_part_of_the_message_that_is_not_there_is_never_an_empty_text() {
+    let json = json!({
+        "signature": { "in": "json", "name": "/tag" },
+        "message": "{json:/a}{json:/b}",
+        "alg": "hmac-sha256"
+    });
+    let scheme = compile(json).unwrap();
+    let body = |tag: String, rest: &str| format!(r#"{{"tag":"{tag}"{rest}}}"#);
+    assert_eq!(verify(&scheme, "/", &body(tag("xy"), r#","a":"x","b":"y""#)), Ok(0));
+    for rest in [r#","a":"x""#, r#","a":"x","b":"""#, r#","a":"x","b":null"#, r#","a":"x","b":{}"#]
+    {
+        assert_eq!(verify(&scheme, "/", &body(tag("x"), rest)), Err("MISSING_SIGNATURE"), "{rest}");
+    }
+    assert_eq!(verify(&scheme, "/", "not json"), Err("MISSING_SIGNATURE"));
+    let twice = format!(r#"{{"tag":"{0}","a":"x","b":"y","b":"y"}}"#, tag("xy"));
+    assert_eq!(verify(&scheme, "/", &twice), Err("MISSING_SIGNATURE"));
+}
+
+#[test]
+fn a_signed_url_needs_to_be_configured() {
+    let scheme = compile(scheme("/message", json!("{url}{body}"))).unwrap();
+    let mut head = Head::default();
+    head.headers.insert("x-signature", tag("https://a.example/in{}").parse().unwrap());
+    head.target = "/in".to_owned();
+    let request = Request::new(head, Body::new("{}"));
+    let secrets = SecretSet::of(["orchard"]).unwrap();
+    let now = Timestamp::from_secs(0);
+    let with =
+        |public_url| VerifyCx { now, secrets: secrets.active(now), tolerance: None, public_url };
+    assert_eq!(scheme.verify(&request, &with(Some("https://a.example"))), Ok(0));
+    assert_eq!(scheme.verify(&request, &with(Some("https://a.example/"))), Ok(0));
+    assert!(scheme.verify(&request, &with(Some("https://b.example"))).is_err());
+    let unset = scheme.verify(&request, &with(None)).unwrap_err().to_string();
+    assert!(unset.contains("public_url"), "{unset}");
+}
