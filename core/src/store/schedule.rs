@@ -63,6 +63,12 @@ impl<K> Default for Lane<K> {
     }
 }
 
+impl<K> Lane<K> {
+    fn in_line(&self) -> bool {
+        !self.ready.is_empty() || !self.suspects.is_empty()
+    }
+}
+
 impl<K> Default for Ordered<K> {
     fn default() -> Self {
         Self { open: BTreeSet::new(), out: None }
@@ -148,9 +154,7 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
             let others: Vec<_> = self
                 .routes
                 .iter()
-                .filter(|(r, lane)| {
-                    !(lane.ready.is_empty() && lane.suspects.is_empty()) && !named(r)
-                })
+                .filter(|(r, lane)| lane.in_line() && !named(r))
                 .map(|(r, _)| r.clone())
                 .collect();
             let mut left = unknown;

@@ -1,0 +1,176 @@
+//! Taking deliveries in: dedupe keys, events, jobs. The caller has a transaction open.
+
+use hookward_core::store::{
+    Acceptance, DedupeKey, Entry, KeyKind, NewDelivery, NewEvent, NewStatus,
+};
+use hookward_core::{Event, EventId, EventParts, Timestamp};
+use rusqlite::{OptionalExtension, Result, params};
+
+use crate::answer;
+use crate::fault::unreadable;
+use crate::queue::{Effect, Fresh};
+use crate::writer::Writer;
+
+impl Writer {
+    pub(crate) fn accept(&mut self, delivery: &NewDelivery) -> Result<Acceptance> {
+        let source = self.names.number(&self.conn, &delivery.source)?;
+        let first = self.next_seq;
+        let mut known = Vec::new();
+        for event in &delivery.events {
+            match self.owner(event, delivery.dedupe_since)? {
+                None => self.keep(delivery, source, first, event)?,
+                Some((seq, by)) => {
+                    if by == KeyKind::Content {
+                        self.twin(seq, event, delivery.received_at)?;
+                    }
+                    known.push((seq, by));
+                }
+            }
+        }
+        match known.first() {
+            Some((seq, by)) if self.next_seq == first => self.duplicate(*seq, *by),
+            _ => {
+                self.keep_delivery(delivery, first)?;
+                Ok(Acceptance::Accepted { known: known.len() })
+            }
+        }
+    }
+
+    /// Whose event this is a repetition of. A key is removed together with its event.
+    fn owner(&self, event: &NewEvent, since: Timestamp) -> Result<Option<(i64, KeyKind)>> {
+        let mut taken =
+            self.conn.prepare_cached("select event from keys where hash = ?1 and at >= ?2")?;
+        for DedupeKey { kind, hash } in &event.keys {
+            let found = taken.query_row(params![hash, since.as_millis()], |row| row.get(0));
+            if let Some(seq) = found.optional()? {
+                return Ok(Some((seq, *kind)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn duplicate(&self, seq: i64, by: KeyKind) -> Result<Acceptance> {
+        let mut found = self.conn.prepare_cached(
+            "select e.id, d.answer from events e join deliveries d on d.id = e.delivery
+             where e.seq = ?1",
+        )?;
+        found.query_row([seq], |row| {
+            let answer = answer::decode(row.get_ref(1)?.as_blob()?);
+            let answer = answer.ok_or_else(|| unreadable("an answer"))?;
+            Ok(Acceptance::Duplicate { answer, of: EventId::from_bytes(row.get(0)?), by })
+        })
+    }
+
+    /// At most a hundred per event: a flood of repetitions must not fill the disk.
+    fn twin(&self, seq: i64, event: &NewEvent, received_at: Timestamp) -> Result<()> {
+        let mut add = self.conn.prepare_cached(
+            "insert into twins (event, n, event_id, received_at)
+             select ?1, count(*), ?2, ?3 from twins where event = ?1 having count(*) < 100",
+        )?;
+        add.execute(params![seq, event.event_id, received_at.as_millis()])?;
+        Ok(())
+    }
+
+    fn keep_delivery(&self, delivery: &NewDelivery, first: i64) -> Result<()> {
+        let headers = serde_json::to_string(&delivery.headers[..]);
+        let headers = headers.map_err(|_| unreadable("headers"))?;
+        let mut add = self.conn.prepare_cached(
+            "insert into deliveries (id, events, headers, answer, body)
+             values (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        add.execute(params![
+            first,
+            self.next_seq - first,
+            headers,
+            answer::encode(&delivery.answer),
+            &delivery.body.bytes()[..],
+        ])?;
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        delivery: &NewDelivery,
+        source: i64,
+        first: i64,
+        new: &NewEvent,
+    ) -> Result<()> {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let at = delivery.received_at.as_millis();
+        let mut claim = self.conn.prepare_cached(
+            "insert into keys (hash, kind, event, at) values (?1, ?2, ?3, ?4)
+             on conflict do update set kind = ?2, event = ?3, at = ?4",
+        )?;
+        for DedupeKey { kind, hash } in &new.keys {
+            claim.execute(params![hash, i64::from(*kind == KeyKind::Content), seq, at])?;
+        }
+        drop(claim);
+        let keys: Vec<u8> = new.keys.iter().flat_map(|key| key.hash).collect();
+        let notes = (!new.notes.is_empty()).then(|| serde_json::to_string(&new.notes)).transpose();
+        let mut add = self.conn.prepare_cached(
+            "insert into events (seq, delivery, id, source, received_at, status, event_type,
+                                 event_id, part, keys, notes)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        add.execute(params![
+            seq,
+            first,
+            new.id.as_bytes(),
+            source,
+            at,
+            i64::from(new.status == NewStatus::Invalid),
+            new.event_type,
+            new.event_id,
+            new.part,
+            keys,
+            notes.map_err(|_| unreadable("notes"))?,
+        ])?;
+        drop(add);
+        self.keep_jobs(delivery, seq, new)
+    }
+
+    fn keep_jobs(&mut self, delivery: &NewDelivery, seq: i64, new: &NewEvent) -> Result<()> {
+        if new.jobs.is_empty() {
+            return Ok(());
+        }
+        // An item of a batch would have to be cut out for everyone; it is read at the claim.
+        let event = new.part.is_none().then(|| {
+            Event::new(EventParts {
+                id: new.id,
+                source: delivery.source.clone(),
+                event_type: new.event_type.clone(),
+                event_id: new.event_id.clone(),
+                received_at: delivery.received_at,
+                headers: delivery.headers.clone(),
+                body: delivery.body.clone(),
+            })
+        });
+        for (n, job) in (0..).zip(&new.jobs) {
+            let route = self.names.number(&self.conn, &job.route)?;
+            let mut add = self.conn.prepare_cached(
+                "insert into jobs (event, n, route, due, config_hash, order_key)
+                 values (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            add.execute(params![
+                seq,
+                n,
+                route,
+                delivery.received_at.as_millis(),
+                job.config_hash.cast_signed(),
+                job.order_key,
+            ])?;
+            let entry = Entry {
+                key: (seq, n),
+                route: job.route.clone(),
+                due: delivery.received_at,
+                order_key: job.order_key.as_deref().map(Into::into),
+                suspect: false,
+            };
+            let config_hash = job.config_hash;
+            let fresh = event.clone().map(|event| Fresh { event, config_hash });
+            self.effects.push(Effect::New(entry, fresh));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Opening: the lock, the file, the settings on which durability rests, the recovery of what a
+//! former owner left behind. What stands in the way is told with what to do.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hookward_core::Timestamp;
+use hookward_core::store::OpenError;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::lock::Lock;
+use crate::migrate::migrate;
+use crate::writer::Writer;
+
+/// Beside the writer, so many connections read.
+pub(crate) const READERS: usize = 3;
+
+/// Opens the file at `path`, creating it where there is none. Blocks.
+pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connection>), OpenError> {
+    if path.is_dir() {
+        return Err(OpenError(format!(
+            "{} is a folder; name a file in it, such as {}",
+            path.display(),
+            path.join("hookward.db").display()
+        )));
+    }
+    let lock = Lock::take(path)?;
+    let say = |e: rusqlite::Error| cannot(path, &e);
+    let conn = Connection::open(path).map_err(say)?;
+    conn.busy_timeout(Duration::from_secs(5)).map_err(say)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    migrate(&conn, path)?;
+    conn.execute_batch(
+        "pragma journal_mode = wal;
+         pragma synchronous = full;
+         pragma fullfsync = on;
+         pragma checkpoint_fullfsync = on;
+         pragma wal_autocheckpoint = 1000;
+         pragma cache_size = -32768;
+         pragma temp_store = memory;",
+    )
+    .map_err(say)?;
+    durable(&conn, path)?;
+    let readers = (0..READERS).map(|_| reader(path)).collect::<Result<Vec<_>, _>>().map_err(say)?;
+    let writer = Writer::new(conn, lock, now).map_err(say)?;
+    Ok((writer, readers))
+}
+
+/// Reads back what an answer 200 rests on: a commit must be on the disk when it returns.
+pub(crate) fn durable(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let say = |e: rusqlite::Error| cannot(path, &e);
+    let mode: String =
+        conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(say)?;
+    let synchronous: i64 =
+        conn.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(say)?;
+    if mode != "wal" {
+        return Err(OpenError(format!(
+            "{} cannot keep a write-ahead log (its journal is `{mode}`); put it on a local disk \
+             whose file system has shared memory and locks",
+            path.display()
+        )));
+    }
+    if synchronous < 2 {
+        return Err(OpenError(format!(
+            "{} does not sync each commit (synchronous is {synchronous}, wanted 2, FULL): a power \
+             cut could lose answered events",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.execute_batch("pragma query_only = on; pragma cache_size = -4096")?;
+    Ok(conn)
+}
+
+/// In an operator's words.
+pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let file = path.display();
+    OpenError(match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            format!("{file} is not an SQLite database; name another file in `store:`")
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => format!(
+            "{file} cannot be written ({error}); the store needs a file, and a folder, that this \
+             user may write"
+        ),
+        Some(ErrorCode::DiskFull) => format!("there is no room for {file}: {error}"),
+        Some(ErrorCode::DatabaseCorrupt) => format!(
+            "{file} is damaged ({error}); restore it from a backup, or move it away to start anew"
+        ),
+        _ => format!("{file} cannot be opened: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_does_not_sync_each_commit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch("pragma journal_mode = wal; pragma synchronous = full").unwrap();
+        assert_eq!(durable(&conn, &path), Ok(()));
+        conn.execute_batch("pragma synchronous = normal").unwrap();
+        assert!(durable(&conn, &path).unwrap_err().0.contains("power cut"));
+        conn.execute_batch("pragma synchronous = full; pragma journal_mode = delete").unwrap();
+        assert!(durable(&conn, &path).unwrap_err().0.contains("write-ahead"));
+    }
+}

@@ -1,0 +1,171 @@
+//! What the writer knows by heart: the schedule, the leases, the bodies of fresh jobs, and how
+//! much of the table of open jobs is in the schedule. It changes only after the commit of what it
+//! follows from; a claim is the exception, and is taken back when its group fails.
+//!
+//! A route has at most [`ROUTE_CAP`] jobs in the schedule. Later ones stay in the table and are
+//! read, in the order of acceptance, once half of those are done; so an order key never sees a
+//! later job before an earlier one. What this costs: a route whose first 100,000 jobs all wait for
+//! their next attempt makes its newer ones wait too. Other routes do not notice. Only replayed
+//! jobs of such a route may be overtaken by newer ones.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hookward_core::store::{Entry, JobId, Schedule};
+use hookward_core::{Event, Timestamp};
+
+/// A job's place: its event's `seq`, and its number.
+pub(crate) type Key = (i64, u32);
+
+/// So many jobs of one route are in the schedule.
+pub(crate) const ROUTE_CAP: usize = 100_000;
+
+/// Bodies of fresh jobs are kept up to this many bytes, by [`weight`].
+const FRESH_CAP: usize = 32 * 1024 * 1024;
+
+/// A leased job.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) entry: Entry<Key>,
+    pub(crate) token: i64,
+    pub(crate) started: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+/// A job that was just taken in and never claimed: nothing about it needs to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Fresh {
+    pub(crate) event: Event,
+    pub(crate) config_hash: u64,
+}
+
+/// Per route: open and dead jobs. Shared with those who ask for the depth.
+pub(crate) type Counts = Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>;
+
+/// What the memory learns from a commit.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// A job is there that was not.
+    New(Entry<Key>, Option<Fresh>),
+    /// A dead job waits again.
+    Revived(Entry<Key>),
+    /// A leased job waits again.
+    Back(JobId, Entry<Key>),
+    /// A leased job has ended; `dead` if in the dead letters.
+    Ended { job: JobId, dead: bool },
+    /// An event with a dead job of this route was removed.
+    Buried(Arc<str>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) schedule: Schedule<Key>,
+    pub(crate) held: HashMap<JobId, Held>,
+    fresh: HashMap<Key, Fresh>,
+    fresh_bytes: usize,
+    /// Per route, where some are only in the table: from this key on.
+    unread: BTreeMap<Arc<str>, Key>,
+    pub(crate) counts: Counts,
+}
+
+impl Queue {
+    pub(crate) fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::New(entry, fresh) => {
+                self.count(&entry.route, 1, 0);
+                if self.admit(entry.clone())
+                    && let Some(fresh) = fresh
+                    && self.fresh_bytes + weight(&fresh) <= FRESH_CAP
+                {
+                    self.fresh_bytes += weight(&fresh);
+                    self.fresh.insert(entry.key, fresh);
+                }
+            }
+            Effect::Revived(entry) => {
+                self.count(&entry.route, 1, -1);
+                self.admit(entry);
+            }
+            Effect::Back(job, entry) => {
+                self.held.remove(&job);
+                self.schedule.push(entry, Timestamp::default());
+            }
+            Effect::Ended { job, dead } => {
+                let Some(held) = self.held.remove(&job) else { return };
+                self.schedule.remove(held.entry.key);
+                self.count(&held.entry.route, -1, i64::from(dead));
+            }
+            Effect::Buried(route) => self.count(&route, 0, -1),
+        }
+    }
+
+    /// Puts a job into the schedule, unless its route has enough there.
+    fn admit(&mut self, entry: Entry<Key>) -> bool {
+        let unread = self.unread.get(&entry.route).copied();
+        if unread.is_some_and(|from| entry.key >= from) {
+            return false;
+        }
+        if self.schedule.open(&entry.route) >= ROUTE_CAP {
+            self.unread.insert(entry.route, entry.key);
+            return false;
+        }
+        let due = entry.due;
+        self.schedule.push(entry, due);
+        true
+    }
+
+    /// A route of which jobs should be read from the table, and from where on.
+    pub(crate) fn hungry(&self) -> Option<(Arc<str>, Key)> {
+        let half_empty = |route: &str| self.schedule.open(route) <= ROUTE_CAP / 2;
+        let mut unread = self.unread.iter().filter(|(route, _)| half_empty(route));
+        unread.next().map(|(route, from)| (route.clone(), *from))
+    }
+
+    /// Jobs of a route were read; those after `to` are still only in the table.
+    pub(crate) fn fed(&mut self, route: Arc<str>, jobs: Vec<Entry<Key>>, to: Option<Key>) {
+        for entry in jobs {
+            if !self.schedule.contains(entry.key) {
+                self.schedule.push(entry, Timestamp::default());
+            }
+        }
+        match to {
+            Some(from) => self.unread.insert(route, from),
+            None => self.unread.remove(&route),
+        };
+    }
+
+    /// The fresh job at `key`, which from now on is fresh no more.
+    pub(crate) fn take_fresh(&mut self, key: Key) -> Option<Fresh> {
+        let fresh = self.fresh.remove(&key)?;
+        self.fresh_bytes = self.fresh_bytes.saturating_sub(weight(&fresh));
+        Some(fresh)
+    }
+
+    /// A claim was not committed.
+    pub(crate) fn unclaim(&mut self, job: JobId) {
+        if let Some(held) = self.held.remove(&job) {
+            self.schedule.push(held.entry, Timestamp::default());
+        }
+    }
+
+    /// When the first lease ends.
+    pub(crate) fn first_end(&self) -> Option<Timestamp> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    pub(crate) fn count(&self, route: &Arc<str>, open: i64, dead: i64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !counts.contains_key(route) {
+            counts.insert(route.clone(), (0, 0));
+        }
+        if let Some((is_open, is_dead)) = counts.get_mut(route) {
+            *is_open = is_open.saturating_add_signed(open);
+            *is_dead = is_dead.saturating_add_signed(dead);
+        }
+    }
+}
+
+/// What a fresh job costs to keep. The body may have been read as JSON, which takes several times
+/// its bytes; events of several jobs are counted several times, which errs on the safe side.
+fn weight(fresh: &Fresh) -> usize {
+    1024 + 4 * fresh.event.body().bytes().len()
+}

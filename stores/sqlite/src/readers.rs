@@ -1,0 +1,54 @@
+//! Connections that only read, on threads where blocking is fine. A read is short: a long one
+//! would keep the log from being taken into the file.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hookward_core::store::StoreError;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use crate::fault::store_error;
+use crate::open::READERS;
+
+/// A few connections, lent one at a time.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    idle: Arc<Mutex<Vec<Connection>>>,
+    free: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(crate) fn new(connections: Vec<Connection>) -> Self {
+        let free = Arc::new(Semaphore::new(connections.len()));
+        Self { idle: Arc::new(Mutex::new(connections)), free }
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.free.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let idle = self.idle.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let conn = lock(&idle).pop().ok_or(StoreError::Closed)?;
+            let found = read(&conn).map_err(|e| store_error(&e));
+            lock(&idle).push(conn);
+            drop(permit);
+            found
+        });
+        reading.await.unwrap_or_else(|e| Err(StoreError::Unavailable(e.to_string())))
+    }
+
+    /// Waits for those who read, then lets go of the file.
+    pub(crate) async fn close(&self) {
+        let all = u32::try_from(READERS).unwrap_or(1);
+        if let Ok(_all) = self.free.acquire_many(all).await {
+            self.free.close();
+            lock(&self.idle).clear();
+        }
+    }
+}
+
+fn lock(idle: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,133 @@
+//! What a new owner does with what it finds, and how jobs get from the table into the schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookward_core::Timestamp;
+use hookward_core::store::Entry;
+use rusqlite::{Result, params};
+
+use crate::queue::Key;
+use crate::rows;
+use crate::telemetry;
+use crate::writer::Writer;
+
+/// A job that ran alone this many times when the process died is what kills it.
+const LONE_CRASHES: i64 = 3;
+
+/// So many rows are read at a time.
+const PAGE: usize = 10_000;
+
+impl Writer {
+    /// Voids all leases, counts crashes, and fills the schedule.
+    pub(crate) fn recover(&mut self, now: Timestamp) -> Result<()> {
+        self.conn.execute_batch("begin immediate")?;
+        self.number()?;
+        let running = self.running()?;
+        let mut poison = 0;
+        for (key, started, crashes) in &running {
+            self.interrupted(*key, *started, Duration::ZERO, "crash")?;
+            poison += usize::from(self.crashed(*key, *crashes)?);
+        }
+        self.commit()?;
+        if !running.is_empty() {
+            telemetry::recovered(running.len(), poison);
+        }
+        self.recount()?;
+        tracing::debug!(%now, "leases of a former owner are void");
+        self.feed()
+    }
+
+    /// Tokens must differ from those of all former owners; `seq` must never be given twice.
+    fn number(&mut self) -> Result<()> {
+        let opens: i64 = self.conn.query_row(
+            "insert into meta (name, value) values ('opens', 1)
+             on conflict do update set value = value + 1 returning value",
+            [],
+            |row| row.get(0),
+        )?;
+        self.next_token = opens.saturating_mul(1 << 36);
+        self.next_seq = self.conn.query_row(
+            "select max(coalesce((select max(seq) + 1 from events), 1),
+                        coalesce((select value from meta where name = 'seq'), 1))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(())
+    }
+
+    fn running(&self) -> Result<Vec<(Key, Timestamp, i64)>> {
+        let mut found = self.conn.prepare(
+            "select event, n, started, crashes from jobs where state = 0 and token is not null",
+        )?;
+        let read = |row: &rusqlite::Row<'_>| {
+            let started = Timestamp::from_millis(row.get::<_, Option<i64>>(2)?.unwrap_or(0));
+            Ok(((row.get(0)?, row.get(1)?), started, row.get(3)?))
+        };
+        found.query_map([], read)?.collect()
+    }
+
+    /// Suspects run one at a time, so a job with a crash behind it was the one suspect when the
+    /// process died. Tells whether that was once too often.
+    fn crashed(&self, (seq, n): Key, before: i64) -> Result<bool> {
+        let poison = before >= LONE_CRASHES;
+        let state = if poison { rows::DEAD } else { rows::OPEN };
+        let reason = poison.then(|| {
+            format!("poison: the process died {LONE_CRASHES} times while this job ran alone")
+        });
+        self.conn
+            .prepare_cached(
+                "update jobs set crashes = crashes + 1, state = ?3, reason = ?4
+                 where event = ?1 and n = ?2",
+            )?
+            .execute(params![seq, n, state, reason])?;
+        Ok(poison)
+    }
+
+    fn recount(&mut self) -> Result<()> {
+        let mut found = self.conn.prepare(
+            "select route, count(*), 0 from jobs where state = 0 group by route
+             union all
+             select route, 0, count(*) from jobs where state = 2 group by route",
+        )?;
+        let mut found = found.query([])?;
+        while let Some(row) = found.next()? {
+            let route = self.names.name(row.get(0)?);
+            self.queue.count(&route, row.get(1)?, row.get(2)?);
+            if row.get::<_, i64>(1)? > 0 {
+                self.queue.fed(route, Vec::new(), Some((0, 0)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads jobs of routes of which some are only in the table, as far as there is room.
+    pub(crate) fn feed(&mut self) -> Result<()> {
+        while let Some((route, from)) = self.queue.hungry() {
+            let jobs = self.page(&route, from)?;
+            let more = jobs.last().filter(|_| jobs.len() == PAGE);
+            let to = more.map(|last| (last.key.0, last.key.1.saturating_add(1)));
+            self.queue.fed(route, jobs, to);
+        }
+        Ok(())
+    }
+
+    fn page(&mut self, route: &Arc<str>, from: Key) -> Result<Vec<Entry<Key>>> {
+        let number = self.names.number(&self.conn, route)?;
+        let mut found = self.conn.prepare_cached(
+            "select event, n, due, order_key, crashes from jobs
+             where route = ?1 and state = 0 and (event, n) >= (?2, ?3)
+             order by event, n limit ?4",
+        )?;
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(Entry {
+                key: (row.get(0)?, row.get(1)?),
+                route: route.clone(),
+                due: Timestamp::from_millis(row.get(2)?),
+                order_key: row.get::<_, Option<String>>(3)?.map(Into::into),
+                suspect: row.get::<_, i64>(4)? > 0,
+            })
+        };
+        found.query_map(params![number, from.0, from.1, PAGE as i64], read)?.collect()
+    }
+}

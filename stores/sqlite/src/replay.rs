@@ -1,0 +1,80 @@
+//! Making jobs run again. The caller has a transaction open.
+
+use std::sync::Arc;
+
+use hookward_core::store::{Entry, JobId, NewJob, ReplayJob};
+use hookward_core::{EventId, Timestamp};
+use rusqlite::{OptionalExtension, Result, params};
+
+use crate::queue::Effect;
+use crate::rows;
+use crate::writer::Writer;
+
+impl Writer {
+    /// How many jobs that makes.
+    pub(crate) fn replay(&mut self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<u64> {
+        let mut made = 0;
+        for job in jobs {
+            made += u64::from(match job {
+                ReplayJob::Revive(job) => self.revive(now, job)?,
+                ReplayJob::Add { event, job } => self.add(now, event, &job)?,
+            });
+        }
+        Ok(made)
+    }
+
+    fn revive(&mut self, now: Timestamp, JobId { event, n }: JobId) -> Result<bool> {
+        let Some(seq) = rows::seq(&self.conn, event)? else { return Ok(false) };
+        let dead = self
+            .conn
+            .prepare_cached(
+                "select route, order_key from jobs where event = ?1 and n = ?2 and state = 2",
+            )?
+            .query_row(params![seq, n], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
+            })
+            .optional()?;
+        let Some((route, order_key)) = dead else { return Ok(false) };
+        self.conn
+            .prepare_cached(
+                "update jobs set state = 0, due = ?3, attempt = 0, crashes = 0, replay = 1,
+                    cause = 'replay', reason = null
+                 where event = ?1 and n = ?2",
+            )?
+            .execute(params![seq, n, now.as_millis()])?;
+        self.effects.push(Effect::Revived(Entry {
+            key: (seq, n),
+            route: self.names.name(route),
+            due: now,
+            order_key: order_key.map(Arc::from),
+            suspect: false,
+        }));
+        Ok(true)
+    }
+
+    fn add(&mut self, now: Timestamp, event: EventId, job: &NewJob) -> Result<bool> {
+        let Some(seq) = rows::seq(&self.conn, event)? else { return Ok(false) };
+        let route = self.names.number(&self.conn, &job.route)?;
+        let n: u32 = self
+            .conn
+            .prepare_cached(
+                "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause)
+                 select ?1, coalesce(max(n) + 1, 0), ?2, ?3, ?4, ?5, 1, 'replay'
+                 from jobs where event = ?1
+                 returning n",
+            )?
+            .query_row(
+                params![seq, route, now.as_millis(), job.config_hash.cast_signed(), job.order_key],
+                |row| row.get(0),
+            )?;
+        let entry = Entry {
+            key: (seq, n),
+            route: job.route.clone(),
+            due: now,
+            order_key: job.order_key.as_deref().map(Into::into),
+            suspect: false,
+        };
+        self.effects.push(Effect::New(entry, None));
+        Ok(true)
+    }
+}

@@ -1,0 +1,76 @@
+//! Rows as the contract's types: used by the writer, and by those who only read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hookward_core::store::{AttemptRecord, JobState, Status, part_of};
+use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use crate::fault::unreadable;
+
+/// `jobs.state`.
+pub(crate) const OPEN: i64 = 0;
+pub(crate) const DONE: i64 = 1;
+pub(crate) const DEAD: i64 = 2;
+pub(crate) const UNROUTED: i64 = 3;
+
+/// The event with this `seq`.
+pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
+    let mut found = conn.prepare_cached(
+        "select e.id, s.name, e.event_type, e.event_id, e.received_at, d.headers, d.body, e.part
+         from events e join deliveries d on d.id = e.delivery join names s on s.id = e.source
+         where e.seq = ?1",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let body = Body::new(Bytes::from(row.get::<_, Vec<u8>>(6)?));
+        let part: Option<String> = row.get(7)?;
+        let item = part.and_then(|part| part_of(&body, &part));
+        let headers: Vec<(String, String)> =
+            serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|_| unreadable("headers"))?;
+        Ok(Event::new(EventParts {
+            id: EventId::from_bytes(row.get(0)?),
+            source: Arc::from(row.get_ref(1)?.as_str()?),
+            event_type: row.get(2)?,
+            event_id: row.get(3)?,
+            received_at: Timestamp::from_millis(row.get(4)?),
+            headers: headers.into(),
+            body: item.unwrap_or(body),
+        }))
+    };
+    found.query_row([seq], read).optional()
+}
+
+/// The `seq` of an event.
+pub(crate) fn seq(conn: &Connection, id: EventId) -> Result<Option<i64>> {
+    conn.prepare_cached("select seq from events where id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()
+}
+
+/// `events.status`.
+pub(crate) fn status(number: i64) -> Status {
+    if number == 1 { Status::Invalid } else { Status::Unrouted }
+}
+
+/// `jobs.state` and whether there is a token.
+pub(crate) fn job_state(number: i64, leased: bool) -> JobState {
+    match number {
+        OPEN if leased => JobState::Running,
+        OPEN => JobState::Pending,
+        DONE => JobState::Done,
+        DEAD => JobState::Dead,
+        _ => JobState::Unrouted,
+    }
+}
+
+/// One more for `jobs.attempts`.
+pub(crate) fn attempt(record: &AttemptRecord) -> Result<String> {
+    serde_json::to_string(record).map_err(|_| unreadable("an attempt"))
+}
+
+/// `jobs.attempts`.
+pub(crate) fn attempts(text: Option<&str>) -> Result<Vec<AttemptRecord>> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    serde_json::from_str(&format!("[{text}]")).map_err(|_| unreadable("the attempts of a job"))
+}

@@ -1,0 +1,26 @@
+//! The measurements and log lines of this store, each an item.
+
+use std::time::Duration;
+
+use hookward_core::store::StoreError;
+
+/// `hookward_store_commit_seconds`, a histogram: how long one commit took until it was durable. One
+/// commit holds what all waiting callers asked for.
+pub(crate) fn committed(took: Duration) {
+    metrics::histogram!("hookward_store_commit_seconds").record(took);
+}
+
+/// A group of changes was rolled back; everyone who waited for it was told. Said at ERROR, because
+/// senders are being sent away.
+pub(crate) fn rolled_back(error: &StoreError) {
+    tracing::error!(%error, "the store took nothing in");
+}
+
+/// Jobs were running when the process before this one ended. Said once, at start.
+pub(crate) fn recovered(jobs: usize, poison: usize) {
+    tracing::warn!(
+        jobs,
+        poison,
+        "the process before this one ended while jobs ran: they run again, poison ones are dead"
+    );
+}

@@ -1,0 +1,249 @@
+//! Handing jobs out and taking them back. The caller has a transaction open.
+
+use bytes::Bytes;
+use hookward_core::store::{
+    AttemptRecord, Claim, Entry, Job, JobId, Lease, Outcome, Settled, Settlement,
+};
+use hookward_core::{Body, Timestamp};
+use rusqlite::{OptionalExtension, Result, params};
+
+use crate::fault::unreadable;
+use crate::queue::{Effect, Fresh, Held, Key};
+use crate::rows;
+use crate::writer::Writer;
+
+impl Writer {
+    pub(crate) fn claim(&mut self, want: &Claim) -> Result<Vec<Job>> {
+        let taken = self.queue.schedule.claim(want.now, &want.slots, want.unknown);
+        let mut jobs = Vec::with_capacity(taken.len());
+        let mut taken = taken.into_iter();
+        while let Some(entry) = taken.next() {
+            match self.hand_out(&entry, want) {
+                Ok(job) => jobs.push(job),
+                Err(e) => {
+                    // Those before it are taken back with the group.
+                    for entry in std::iter::once(entry).chain(taken) {
+                        self.queue.schedule.push(entry, want.now);
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn hand_out(&mut self, entry: &Entry<Key>, want: &Claim) -> Result<Job> {
+        let token = self.next_token;
+        self.next_token += 1;
+        let lease =
+            |event| Lease { job: JobId { event, n: entry.key.1 }, token: token.cast_unsigned() };
+        let job = match self.queue.take_fresh(entry.key) {
+            Some(Fresh { event, config_hash }) => Job {
+                lease: lease(event.id()),
+                event,
+                route: entry.route.clone(),
+                step: None,
+                attempt: 1,
+                crashes: 0,
+                replay: false,
+                config_hash,
+                cause: None,
+            },
+            None => self.read_job(entry, lease)?,
+        };
+        let mut write = self.conn.prepare_cached(
+            "update jobs set attempt = ?3, token = ?4, started = ?5 where event = ?1 and n = ?2",
+        )?;
+        let (seq, n) = entry.key;
+        write.execute(params![seq, n, job.attempt, token, want.now.as_millis()])?;
+        let id = job.lease.job;
+        let (entry, until) = (entry.clone(), want.lease_until);
+        self.queue.held.insert(id, Held { entry, token, started: want.now, until });
+        self.claimed.push(id);
+        Ok(job)
+    }
+
+    fn read_job(
+        &self,
+        entry: &Entry<Key>,
+        lease: impl FnOnce(hookward_core::EventId) -> Lease,
+    ) -> Result<Job> {
+        let (seq, n) = entry.key;
+        let event = rows::event(&self.conn, seq)?.ok_or_else(|| unreadable("an event"))?;
+        let mut found = self.conn.prepare_cached(
+            "select attempt, crashes, replay, config_hash, step, cause, body from jobs
+             where event = ?1 and n = ?2",
+        )?;
+        found.query_row(params![seq, n], |row| {
+            let body: Option<Vec<u8>> = row.get(6)?;
+            Ok(Job {
+                lease: lease(event.id()),
+                event: match body {
+                    Some(bytes) => event.with_body(Body::new(bytes)),
+                    None => event,
+                },
+                route: entry.route.clone(),
+                step: row.get(4)?,
+                attempt: row.get::<_, u32>(0)?.saturating_add(1),
+                crashes: row.get(1)?,
+                replay: row.get(2)?,
+                config_hash: row.get::<_, i64>(3)?.cast_unsigned(),
+                cause: row.get(5)?,
+            })
+        })
+    }
+
+    pub(crate) fn settle(&mut self, outcome: Outcome) -> Result<Settled> {
+        let Outcome { lease, settlement, attempt } = outcome;
+        let Some(held) = self.current(&lease) else { return Ok(Settled::Stale) };
+        let entry = held.entry.clone();
+        let record = attempt.as_ref().map(rows::attempt).transpose()?;
+        // Within one group the memory does not know yet of an earlier outcome; the token does.
+        if !self.write(entry.key, lease.token, &settlement, record.as_deref())? {
+            return Ok(Settled::Stale);
+        }
+        let job = lease.job;
+        self.effects.push(match settlement {
+            Settlement::Done | Settlement::Unrouted => Effect::Ended { job, dead: false },
+            Settlement::Dead { .. } => Effect::Ended { job, dead: true },
+            Settlement::Retry { at, .. } => Effect::Back(job, Entry { due: at, ..entry }),
+            Settlement::Released { .. } => Effect::Back(job, entry),
+        });
+        Ok(Settled::Applied)
+    }
+
+    /// Whether the lease was still the current one.
+    fn write(
+        &self,
+        (seq, n): Key,
+        token: u64,
+        settlement: &Settlement,
+        record: Option<&str>,
+    ) -> Result<bool> {
+        let token = token.cast_signed();
+        let changed = match settlement {
+            Settlement::Done | Settlement::Unrouted => {
+                let state = match settlement {
+                    Settlement::Done => rows::DONE,
+                    _ => rows::UNROUTED,
+                };
+                let mut write = self.conn.prepare_cached(
+                    "update jobs set state = ?4, token = null, started = null, body = null,
+                        attempts = case when ?5 is null then attempts
+                                        else coalesce(attempts || ',', '') || ?5 end
+                     where event = ?1 and n = ?2 and token = ?3",
+                )?;
+                write.execute(params![seq, n, token, state, record])?
+            }
+            Settlement::Dead { reason, step, body } => {
+                let mut write = self.conn.prepare_cached(
+                    "update jobs set state = 2, token = null, started = null, reason = ?4,
+                        step = ?5, body = ?6,
+                        attempts = case when ?7 is null then attempts
+                                        else coalesce(attempts || ',', '') || ?7 end
+                     where event = ?1 and n = ?2 and token = ?3",
+                )?;
+                let body = body.as_deref();
+                write.execute(params![seq, n, token, reason, step, body, record])?
+            }
+            Settlement::Retry { at, step, body, cause } => {
+                let (due, back) = (Some(at.as_millis()), 0);
+                let keep = (step, body.as_ref(), Some(*cause), due, back);
+                self.write_back((seq, n), token, keep, record)?
+            }
+            Settlement::Released { step, body } => {
+                self.write_back((seq, n), token, (step, body.as_ref(), None, None, 1), record)?
+            }
+        };
+        Ok(changed > 0)
+    }
+
+    /// Step, body, cause and due time (`None`: as they are), and how many attempts are given back.
+    fn write_back(
+        &self,
+        (seq, n): Key,
+        token: i64,
+        keep: (&Option<String>, Option<&Bytes>, Option<&str>, Option<i64>, u32),
+        record: Option<&str>,
+    ) -> Result<usize> {
+        let (step, body, cause, due, back) = keep;
+        let mut write = self.conn.prepare_cached(
+            "update jobs set token = null, started = null, step = ?4, body = ?5,
+                cause = coalesce(?6, cause), due = coalesce(?7, due), attempt = attempt - ?8,
+                attempts = case when ?9 is null then attempts
+                                else coalesce(attempts || ',', '') || ?9 end
+             where event = ?1 and n = ?2 and token = ?3",
+        )?;
+        let body = body.map(|bytes| &bytes[..]);
+        write.execute(params![seq, n, token, step, body, cause, due, back, record])
+    }
+
+    /// Leases live in memory alone: a new owner of the file voids them all.
+    pub(crate) fn extend(&mut self, leases: &[Lease], until: Timestamp) -> Vec<Settled> {
+        let each = leases.iter().map(|lease| match self.queue.held.get_mut(&lease.job) {
+            Some(held) if held.token == lease.token.cast_signed() => {
+                held.until = until;
+                Settled::Applied
+            }
+            _ => Settled::Stale,
+        });
+        each.collect()
+    }
+
+    fn current(&self, lease: &Lease) -> Option<&Held> {
+        self.queue.held.get(&lease.job).filter(|held| held.token == lease.token.cast_signed())
+    }
+
+    /// A worker that no longer extends its lease is taken for lost, and its job runs again. In a
+    /// transaction of its own, before those who claim look at the schedule.
+    pub(crate) fn take_back_lost(&mut self, now: Timestamp) -> Result<()> {
+        let lost = self.queue.held.iter().filter(|(_, held)| held.until <= now);
+        let lost: Vec<_> = lost.map(|(job, held)| (*job, held.clone())).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        self.conn.prepare_cached("begin")?.execute([])?;
+        for (_, held) in &lost {
+            self.interrupted(held.entry.key, held.started, now.since(held.started), "lease")?;
+        }
+        self.commit()?;
+        for (job, held) in lost {
+            self.queue.apply(Effect::Back(job, held.entry));
+        }
+        Ok(())
+    }
+
+    /// Puts a running job back because nobody will say how its attempt ended.
+    pub(crate) fn interrupted(
+        &self,
+        (seq, n): Key,
+        started: Timestamp,
+        took: std::time::Duration,
+        outcome: &str,
+    ) -> Result<()> {
+        let record = self
+            .conn
+            .prepare_cached("select attempt, step, cause from jobs where event = ?1 and n = ?2")?
+            .query_row(params![seq, n], |row| {
+                Ok(AttemptRecord {
+                    attempt: row.get(0)?,
+                    step: row.get(1)?,
+                    started_at: started.to_string(),
+                    duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                    outcome: outcome.to_owned(),
+                    error: None,
+                    cause: row.get(2)?,
+                })
+            })
+            .optional()?;
+        let record = record.as_ref().map(rows::attempt).transpose()?;
+        self.conn
+            .prepare_cached(
+                "update jobs set token = null, started = null, cause = ?3,
+                    attempts = coalesce(attempts || ',', '') || ?4
+                 where event = ?1 and n = ?2",
+            )?
+            .execute(params![seq, n, outcome, record])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! STORE-1 to STORE-9: what is taken in, once, and as it came.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use hookward_core::store::{Acceptance, KeyKind, NewDelivery, NewStatus, Status};
+use hookward_core::{Body, EventId};
+
+use super::sample::{answer, delivery, event, key, now, with_jobs};
+use super::{Suite, want};
+
+fn accepted(acceptance: &Acceptance) -> bool {
+    matches!(acceptance, Acceptance::Accepted { .. })
+}
+
+#[track_caller]
+fn assert_repeats(acceptance: &Acceptance, first: EventId, word: &str, kind: KeyKind) {
+    let Acceptance::Duplicate { answer: stored, of, by } = acceptance else {
+        panic!("taken for new: {acceptance:?}");
+    };
+    assert_eq!(*stored, answer(word), "the stored answer, byte for byte");
+    assert_eq!((*of, *by), (first, kind));
+}
+
+/// The same delivery again: its events have new ids of ours, and it would be answered otherwise.
+fn again(id: &str) -> NewDelivery {
+    NewDelivery { answer: answer("another"), ..delivery(id) }
+}
+
+#[allow(missing_docs, reason = "the names of the tests are the promises")]
+impl Suite {
+    pub async fn store_1_answers_a_repetition_byte_for_byte(self) {
+        let first = self.accept(delivery("a")).await[0];
+        let answers = self.store.accept(vec![again("a")]).await.unwrap();
+        assert_repeats(&answers[0], first, "a", KeyKind::Id);
+        assert_eq!(self.claim(now(), 9).await.len(), 1, "a repetition makes no job");
+    }
+
+    pub async fn store_2_takes_the_same_key_once_in_one_call(self) {
+        let first = delivery("a");
+        let id = first.events[0].id;
+        let other = delivery("b");
+        let answers = self.store.accept(vec![first, again("a"), other]).await.unwrap();
+        assert!(accepted(&answers[0]) && accepted(&answers[2]), "{answers:?}");
+        assert_repeats(&answers[1], id, "a", KeyKind::Id);
+        // And within one delivery.
+        let mut twice = delivery("c");
+        twice.events.push(event("c"));
+        let answers = self.store.accept(vec![twice]).await.unwrap();
+        assert!(matches!(answers[0], Acceptance::Accepted { known: 1 }), "{answers:?}");
+        assert_eq!(self.claim(now(), 9).await.len(), 3);
+    }
+
+    pub async fn store_3_takes_the_same_key_once_of_many_at_a_time(self) {
+        let callers: Vec<_> = (0..40)
+            .map(|n| {
+                let store = self.store.clone();
+                let delivery = delivery(&format!("{}", n % 4));
+                tokio::spawn(async move { store.accept(vec![delivery]).await.unwrap() })
+            })
+            .collect();
+        let mut new = 0;
+        for caller in callers {
+            match &caller.await.unwrap()[0] {
+                Acceptance::Accepted { .. } => new += 1,
+                Acceptance::Duplicate { answer: stored, .. } => {
+                    assert_eq!(stored.status, answer("").status);
+                }
+            }
+        }
+        assert_eq!(new, 4);
+        assert_eq!(self.claim(now(), 9).await.len(), 4);
+    }
+
+    pub async fn store_4_keeps_the_new_events_of_a_partly_known_batch(self) {
+        let first = self.accept(delivery("a")).await[0];
+        let batch = |ids: &[&str]| {
+            let events = ids.iter().map(|id| event(id)).collect();
+            NewDelivery { events, answer: answer("batch"), ..delivery("x") }
+        };
+        let answers = self.store.accept(vec![batch(&["b", "a", "c"])]).await.unwrap();
+        assert!(matches!(answers[0], Acceptance::Accepted { known: 1 }), "{answers:?}");
+        assert_eq!(self.claim(now(), 9).await.len(), 3);
+        // All of it known: the answer is that of what its first event repeats.
+        let answers = self.store.accept(vec![batch(&["a", "c"])]).await.unwrap();
+        assert_repeats(&answers[0], first, "a", KeyKind::Id);
+        let answers = self.store.accept(vec![batch(&["c", "a"])]).await.unwrap();
+        let Acceptance::Duplicate { answer: stored, .. } = &answers[0] else { panic!() };
+        assert_eq!(*stored, answer("batch"));
+    }
+
+    pub async fn store_5_lists_a_repetition_by_bytes_alone(self) {
+        let first = self.accept(delivery("a")).await[0];
+        let mut twin = again("a");
+        twin.events[0].event_id = Some("a2".to_owned());
+        twin.events[0].keys[0] = key(KeyKind::Id, "a2");
+        twin.received_at = now().plus(Duration::from_secs(1));
+        let answers = self.store.accept(vec![twin.clone()]).await.unwrap();
+        assert_repeats(&answers[0], first, "a", KeyKind::Content);
+        // By its id it is no twin.
+        self.accept(again("a")).await;
+        if let Some(browse) = self.store.browse() {
+            let twins = browse.show(first).await.unwrap().unwrap().twins;
+            assert_eq!(twins.len(), 1, "{twins:?}");
+            assert_eq!(twins[0].event_id.as_deref(), Some("a2"));
+            assert_eq!(twins[0].received_at, twin.received_at);
+        }
+        // Where id and bytes name different events, the id's counts.
+        let other = self.accept(delivery("b")).await[0];
+        let mut mixed = again("b");
+        mixed.events[0].keys[1] = key(KeyKind::Content, "a");
+        let answers = self.store.accept(vec![mixed]).await.unwrap();
+        assert_repeats(&answers[0], other, "b", KeyKind::Id);
+    }
+
+    pub async fn store_6_forgets_keys_after_their_window(self) {
+        let first = self.accept(delivery("a")).await[0];
+        let later = now().plus(Duration::from_secs(100));
+        let late = NewDelivery { received_at: later, dedupe_since: now(), ..again("a") };
+        let answers = self.store.accept(vec![late]).await.unwrap();
+        assert_repeats(&answers[0], first, "a", KeyKind::Id);
+        let since = now().plus(Duration::from_millis(1));
+        let late = NewDelivery { received_at: later, dedupe_since: since, ..again("a") };
+        let second = late.events[0].id;
+        let answers = self.store.accept(vec![late.clone()]).await.unwrap();
+        assert!(accepted(&answers[0]), "the key was too old to count");
+        // It was taken anew, and so counts from then on.
+        let answers = self.store.accept(vec![late]).await.unwrap();
+        assert_repeats(&answers[0], second, "another", KeyKind::Id);
+    }
+
+    pub async fn store_7_keeps_the_bytes_as_received(self) {
+        let every: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+        for (id, bytes) in [("empty", Vec::new()), ("every", every)] {
+            let mut odd = delivery(id);
+            odd.body = Body::new(bytes.clone());
+            odd.headers = [("x-\u{e9}".to_owned(), " \"\\\u{1}".to_owned())].into();
+            odd.events[0].event_type = None;
+            odd.events[0].event_id = None;
+            let event = self.accept(odd.clone()).await[0];
+            let job = self.claim_one(now()).await;
+            assert_eq!(job.lease.job.event, event);
+            let mut seen = vec![job.event];
+            if let Some(browse) = self.store.browse() {
+                seen.push(browse.show(event).await.unwrap().unwrap().event);
+            }
+            for event in seen {
+                assert!(event.body().bytes() == &bytes, "the body of `{id}`");
+                assert_eq!(event.headers(), &odd.headers[..]);
+                assert_eq!((event.event_type(), event.event_id()), (None, None));
+                assert_eq!((event.source(), event.received_at()), ("partner", now()));
+            }
+        }
+    }
+
+    pub async fn store_8_hands_out_each_item_of_a_batch(self) {
+        let mut batch = delivery("a");
+        batch.body = Body::new(r#"{"items": [{"n": 1.10}, {"n": 2}]}"#);
+        batch.events.push(event("b"));
+        for (n, event) in batch.events.iter_mut().enumerate() {
+            event.part = Some(format!("/items/{n}"));
+        }
+        self.accept(batch).await;
+        let jobs = self.claim(now(), 9).await;
+        let bodies: Vec<_> = jobs.iter().map(|job| job.event.body().bytes().clone()).collect();
+        assert_eq!(bodies, [&br#"{"n": 1.10}"#[..], &br#"{"n": 2}"#[..]]);
+    }
+
+    pub async fn store_9_keeps_what_nobody_wants(self) {
+        let unrouted = with_jobs("a", &[]);
+        let mut invalid = with_jobs("b", &[]);
+        invalid.events[0].status = NewStatus::Invalid;
+        invalid.events[0].notes = vec!["route `x`: \"n\" is no number".to_owned()];
+        let ids = [self.accept(unrouted).await[0], self.accept(invalid.clone()).await[0]];
+        assert!(self.store.claim(want(now(), 9)).await.unwrap().is_empty());
+        let answers = self.store.accept(vec![again("b")]).await.unwrap();
+        assert_repeats(&answers[0], ids[1], "b", KeyKind::Id);
+        let Some(browse) = self.store.browse() else { return };
+        let a = browse.show(ids[0]).await.unwrap().unwrap();
+        assert_eq!((a.summary.status, a.notes.len()), (Status::Unrouted, 0));
+        let b = browse.show(ids[1]).await.unwrap().unwrap();
+        assert_eq!(b.summary.status, Status::Invalid);
+        assert_eq!(b.notes, invalid.events[0].notes);
+    }
+}

@@ -1,0 +1,213 @@
+//! STORE-10 to STORE-17: how jobs are handed out and taken back.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookward_core::Timestamp;
+use hookward_core::store::{Claim, Job, JobState, Lease, Outcome, Settled, Settlement};
+
+use super::sample::{delivery, job, now, record, with_jobs};
+use super::{Suite, want};
+
+pub(super) fn outcome(job: &Job, settlement: Settlement) -> Outcome {
+    let said = match &settlement {
+        Settlement::Done => "done",
+        Settlement::Released { .. } => "released",
+        _ => "error",
+    };
+    Outcome { lease: job.lease, settlement, attempt: Some(record(job.attempt, said)) }
+}
+
+pub(super) fn after(secs: u64) -> Timestamp {
+    now().plus(Duration::from_secs(secs))
+}
+
+pub(super) fn retry(at: Timestamp) -> Settlement {
+    Settlement::Retry { at, step: None, body: None, cause: "error" }
+}
+
+impl Suite {
+    pub(super) async fn settle(&self, job: &Job, settlement: Settlement) {
+        let settled = self.store.settle(vec![outcome(job, settlement)]).await.unwrap();
+        assert_eq!(settled, [Settled::Applied]);
+    }
+}
+
+#[allow(missing_docs, reason = "the names of the tests are the promises")]
+impl Suite {
+    pub async fn store_10_hands_out_no_more_than_there_are_free_slots(self) {
+        for id in ["a", "b", "c"] {
+            self.accept(with_jobs(id, &["orders", "mail", "gone"])).await;
+        }
+        let slots = vec![("orders".into(), 2), ("mail".into(), 1)];
+        let claim = Claim { slots, unknown: 1, ..want(now(), 0) };
+        let routes = |jobs: &[Job]| {
+            let mut routes: Vec<_> = jobs.iter().map(|job| job.route.to_string()).collect();
+            routes.sort();
+            routes
+        };
+        let jobs = self.store.claim(claim.clone()).await.unwrap();
+        assert_eq!(routes(&jobs), ["gone", "mail", "orders", "orders"]);
+        assert!(jobs.iter().all(|job| job.attempt == 1 && job.cause.is_none() && !job.replay));
+        assert!(jobs.iter().all(|job| job.config_hash == u64::MAX - 7 && job.step.is_none()));
+        let none = Claim { slots: vec![("orders".into(), 0), ("mail".into(), 0)], ..claim.clone() };
+        let none = Claim { unknown: 0, ..none };
+        assert!(self.store.claim(none).await.unwrap().is_empty());
+        let rest = Claim { unknown: 9, ..claim };
+        let jobs = self.store.claim(rest).await.unwrap();
+        assert_eq!(routes(&jobs), ["gone", "gone", "mail", "orders"]);
+    }
+
+    pub async fn store_11_hands_out_each_job_once(self) {
+        let deliveries = (0..300).map(|n| delivery(&n.to_string())).collect();
+        self.store.accept(deliveries).await.unwrap();
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let store = self.store.clone();
+                tokio::spawn(async move {
+                    let mut seen = Vec::new();
+                    loop {
+                        let jobs = store.claim(want(now(), 16)).await.unwrap();
+                        if jobs.is_empty() {
+                            return seen;
+                        }
+                        let done = |job: &Job| outcome(job, Settlement::Done);
+                        let outcomes = jobs.iter().map(done).collect();
+                        let settled = store.settle(outcomes).await.unwrap();
+                        assert!(settled.iter().all(|s| *s == Settled::Applied));
+                        seen.extend(jobs.into_iter().map(|job| job.lease.job));
+                    }
+                })
+            })
+            .collect();
+        let mut seen = Vec::new();
+        for worker in workers {
+            seen.extend(worker.await.unwrap());
+        }
+        assert_eq!(seen.len(), 300);
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>().len(), 300);
+        assert_eq!(self.store.next_due().await.unwrap(), None);
+    }
+
+    pub async fn store_12_keeps_jobs_until_they_are_due(self) {
+        self.accept(delivery("a")).await;
+        assert!(self.store.next_due().await.unwrap().unwrap() <= now());
+        let job = self.claim_one(now()).await;
+        self.settle(&job, retry(after(60))).await;
+        assert_eq!(self.store.next_due().await.unwrap(), Some(after(60)));
+        assert!(self.claim(after(59), 9).await.is_empty());
+        self.claim_one(after(60)).await;
+    }
+
+    pub async fn store_13_runs_an_order_key_one_by_one(self) {
+        let keyed = |id: &str, key: &str| {
+            let mut delivery = delivery(id);
+            delivery.events[0].jobs = vec![job("orders", Some(key))];
+            delivery
+        };
+        for (id, key) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")] {
+            self.accept(keyed(id, key)).await;
+        }
+        self.accept(delivery("free")).await;
+        let ids = |jobs: &[Job]| {
+            let mut ids: Vec<_> =
+                jobs.iter().map(|job| job.event.event_id().unwrap().to_owned()).collect();
+            ids.sort();
+            ids
+        };
+        let first = self.claim(now(), 9).await;
+        assert_eq!(ids(&first), ["a1", "b1", "free"]);
+        let a1 = first.into_iter().find(|job| job.event.event_id() == Some("a1")).unwrap();
+        // A retry keeps those behind it waiting.
+        self.settle(&a1, retry(after(10))).await;
+        assert!(self.claim(now(), 9).await.is_empty());
+        let a1 = self.claim_one(after(10)).await;
+        assert_eq!(a1.event.event_id(), Some("a1"));
+        let dead = Settlement::Dead { reason: "no".into(), step: None, body: None };
+        self.settle(&a1, dead).await;
+        for id in ["a2", "a3"] {
+            let next = self.claim_one(after(11)).await;
+            assert_eq!(next.event.event_id(), Some(id));
+            self.settle(&next, Settlement::Done).await;
+        }
+    }
+
+    pub async fn store_14_lets_a_stale_lease_change_nothing(self) {
+        self.accept(delivery("a")).await;
+        let first = self.claim_one(now()).await;
+        let forged = Lease { token: first.lease.token.wrapping_add(1), ..first.lease };
+        let extend = |lease: Lease| self.store.extend(vec![lease], after(60));
+        assert_eq!(extend(forged).await.unwrap(), [Settled::Stale]);
+        self.settle(&first, retry(now())).await;
+        let second = self.claim_one(now()).await;
+        assert_ne!(first.lease, second.lease);
+        for settlement in [Settlement::Done, retry(after(5)), Settlement::Unrouted] {
+            let stale = self.store.settle(vec![outcome(&first, settlement)]).await.unwrap();
+            assert_eq!(stale, [Settled::Stale]);
+        }
+        assert_eq!(extend(first.lease).await.unwrap(), [Settled::Stale]);
+        assert_eq!(extend(second.lease).await.unwrap(), [Settled::Applied]);
+        // Twice in one call: the second says the past.
+        let (done, again) = (outcome(&second, Settlement::Done), outcome(&second, retry(now())));
+        let settled = self.store.settle(vec![done, again]).await.unwrap();
+        assert_eq!(settled, [Settled::Applied, Settled::Stale]);
+        assert!(self.claim(after(3600), 9).await.is_empty());
+    }
+
+    pub async fn store_15_runs_a_lost_job_again(self) {
+        let event = self.accept(delivery("a")).await[0];
+        let lost = self.claim_one(now()).await;
+        let extended = self.store.extend(vec![lost.lease], after(40)).await.unwrap();
+        assert_eq!(extended, [Settled::Applied]);
+        assert!(self.claim(after(39), 9).await.is_empty(), "it was extended");
+        let next = self.store.next_due().await.unwrap();
+        assert_eq!(next, Some(after(40)), "when the lease ends it is worth while to claim again");
+        let second = self.claim_one(after(40)).await;
+        assert_eq!((second.attempt, second.cause.as_deref()), (2, Some("lease")));
+        let stale = self.store.settle(vec![outcome(&lost, Settlement::Done)]).await.unwrap();
+        assert_eq!(stale, [Settled::Stale]);
+        self.settle(&second, Settlement::Done).await;
+        let Some(browse) = self.store.browse() else { return };
+        let job = browse.show(event).await.unwrap().unwrap().jobs.remove(0);
+        let outcomes: Vec<_> = job.attempts.iter().map(|a| (a.attempt, &*a.outcome)).collect();
+        assert_eq!(outcomes, [(1, "lease"), (2, "done")]);
+    }
+
+    pub async fn store_16_resumes_where_a_retry_says(self) {
+        let event = self.accept(delivery("a")).await[0];
+        let job = self.claim_one(now()).await;
+        let body = Bytes::from_static(b"changed \xff");
+        let step = Some("send".to_owned());
+        let at = now();
+        let retry = Settlement::Retry { at, step, body: Some(body.clone()), cause: "timeout" };
+        self.settle(&job, retry).await;
+        let job = self.claim_one(now()).await;
+        assert_eq!((job.attempt, job.step.as_deref()), (2, Some("send")));
+        assert_eq!((job.cause.as_deref(), job.crashes), (Some("timeout"), 0));
+        assert_eq!(job.event.body().bytes(), &body);
+        assert_eq!(job.event.event_id(), Some("a"));
+        // And without a body again: the event's own.
+        let (step, cause) = (Some("log".to_owned()), "error");
+        self.settle(&job, Settlement::Retry { at, step, body: None, cause }).await;
+        let job = self.claim_one(now()).await;
+        assert_eq!((job.attempt, job.event.body().bytes()), (3, delivery("a").body.bytes()));
+        self.settle(&job, Settlement::Done).await;
+        let Some(browse) = self.store.browse() else { return };
+        let detail = browse.show(event).await.unwrap().unwrap();
+        assert_eq!(detail.jobs[0].state, JobState::Done);
+        let records = [record(1, "error"), record(2, "error"), record(3, "done")];
+        assert_eq!(detail.jobs[0].attempts, records);
+        assert_eq!(detail.event.body().bytes(), delivery("a").body.bytes());
+    }
+
+    pub async fn store_17_gives_the_attempt_of_a_released_job_back(self) {
+        self.accept(delivery("a")).await;
+        let job = self.claim_one(now()).await;
+        let step = Some("send".to_owned());
+        self.settle(&job, Settlement::Released { step, body: None }).await;
+        let job = self.claim_one(now()).await;
+        assert_eq!((job.attempt, job.step.as_deref(), job.cause), (1, Some("send"), None));
+    }
+}
