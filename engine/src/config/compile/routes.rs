@@ -1,0 +1,216 @@
+//! `routes:`
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::settings::{self, Defaults};
+use super::sources::on_invalid;
+use super::{Gate, Spot, chain, name, schema_file};
+use crate::config::suggest::{listed, nearest};
+use crate::config::{pointer, spec};
+use crate::plan::Route;
+use crate::routing::{Pattern, TypeGlob};
+
+type Routes = BTreeMap<Arc<str>, Arc<Route>>;
+
+pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> Routes {
+    let mut routes = Routes::new();
+    let mut named: HashMap<String, String> = HashMap::new();
+    let mut used = BTreeSet::new();
+    for n in 0..gate.len("/routes") {
+        let at = pointer::item("/routes", n);
+        if gate.doc.is_lost(&at) {
+            continue;
+        }
+        let spec: spec::Route = gate.decode(&at);
+        if let Some(route_name) = &spec.name {
+            check_name(gate, &mut named, &at, route_name);
+        }
+        let globs: Vec<(usize, TypeGlob)> = spec
+            .events
+            .unwrap_or_default()
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, glob)| Some((n, glob?.0)))
+            .collect();
+        for (n, glob) in &globs {
+            check_source(gate, &format!("{at}/events/{n}"), glob);
+            used.insert(glob.source().to_owned());
+        }
+        let pattern = spec.pattern.and_then(|block| pattern(gate, &at, Value::Object(block)));
+        if let Some(address) = spec.order_by.as_ref().filter(|a| a.0.is_header()) {
+            unsigned(gate, &format!("{at}/order_by"), &address.0.to_string(), "orders");
+        }
+        let schema = spec.schema.and_then(|s| schema_file::load(gate, &format!("{at}/schema"), &s));
+        let on_invalid_at = format!("{at}/on_invalid");
+        if spec.on_invalid.is_some() && !gate.has(&format!("{at}/schema")) {
+            gate.doc
+                .warn(Spot::Key(&on_invalid_at), "`on_invalid` without `schema` changes nothing")
+                .help("add `schema:`, or remove the key");
+        }
+        let retry = settings::retry(gate, &format!("{at}/retry"), spec.retry, defaults.retry);
+        let steps = spec.chain.unwrap_or_default();
+        let chain = chain::chain(gate, &format!("{at}/chain"), steps, defaults.step_timeout);
+        let Some(route_name) = spec.name.map(|n| name(&n)) else { continue };
+        let route = Route {
+            name: Arc::clone(&route_name),
+            events: globs.into_iter().map(|(_, glob)| glob).collect(),
+            pattern,
+            when: spec.when.map(|w| w.0),
+            schema,
+            on_invalid: on_invalid(spec.on_invalid),
+            chain,
+            retry,
+            concurrency: spec.concurrency.unwrap_or(defaults.concurrency),
+            order_by: spec.order_by.map(|a| a.0),
+            config_hash: hash(gate.written.pointer(&at).unwrap_or(&Value::Null)),
+        };
+        routes.insert(route_name, Arc::new(route));
+    }
+    unused_sources(gate, &used);
+    routes
+}
+
+fn check_name(gate: &mut Gate<'_>, named: &mut HashMap<String, String>, at: &str, name: &str) {
+    let own = format!("{at}/name");
+    if name.trim() != name || name.chars().any(char::is_control) {
+        gate.doc
+            .error(
+                Spot::Value(&own),
+                "the name of a route starts or ends with a space, or has a control character",
+            )
+            .help("write a plain name such as paid-orders");
+    }
+    let Some(first) = named.get(name) else {
+        named.insert(name.to_owned(), own);
+        return;
+    };
+    let first = gate.doc.value_span(first);
+    gate.doc
+        .error(Spot::Value(&own), format!("two routes have the name `{name}`"))
+        .label("this one needs another name")
+        .related(first, "the first one")
+        .help("queued jobs find their route by its name, so each name stands for one route");
+}
+
+fn check_source(gate: &mut Gate<'_>, at: &str, glob: &TypeGlob) {
+    let sources = gate.keys("/sources");
+    if glob.source() == "*" || sources.iter().any(|s| s == glob.source()) {
+        return;
+    }
+    let near = nearest(glob.source(), sources.iter().map(String::as_str));
+    let diagnostic =
+        gate.doc.error(Spot::Value(at), format!("`{}` is no source of this file", glob.source()));
+    match near {
+        Some(near) => diagnostic.label(format!("did you mean the source `{near}`?")),
+        None => diagnostic.label("names no source"),
+    };
+    diagnostic.help(match sources.is_empty() {
+        true => "there is no source at all; add it under `sources:`".to_owned(),
+        false => format!("sources: {}; `*` stands for any", listed(&sources)),
+    });
+}
+
+fn pattern(gate: &mut Gate<'_>, at: &str, block: Value) -> Option<Pattern> {
+    let at = format!("{at}/match");
+    // Something in it was reported: the rest is still looked at, without it.
+    match Pattern::compile(&block) {
+        Ok(pattern) => {
+            for address in pattern
+                .addresses()
+                .filter(|a| a.is_header())
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+            {
+                let key = block
+                    .as_object()
+                    .and_then(|b| b.keys().find(|k| k.eq_ignore_ascii_case(&address)));
+                let key = pointer::join(&at, key.unwrap_or(&address));
+                unsigned(gate, &key, &address, "chooses");
+            }
+            Some(pattern)
+        }
+        Err(errors) => {
+            for error in errors {
+                let inside = format!("{at}{}", error.at);
+                // At the first level it is the key that is wrong, or the value as a whole.
+                let is_key =
+                    error.at.matches('/').count() == 1 && error.message.contains("address");
+                let spot = if is_key { Spot::Key(&inside) } else { Spot::Value(&inside) };
+                let (message, help) = match error.message.split_once("; ") {
+                    Some((message, help)) => (message, Some(help)),
+                    None => (error.message.as_str(), None),
+                };
+                let diagnostic = gate.doc.error(spot, format!("`match`: {message}"));
+                if let Some(help) = help {
+                    diagnostic.help(help);
+                }
+            }
+            None
+        }
+    }
+}
+
+fn unsigned(gate: &mut Gate<'_>, at: &str, address: &str, does: &str) {
+    let place = gate.doc.place(at);
+    gate.doc
+        .warn(
+            Spot::Key(at),
+            format!("{place} {does} by `{address}`, which most senders do not sign"),
+        )
+        .label("anyone on the way could change it")
+        .help("prefer a place in the body, such as /data/object/id, or event:type");
+}
+
+fn unused_sources(gate: &mut Gate<'_>, used: &BTreeSet<String>) {
+    if used.contains("*") || gate.doc.is_poisoned("/routes") {
+        return;
+    }
+    for source in gate.keys("/sources") {
+        if !used.contains(&source) {
+            let at = pointer::join("/sources", &source);
+            gate.doc
+                .warn(Spot::Key(&at), format!("no route takes events of source `{source}`"))
+                .label("its events are kept as unrouted")
+                .help(format!("add a route with `events: {source}/**`, or remove the source"));
+        }
+    }
+}
+
+/// A fingerprint of a route as it is written: the long form, variables by name and not by value.
+fn hash(route: &Value) -> u64 {
+    fn feed(value: &Value, hasher: &mut Sha256) {
+        match value {
+            Value::Object(map) => {
+                // The order of keys in the file means nothing.
+                let mut members: Vec<_> = map.iter().collect();
+                members.sort_by_key(|(key, _)| *key);
+                hasher.update(b"{");
+                for (key, member) in members {
+                    hasher.update(Value::from(key.as_str()).to_string());
+                    hasher.update(b":");
+                    feed(member, hasher);
+                    hasher.update(b",");
+                }
+                hasher.update(b"}");
+            }
+            Value::Array(items) => {
+                hasher.update(b"[");
+                for item in items {
+                    feed(item, hasher);
+                    hasher.update(b",");
+                }
+                hasher.update(b"]");
+            }
+            scalar => hasher.update(scalar.to_string()),
+        }
+    }
+    let mut hasher = Sha256::new();
+    feed(route, &mut hasher);
+    let mut first = [0; 8];
+    first.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
+    u64::from_be_bytes(first)
+}

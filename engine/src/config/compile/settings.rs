@@ -1,0 +1,169 @@
+//! `server:`, `admin:`, `store:` and `defaults:`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use hookward_core::plugin::StoreDescriptor;
+
+use super::plugin::{self, Kind};
+use super::{Gate, Spot};
+use crate::config::spec;
+use crate::plan::{AdminPlan, Jitter, Keep, RetryPolicy, ServerPlan, StorePlan};
+
+const MIB: usize = 1024 * 1024;
+const DAY: u64 = 24 * 60 * 60;
+const STORE: &str = "sqlite:hookward.db";
+
+/// What counts where a source or route says nothing.
+pub(super) struct Defaults {
+    pub(super) body: usize,
+    pub(super) retry: RetryPolicy,
+    pub(super) step_timeout: Duration,
+    pub(super) concurrency: usize,
+    pub(super) keep: Keep,
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+pub(super) fn server(gate: &mut Gate<'_>) -> ServerPlan {
+    let server: spec::Server = gate.decode("/server");
+    ServerPlan {
+        listen: server.listen.map_or(local(8080), |l| l.0),
+        public_url: server.public_url.map(|u| u.0),
+        max_connections: server.max_connections.unwrap_or(10_000),
+        max_body_bytes_in_flight: server
+            .max_body_bytes_in_flight
+            .map_or(64 * MIB, |b| b.0.as_usize()),
+    }
+}
+
+pub(super) fn admin(gate: &mut Gate<'_>) -> AdminPlan {
+    let admin: spec::Admin = gate.decode("/admin");
+    let listen = admin.listen.map_or(local(8081), |l| l.0);
+    let token = admin.token.filter(|t| !t.expose().is_empty());
+    if !listen.ip().is_loopback() && token.is_none() && !gate.doc.is_poisoned("/admin/token") {
+        let empty = gate.has("/admin/token");
+        let diagnostic = gate.doc.error(
+            Spot::Value("/admin/listen"),
+            format!("the admin port would be open to others at {listen}, without a token"),
+        );
+        diagnostic.label("not a loopback address");
+        if empty {
+            diagnostic.help("`admin.token` is there, but empty: set the variable that it names");
+        }
+        diagnostic
+            .help("add `token: \"${HOOKWARD_ADMIN_TOKEN}\"` to `admin`, or listen on 127.0.0.1");
+    }
+    AdminPlan { listen, token }
+}
+
+pub(super) fn defaults(gate: &mut Gate<'_>) -> Defaults {
+    let defaults: spec::Defaults = gate.decode("/defaults");
+    let built_in = RetryPolicy {
+        attempts: 3,
+        first_delay: Duration::from_secs(2),
+        factor: 2.0,
+        max_delay: Duration::from_secs(3600),
+        jitter: Jitter::Full,
+    };
+    let retry = retry(gate, "/defaults/retry", defaults.retry, built_in);
+    let keep = defaults.keep.unwrap_or_default();
+    let days = |d: u64| Duration::from_secs(d * DAY);
+    Defaults {
+        body: defaults.limits.and_then(|l| l.body).map_or(10 * MIB, |b| b.0.as_usize()),
+        retry,
+        step_timeout: defaults.step_timeout.map_or(Duration::from_secs(30), |s| s.0),
+        concurrency: defaults.concurrency.unwrap_or(16),
+        keep: Keep {
+            events: keep.events.map_or(days(7), |s| s.0),
+            dead: keep.dead.map_or(days(30), |s| s.0),
+        },
+    }
+}
+
+/// A `retry:` block over what counts without it, key by key.
+pub(super) fn retry(
+    gate: &mut Gate<'_>,
+    at: &str,
+    block: Option<spec::Retry>,
+    base: RetryPolicy,
+) -> RetryPolicy {
+    let Some(block) = block else { return base };
+    let policy = RetryPolicy {
+        attempts: block.attempts.unwrap_or(base.attempts),
+        first_delay: block.first_delay.as_ref().map_or(base.first_delay, |s| s.0),
+        factor: block.factor.unwrap_or(base.factor),
+        max_delay: block.max_delay.as_ref().map_or(base.max_delay, |s| s.0),
+        jitter: match block.jitter {
+            None => base.jitter,
+            Some(spec::Jitter::Full) => Jitter::Full,
+            Some(spec::Jitter::None) => Jitter::None,
+        },
+    };
+    let written = block.first_delay.is_some() || block.max_delay.is_some();
+    if written && policy.first_delay > policy.max_delay && !gate.doc.is_poisoned(at) {
+        let key = if block.first_delay.is_some() { "first_delay" } else { "max_delay" };
+        let show = |d| humantime::format_duration(d).to_string();
+        let message = format!(
+            "the first delay, {}, is longer than `max_delay`, {}",
+            show(policy.first_delay),
+            show(policy.max_delay)
+        );
+        let at = format!("{at}/{key}");
+        gate.doc
+            .error(Spot::Value(&at), message)
+            .help("raise `max_delay` or lower `first_delay`; a key left out counts as in `defaults.retry`");
+    }
+    policy
+}
+
+pub(super) fn store(gate: &mut Gate<'_>) -> Option<StorePlan> {
+    let at = "/store";
+    if gate.doc.is_poisoned(at) {
+        return None;
+    }
+    let written = gate.sound.pointer(at).and_then(|v| v.as_str()).map(str::to_owned);
+    let spot = if written.is_some() { Spot::Value(at) } else { Spot::Key("") };
+    let url = written.clone().unwrap_or_else(|| STORE.to_owned());
+    let Some((scheme, rest)) = url.split_once(':') else {
+        let urls = urls(gate);
+        gate.doc
+            .error(spot, "`store` is no URL: it has no scheme")
+            .label("expected SCHEME:…")
+            .help(format!("linked stores: {urls}"));
+        return None;
+    };
+    let Some(descriptor) = gate.cx.registry.store(scheme).copied() else {
+        if written.is_some() {
+            plugin::unknown(gate, spot, Kind::Store, scheme, &[]);
+        } else {
+            plugin::unlinked_default_store(gate, STORE);
+        }
+        return None;
+    };
+    check(gate, spot, &descriptor, rest)?;
+    let rest = rest.to_owned();
+    Some(StorePlan { url, rest, descriptor })
+}
+
+fn check(gate: &mut Gate<'_>, spot: Spot<'_>, store: &StoreDescriptor, rest: &str) -> Option<()> {
+    let error = (store.check)(rest).err();
+    let Some(error) = error else { return Some(()) };
+    let diagnostic = gate.doc.error(spot, format!("`store`: {}", error.message));
+    match error.help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic.help(format!("it is written `{}`", store.url)),
+    };
+    None
+}
+
+fn urls(gate: &Gate<'_>) -> String {
+    let names = gate.cx.registry.names("store");
+    let urls = names.iter().filter_map(|n| gate.cx.registry.store(n)).map(|s| s.url);
+    match crate::config::suggest::listed(urls) {
+        none if none.is_empty() => "none".to_owned(),
+        some => some,
+    }
+}

@@ -1,0 +1,308 @@
+//! `sources:`
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use hookward_core::plugin::ProviderDescriptor;
+use hookward_core::{Provider, SecretSet, TimedSecret};
+
+use super::plugin::{self, Kind};
+use super::settings::Defaults;
+use super::{Gate, Spot, name};
+use crate::config::{pointer, spec};
+use crate::plan::{Dedupe, Limits, OnInvalid, Rate, ServerPlan, Source};
+
+/// The provider that proves nothing.
+const NONE: &str = "none";
+/// Kept with every event: what the bytes are, which trace they belong to, and who sent them.
+const ALWAYS_KEPT: [&str; 3] = ["content-type", "traceparent", "user-agent"];
+
+type Sources = BTreeMap<Arc<str>, Arc<Source>>;
+
+pub(super) fn sources(
+    gate: &mut Gate<'_>,
+    defaults: &Defaults,
+    server: &ServerPlan,
+) -> (Sources, HashMap<String, Arc<Source>>) {
+    let mut sources = Sources::new();
+    let mut paths = HashMap::new();
+    let mut taken: HashMap<String, String> = HashMap::new();
+    for source_name in gate.keys("/sources") {
+        let at = pointer::join("/sources", &source_name);
+        if gate.doc.is_lost(&at) {
+            continue;
+        }
+        let good_name = check_name(gate, &at, &source_name);
+        let spec: spec::Source = gate.decode(&at);
+        let path = spec.path.as_ref().map(|p| p.0.clone());
+        let path = path.unwrap_or_else(|| format!("/webhooks/{source_name}"));
+        if good_name && !gate.doc.is_poisoned(&format!("{at}/path")) {
+            check_path(gate, &mut taken, &at, &path, &source_name);
+        }
+        if let Some(source) = source(gate, &at, &source_name, path, spec, defaults, server) {
+            let source = Arc::new(source);
+            paths.insert(source.path.clone(), Arc::clone(&source));
+            sources.insert(Arc::clone(&source.name), source);
+        }
+    }
+    (sources, paths)
+}
+
+fn check_name(gate: &mut Gate<'_>, at: &str, name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = name.len() <= 64
+        && name.chars().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !good {
+        gate.doc.error(Spot::Key(at), format!("`{name}` cannot be the name of a source")).help(
+            "a source's name stands in its path: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or digit; `path:` sets another path",
+        );
+    }
+    good
+}
+
+fn check_path(
+    gate: &mut Gate<'_>,
+    taken: &mut HashMap<String, String>,
+    at: &str,
+    path: &str,
+    source_name: &str,
+) {
+    let Some(first) = taken.insert(path.to_owned(), at.to_owned()) else { return };
+    let at_path = |at: &str, gate: &Gate<'_>| {
+        let own = format!("{at}/path");
+        if gate.has(&own) {
+            (gate.doc.value_span(&own), own)
+        } else {
+            (gate.doc.key_span(at), at.to_owned())
+        }
+    };
+    let ((first_span, first_at), (span, own_at)) = (at_path(&first, gate), at_path(at, gate));
+    // Sources are read by name; what stands further down in the file is the one to blame.
+    let (span, own_at, other) = match span.start > first_span.start {
+        true => (span, own_at, first_span),
+        false => (first_span, first_at, span),
+    };
+    gate.doc
+        .error(Spot::Part(&own_at, span), format!("the path `{path}` is taken by another source"))
+        .related(other, "it is taken here")
+        .help(format!("write another `path:`; without one, `{source_name}` is called on /webhooks/{source_name}"));
+}
+
+fn source(
+    gate: &mut Gate<'_>,
+    at: &str,
+    source_name: &str,
+    path: String,
+    spec: spec::Source,
+    defaults: &Defaults,
+    server: &ServerPlan,
+) -> Option<Source> {
+    let descriptor = provider(gate, at, source_name, spec.provider.as_deref());
+    let provider = descriptor
+        .and_then(|d| plugin::build(gate, at, source_name, d.schema, d.build).map(|p| (d, p)));
+    let secrets =
+        secrets(gate, at, spec.secrets, descriptor.as_ref(), provider.as_ref().map(|(_, p)| &**p));
+    let limits = limits(gate, at, spec.limits.unwrap_or_default(), defaults, server);
+    let (descriptor, provider) = provider?;
+    let verified = descriptor.name != NONE;
+    if !verified {
+        let key = format!("{at}/provider");
+        let spot = if gate.has(&key) { Spot::Value(&key) } else { Spot::Key(at) };
+        let diagnostic =
+            gate.doc.warn(spot, format!("source `{source_name}` does not prove who sends"));
+        diagnostic.label("without verification");
+        diagnostic.help("anyone who knows the path can send events; prefer a provider that proves, or narrow with `limits: { allow_ips: […] }`");
+    }
+    let mut keep_headers: Vec<String> = descriptor
+        .keep_headers
+        .iter()
+        .chain(&ALWAYS_KEPT)
+        .map(|h| h.to_ascii_lowercase())
+        .collect();
+    keep_headers.sort();
+    keep_headers.dedup();
+    Some(Source {
+        name: name(source_name),
+        path,
+        provider_name: descriptor.name,
+        provider,
+        methods: descriptor.methods,
+        media_types: descriptor.media_types,
+        keep_headers,
+        secrets,
+        verified,
+        tolerance: spec.tolerance.map(|s| s.0).or(descriptor.tolerance),
+        limits,
+        dedupe: match spec.dedupe {
+            Some(spec::Dedupe::Id) => Dedupe::Id,
+            Some(spec::Dedupe::IdAndBody) | None => Dedupe::IdAndBody,
+        },
+        on_unreadable: on_invalid(spec.on_unreadable),
+    })
+}
+
+pub(super) fn on_invalid(spec: Option<spec::OnInvalid>) -> OnInvalid {
+    match spec {
+        Some(spec::OnInvalid::Reject) => OnInvalid::Reject,
+        Some(spec::OnInvalid::Keep) | None => OnInvalid::Keep,
+    }
+}
+
+fn provider(
+    gate: &mut Gate<'_>,
+    at: &str,
+    source_name: &str,
+    written: Option<&str>,
+) -> Option<ProviderDescriptor> {
+    let key = format!("{at}/provider");
+    if gate.doc.is_poisoned(&key) {
+        return None;
+    }
+    let wanted = written.unwrap_or(source_name);
+    let found = gate.cx.registry.provider(wanted).copied();
+    if let (None, Some(name)) = (found, written) {
+        plugin::unknown(gate, Spot::Value(&key), Kind::Provider, name, &[]);
+    } else if found.is_none() {
+        let linked = crate::config::suggest::listed(gate.cx.registry.names("provider"));
+        let near = crate::config::suggest::nearest(source_name, gate.cx.registry.names("provider"));
+        let diagnostic = gate.doc.error(
+            Spot::Key(at),
+            format!("source `{source_name}` names no provider, and no linked one is called `{source_name}`"),
+        );
+        match near {
+            Some(near) => diagnostic.label(format!("did you mean `provider: {near}`?")),
+            None => diagnostic.label("`provider` is missing here"),
+        };
+        diagnostic.help(format!("write `provider:` with one of: {linked}"));
+        diagnostic.help("`provider: hmac` describes other HMAC senders in `with:`; `provider: none` takes events without proof");
+    } else if wanted == NONE && written.is_none() {
+        gate.doc
+            .error(Spot::Key(at), format!("source `{source_name}` has no `provider`"))
+            .help("a source without verification must say so: write `provider: none` out");
+    }
+    found
+}
+
+fn secrets(
+    gate: &mut Gate<'_>,
+    at: &str,
+    items: Option<Vec<Option<spec::SecretItem>>>,
+    descriptor: Option<&ProviderDescriptor>,
+    provider: Option<&dyn Provider>,
+) -> SecretSet {
+    let list = format!("{at}/secrets");
+    let place = gate.doc.place(at);
+    let mut good = Vec::new();
+    let mut wrong = gate.doc.is_poisoned(&list);
+    for (n, item) in items.into_iter().flatten().enumerate() {
+        let Some(spec::SecretItem { value: Some(secret), until }) = item else {
+            wrong = true;
+            continue;
+        };
+        let value_at = format!("{list}/{n}/value");
+        let until = until.map(|u| u.0);
+        let complaint = if secret.expose().is_empty() {
+            let written =
+                gate.doc.filled.get(&value_at).map(|f| format!("`{}` is empty", f.written));
+            Some((format!("secret {} of {place} is empty", n + 1), written))
+        } else {
+            let checked = provider.map_or(Ok(()), |p| p.check_secret(&secret));
+            checked
+                .err()
+                .map(|why| (format!("secret {} of {place} cannot be used: {why}", n + 1), None))
+        };
+        if let Some((message, label)) = complaint {
+            wrong = true;
+            let empty = secret.expose().is_empty();
+            let diagnostic = gate.doc.error(Spot::Value(&value_at), message);
+            if let Some(label) = label {
+                diagnostic.label(label);
+            }
+            diagnostic.help(match empty {
+                true => "with an empty secret anyone could sign; set it, or remove the line",
+                false => "copy the secret again from the sender's settings",
+            });
+            continue;
+        }
+        if until.is_some_and(|until| until <= gate.cx.now) {
+            let until_at = format!("{list}/{n}/until");
+            gate.doc
+                .warn(
+                    Spot::Value(&until_at),
+                    format!(
+                        "secret {} of {place} is past its end and is no longer accepted",
+                        n + 1
+                    ),
+                )
+                .help("remove it, or move its end");
+        }
+        good.push(TimedSecret { secret, until });
+    }
+    let needed = descriptor.is_some_and(|d| d.needs_secret);
+    if needed && good.is_empty() && !wrong {
+        let spot = if gate.has(&list) { Spot::Key(&list) } else { Spot::Key(at) };
+        gate.doc
+            .error(
+                spot,
+                format!(
+                    "{place} has no secret, and its provider cannot prove anything without one"
+                ),
+            )
+            .help("add `secrets: [\"${NAME}\"]` with the name of the variable that holds it");
+    }
+    if descriptor.is_some_and(|d| d.name == NONE) && gate.has(&list) {
+        gate.doc
+            .warn(
+                Spot::Key(&list),
+                format!("{place} has secrets that `provider: none` never looks at"),
+            )
+            .help("name the provider that signs with them, or remove them");
+    }
+    SecretSet::new(good).unwrap_or_default()
+}
+
+fn limits(
+    gate: &mut Gate<'_>,
+    at: &str,
+    spec: spec::Limits,
+    defaults: &Defaults,
+    server: &ServerPlan,
+) -> Limits {
+    let at = format!("{at}/limits");
+    let burst_at = format!("{at}/burst");
+    let rate = spec.rate.map(|r| r.0);
+    match (rate, spec.burst) {
+        (None, Some(_)) if !gate.doc.is_poisoned(&format!("{at}/rate")) => {
+            gate.doc
+                .error(Spot::Key(&burst_at), "`burst` without `rate` limits nothing")
+                .help("add `rate:`, such as `rate: 100/min`");
+        }
+        (Some(rate), Some(burst)) if burst > rate.count => {
+            gate.doc
+                .error(
+                    Spot::Value(&burst_at),
+                    format!("`burst` is {burst}, above the rate's {}", rate.count),
+                )
+                .help("`burst` can only lower how many come at once; lower it or raise `rate`");
+        }
+        _ => {}
+    }
+    let body = spec.body.map_or(defaults.body, |b| b.0.as_usize());
+    if body > server.max_body_bytes_in_flight {
+        let own = format!("{at}/body");
+        let key = match (gate.has(&own), gate.has("/defaults/limits/body")) {
+            (true, _) => own.as_str(),
+            (false, true) => "/defaults/limits/body",
+            (false, false) => "/server/max_body_bytes_in_flight",
+        };
+        gate.doc
+            .warn(Spot::Value(key), "the limit of one body is above `server.max_body_bytes_in_flight`, so bodies near it are never taken")
+            .help("raise `max_body_bytes_in_flight` or lower the limit");
+    }
+    Limits {
+        body,
+        rate: rate.map(|r| Rate { burst: spec.burst, ..r }),
+        allow_ips: spec.allow_ips.into_iter().flatten().flatten().map(|n| n.0).collect(),
+    }
+}

@@ -1,0 +1,318 @@
+//! Says what a JSON Schema error means for someone who wrote a configuration: what was found, what
+//! is allowed, what to do.
+
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{JsonType, ValidationError};
+use serde_json::Value;
+
+use super::doc::{Doc, Spot};
+use super::suggest::{listed, nearest};
+use super::{leaves, pointer, reference, shape};
+
+/// Reports one error of the part at `base`, and marks its place as reported.
+pub(super) fn report(doc: &mut Doc, schema: &Value, base: &str, error: &ValidationError<'_>) {
+    let at = format!("{base}{}", error.instance_path());
+    if doc.is_lost(&at) {
+        return;
+    }
+    Report { schema, base, at: &at, error }.run(doc);
+}
+
+struct Report<'a> {
+    schema: &'a Value,
+    base: &'a str,
+    at: &'a str,
+    error: &'a ValidationError<'a>,
+}
+
+impl Report<'_> {
+    fn run(&self, doc: &mut Doc) {
+        match self.error.kind() {
+            Kind::AdditionalProperties { unexpected }
+            | Kind::UnevaluatedProperties { unexpected } => {
+                for key in unexpected {
+                    self.unknown_key(doc, key);
+                }
+                return;
+            }
+            Kind::Required { property } => {
+                return self.missing(doc, property.as_str().unwrap_or_default());
+            }
+            Kind::Type { kind } => self.wrong_type(doc, &shape::types(kind)),
+            Kind::Enum { options } => {
+                let options = options.as_array().cloned().unwrap_or_default();
+                self.not_one_of(doc, &options);
+            }
+            Kind::Constant { expected_value } => {
+                self.not_one_of(doc, std::slice::from_ref(expected_value));
+            }
+            Kind::Format { format } => self.unreadable(doc, format),
+            Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
+                return self.alternatives(doc, context);
+            }
+            _ => self.bounds(doc),
+        }
+        doc.poison(self.at);
+    }
+
+    /// `retry` for /routes/0/retry, `item 2 of chain` for /routes/0/chain/1.
+    fn name(&self) -> String {
+        let tokens = pointer::tokens(self.at);
+        match tokens.as_slice() {
+            [.., list, n] if n.parse::<usize>().is_ok() => {
+                format!("item {} of `{list}`", n.parse::<usize>().map_or(0, |n| n + 1))
+            }
+            [.., key] => format!("`{key}`"),
+            [] => "the file".to_owned(),
+        }
+    }
+
+    /// The schema of the place, where it can be found.
+    fn node(&self) -> Option<&Value> {
+        let path = self.error.schema_path().to_string();
+        let (parent, _) = path.rsplit_once('/')?;
+        self.schema.pointer(parent)
+    }
+
+    fn unknown_key(&self, doc: &mut Doc, key: &str) {
+        let allowed: Vec<&str> = self
+            .node()
+            .and_then(|n| n.get("properties"))
+            .and_then(Value::as_object)
+            .map(|p| p.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        let present = doc.value.pointer(self.at).and_then(Value::as_object).cloned();
+        let free = allowed
+            .iter()
+            .copied()
+            .filter(|k| !present.as_ref().is_some_and(|p| p.contains_key(*k)));
+        let near = nearest(key, free).or_else(|| nearest(key, allowed.iter().copied()));
+        let place = match self.at {
+            "" => "at the top level".to_owned(),
+            at => format!("in {}", doc.place(at)),
+        };
+        let at = pointer::join(self.at, key);
+        let elsewhere = if self.base.is_empty() { reference::homes(key) } else { Vec::new() };
+        let diagnostic = doc.error(Spot::Key(&at), format!("unknown key `{key}` {place}"));
+        match near {
+            Some(near) => drop(diagnostic.label(format!("did you mean `{near}`?"))),
+            None => drop(diagnostic.label("not a key of this mapping")),
+        }
+        if allowed.is_empty() {
+            diagnostic.help("no keys are allowed here; remove it");
+        } else {
+            diagnostic.help(format!("allowed here: {}", listed(&allowed)));
+        }
+        if near.is_none() && !elsewhere.is_empty() {
+            diagnostic.help(format!("`{key}` is a key of {}", elsewhere.join(" and of ")));
+        }
+        doc.poison(at);
+    }
+
+    fn missing(&self, doc: &mut Doc, key: &str) {
+        let place = doc.place(self.at);
+        let at = pointer::join(self.at, key);
+        let entry = if self.base.is_empty() { reference::entry(&at) } else { None };
+        let meaning = self
+            .node()
+            .and_then(|n| n.pointer(&format!("/properties/{}/description", key.replace('/', "~1"))))
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        let diagnostic = doc.error(Spot::Key(self.at), format!("{place} has no `{key}`"));
+        diagnostic.label(format!("`{key}` is missing here"));
+        match (entry, meaning) {
+            (Some(entry), _) => {
+                diagnostic.help(format!("`{key}`: {}", entry.means.trim_end()));
+                diagnostic.help(format!("for example: {}", entry.example.trim_end()));
+            }
+            (None, Some(meaning)) => drop(diagnostic.help(format!("`{key}`: {meaning}"))),
+            (None, None) => drop(diagnostic.help(format!("add `{key}:`"))),
+        }
+        doc.poison(at);
+    }
+
+    fn wrong_type(&self, doc: &mut Doc, allowed: &[JsonType]) {
+        let found = doc.shown(self.at, self.error.instance());
+        let allowed: Vec<JsonType> =
+            allowed.iter().copied().filter(|t| *t != JsonType::Null).collect();
+        let words = allowed.iter().map(|t| word(*t)).collect::<Vec<_>>().join(" or ");
+        let name = self.name();
+        let format =
+            self.node().and_then(|n| n.get("format")).and_then(Value::as_str).unwrap_or("");
+        let instance = self.error.instance().clone().into_owned();
+        let example = if self.base.is_empty() { reference::entry(self.at) } else { None };
+        let wants = |t| allowed.contains(&t);
+        let help = match &instance {
+            Value::Null => Some("write a value, or remove the key".to_owned()),
+            Value::Number(n) if format.starts_with("period") => Some(format!(
+                "write the number with a unit, such as `{n}s` for seconds; ms, s, m, h and d are known"
+            )),
+            Value::Number(_) | Value::Bool(_) if wants(JsonType::String) => {
+                Some("put it in quotes if it is meant as text".to_owned())
+            }
+            Value::Array(_) | Value::Object(_) => None,
+            _ if wants(JsonType::Array) => {
+                Some("put it in a list, in [ ] or after `- `".to_owned())
+            }
+            _ => None,
+        };
+        let message = format!("{name} must be {words}, not {found}");
+        let diagnostic = doc.error(Spot::Value(self.at), message);
+        diagnostic.label(format!("expected {words}"));
+        if let Some(help) = help {
+            diagnostic.help(help);
+        }
+        if let Some(entry) = example {
+            diagnostic.help(format!("for example: {}", entry.example.trim_end()));
+        }
+    }
+
+    fn not_one_of(&self, doc: &mut Doc, options: &[Value]) {
+        let options: Vec<String> = options
+            .iter()
+            .filter(|o| !o.is_null())
+            .map(|o| o.as_str().map_or_else(|| o.to_string(), str::to_owned))
+            .collect();
+        let found = doc.shown(self.at, self.error.instance());
+        let message = format!("{found} is not a value of {}", self.name());
+        let near =
+            self.error.instance().as_str().and_then(|text| {
+                nearest(text, options.iter().map(String::as_str)).map(str::to_owned)
+            });
+        let near = near.filter(|_| !doc.is_secret(self.at));
+        let diagnostic = doc.error(Spot::Value(self.at), message);
+        match near {
+            Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+            None => diagnostic.label("not one of the allowed values"),
+        };
+        diagnostic.help(format!("allowed: {}", listed(&options)));
+    }
+
+    fn unreadable(&self, doc: &mut Doc, format: &str) {
+        let text = self.error.instance().as_str().unwrap_or_default().to_owned();
+        let check = leaves::FORMATS.iter().find(|(name, _)| *name == format);
+        let message = match check.map(|(_, check)| check(&text)) {
+            Some(Err(message)) => message,
+            _ => format!("{} is no {format}", doc.shown(self.at, self.error.instance())),
+        };
+        // "what is wrong; what to write": the second half is the help.
+        let (message, help) = match message.split_once("; ") {
+            Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
+            None => (message, None),
+        };
+        let name = self.name();
+        let diagnostic = doc.error(Spot::Value(self.at), format!("{name}: {message}"));
+        if let Some(help) = help {
+            diagnostic.help(help);
+        }
+    }
+
+    /// Of several alternatives, the one that was meant speaks for all.
+    fn alternatives(&self, doc: &mut Doc, branches: &[Vec<ValidationError<'static>>]) {
+        let here = self.error.instance_path().to_string();
+        let at_root = |e: &ValidationError<'_>| e.instance_path().to_string() == here;
+        let mut options = Vec::new();
+        for error in branches.iter().flatten().filter(|e| at_root(e)) {
+            match error.kind() {
+                Kind::Constant { expected_value } => options.push(expected_value.as_ref().clone()),
+                Kind::Enum { options: several } => {
+                    options.extend(several.as_array().cloned().unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+        let is_text = self.error.instance().is_string();
+        if !options.is_empty() && (is_text || branches.iter().all(|b| b.len() == 1)) {
+            self.not_one_of(doc, &options);
+            return doc.poison(self.at);
+        }
+        let wrong_kind = |branch: &&Vec<ValidationError<'static>>| {
+            branch.iter().any(|e| at_root(e) && matches!(e.kind(), Kind::Type { .. }))
+        };
+        let meant = branches.iter().filter(|b| !wrong_kind(b)).min_by_key(|b| b.len());
+        match meant {
+            Some(errors) => {
+                for error in errors {
+                    report(doc, self.schema, self.base, error);
+                }
+            }
+            None => {
+                let types =
+                    branches.iter().flatten().filter(|e| at_root(e)).filter_map(|e| {
+                        match e.kind() {
+                            Kind::Type { kind } => Some(shape::types(kind)),
+                            _ => None,
+                        }
+                    });
+                let types: Vec<JsonType> = types.flatten().collect();
+                self.wrong_type(doc, &types);
+                doc.poison(self.at);
+            }
+        }
+    }
+
+    fn bounds(&self, doc: &mut Doc) {
+        let name = self.name();
+        let found = doc.shown(self.at, self.error.instance());
+        let number = |limit: &Value| limit.as_f64().map_or(limit.to_string(), |n| n.to_string());
+        let (message, help) = match self.error.kind() {
+            Kind::Minimum { limit } => {
+                (format!("{name} is {found}"), format!("at least {} is allowed", number(limit)))
+            }
+            Kind::Maximum { limit } => {
+                (format!("{name} is {found}"), format!("at most {} is allowed", number(limit)))
+            }
+            Kind::ExclusiveMinimum { limit } => {
+                (format!("{name} is {found}"), format!("it must be above {}", number(limit)))
+            }
+            Kind::ExclusiveMaximum { limit } => {
+                (format!("{name} is {found}"), format!("it must be below {}", number(limit)))
+            }
+            Kind::MinItems { limit: 1 }
+            | Kind::MinProperties { limit: 1 }
+            | Kind::MinLength { limit: 1 } => {
+                let help = reference::entry(self.at).map_or("write at least one".to_owned(), |e| {
+                    format!("write at least one; for example: {}", e.example.trim_end())
+                });
+                (format!("{name} is empty"), help)
+            }
+            Kind::MinItems { limit }
+            | Kind::MinLength { limit }
+            | Kind::MinProperties { limit } => {
+                (format!("{name} is too short"), format!("it must have at least {limit}"))
+            }
+            Kind::MaxItems { limit }
+            | Kind::MaxLength { limit }
+            | Kind::MaxProperties { limit } => {
+                (format!("{name} is too long"), format!("it may have at most {limit}"))
+            }
+            Kind::UniqueItems => (format!("{name} names something twice"), "name each once".into()),
+            Kind::Pattern { pattern } => (
+                format!("{name} is {found}, which is not of the form wanted"),
+                format!("it must match the regular expression `{pattern}`"),
+            ),
+            _ => (
+                format!("{name}: {}", self.error.masked()),
+                "see `hookward schema` for what is allowed here".into(),
+            ),
+        };
+        let place = doc.place(pointer::split(self.at).map_or("", |(parent, _)| parent));
+        let message = match self.base.is_empty() && !place.starts_with("the file") {
+            true => format!("{message} in {place}"),
+            false => message,
+        };
+        doc.error(Spot::Value(self.at), message).help(help);
+    }
+}
+
+fn word(kind: JsonType) -> &'static str {
+    match kind {
+        JsonType::Null => "nothing",
+        JsonType::Boolean => "true or false",
+        JsonType::Integer => "a whole number",
+        JsonType::Number => "a number",
+        JsonType::String => "text",
+        JsonType::Array => "a list",
+        JsonType::Object => "a mapping",
+    }
+}

@@ -1,0 +1,252 @@
+//! The JSON Schema of routes.yaml: for the shape gate in the long form, for editors with the
+//! shorthands, every linked plugin's `with:` block and the words of `reference.yaml`.
+
+use hookward_core::plugin::Registry;
+use hookward_core::{Period, Size};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::{reference, spec};
+
+/// The long form of the whole file, plugins' blocks left open.
+pub(super) fn of_file() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    let mut schema = settings.into_generator().into_root_schema_for::<spec::File>().to_value();
+    tidy(&mut schema);
+    schema
+}
+
+/// A plugin's block, its spans and sizes marked so that a wrong one is found at its own place.
+pub(super) fn of_plugin(mut schema: Value) -> Value {
+    let known = [
+        ("Period", schemars::schema_for!(Period).to_value(), "period"),
+        ("Size", schemars::schema_for!(Size).to_value(), "size"),
+    ];
+    for (name, ours, format) in known {
+        let theirs = schema.get_mut("$defs").and_then(|defs| defs.get_mut(name));
+        if let Some(Value::Object(theirs)) = theirs
+            && theirs.get("examples") == ours.get("examples")
+        {
+            theirs.insert("format".to_owned(), format.into());
+        }
+    }
+    schema
+}
+
+/// An optional key is left out or has a value; it is not null. What serde allows for `Option` is
+/// taken back here, and defaults, which are told in words.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Object(map) => {
+            map.remove("default");
+            for keyword in ["type", "enum"] {
+                if let Some(Value::Array(list)) = map.get_mut(keyword) {
+                    list.retain(|v| !v.is_null() && v != "null");
+                    if let ("type", [only]) = (keyword, list.as_slice()) {
+                        let only = only.clone();
+                        map.insert(keyword.to_owned(), only);
+                    }
+                }
+            }
+            if let Some(Value::Array(branches)) = map.get_mut("anyOf") {
+                branches.retain(|b| b.get("type") != Some(&"null".into()));
+                if let [Value::Object(only)] = branches.as_slice() {
+                    let only = only.clone();
+                    map.remove("anyOf");
+                    for (key, member) in only {
+                        map.entry(key).or_insert(member);
+                    }
+                }
+            }
+            map.values_mut().for_each(tidy);
+        }
+        _ => {}
+    }
+}
+
+/// The schema of the whole file for editors: shorthands, the `with:` blocks of all plugins of the
+/// registry, and what every key means.
+pub fn json_schema(registry: &Registry) -> Value {
+    let mut schema = of_file();
+    describe(&mut schema, &mut Vec::new());
+    shorthands(&mut schema);
+    let mut defs = Map::new();
+    for plugin in registry.all() {
+        let block = match plugin {
+            hookward_core::plugin::Plugin::Provider(p) => (p.schema)(),
+            hookward_core::plugin::Plugin::Handler(h) => (h.schema)(),
+            hookward_core::plugin::Plugin::Store(_) => continue,
+        };
+        let name = format!("{}.{}", plugin.kind(), plugin.name());
+        embed(&mut defs, &name, of_plugin(block));
+    }
+    if let Some(step) =
+        schema.pointer_mut("/properties/routes/items/properties/chain/items/anyOf/1")
+    {
+        let names = registry.names("handler");
+        conditions(step, "handler", names.iter().copied());
+    }
+    let sources = schema.pointer_mut("/properties/sources").and_then(Value::as_object_mut);
+    if let Some(sources) = sources
+        && let Some(mut source) = sources.remove("additionalProperties")
+    {
+        let names = registry.names("provider");
+        conditions(&mut source, "provider", names.iter().copied());
+        defs.insert("source".to_owned(), source);
+        // A source without `provider` has the one of its own name.
+        let named = names.iter().map(|name| {
+            let with =
+                json!({ "properties": { "with": { "$ref": format!("#/$defs/provider.{name}") } } });
+            let unless = json!({ "required": ["provider"] });
+            (
+                name.to_string(),
+                json!({ "$ref": "#/$defs/source", "if": { "not": unless }, "then": with }),
+            )
+        });
+        sources.insert("properties".to_owned(), Value::Object(named.collect()));
+        sources.insert("additionalProperties".to_owned(), json!({ "$ref": "#/$defs/source" }));
+    }
+    if let Value::Object(map) = &mut schema {
+        map.insert("$defs".to_owned(), Value::Object(defs));
+    }
+    schema
+}
+
+/// `if` the plugin is this one, `then` its block looks so.
+fn conditions<'a>(schema: &mut Value, key: &str, names: impl Iterator<Item = &'a str> + Clone) {
+    let Value::Object(map) = schema else { return };
+    if let Some(Value::Object(own)) = map.get_mut("properties").and_then(|p| p.get_mut(key)) {
+        // Names for completion; others stay allowed, for an app may link or bring more.
+        own.insert("examples".to_owned(), names.clone().collect());
+    }
+    let cases = names.map(|name| {
+        let reference =
+            format!("#/$defs/{}.{name}", if key == "handler" { "handler" } else { "provider" });
+        json!({
+            "if": { "properties": { key: { "const": name } }, "required": [key] },
+            "then": { "properties": { "with": { "$ref": reference } } }
+        })
+    });
+    let cases: Vec<Value> = cases.collect();
+    if !cases.is_empty() {
+        map.insert("allOf".to_owned(), Value::Array(cases));
+    }
+}
+
+/// Puts a plugin's schema among the definitions, its own definitions beside it.
+fn embed(defs: &mut Map<String, Value>, name: &str, mut block: Value) {
+    rename(&mut block, name);
+    if let Value::Object(map) = &mut block {
+        map.remove("$schema");
+        if let Some(Value::Object(own)) = map.remove("$defs") {
+            own.into_iter().for_each(|(k, v)| drop(defs.insert(format!("{name}.{k}"), v)));
+        }
+    }
+    defs.insert(name.to_owned(), block);
+}
+
+fn rename(schema: &mut Value, name: &str) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|v| rename(v, name)),
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get_mut("$ref") {
+                *reference = match reference.strip_prefix("#/$defs/") {
+                    Some(own) => format!("#/$defs/{name}.{own}"),
+                    None => format!("#/$defs/{name}"),
+                };
+            }
+            map.values_mut().for_each(|v| rename(v, name));
+        }
+        _ => {}
+    }
+}
+
+fn shorthands(schema: &mut Value) {
+    let text = |what: &str| json!({ "type": "string", "minLength": 1, "description": what });
+    let mut either = |at: &str, short: Value, first: bool| {
+        if let Some(place) = schema.pointer_mut(at) {
+            let long = place.take();
+            *place = json!({ "anyOf": if first { [short, long] } else { [long, short] } });
+        }
+    };
+    let source = "/properties/sources/additionalProperties/properties";
+    let route = "/properties/routes/items/properties";
+    either(&format!("{source}/secrets/items"), text("Short for { value: … }."), true);
+    either(&format!("{route}/events"), text("One SOURCE/TYPE."), true);
+    either(&format!("{route}/chain/items"), text("Short for { handler: … }."), true);
+}
+
+/// Puts the words in.
+fn describe(schema: &mut Value, path: &mut Vec<String>) {
+    let Value::Object(map) = schema else { return };
+    if let Some(words) = reference::by_path(&path.join(".")) {
+        let mut text = words.means.trim_end().to_owned();
+        if let Some(default) = &words.default {
+            text.push_str(&format!(" Default: {default}."));
+        }
+        map.insert("description".to_owned(), text.into());
+    }
+    for (key, member) in
+        map.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
+    {
+        path.push(key.clone());
+        describe(member, path);
+        path.pop();
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(inner) = map.get_mut(keyword) {
+            path.push("*".to_owned());
+            describe(inner, path);
+            path.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let join =
+            |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        for (key, member) in
+            schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+        {
+            found.push(join(key));
+            keys(member, &join(key), found);
+        }
+        for inner in ["items", "additionalProperties"].iter().filter_map(|k| schema.get(*k)) {
+            if inner.is_object()
+                && (inner.get("properties").is_some() || inner.get("type").is_some())
+            {
+                found.push(join("*"));
+                keys(inner, &join("*"), found);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_has_its_words_and_no_words_are_left_over() {
+        let mut found = Vec::new();
+        keys(&of_file(), "", &mut found);
+        found.sort();
+        let words: Vec<&str> = reference::paths().collect();
+        assert_eq!(found, words);
+    }
+
+    #[test]
+    fn the_manual_of_operators_has_every_key() {
+        let manual = include_str!("../../../docs/routes.md");
+        for path in reference::paths() {
+            let key = path.trim_end_matches(".*").rsplit('.').next().unwrap_or_default();
+            assert!(manual.contains(&format!("`{key}`")), "docs/routes.md says nothing of `{key}`");
+        }
+    }
+
+    #[test]
+    fn null_is_no_value() {
+        assert!(!of_file().to_string().contains("null"));
+    }
+}

@@ -1,0 +1,220 @@
+//! Plugins, variables and files for the tests of the configuration.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{
+    BuildCx, BuildError, HandlerConfig, HandlerDescriptor, OpenCx, OpenFuture, Origin, Plugin,
+    ProviderConfig, ProviderDescriptor, Registry, StoreConfig, StoreDescriptor,
+};
+use hookward_core::scheme::Scheme;
+use hookward_core::store::OpenError;
+use hookward_core::{
+    Event, Flow, Handler, HandlerCx, HandlerError, Head, IdentifyError, Identity, Period, Provider,
+    Request, Secret, Verification, Verified, VerifyCx, VerifyError,
+};
+use hookward_engine::config::Environment;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Variables that are set, and files below a folder.
+pub(crate) struct World {
+    pub(crate) variables: BTreeMap<&'static str, String>,
+    pub(crate) root: PathBuf,
+}
+
+impl Environment for World {
+    fn var(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(self.root.join(path))
+    }
+}
+
+#[derive(Debug)]
+struct Sender {
+    prefix: &'static str,
+}
+
+#[async_trait]
+impl Provider for Sender {
+    fn precheck(&self, _: &Head) -> Result<(), VerifyError> {
+        Ok(())
+    }
+    async fn verify(&self, _: &Request, _: &VerifyCx<'_>) -> Result<Verification, VerifyError> {
+        Ok(Verification::Genuine { secret: 0 })
+    }
+    fn identify(&self, _: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        Ok(vec![])
+    }
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        match secret.expose().starts_with(self.prefix) {
+            true => Ok(()),
+            false => Err(format!("it does not start with `{}`", self.prefix)),
+        }
+    }
+}
+
+/// No settings.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StripeConfig {}
+
+impl ProviderConfig for StripeConfig {
+    const NAME: &'static str = "stripe";
+    const SUMMARY: &'static str = "for tests";
+    const KEEP_HEADERS: &'static [&'static str] = &["stripe-version"];
+    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(Sender { prefix: "whsec_" }))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct GithubConfig {}
+
+impl ProviderConfig for GithubConfig {
+    const NAME: &'static str = "github";
+    const SUMMARY: &'static str = "for tests";
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(Sender { prefix: "" }))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoneConfig {
+    /// Where the event type is.
+    event_type: Option<String>,
+}
+
+impl ProviderConfig for NoneConfig {
+    const NAME: &'static str = "none";
+    const SUMMARY: &'static str = "for tests";
+    const NEEDS_SECRET: bool = false;
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        match self.event_type {
+            Some(place) if !place.starts_with('/') => {
+                Err(BuildError::at("/event_type", format!("`{place}` is no JSON pointer"))
+                    .help("write one such as /type"))
+            }
+            _ => Ok(Arc::new(Sender { prefix: "" })),
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct HmacConfig(Scheme);
+
+impl ProviderConfig for HmacConfig {
+    const NAME: &'static str = "hmac";
+    const SUMMARY: &'static str = "for tests";
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let _ = self.0;
+        Ok(Arc::new(Sender { prefix: "" }))
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+#[async_trait]
+impl Handler for Step {
+    async fn handle(&self, _: Event, _: &HandlerCx) -> Result<Flow, HandlerError> {
+        Ok(Flow::Next)
+    }
+}
+
+/// A handler as an app would bring it.
+pub(crate) fn function() -> Arc<dyn Handler> {
+    Arc::new(Step)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LogConfig {}
+
+impl HandlerConfig for LogConfig {
+    const NAME: &'static str = "log";
+    const SUMMARY: &'static str = "for tests";
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+        Ok(Arc::new(Step))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct ForwardConfig {
+    /// Where the event goes.
+    url: String,
+    method: Option<Method>,
+    #[serde(default)]
+    allow_private: bool,
+    pause: Option<Period>,
+    signing_key: Option<Secret>,
+}
+
+/// How it goes there.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Method {
+    /// A new thing.
+    Post,
+    /// The same thing again.
+    Put,
+}
+
+impl HandlerConfig for ForwardConfig {
+    const NAME: &'static str = "http_forward";
+    const SUMMARY: &'static str = "for tests";
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+        match self.url.starts_with("http") {
+            true => Ok(Arc::new(Step)),
+            false => Err(BuildError::at("/url", format!("`{}` is no http or https URL", self.url))
+                .help("write one such as https://app.example.com/hooks")),
+        }
+    }
+}
+
+struct Sqlite;
+
+impl StoreConfig for Sqlite {
+    const NAME: &'static str = "sqlite";
+    const SUMMARY: &'static str = "for tests";
+    const URL: &'static str = "sqlite:PATH";
+    fn check(rest: &str) -> Result<(), BuildError> {
+        match rest.is_empty() {
+            true => Err(BuildError::at("", "the path is missing")),
+            false => Ok(()),
+        }
+    }
+    fn open(_: String, _: OpenCx) -> OpenFuture {
+        Box::pin(async { Err::<_, OpenError>(OpenError("never opened here".into())) })
+    }
+}
+
+/// The plugins of the tests.
+pub(crate) fn registry() -> Registry {
+    const ORIGIN: Origin = Origin { crate_name: "tests", version: "0.0.0" };
+    let mut registry = Registry::empty();
+    registry
+        .add(&[
+            Plugin::Provider(ProviderDescriptor::of::<StripeConfig>(ORIGIN)),
+            Plugin::Provider(ProviderDescriptor::of::<GithubConfig>(ORIGIN)),
+            Plugin::Provider(ProviderDescriptor::of::<NoneConfig>(ORIGIN)),
+            Plugin::Provider(ProviderDescriptor::of::<HmacConfig>(ORIGIN)),
+            Plugin::Handler(HandlerDescriptor::of::<LogConfig>(ORIGIN)),
+            Plugin::Handler(HandlerDescriptor::of::<ForwardConfig>(ORIGIN)),
+            Plugin::Store(StoreDescriptor::of::<Sqlite>(ORIGIN)),
+        ])
+        .unwrap();
+    registry
+}
