@@ -1,0 +1,183 @@
+//! The accept loop: connections in, bounded in number, time and head; graceful to its end. Stands in
+//! for `axum::serve`, which arms no timer, so that slow peers would stay for ever.
+
+use std::future::{Future, IntoFuture};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::hooks::Hooks;
+use crate::io::Guarded;
+
+/// Bounds of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections; more are answered with 503 and closed.
+    pub connections: usize,
+    /// The first byte and the whole head of a request come within this time, also on a kept connection.
+    pub head: Duration,
+    /// After the signal to stop, connections have so long to finish their requests.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (head, drain) = (Duration::from_secs(10), Duration::from_secs(10));
+        Self { connections: 10_000, head, drain }
+    }
+}
+
+/// Serves a router until `shutdown` ends. Await it; [`Serve::with`] ties an [`Hooks`] to it.
+pub fn serve<F>(listener: TcpListener, app: Router, shutdown: F) -> Serve
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let shutdown = Box::pin(shutdown);
+    Serve { listener, app, shutdown, limits: Limits::default(), hooks: None }
+}
+
+/// A server about to run.
+pub struct Serve {
+    listener: TcpListener,
+    app: Router,
+    shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    limits: Limits,
+    hooks: Option<Hooks>,
+}
+
+impl std::fmt::Debug for Serve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Serve {
+    /// Drains these hooks when the server stops: nothing is accepted any more, what runs finishes
+    /// or goes back, and the store is closed. Its connection limit comes from their routes.yaml.
+    #[must_use]
+    pub fn with(mut self, hooks: Hooks) -> Self {
+        self.limits.connections = hooks.engine().plan().server.max_connections;
+        self.hooks = Some(hooks);
+        self
+    }
+
+    /// With other bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+impl IntoFuture for Serve {
+    type Output = std::io::Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { listener, app, mut shutdown, limits, hooks } = self;
+            let graceful = GracefulShutdown::new();
+            accept(&listener, &app, &mut shutdown, &limits, &graceful).await;
+            drop(listener);
+            if let Some(hooks) = &hooks {
+                hooks.stop_accepting();
+            }
+            // A connection that is still busy then is cut: what it was told is stored, and what was
+            // not stored it was not told.
+            let _ = tokio::time::timeout(limits.drain, graceful.shutdown()).await;
+            if let Some(hooks) = hooks {
+                hooks.stop().await;
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    app: &Router,
+    shutdown: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+    limits: &Limits,
+    graceful: &GracefulShutdown,
+) {
+    let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.as_mut() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                // Out of file descriptors, mostly: some will be free again soon.
+                tracing::warn!(reason = %e, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        match permits.clone().try_acquire_owned() {
+            Ok(permit) => connection(stream, peer, app.clone(), limits, graceful, permit),
+            Err(_) => refuse(stream),
+        }
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    limits: &Limits,
+    graceful: &GracefulShutdown,
+    permit: tokio::sync::OwnedSemaphorePermit,
+) {
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        tower_call(app.clone(), request)
+    });
+    // Over the JSON answer's own bounds, so that it can be given; far over them the library cuts in.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(128)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(Guarded::new(stream)), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(e) = pin!(connection).await {
+            tracing::debug!(reason = %e, "a connection ended early");
+        }
+        drop(permit);
+    });
+}
+
+async fn tower_call(
+    app: Router,
+    request: axum::http::Request<axum::body::Body>,
+) -> Result<axum::response::Response, std::convert::Infallible> {
+    hyper::service::Service::call(&TowerToHyperService::new(app), request).await
+}
+
+/// Over the cap: told so without a task that could be held up.
+fn refuse(stream: TcpStream) {
+    let _ = stream.try_write(
+        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    );
+    let mut stream = stream;
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(Duration::from_millis(100), stream.shutdown()).await;
+    });
+}
