@@ -1,0 +1,175 @@
+//! Measures what the store costs: `cargo run --release -p hookward-store-sqlite --example measure
+//! [FOLDER] [EVENTS]`. CPU time is that of the whole process, so it includes making the deliveries.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool that may just stop")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hookward_core::store::{
+    AttemptRecord, Claim, DedupeKey, KeyKind, NewDelivery, NewEvent, NewJob, NewStatus, Outcome,
+    Purge, Settlement,
+};
+use hookward_core::{Body, Clock, EventId, Receipt, Reply, Store, SystemClock};
+use hookward_store_sqlite::SqliteStore;
+
+/// One event of 1.4 KB with one job and as many keys as most senders make.
+fn delivery(n: u64, body: &bytes::Bytes) -> NewDelivery {
+    let now = SystemClock.now();
+    let hash = (u128::from(n) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
+    let event_id = format!("evt_{n:024}");
+    let event = NewEvent {
+        id: EventId::generate(now),
+        event_type: Some("payment_intent.succeeded".into()),
+        event_id: Some(event_id.clone()),
+        part: None,
+        keys: vec![DedupeKey { kind: KeyKind::Id, hash }],
+        status: NewStatus::Routed,
+        notes: Vec::new(),
+        jobs: vec![NewJob { route: "orders".into(), order_key: None, config_hash: 7 }],
+    };
+    let receipt = Receipt { outcome: hookward_core::Outcome::Accepted, events: Vec::new() };
+    NewDelivery {
+        source: Arc::from("stripe"),
+        body: Body::new(body.clone()),
+        headers: Arc::from([("content-type".to_owned(), "application/json".to_owned())]),
+        received_at: now,
+        answer: Reply::received(&receipt),
+        dedupe_since: now.minus(Duration::from_secs(7 * 86_400)),
+        events: vec![event],
+    }
+}
+
+/// User and system time of this process, in ticks of 10 ms.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.sum::<u64>())
+}
+
+struct Stretch(Instant, Duration);
+
+impl Stretch {
+    fn start() -> Self {
+        Self(Instant::now(), cpu())
+    }
+    fn end(&self, what: &str, count: u64) {
+        let per = |d: Duration| d.as_secs_f64() * 1e6 / count as f64;
+        let (wall, cpu) = (self.0.elapsed(), cpu() - self.1);
+        println!("{what:<34} {:>8.1} us wall {:>8.1} us cpu", per(wall), per(cpu));
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let mut args = std::env::args().skip(1);
+    let folder = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let events: u64 = args.next().and_then(|n| n.parse().ok()).unwrap_or(64_000);
+    let path = folder.join(format!("measure-{}.db", std::process::id()));
+    let store = SqliteStore::open(path.clone(), SystemClock.now()).await.unwrap();
+    let body = bytes::Bytes::from(vec![b'x'; 1400]);
+
+    let stretch = Stretch::start();
+    for batch in 0..events / 64 {
+        let _made: Vec<_> = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
+    }
+    stretch.end("making a delivery", events);
+
+    let stretch = Stretch::start();
+    for batch in 0..events / 64 {
+        let made = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
+        store.accept(made).await.unwrap();
+    }
+    stretch.end("accept, 64 at a time", events);
+
+    let stretch = Stretch::start();
+    for batch in 0..events / 64 {
+        let made = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
+        store.accept(made).await.unwrap();
+    }
+    stretch.end("repetition, 64 at a time", events);
+
+    let stretch = Stretch::start();
+    let worked = work(&store).await;
+    stretch.end("claim 32 and settle 32, from disk", worked);
+
+    let mut n = events;
+    let mut worked = 0;
+    let (mut wall, mut used) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..events / 1024 {
+        for _ in 0..16 {
+            let made = (0..64).map(|k| delivery(n + k, &body)).collect();
+            store.accept(made).await.unwrap();
+            n += 64;
+        }
+        let stretch = Stretch::start();
+        worked += work(&store).await;
+        wall += stretch.0.elapsed();
+        used += cpu() - stretch.1;
+    }
+    let per = |d: Duration| d.as_secs_f64() * 1e6 / worked as f64;
+    let what = "claim 32 and settle 32, fresh";
+    println!("{what:<34} {:>8.1} us wall {:>8.1} us cpu", per(wall), per(used));
+
+    let store = Arc::new(store);
+    let stretch = Stretch::start();
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let (store, body) = (store.clone(), body.clone());
+            tokio::spawn(async move {
+                for k in 0..events / 64 {
+                    let made = delivery(1 << 40 | caller << 30 | k, &body);
+                    store.accept(vec![made]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    stretch.end("accept, 64 callers with one each", events);
+    work(&store).await;
+
+    let stretch = Stretch::start();
+    let later = SystemClock.now().plus(Duration::from_secs(1));
+    let mut gone = 0;
+    loop {
+        let purge = Purge { events_before: later, dead_before: later, limit: 100 };
+        match store.purge(purge).await.unwrap() {
+            0 => break,
+            removed => gone += removed,
+        }
+    }
+    stretch.end("purge, 100 at a time", gone);
+    store.close().await;
+    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_file(path.with_extension("db.lock"));
+}
+
+async fn work(store: &SqliteStore) -> u64 {
+    let mut worked = 0;
+    loop {
+        let now = SystemClock.now();
+        let lease_until = now.plus(Duration::from_secs(30));
+        let slots = vec![(Arc::from("orders"), 32)];
+        let jobs = store.claim(Claim { now, lease_until, slots, unknown: 0 }).await.unwrap();
+        if jobs.is_empty() {
+            return worked;
+        }
+        worked += jobs.len() as u64;
+        let outcomes = jobs.iter().map(|job| {
+            let record = AttemptRecord {
+                attempt: job.attempt,
+                step: Some("noop".into()),
+                started_at: now.to_string(),
+                duration_ms: 1,
+                outcome: "done".into(),
+                error: None,
+                cause: None,
+            };
+            Outcome { lease: job.lease, settlement: Settlement::Done, attempt: Some(record) }
+        });
+        store.settle(outcomes.collect()).await.unwrap();
+    }
+}
