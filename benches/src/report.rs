@@ -10,8 +10,11 @@ use crate::run::Run;
 use crate::statistics::{median, quantile};
 use crate::variant::Variant;
 
-/// Runs whose client needed so much more than the cheapest one were disturbed.
-const DISTURBED: f64 = 1.45;
+/// The client's work is always the same, so a run in which it needed so much more than in the cheapest
+/// one was disturbed.
+const DEARER_CLIENT: f64 = 1.45;
+/// So was one during which others used so much of a core.
+const NEIGHBOURS: f64 = 0.2;
 
 /// Everything that is known at the end.
 #[derive(Debug, Serialize)]
@@ -52,7 +55,7 @@ pub(crate) struct Row {
     done_per_second: Option<f64>,
     /// The server's CPU per event against that of the bare handler.
     times_bare: Option<f64>,
-    /// Runs whose client's CPU per event says that something else disturbed them.
+    /// So many runs were disturbed by something else.
     disturbed: usize,
 }
 
@@ -113,10 +116,14 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
                 .works()
                 .then(|| over(|run| run.done_per_second.unwrap_or(0.0))),
             times_bare: bare.map(|bare| server_us / bare.server_us),
-            disturbed: same.iter().filter(|run| run.client_us > least * DISTURBED).count(),
+            disturbed: same.iter().filter(|run| disturbed(run, least)).count(),
         });
     }
     rows
+}
+
+fn disturbed(run: &Run, least_client: f64) -> bool {
+    run.client_us > least_client * DEARER_CLIENT || run.neighbours > NEIGHBOURS
 }
 
 /// What the design aims at, for the numbers of connections it names.
