@@ -9,9 +9,12 @@ mod plugins;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hookward_core::{Handler, Timestamp};
-use hookward_engine::config::{Diagnostics, LoadCx, Loaded, load};
+use hookward_engine::config::{Diagnostics, LoadCx, Loaded, json_schema, load, load_text};
+use hookward_engine::plan::{Dedupe, OnInvalid};
+use serde_json::{Value, json};
 
 const BUILTIN: &[(&str, &str)] = &[("stripe/payment_intent.succeeded", r#"{"type":"object"}"#)];
 
@@ -32,22 +35,25 @@ fn world(folder_name: &str) -> plugins::World {
         ("HIDDEN_RATE", "hidden-rate"),
     ];
     let variables = variables.into_iter().map(|(k, v)| (k, v.to_owned())).collect();
-    plugins::World { variables, root: folder(folder_name) }
+    plugins::World { variables, files: BTreeMap::new(), root: folder(folder_name) }
 }
 
 fn load_in(folder_name: &str, file: &str) -> Result<Loaded, Diagnostics> {
-    let world = world(folder_name);
+    with_cx(&world(folder_name), |cx| load(Path::new(file), cx))
+}
+
+fn with_cx<T>(world: &plugins::World, run: impl FnOnce(&LoadCx<'_>) -> T) -> T {
     let functions: BTreeMap<String, Arc<dyn Handler>> =
         [("fulfil_order".to_owned(), plugins::function())].into();
     let registry = plugins::registry();
     let cx = LoadCx {
         registry: &registry,
-        environment: &world,
+        environment: world,
         builtin_schemas: BUILTIN,
         handlers: &functions,
         now: Timestamp::from_secs(1_780_000_000),
     };
-    load(Path::new(file), &cx)
+    run(&cx)
 }
 
 fn cases(folder_name: &str) -> Vec<String> {
@@ -77,10 +83,202 @@ fn every_wrong_file_gets_its_messages() {
 }
 
 #[test]
-fn every_good_file_becomes_a_plan() {
+fn every_good_file_becomes_a_plan_with_the_warnings_written_beside_it() {
+    let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     for name in cases("good") {
-        if let Err(said) = load_in("good", &name) {
-            panic!("{said}");
+        let loaded = load_in("good", &name).unwrap_or_else(|said| panic!("{said}"));
+        let said = loaded.warnings.to_string();
+        let expected = folder("good").join(&name).with_extension("stderr");
+        if update && !said.is_empty() {
+            std::fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(said, std::fs::read_to_string(&expected).unwrap_or_default(), "{name}");
+    }
+}
+
+#[test]
+fn ten_mistakes_are_ten_messages_each_with_place_and_help() {
+    let said = load_in("bad", "ten-mistakes.yaml").unwrap_err();
+    assert!(said.errors() >= 10);
+    let drawn = said.to_string();
+    for mistake in &said {
+        assert!(drawn.contains(&mistake.message), "{}", mistake.message);
+        let place = format!("--> ten-mistakes.yaml:{}:{}\n", mistake.line, mistake.column);
+        assert!(drawn.contains(&place), "{place}");
+        assert!(!mistake.help.is_empty(), "{}", mistake.message);
+    }
+}
+
+#[test]
+fn no_message_about_any_file_shows_a_secret_or_what_a_variable_holds() {
+    let hidden: Vec<String> =
+        world("bad").variables.into_values().filter(|v| v.len() > 5).collect();
+    for name in cases("bad") {
+        let said = load_in("bad", &name).unwrap_err();
+        for drawn in [said.render(false), said.render(true), format!("{said:?}")] {
+            let shows = |secret: &str| drawn.contains(secret);
+            assert!(!hidden.iter().any(|h| shows(h)), "{name}");
+        }
+        for drawn in [said.render(false), said.render(true)] {
+            assert!(!drawn.contains("hunter2"), "{name}");
+        }
+        assert!(!said.iter().any(|d| d.message.contains("hunter2")), "{name}");
+    }
+}
+
+#[test]
+fn every_mistake_points_into_the_file() {
+    for name in cases("bad") {
+        let text = std::fs::read_to_string(folder("bad").join(&name)).unwrap();
+        let lines = text.split('\n').count();
+        for mistake in &load_in("bad", &name).unwrap_err() {
+            assert!((1..=lines).contains(&mistake.line) && mistake.column >= 1, "{name}");
+            assert_eq!(mistake.file, name);
+        }
+    }
+}
+
+#[test]
+fn what_a_file_says_is_what_the_plan_holds() {
+    let plan = load_in("good", "everything.yaml").unwrap().plan;
+    assert_eq!(plan.keep.events, Duration::from_secs(7 * 86_400));
+    assert_eq!(plan.store.rest, "hookward.db");
+    assert!(plan.admin.token.is_none(), "an empty token is none");
+    let stripe = &plan.sources["stripe"];
+    assert_eq!(stripe.path, "/webhooks/stripe");
+    let secrets: Vec<&str> = stripe.secrets.all().iter().map(|s| s.secret.expose()).collect();
+    assert_eq!(secrets, ["whsec_from_the_environment", "whsec_from_a_file"]);
+    assert_eq!(
+        stripe.keep_headers,
+        ["content-type", "stripe-version", "traceparent", "user-agent"]
+    );
+    assert_eq!((stripe.limits.body, stripe.limits.allow_ips.len()), (1024 * 1024, 2));
+    assert_eq!(stripe.limits.rate.unwrap().burst, Some(20));
+    assert_eq!((stripe.dedupe, stripe.on_unreadable), (Dedupe::Id, OnInvalid::Reject));
+    let partner = &plan.paths["/hooks/partner"];
+    assert_eq!(partner.secrets.all()[0].secret.expose(), "$default");
+    assert_eq!((partner.tolerance, partner.limits.body), (None, 10 * 1024 * 1024));
+    let orders = &plan.routes["paid-orders"];
+    let steps: Vec<&str> = orders.chain.iter().map(|s| &*s.name).collect();
+    assert_eq!(steps, ["log", "http_forward", "log-2", "log-3", "log-4"]);
+    assert_eq!(orders.chain[1].timeout, Duration::from_secs(10));
+    assert_eq!(orders.chain[0].timeout, Duration::from_secs(30));
+    assert_eq!((orders.retry.attempts, orders.retry.factor), (8, 2.0));
+    assert_eq!((orders.concurrency, plan.routes["rest"].concurrency), (8, 4));
+    assert_eq!(plan.providers(), ["hmac", "stripe"]);
+}
+
+#[test]
+fn without_a_word_about_them_the_defaults_count() {
+    let plan = load_in("good", "minimal.yaml").unwrap().plan;
+    assert_eq!(plan.store.url, "sqlite:hookward.db");
+    assert_eq!(plan.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(plan.admin.listen.to_string(), "127.0.0.1:8081");
+    assert_eq!(plan.server.max_body_bytes_in_flight, 64 * 1024 * 1024);
+    assert_eq!(plan.sources["stripe"].tolerance, Some(Duration::from_secs(300)));
+    let all = &plan.routes["all"];
+    assert_eq!((all.concurrency, all.retry.attempts), (16, 3));
+    assert_eq!(all.retry.max_delay, Duration::from_secs(3600));
+}
+
+fn load_text_with(text: &str, variables: &[(&'static str, &str)]) -> Result<Loaded, Diagnostics> {
+    let mut world = world("good");
+    world.variables.extend(variables.iter().map(|(k, v)| (*k, (*v).to_owned())));
+    with_cx(&world, |cx| load_text(Path::new("routes.yaml"), text, cx))
+}
+
+#[test]
+fn the_hash_of_a_route_changes_with_its_text_and_with_nothing_else() {
+    let hash = |route: &str, port: &str| {
+        let sources = "sources: { stripe: { secrets: [\"whsec_x\"] } }\nroutes:\n  - ";
+        let plan =
+            load_text_with(&format!("{sources}{route}"), &[("ORDERS_PORT", port)]).unwrap().plan;
+        plan.routes["a"].config_hash
+    };
+    let route = r#"{ name: a, events: stripe/**, chain: [{ handler: http_forward, with: { url: "http://h:${ORDERS_PORT}" } }] }"#;
+    let same = r#"{ events: [stripe/**], name: "a", chain: [ { with: { url: "http://h:${ORDERS_PORT}" }, handler: http_forward }] } # same"#;
+    assert_eq!(hash(route, "1"), hash(same, "2"));
+    assert_ne!(hash(route, "1"), hash(&route.replace("stripe/**", "stripe/*"), "1"));
+}
+
+#[test]
+fn a_variable_changes_no_structure() {
+    let text = "sources: { stripe: { secrets: [\"${EVIL}\"] } }";
+    let loaded =
+        load_text_with(text, &[("EVIL", "whsec_\"] }, other: { provider: none } }")]).unwrap();
+    assert_eq!(loaded.plan.sources.len(), 1);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let said = load_in("bad", "no-such.yaml").unwrap_err().to_string();
+    assert!(
+        said.contains("cannot be read: there is no such file\n--> no-such.yaml:1:1\n"),
+        "{said}"
+    );
+    let mut world = world("bad");
+    world.files.insert("big.yaml", vec![b'#'; 1024 * 1024 + 1]);
+    world.files.insert("latin.yaml", b"# fine\nstore: f\xfcr\n".to_vec());
+    let said =
+        |name: &str| with_cx(&world, |cx| load(Path::new(name), cx)).unwrap_err().to_string();
+    assert!(said("big.yaml").contains("larger than 1 MiB"));
+    assert!(said("latin.yaml").contains("latin.yaml:2:1"));
+}
+
+#[test]
+fn the_schema_for_editors_takes_every_good_file_as_written_and_names_every_plugin() {
+    let schema = json_schema(&plugins::registry());
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    // YAML takes JSON in, so this file can be read without a YAML parser.
+    let text = std::fs::read_to_string(folder("good").join("json.yaml")).unwrap();
+    let errors: Vec<String> = validator
+        .iter_errors(&serde_json::from_str(&text).unwrap())
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let good = |value: Value| validator.is_valid(&value);
+    assert!(good(json!({"sources": {"none": {"with": {"event_type": "/a"}}}})));
+    assert!(!good(json!({"sources": {"none": {"with": {"event_typ": "/a"}}}})));
+    assert!(!good(json!({"sources": {"x": {"provider": "none", "with": {"event_typ": "/a"}}}})));
+    let step = |with: Value| {
+        let chain = json!([{"handler": "http_forward", "with": with}]);
+        good(
+            json!({"sources": {"x": {}}, "routes": [{"name": "a", "events": "x/y", "chain": chain}]}),
+        )
+    };
+    assert!(step(json!({"url": "x", "pause": "5s"})));
+    assert!(!step(json!({"url": "x", "method": "GET"})) && !step(json!({"ulr": "x"})));
+    assert!(schema.to_string().contains("Where the event goes."));
+}
+
+#[test]
+fn a_file_with_any_damage_is_judged_and_nothing_breaks() {
+    let mut seed = 42u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below.max(1)
+    };
+    let pieces = [
+        "", "\t", "  ", "\n", ":", "- ", "\"", "'", "[", "}", "*a", "&a ", "${", "$$", "|\n", "é",
+        "<<: ", "null",
+    ];
+    for (folder_name, file) in
+        [("good", "everything.yaml"), ("good", "anchors.yaml"), ("bad", "unicode.yaml")]
+    {
+        let text = std::fs::read_to_string(folder(folder_name).join(file)).unwrap();
+        for _ in 0..150 {
+            let chars: Vec<char> = text.chars().collect();
+            let at = random(chars.len());
+            let rest = (at + random(6)).min(chars.len());
+            let damaged: String = chars[..at].iter().chain(&chars[rest..]).collect();
+            let mut damaged = damaged;
+            let byte = damaged.char_indices().nth(at).map_or(damaged.len(), |(b, _)| b);
+            damaged.insert_str(byte, pieces[random(pieces.len())]);
+            let judged =
+                with_cx(&world(folder_name), |cx| load_text(Path::new(file), &damaged, cx));
+            if let Err(said) = judged {
+                assert!(said.errors() > 0 && !said.render(true).is_empty(), "{damaged}");
+            }
         }
     }
 }

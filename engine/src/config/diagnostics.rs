@@ -8,7 +8,7 @@ use super::render;
 use super::text::SourceText;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
@@ -78,16 +78,27 @@ impl Diagnostics {
         mut list: Vec<Diagnostic>,
     ) -> Self {
         list.sort_by_key(|d| (d.line, d.column, d.severity));
-        list.dedup_by(|a, b| a.message == b.message && a.span == b.span);
+        // What is anchored is judged wherever it is used, and told once.
+        let mut told = std::collections::HashSet::new();
+        list.retain(|d| {
+            let words = if d.label.is_some() { "" } else { d.message.as_str() };
+            told.insert((
+                d.severity,
+                d.span.clone(),
+                words.to_owned(),
+                d.label.clone(),
+                d.help.clone(),
+            ))
+        });
         Self { text, masked, list }
     }
 
     /// A file that cannot be read at all.
-    pub(super) fn unreadable(path: String, message: String, help: &str) -> Self {
+    pub(super) fn unreadable(path: String, line: usize, message: String, help: &str) -> Self {
         let diagnostic = Diagnostic {
             severity: Severity::Error,
             file: path.clone(),
-            line: 1,
+            line,
             column: 1,
             path: String::new(),
             message,

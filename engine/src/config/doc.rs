@@ -186,6 +186,10 @@ impl Doc {
         };
         match parts.as_slice() {
             [] => "the file".to_owned(),
+            ["sources", name, "secrets", n, rest @ ..] => {
+                let n = n.parse::<usize>().map_or(0, |n| n + 1);
+                inner(rest, format!("secret {n} of source `{name}`"))
+            }
             ["sources", name, rest @ ..] => inner(rest, format!("source `{name}`")),
             ["routes", n, "chain", step, rest @ ..] => {
                 let route = self.route_name(n);
@@ -199,7 +203,9 @@ impl Doc {
     fn route_name(&self, n: &str) -> String {
         let at = format!("/routes/{n}/name");
         match self.value.pointer(&at).and_then(Value::as_str) {
-            Some(name) if !self.filled.contains_key(&at) => format!("route `{name}`"),
+            Some(name) if !name.is_empty() && !self.filled.contains_key(&at) => {
+                format!("route `{name}`")
+            }
             _ => format!("route {}", n.parse::<usize>().map_or(0, |n| n + 1)),
         }
     }
@@ -270,7 +276,11 @@ impl Doc {
         for mask in &self.masked {
             let written = self.text.slice(mask).trim();
             let inside = near.start <= mask.start && mask.end <= near.end.max(mask.end);
-            hide(written.trim_matches(['"', '\'']), "***", inside && self.is_secret(at));
+            let literal = written.trim_matches(['"', '\'']);
+            if literal.starts_with("${") {
+                continue; // a broken reference: a name, not a value
+            }
+            hide(literal, "***", inside && self.is_secret(at));
         }
         message
     }

@@ -50,6 +50,13 @@ impl Report<'_> {
             Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
                 return self.alternatives(doc, context);
             }
+            // No key at all is allowed, and some are there.
+            Kind::FalseSchema if doc.value.pointer(self.at).is_some_and(Value::is_object) => {
+                let map = doc.value.pointer(self.at).and_then(Value::as_object);
+                let keys: Vec<String> = map.into_iter().flat_map(|m| m.keys().cloned()).collect();
+                keys.iter().for_each(|key| self.unknown_key(doc, key));
+                return;
+            }
             _ => self.bounds(doc),
         }
         doc.poison(self.at);
@@ -74,6 +81,17 @@ impl Report<'_> {
         self.schema.pointer(parent)
     }
 
+    /// What is allowed where a shorthand may stand for the long form.
+    fn short_form(&self) -> Option<&'static str> {
+        let tokens = pointer::tokens(self.at);
+        let parts: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["sources", _, "secrets", _] | ["routes", _, "chain", _] => Some("text or a mapping"),
+            ["routes", _, "events"] => Some("SOURCE/TYPE or a list"),
+            _ => None,
+        }
+    }
+
     fn unknown_key(&self, doc: &mut Doc, key: &str) {
         let allowed: Vec<&str> = self
             .node()
@@ -92,7 +110,9 @@ impl Report<'_> {
             at => format!("in {}", doc.place(at)),
         };
         let at = pointer::join(self.at, key);
-        let elsewhere = if self.base.is_empty() { reference::homes(key) } else { Vec::new() };
+        if let Some(near) = near {
+            doc.poison(pointer::join(self.at, near));
+        }
         let diagnostic = doc.error(Spot::Key(&at), format!("unknown key `{key}` {place}"));
         match near {
             Some(near) => drop(diagnostic.label(format!("did you mean `{near}`?"))),
@@ -103,6 +123,7 @@ impl Report<'_> {
         } else {
             diagnostic.help(format!("allowed here: {}", listed(&allowed)));
         }
+        let elsewhere = reference::homes(key);
         if near.is_none() && !elsewhere.is_empty() {
             diagnostic.help(format!("`{key}` is a key of {}", elsewhere.join(" and of ")));
         }
@@ -112,6 +133,9 @@ impl Report<'_> {
     fn missing(&self, doc: &mut Doc, key: &str) {
         let place = doc.place(self.at);
         let at = pointer::join(self.at, key);
+        if doc.is_lost(&at) {
+            return;
+        }
         let entry = if self.base.is_empty() { reference::entry(&at) } else { None };
         let meaning = self
             .node()
@@ -122,8 +146,8 @@ impl Report<'_> {
         diagnostic.label(format!("`{key}` is missing here"));
         match (entry, meaning) {
             (Some(entry), _) => {
-                diagnostic.help(format!("`{key}`: {}", entry.means.trim_end()));
-                diagnostic.help(format!("for example: {}", entry.example.trim_end()));
+                diagnostic.help(format!("`{key}`: {}", entry.means));
+                diagnostic.help(format!("for example: {}", entry.example));
             }
             (None, Some(meaning)) => drop(diagnostic.help(format!("`{key}`: {meaning}"))),
             (None, None) => drop(diagnostic.help(format!("add `{key}:`"))),
@@ -135,35 +159,38 @@ impl Report<'_> {
         let found = doc.shown(self.at, self.error.instance());
         let allowed: Vec<JsonType> =
             allowed.iter().copied().filter(|t| *t != JsonType::Null).collect();
-        let words = allowed.iter().map(|t| word(*t)).collect::<Vec<_>>().join(" or ");
-        let name = self.name();
-        let format =
-            self.node().and_then(|n| n.get("format")).and_then(Value::as_str).unwrap_or("");
-        let instance = self.error.instance().clone().into_owned();
-        let example = if self.base.is_empty() { reference::entry(self.at) } else { None };
+        let format = self.node().and_then(|n| n.get("format")).and_then(Value::as_str);
+        let noun = format.and_then(leaves::by_name).map(|f| f.noun.to_owned());
+        let plain = || allowed.iter().map(|t| word(*t)).collect::<Vec<_>>().join(" or ");
+        let words = self.short_form().map(str::to_owned).or(noun).unwrap_or_else(plain);
         let wants = |t| allowed.contains(&t);
-        let help = match &instance {
+        let help = match self.error.instance().as_ref() {
             Value::Null => Some("write a value, or remove the key".to_owned()),
-            Value::Number(n) if format.starts_with("period") => Some(format!(
-                "write the number with a unit, such as `{n}s` for seconds; ms, s, m, h and d are known"
+            Value::Number(n) if words == "a span of time" => Some(format!(
+                "write the number with a unit, such as `{n}s`; ms, s, m, h and d are known"
             )),
-            Value::Number(_) | Value::Bool(_) if wants(JsonType::String) => {
+            Value::Number(_) | Value::Bool(_) if words.starts_with("text") => {
                 Some("put it in quotes if it is meant as text".to_owned())
             }
             Value::Array(_) | Value::Object(_) => None,
+            Value::String(_) if wants(JsonType::Boolean) => {
+                Some("write `true` or `false`, without quotes".to_owned())
+            }
+            Value::String(t) if t.parse::<f64>().is_ok() => {
+                Some("write the number without quotes".to_owned())
+            }
             _ if wants(JsonType::Array) => {
                 Some("put it in a list, in [ ] or after `- `".to_owned())
             }
             _ => None,
         };
-        let message = format!("{name} must be {words}, not {found}");
+        let example = if self.base.is_empty() { reference::entry(self.at) } else { None };
+        let example = example.map(|e| format!("for example: {}", e.example));
+        let message = format!("{} must be {words}, not {found}", self.name());
         let diagnostic = doc.error(Spot::Value(self.at), message);
         diagnostic.label(format!("expected {words}"));
-        if let Some(help) = help {
+        if let Some(help) = help.or(example) {
             diagnostic.help(help);
-        }
-        if let Some(entry) = example {
-            diagnostic.help(format!("for example: {}", entry.example.trim_end()));
         }
     }
 
@@ -183,15 +210,15 @@ impl Report<'_> {
         let diagnostic = doc.error(Spot::Value(self.at), message);
         match near {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-            None => diagnostic.label("not one of the allowed values"),
+            None => diagnostic.label("not an allowed value"),
         };
         diagnostic.help(format!("allowed: {}", listed(&options)));
     }
 
     fn unreadable(&self, doc: &mut Doc, format: &str) {
         let text = self.error.instance().as_str().unwrap_or_default().to_owned();
-        let check = leaves::FORMATS.iter().find(|(name, _)| *name == format);
-        let message = match check.map(|(_, check)| check(&text)) {
+        let known = leaves::by_name(format);
+        let message = match known.map(|known| (known.check)(&text)) {
             Some(Err(message)) => message,
             _ => format!("{} is no {format}", doc.shown(self.at, self.error.instance())),
         };
@@ -202,7 +229,11 @@ impl Report<'_> {
         };
         let name = self.name();
         let diagnostic = doc.error(Spot::Value(self.at), format!("{name}: {message}"));
-        if let Some(help) = help {
+        if let Some(known) = known {
+            diagnostic.label(format!("expected {}", known.noun));
+        }
+        let example = reference::entry(self.at).map(|e| format!("for example: {}", e.example));
+        if let Some(help) = help.or(example) {
             diagnostic.help(help);
         }
     }
@@ -225,6 +256,12 @@ impl Report<'_> {
         if !options.is_empty() && (is_text || branches.iter().all(|b| b.len() == 1)) {
             self.not_one_of(doc, &options);
             return doc.poison(self.at);
+        }
+        // An optional value: null is an alternative that nobody means.
+        let null = |e: &ValidationError<'_>| matches!(e.kind(), Kind::Type { kind } if shape::types(kind) == [JsonType::Null]);
+        let mut real = branches.iter().filter(|b| !(b.len() == 1 && b.iter().all(null)));
+        if let (Some(only), None) = (real.next(), real.next()) {
+            return only.iter().for_each(|e| report(doc, self.schema, self.base, e));
         }
         let wrong_kind = |branch: &&Vec<ValidationError<'static>>| {
             branch.iter().any(|e| at_root(e) && matches!(e.kind(), Kind::Type { .. }))
@@ -252,56 +289,54 @@ impl Report<'_> {
     }
 
     fn bounds(&self, doc: &mut Doc) {
-        let name = self.name();
-        let found = doc.shown(self.at, self.error.instance());
+        let found = match self.error.instance().as_ref() {
+            Value::Number(n) if !doc.is_secret(self.at) => n.to_string(),
+            other => doc.shown(self.at, other),
+        };
         let number = |limit: &Value| limit.as_f64().map_or(limit.to_string(), |n| n.to_string());
-        let (message, help) = match self.error.kind() {
+        let (said, label) = match self.error.kind() {
             Kind::Minimum { limit } => {
-                (format!("{name} is {found}"), format!("at least {} is allowed", number(limit)))
+                (format!("is {found}"), format!("must be at least {}", number(limit)))
             }
             Kind::Maximum { limit } => {
-                (format!("{name} is {found}"), format!("at most {} is allowed", number(limit)))
+                (format!("is {found}"), format!("may be at most {}", number(limit)))
             }
             Kind::ExclusiveMinimum { limit } => {
-                (format!("{name} is {found}"), format!("it must be above {}", number(limit)))
+                (format!("is {found}"), format!("must be above {}", number(limit)))
             }
             Kind::ExclusiveMaximum { limit } => {
-                (format!("{name} is {found}"), format!("it must be below {}", number(limit)))
+                (format!("is {found}"), format!("must be below {}", number(limit)))
             }
-            Kind::MinItems { limit: 1 }
-            | Kind::MinProperties { limit: 1 }
-            | Kind::MinLength { limit: 1 } => {
-                let help = reference::entry(self.at).map_or("write at least one".to_owned(), |e| {
-                    format!("write at least one; for example: {}", e.example.trim_end())
-                });
-                (format!("{name} is empty"), help)
+            Kind::MinLength { limit: 1 } => {
+                ("is empty".to_owned(), "expected some text".to_owned())
+            }
+            Kind::MinItems { limit: 1 } | Kind::MinProperties { limit: 1 } => {
+                ("is empty".to_owned(), "expected at least one".to_owned())
             }
             Kind::MinItems { limit }
             | Kind::MinLength { limit }
             | Kind::MinProperties { limit } => {
-                (format!("{name} is too short"), format!("it must have at least {limit}"))
+                ("is too short".to_owned(), format!("must have at least {limit}"))
             }
             Kind::MaxItems { limit }
             | Kind::MaxLength { limit }
             | Kind::MaxProperties { limit } => {
-                (format!("{name} is too long"), format!("it may have at most {limit}"))
+                ("is too long".to_owned(), format!("may have at most {limit}"))
             }
-            Kind::UniqueItems => (format!("{name} names something twice"), "name each once".into()),
-            Kind::Pattern { pattern } => (
-                format!("{name} is {found}, which is not of the form wanted"),
-                format!("it must match the regular expression `{pattern}`"),
-            ),
-            _ => (
-                format!("{name}: {}", self.error.masked()),
-                "see `hookward schema` for what is allowed here".into(),
-            ),
+            Kind::UniqueItems => ("names something twice".to_owned(), "name each once".to_owned()),
+            Kind::Pattern { pattern } => {
+                (format!("is {found}"), format!("must match the regular expression `{pattern}`"))
+            }
+            _ => (format!("does not fit: {}", self.error.masked()), "not allowed".to_owned()),
         };
         let place = doc.place(pointer::split(self.at).map_or("", |(parent, _)| parent));
-        let message = match self.base.is_empty() && !place.starts_with("the file") {
-            true => format!("{message} in {place}"),
-            false => message,
+        let place = if place == "the file" { String::new() } else { format!(" in {place}") };
+        let message = format!("{} {said}{place}", self.name());
+        let example = match reference::entry(self.at) {
+            Some(entry) => format!("for example: {}", entry.example),
+            None => "`hookward schema` tells what is allowed".to_owned(),
         };
-        doc.error(Spot::Value(self.at), message).help(help);
+        doc.error(Spot::Value(self.at), message).label(label).help(example);
     }
 }
 

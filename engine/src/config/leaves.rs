@@ -15,21 +15,39 @@ use crate::routing;
 /// Reads a text or says what is allowed.
 type Check = fn(&str) -> Result<(), String>;
 
+/// A text with a meaning.
+pub(super) struct Format {
+    /// Its name in the schema.
+    pub(super) name: &'static str,
+    /// What it is called in messages.
+    pub(super) noun: &'static str,
+    pub(super) check: Check,
+}
+
+const fn format(name: &'static str, noun: &'static str, check: Check) -> Format {
+    Format { name, noun, check }
+}
+
 /// Every format with its check.
-pub(super) const FORMATS: &[(&str, Check)] = &[
-    ("period", |t| Period::parse(t).map(drop)),
-    ("period-above-zero", |t| above_zero(t).map(drop)),
-    ("size", |t| Size::parse(t).map(drop)),
-    ("listen", |t| listen(t).map(drop)),
-    ("public-url", |t| public_url(t).map(drop)),
-    ("rate", |t| plan::Rate::parse(t).map(drop)),
-    ("network", |t| network(t).map(drop)),
-    ("until", |t| until(t).map(drop)),
-    ("event-glob", |t| routing::TypeGlob::parse(t).map(drop)),
-    ("data-address", |t| routing::DataAddress::parse(t).map(drop)),
-    ("expression", |t| routing::Condition::compile(t).map(drop)),
-    ("route-path", |t| path(t).map(drop)),
+pub(super) const FORMATS: &[Format] = &[
+    format("period", "a span of time", |t| Period::parse(t).map(drop)),
+    format("period-above-zero", "a span of time", |t| above_zero(t).map(drop)),
+    format("size", "a size", |t| Size::parse(t).map(drop)),
+    format("listen", "an IP address and a port", |t| listen(t).map(drop)),
+    format("public-url", "scheme and host", |t| public_url(t).map(drop)),
+    format("rate", "a rate", |t| plan::Rate::parse(t).map(drop)),
+    format("network", "an IP address or a network", |t| network(t).map(drop)),
+    format("until", "a date", |t| until(t).map(drop)),
+    format("event-glob", "SOURCE/TYPE", |t| routing::TypeGlob::parse(t).map(drop)),
+    format("data-address", "an address of data", |t| routing::DataAddress::parse(t).map(drop)),
+    format("expression", "an expression", |t| routing::Condition::compile(t).map(drop)),
+    format("route-path", "an exact path", |t| path(t).map(drop)),
 ];
+
+/// The format of a name.
+pub(super) fn by_name(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|f| f.name == name)
+}
 
 macro_rules! leaf {
     ($name:ident($parsed:ty), $format:literal, $parse:expr) => {

@@ -79,7 +79,13 @@ impl Walk<'_> {
                 for entry in entries {
                     // Under `sources` the keys are names.
                     let named = at != "/sources" && names_secret(&entry.key);
-                    let secret = (secret && entry.key != "until") || named;
+                    // A text where a source should be is likely its secret.
+                    let misplaced = at == "/sources"
+                        && matches!(
+                            self.outline.raw(entry.node),
+                            Some(Node { kind: Kind::Scalar(_), .. })
+                        );
+                    let secret = (secret && entry.key != "until") || named || misplaced;
                     if let Some(node) = self.outline.raw(entry.node) {
                         self.node(node, &pointer::join(at, &entry.key), secret);
                     }
@@ -203,7 +209,7 @@ pub(super) fn by_lines(text: &SourceText) -> Vec<Range<usize>> {
             continue;
         }
         if let Some(of) = below {
-            if indent > of || (indent == of && content.starts_with('-')) {
+            if indent > of || (indent == of && (content == "-" || content.starts_with("- "))) {
                 masks.push(range.start + indent..range.end);
                 continue;
             }

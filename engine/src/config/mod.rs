@@ -69,27 +69,27 @@ pub struct Loaded {
 /// Reads and loads a file. The errors come with the warnings.
 pub fn load(path: &Path, cx: &LoadCx<'_>) -> Result<Loaded, Diagnostics> {
     let shown = path.display().to_string();
-    let unreadable =
-        |message: String, help: &str| Err(Diagnostics::unreadable(shown.clone(), message, help));
+    let unreadable = |line, message: String, help: &str| {
+        Err(Diagnostics::unreadable(shown.clone(), line, message, help))
+    };
     let bytes = match cx.environment.read(path) {
         Ok(bytes) => bytes,
         Err(e) => {
             let message = format!("the configuration cannot be read: {}", interpolate::reason(&e));
-            return unreadable(message, "give the path of a routes.yaml that can be read");
+            return unreadable(1, message, "give the path of a routes.yaml that can be read");
         }
     };
     if bytes.len() > MAX_FILE {
         let help = "a configuration has at most 1 MiB; is this the right file?";
-        return unreadable("the configuration is larger than 1 MiB".to_owned(), help);
+        return unreadable(1, "the configuration is larger than 1 MiB".to_owned(), help);
     }
     match String::from_utf8(bytes) {
         Ok(text) => load_text(path, &text, cx),
         Err(e) => {
             let good = e.utf8_error().valid_up_to();
             let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
-            let message =
-                format!("the configuration is not UTF-8 text: a wrong byte in line {line}");
-            unreadable(message, "save the file in UTF-8")
+            let message = "the configuration is not UTF-8 text: this line has a wrong byte";
+            unreadable(line, message.to_owned(), "save the file in UTF-8")
         }
     }
 }
@@ -100,7 +100,7 @@ pub fn load_text(path: &Path, text: &str, cx: &LoadCx<'_>) -> Result<Loaded, Dia
     if text.len() > MAX_FILE {
         let help = "a configuration has at most 1 MiB; is this the right file?";
         let message = "the configuration is larger than 1 MiB".to_owned();
-        return Err(Diagnostics::unreadable(shown, message, help));
+        return Err(Diagnostics::unreadable(shown, 1, message, help));
     }
     let base_dir = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -151,7 +151,9 @@ fn parse(text: SourceText) -> Doc {
         }
         Err(error) => {
             let at = error.at.map_or(0, |(line, column)| doc.text.offset(line, column));
-            doc.masked = mask::by_lines(&doc.text);
+            // With tags in it the text has an outline all the same, and has been complained about.
+            let nothing = Registry::empty();
+            doc.masked = mask::by_outline(&doc.text, &doc.outline, &doc.value, &nothing);
             if !doc.failed() {
                 doc.push(Severity::Error, String::new(), at..at, error.message)
                     .help("check quotes, brackets and indentation here and on the line before");
@@ -160,6 +162,7 @@ fn parse(text: SourceText) -> Doc {
         }
     }
     if !doc.value.is_object() {
+        doc.masked = mask::by_lines(&doc.text);
         let message = match &doc.value {
             serde_json::Value::Null => "the configuration is empty".to_owned(),
             other => format!("the configuration must be a mapping, not {}", doc.shown("", other)),

@@ -200,7 +200,7 @@ impl Builder<'_> {
         if let Some(tag) = tag.filter(|t| !t.is_yaml_core_schema()) {
             self.flaw(
                 span,
-                true,
+                false,
                 &format!("`{tag}` is a tag, and tags mean nothing here"),
                 "write the value without it",
             );

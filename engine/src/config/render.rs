@@ -55,7 +55,11 @@ fn one(
     let helps = diagnostic.help.iter().map(|help| Level::HELP.message(help));
     let title = level.primary_title(&diagnostic.message);
     if !diagnostic.located {
-        return renderer.render(&[title.element(Origin::path(&diagnostic.file)).elements(helps)]);
+        return renderer.render(&[title
+            .element(
+                Origin::path(&diagnostic.file).line(diagnostic.line).char_column(diagnostic.column),
+            )
+            .elements(helps)]);
     }
     let span = text.first_line(&diagnostic.span);
     let line = text.position(span.start).0;

@@ -17,6 +17,8 @@ pub(super) fn check(doc: &mut Doc, schema: &Value, base: &str) {
         instance = doc.value.pointer(base).cloned().unwrap_or_default();
         errors = self::errors(&validator, &instance);
     }
+    // A misspelled key explains a missing one, so it comes first.
+    errors.sort_by_key(|e| matches!(e.kind(), ValidationErrorKind::Required { .. }));
     for error in errors {
         explain::report(doc, schema, base, &error);
     }
@@ -27,8 +29,8 @@ fn validator(schema: &Value) -> Option<Validator> {
         .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
         .should_validate_formats(true)
         .offline();
-    for (name, check) in leaves::FORMATS {
-        options = options.with_format(*name, move |text: &str| check(text).is_ok());
+    for format in leaves::FORMATS {
+        options = options.with_format(format.name, |text: &str| (format.check)(text).is_ok());
     }
     // A plugin whose schema is itself wrong still decodes its block strictly.
     options.build(schema).ok()

@@ -30,7 +30,7 @@ pub(super) struct File {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Server {
     pub(super) listen: Option<Listen>,
     pub(super) public_url: Option<PublicUrl>,
@@ -40,7 +40,7 @@ pub(super) struct Server {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) listen: Option<Listen>,
     #[schemars(with = "Option<SecretText>")]
@@ -48,7 +48,7 @@ pub(super) struct Admin {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     pub(super) limits: Option<DefaultLimits>,
     pub(super) retry: Option<Retry>,
@@ -59,20 +59,20 @@ pub(super) struct Defaults {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DefaultLimits {
     pub(super) body: Option<Bytes>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Keep {
     pub(super) events: Option<SpanAboveZero>,
     pub(super) dead: Option<SpanAboveZero>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Retry {
     #[schemars(range(min = 1, max = 1000))]
     pub(super) attempts: Option<u32>,
@@ -91,22 +91,22 @@ pub(super) enum Jitter {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Source {
     #[schemars(length(min = 1))]
     pub(super) provider: Option<String>,
     pub(super) secrets: Option<Vec<Option<SecretItem>>>,
     pub(super) tolerance: Option<SpanAboveZero>,
     pub(super) limits: Option<Limits>,
-    #[serde(rename = "with")]
-    pub(super) with: Option<Map<String, Value>>,
+    #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]
+    with: Option<Map<String, Value>>,
     pub(super) path: Option<RoutePath>,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) on_unreadable: Option<OnInvalid>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct SecretItem {
     #[schemars(with = "Option<SecretText>", required)]
     pub(super) value: Option<Secret>,
@@ -114,7 +114,7 @@ pub(super) struct SecretItem {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) body: Option<Bytes>,
     pub(super) rate: Option<RateText>,
@@ -138,7 +138,7 @@ pub(super) enum OnInvalid {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Route {
     #[schemars(required, length(min = 1, max = 100))]
     pub(super) name: Option<String>,
@@ -159,13 +159,13 @@ pub(super) struct Route {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Step {
     #[schemars(required, length(min = 1))]
     pub(super) handler: Option<String>,
     #[schemars(length(min = 1, max = 100))]
     pub(super) name: Option<String>,
     pub(super) timeout: Option<SpanAboveZero>,
-    #[serde(rename = "with")]
-    pub(super) with: Option<Map<String, Value>>,
+    #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]
+    with: Option<Map<String, Value>>,
 }

@@ -56,9 +56,11 @@ pub(super) fn explain(info: &str, text: &SourceText, mark: Marker) -> (String, S
         )
     } else if has("',' or ']'") || has("placement of ':'") || has("in flow construct") {
         (
-            "expected `,` or `]` here",
-            "close the `[` before it, or put values that contain `,`, `:` or brackets in quotes",
+            "expected `,` or a closing bracket here",
+            "close the `[` or `{` before it, or put values that contain `,`, `:` or brackets in quotes",
         )
+    } else if has("followed by a valid YAML whitespace") {
+        ("a space is missing after the `:`", "write one space there, not a tab")
     } else if has("misplaced bracket") {
         ("this bracket closes nothing", "remove it, or open it before")
     } else if has("did not find expected '-'") || has("block sequence entries") {

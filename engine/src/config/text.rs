@@ -75,7 +75,7 @@ mod tests {
         let text = SourceText::new("f".into(), "\u{feff}é: ü\r\nb: c\nd\re");
         assert_eq!(text.lines(), 4);
         assert_eq!(text.position(4), (1, 4));
-        assert_eq!(text.offset(2, 3), 10);
+        assert_eq!(text.offset(2, 3), 11);
         assert_eq!(text.slice(&text.line(1)), "é: ü");
         assert_eq!(text.slice(&text.line(4)), "e");
     }

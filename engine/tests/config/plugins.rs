@@ -21,9 +21,10 @@ use hookward_engine::config::Environment;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Variables that are set, and files below a folder.
+/// Variables that are set, files that are made up, and files below a folder.
 pub(crate) struct World {
     pub(crate) variables: BTreeMap<&'static str, String>,
+    pub(crate) files: BTreeMap<&'static str, Vec<u8>>,
     pub(crate) root: PathBuf,
 }
 
@@ -32,7 +33,8 @@ impl Environment for World {
         self.variables.get(name).cloned()
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(self.root.join(path))
+        let made = path.to_str().and_then(|path| self.files.get(path));
+        made.map_or_else(|| std::fs::read(self.root.join(path)), |bytes| Ok(bytes.clone()))
     }
 }
 

@@ -2,6 +2,7 @@
 //! What an earlier gate reported is passed over in silence.
 
 mod chain;
+mod never;
 mod plugin;
 mod routes;
 mod schema_file;
@@ -45,7 +46,7 @@ pub(super) fn compile(
     let admin = settings::admin(&mut gate);
     let store = settings::store(&mut gate);
     let (sources, paths) = sources::sources(&mut gate, &defaults, &server);
-    let routes = routes::routes(&mut gate, &defaults);
+    let (routes, in_order) = routes::routes(&mut gate, &defaults);
     if gate.doc.failed() {
         return None;
     }
@@ -58,7 +59,7 @@ pub(super) fn compile(
         keep: defaults.keep,
         sources,
         paths,
-        table: RouteTable::new(routes.values()),
+        table: RouteTable::new(&in_order),
         routes,
     })
 }

@@ -30,18 +30,20 @@ impl Kind {
 /// A name that no linked plugin has; `more` are names that the app itself brings.
 pub(super) fn unknown(gate: &mut Gate<'_>, spot: Spot<'_>, kind: Kind, name: &str, more: &[&str]) {
     let word = kind.word();
-    // The name may have come from a variable, and then is not told.
-    let hidden = match &spot {
-        Spot::Value(at) => gate.doc.filled.contains_key(*at),
-        _ => false,
-    };
     let mut known: Vec<&str> = gate.cx.registry.names(word);
     known.extend(more);
     known.sort_unstable();
     let near = nearest(name, known.iter().copied());
-    let message = match hidden {
-        true => format!("no {word} of the name given is linked into this program"),
-        false => format!("no {word} `{name}` is linked into this program"),
+    // A name that came from a variable is not told.
+    let written = match &spot {
+        Spot::Value(at) => gate.doc.filled.get(*at).map(|f| f.written.clone()),
+        _ => None,
+    };
+    let message = match &written {
+        Some(written) => {
+            format!("no {word} of the name that `{written}` holds is linked into this program")
+        }
+        None => format!("no {word} `{name}` is linked into this program"),
     };
     let diagnostic = gate.doc.error(spot, message);
     match near {
@@ -54,7 +56,7 @@ pub(super) fn unknown(gate: &mut Gate<'_>, spot: Spot<'_>, kind: Kind, name: &st
     });
     let crate_word: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect();
-    if hidden || crate_word.is_empty() {
+    if written.is_some() || crate_word.is_empty() {
         return;
     }
     let crate_name = format!("hookward-{word}-{}", crate_word.replace('_', "-"));

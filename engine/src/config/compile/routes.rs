@@ -8,16 +8,18 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{self, Defaults};
 use super::sources::on_invalid;
-use super::{Gate, Spot, chain, name, schema_file};
+use super::{Gate, Spot, chain, name, never, schema_file};
 use crate::config::suggest::{listed, nearest};
-use crate::config::{pointer, spec};
+use crate::config::{pointer, reference, spec};
 use crate::plan::Route;
 use crate::routing::{Pattern, TypeGlob};
 
 type Routes = BTreeMap<Arc<str>, Arc<Route>>;
 
-pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> Routes {
+/// The routes by name, and in the order of the file.
+pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<Arc<Route>>) {
     let mut routes = Routes::new();
+    let mut in_order = Vec::new();
     let mut named: HashMap<String, String> = HashMap::new();
     let mut used = BTreeSet::new();
     for n in 0..gate.len("/routes") {
@@ -40,7 +42,8 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> Routes {
             check_source(gate, &format!("{at}/events/{n}"), glob);
             used.insert(glob.source().to_owned());
         }
-        let pattern = spec.pattern.and_then(|block| pattern(gate, &at, Value::Object(block)));
+        let block = spec.pattern.map(Value::Object);
+        let pattern = block.as_ref().and_then(|block| pattern(gate, &at, block));
         if let Some(address) = spec.order_by.as_ref().filter(|a| a.0.is_header()) {
             unsigned(gate, &format!("{at}/order_by"), &address.0.to_string(), "orders");
         }
@@ -55,7 +58,7 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> Routes {
         let steps = spec.chain.unwrap_or_default();
         let chain = chain::chain(gate, &format!("{at}/chain"), steps, defaults.step_timeout);
         let Some(route_name) = spec.name.map(|n| name(&n)) else { continue };
-        let route = Route {
+        let route = Arc::new(Route {
             name: Arc::clone(&route_name),
             events: globs.into_iter().map(|(_, glob)| glob).collect(),
             pattern,
@@ -67,11 +70,13 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> Routes {
             concurrency: spec.concurrency.unwrap_or(defaults.concurrency),
             order_by: spec.order_by.map(|a| a.0),
             config_hash: hash(gate.written.pointer(&at).unwrap_or(&Value::Null)),
-        };
-        routes.insert(route_name, Arc::new(route));
+        });
+        never::warn(gate, &at, &route, block.as_ref());
+        in_order.push(Arc::clone(&route));
+        routes.insert(route_name, route);
     }
     unused_sources(gate, &used);
-    routes
+    (routes, in_order)
 }
 
 fn check_name(gate: &mut Gate<'_>, named: &mut HashMap<String, String>, at: &str, name: &str) {
@@ -114,10 +119,9 @@ fn check_source(gate: &mut Gate<'_>, at: &str, glob: &TypeGlob) {
     });
 }
 
-fn pattern(gate: &mut Gate<'_>, at: &str, block: Value) -> Option<Pattern> {
+fn pattern(gate: &mut Gate<'_>, at: &str, block: &Value) -> Option<Pattern> {
     let at = format!("{at}/match");
-    // Something in it was reported: the rest is still looked at, without it.
-    match Pattern::compile(&block) {
+    match Pattern::compile(block) {
         Ok(pattern) => {
             for address in pattern
                 .addresses()
@@ -145,7 +149,9 @@ fn pattern(gate: &mut Gate<'_>, at: &str, block: Value) -> Option<Pattern> {
                     None => (error.message.as_str(), None),
                 };
                 let diagnostic = gate.doc.error(spot, format!("`match`: {message}"));
-                if let Some(help) = help {
+                let example =
+                    || reference::entry(&at).map(|e| format!("for example: {}", e.example));
+                if let Some(help) = help.map(str::to_owned).or_else(example) {
                     diagnostic.help(help);
                 }
             }

@@ -106,11 +106,11 @@ fn source(
     let limits = limits(gate, at, spec.limits.unwrap_or_default(), defaults, server);
     let (descriptor, provider) = provider?;
     let verified = descriptor.name != NONE;
-    if !verified {
-        let key = format!("{at}/provider");
-        let spot = if gate.has(&key) { Spot::Value(&key) } else { Spot::Key(at) };
-        let diagnostic =
-            gate.doc.warn(spot, format!("source `{source_name}` does not prove who sends"));
+    let key = format!("{at}/provider");
+    if !verified && gate.has(&key) {
+        let diagnostic = gate
+            .doc
+            .warn(Spot::Value(&key), format!("source `{source_name}` does not prove who sends"));
         diagnostic.label("without verification");
         diagnostic.help("anyone who knows the path can send events; prefer a provider that proves, or narrow with `limits: { allow_ips: […] }`");
     }
