@@ -111,12 +111,19 @@ impl Doc {
 
     /// Whether the place, something around it or something in it was reported.
     pub(super) fn is_poisoned(&self, at: &str) -> bool {
-        self.is_lost(at) || self.poisoned.iter().any(|p| pointer::within(p, at))
+        let inside = format!("{at}/");
+        let next = self.poisoned.range(inside.clone()..).next();
+        self.is_lost(at) || next.is_some_and(|p| p.starts_with(&inside))
     }
 
     /// Whether the place itself was reported, or something around it.
     pub(super) fn is_lost(&self, at: &str) -> bool {
-        self.poisoned.iter().any(|p| pointer::within(at, p))
+        let mut around = at;
+        while !self.poisoned.contains(around) {
+            let Some((parent, _)) = around.rsplit_once('/') else { return false };
+            around = parent;
+        }
+        true
     }
 
     /// Whether any gate found an error.
@@ -252,7 +259,7 @@ impl Doc {
     }
 
     /// A message without what came from the environment and without literal secrets.
-    fn discreet(&self, at: &str, mut message: String) -> String {
+    pub(super) fn discreet(&self, at: &str, mut message: String) -> String {
         let mut hide = |text: &str, shown: &str, near: bool| {
             if text.is_empty() {
                 return;

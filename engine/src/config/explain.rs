@@ -218,8 +218,16 @@ impl Report<'_> {
     fn unreadable(&self, doc: &mut Doc, format: &str) {
         let text = self.error.instance().as_str().unwrap_or_default().to_owned();
         let known = leaves::by_name(format);
+        let hidden = doc.filled.contains_key(self.at) || doc.is_secret(self.at);
         let message = match known.map(|known| (known.check)(&text)) {
-            Some(Err(message)) => message,
+            Some(Err(message)) if !hidden => message,
+            // What the check says may quote parts of it; what to write is all that is told.
+            Some(Err(message)) => {
+                let shown = doc.shown(self.at, self.error.instance());
+                let noun = known.map_or(format, |k| k.noun);
+                let help = message.split_once("; ").map(|(_, help)| format!("; {help}"));
+                format!("{shown} does not hold {noun}{}", help.unwrap_or_default())
+            }
             _ => format!("{} is no {format}", doc.shown(self.at, self.error.instance())),
         };
         // "what is wrong; what to write": the second half is the help.

@@ -1,14 +1,22 @@
 //! The text of routes.yaml, and the way between byte offsets and lines and columns.
 
+use std::fmt;
 use std::ops::Range;
 
 /// A file as given and as read.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct SourceText {
     pub(super) path: String,
     pub(super) text: String,
     /// Where each line starts.
     starts: Vec<usize>,
+}
+
+/// Without the text, which may have secrets in it.
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({})", self.path)
+    }
 }
 
 impl SourceText {

@@ -129,9 +129,10 @@ fn report(gate: &mut Gate<'_>, at: &str, error: &BuildError) {
     let inside = format!("{at}{}", error.at);
     let place = gate.doc.place(at);
     let message = format!("{place}: {}", error.message);
+    let help = error.help.as_ref().map(|help| gate.doc.discreet(&inside, help.clone()));
     let diagnostic = gate.doc.error(Spot::Value(&inside), message);
-    if let Some(help) = &error.help {
-        diagnostic.help(help.as_str());
+    if let Some(help) = help {
+        diagnostic.help(help);
     }
     gate.doc.poison(inside);
 }

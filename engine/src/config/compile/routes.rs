@@ -102,10 +102,10 @@ fn check_name(gate: &mut Gate<'_>, named: &mut HashMap<String, String>, at: &str
 }
 
 fn check_source(gate: &mut Gate<'_>, at: &str, glob: &TypeGlob) {
-    let sources = gate.keys("/sources");
-    if glob.source() == "*" || sources.iter().any(|s| s == glob.source()) {
+    if glob.source() == "*" || gate.has(&pointer::join("/sources", glob.source())) {
         return;
     }
+    let sources = gate.keys("/sources");
     let near = nearest(glob.source(), sources.iter().map(String::as_str));
     let diagnostic =
         gate.doc.error(Spot::Value(at), format!("`{}` is no source of this file", glob.source()));
