@@ -1,1 +1,93 @@
-fn main(){}
+//! The `hookward` command. Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 what
+//! was asked about is wrong; 2 wrong usage; 70 the store failed.
+
+mod client;
+mod commands;
+mod diagnose;
+mod http_file;
+mod logging;
+mod output;
+mod plugins;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hookward::plugin::Registry;
+
+/// What was asked about is wrong.
+const WRONG: u8 = 1;
+/// The command was used wrongly.
+const USAGE: u8 = 2;
+/// The store failed.
+const STORE: u8 = 70;
+
+/// Receives webhooks: proves who sent them, keeps each safely exactly once, and routes every event
+/// through a chain of handlers.
+#[derive(Debug, Parser)]
+#[command(name = "hookward", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(commands::serve::ServeArgs),
+    Check(commands::check::CheckArgs),
+    Plugins(commands::plugins::PluginsArgs),
+    Routes(commands::routes::RoutesArgs),
+    Explain(commands::explain::ExplainArgs),
+    /// Verify one captured request, or a file of vectors, offline, and say why it fails
+    Verify(commands::verify::VerifyArgs),
+    Send(commands::send::SendArgs),
+    Schema(commands::schema::SchemaArgs),
+    Events(commands::events::EventsArgs),
+    Dead(commands::events::DeadArgs),
+    Completions(commands::completions::CompletionsArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let registry = match Registry::linked() {
+        Ok(registry) => registry,
+        Err(e) => return output::fail(USAGE, e),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return output::fail(STORE, e),
+    };
+    let code = runtime.block_on(run(cli.command, &registry));
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command, registry: &Registry) -> ExitCode {
+    match command {
+        Command::Serve(args) => commands::serve::run(args).await,
+        Command::Check(args) => commands::check::run(args).await,
+        Command::Plugins(args) => commands::plugins::run(&args, registry),
+        Command::Routes(args) => commands::routes::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Verify(args) => commands::verify::run(args, registry).await,
+        Command::Send(args) => commands::send::run(args, registry).await,
+        Command::Schema(_) => commands::schema::run(registry),
+        Command::Events(args) => commands::events::run(args).await,
+        Command::Dead(args) => commands::events::run_dead(args).await,
+        Command::Completions(args) => commands::completions::run::<Cli>(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_has_an_example() {
+        let command = super::Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has no example", sub.get_name());
+        }
+    }
+}

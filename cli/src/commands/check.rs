@@ -1,0 +1,107 @@
+//! `hookward check`
+
+use std::process::ExitCode;
+
+use hookward::Metrics;
+use hookward::plugin::OpenCx;
+use hookward_core::{Clock, SystemClock};
+use hookward_engine::config::Loaded;
+use hookward_engine::plan::Plan;
+
+use crate::commands::RoutesFile;
+use crate::{STORE, WRONG, output};
+
+/// Show every mistake of a routes.yaml with its position, or what it sets up
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hookward check routes.yaml --live")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    file: RoutesFile,
+    /// Also open the store and probe the handlers
+    #[arg(long)]
+    live: bool,
+}
+
+pub(crate) async fn run(args: CheckArgs) -> ExitCode {
+    let file = &args.file.routes;
+    let loaded = super::app(file, Metrics::none())
+        .and_then(|app| app.load().map_err(|d| d.render(output::colour())));
+    let Loaded { plan, warnings } = match loaded {
+        Ok(loaded) => loaded,
+        Err(e) => return output::fail(WRONG, e),
+    };
+    if !warnings.is_empty() {
+        output::note(warnings.render(output::colour()).trim_end());
+    }
+    summary(&plan);
+    if args.live { live(&plan).await } else { ExitCode::SUCCESS }
+}
+
+fn summary(plan: &Plan) {
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    output::line(format!(
+        "{}: ok, {} and {}",
+        plan.file.display(),
+        plural(plan.sources.len(), "source"),
+        plural(plan.routes.len(), "route"),
+    ));
+    output::line(format!("store    {}", plan.store.url));
+    for source in plan.sources.values() {
+        let proof = match (source.verified, source.secrets.all().len()) {
+            (false, _) => "NOT VERIFIED".to_owned(),
+            (true, n) => plural(n, "secret"),
+        };
+        output::line(format!(
+            "source   {}  {}  {}  {proof}",
+            source.name, source.path, source.provider_name
+        ));
+    }
+    for route in plan.table.all() {
+        let events: Vec<_> = route.events.iter().map(ToString::to_string).collect();
+        let chain: Vec<_> = route.chain.iter().map(|s| s.handler_name.as_ref()).collect();
+        output::line(format!(
+            "route    {}  {}  →  {}",
+            route.name,
+            events.join(", "),
+            chain.join(" → ")
+        ));
+    }
+    let mut handlers: Vec<_> = plan
+        .routes
+        .values()
+        .flat_map(|r| r.chain.iter().map(|s| s.handler_name.to_string()))
+        .collect();
+    handlers.sort_unstable();
+    handlers.dedup();
+    output::line(format!("handlers {}", handlers.join(", ")));
+}
+
+/// Opens the store as the server would, and asks every handler whether it could work.
+async fn live(plan: &Plan) -> ExitCode {
+    let cx = OpenCx { base_dir: plan.base_dir.clone(), now: SystemClock.now() };
+    match (plan.store.descriptor.open)(plan.store.rest.clone(), cx).await {
+        Ok(store) => {
+            let checked = store.check().await;
+            store.close().await;
+            if let Err(e) = checked {
+                return output::fail(STORE, format!("the store `{}`: {e}", plan.store.url));
+            }
+            output::line(format!("live     store {}: ok", plan.store.url));
+        }
+        Err(e) => return output::fail(STORE, format!("the store `{}`: {e}", plan.store.url)),
+    }
+    let mut failed = false;
+    for route in plan.table.all() {
+        for step in &route.chain {
+            let result = match step.handler.probe().await {
+                Ok(()) => "ok".to_owned(),
+                Err(e) => {
+                    failed = true;
+                    format!("FAILED: {e}")
+                }
+            };
+            output::line(format!("live     {} / {}: {result}", route.name, step.name));
+        }
+    }
+    if failed { ExitCode::from(WRONG) } else { ExitCode::SUCCESS }
+}

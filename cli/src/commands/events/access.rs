@@ -1,0 +1,156 @@
+//! How the events are reached: over the admin API of the server that owns the store, or, where no
+//! server runs, by the same API in this process on the store itself.
+
+use std::path::PathBuf;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hookward::{BuildAppError, Hooks, Metrics};
+use http::{Method, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::{STORE, USAGE, WRONG, client};
+
+/// Which server or store.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Where {
+    /// The routing table: names the admin port, its token and the store
+    #[arg(long, value_name = "ROUTES", default_value = "routes.yaml")]
+    routes: PathBuf,
+    /// The admin port of the server, such as http://127.0.0.1:8081
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// Its bearer token
+    #[arg(long, env = "HOOKWARD_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+/// What went wrong, with the exit code for it.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+impl Trouble {
+    fn new(code: u8, message: impl ToString) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+/// A way to the admin API.
+pub(crate) struct Access {
+    base: String,
+    token: Option<String>,
+    /// The API in this process.
+    here: Option<Hooks>,
+}
+
+impl Where {
+    /// A server where one answers, else the store itself.
+    pub(crate) async fn open(&self) -> Result<Access, Trouble> {
+        let given = self.token.clone().filter(|t| !t.is_empty());
+        if let Some(admin) = &self.admin {
+            let base = admin.trim_end_matches('/').to_owned();
+            return Ok(Access { base, token: given, here: None });
+        }
+        let app = super::super::app(&self.routes, Metrics::none());
+        let app = app.map_err(|e| Trouble::new(USAGE, e))?;
+        let plan =
+            app.load().map_err(|d| Trouble::new(WRONG, d.render(crate::output::colour())))?.plan;
+        let configured = plan.admin.token.as_ref().map(|t| t.expose().to_owned());
+        let token = given.or(configured);
+        let base = format!("http://{}", plan.admin.listen);
+        let mut access = Access { base, token, here: None };
+        match access.get("/api/v1/stats", &[]).await {
+            Err(e) if e.code == STORE => {}
+            Err(e) => return Err(e),
+            Ok(_) => return Ok(access),
+        }
+        let hooks = app.open().await.map_err(|e| match e {
+            BuildAppError::Store { .. } => Trouble::new(
+                STORE,
+                format!("{e}\nhelp: a server that has it open is asked with --admin URL"),
+            ),
+            e => Trouble::new(WRONG, e),
+        })?;
+        access.here = Some(hooks);
+        Ok(access)
+    }
+}
+
+impl Access {
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Trouble> {
+        let mut url = url::form_urlencoded::Serializer::new(String::new());
+        url.extend_pairs(query);
+        let query = url.finish();
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        self.call(Method::GET, &target, Bytes::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+        self.call(Method::POST, path, body.to_string().into()).await
+    }
+
+    /// Lets go of the store.
+    pub(crate) async fn close(&self) {
+        if let Some(hooks) = &self.here {
+            hooks.stop().await;
+        }
+    }
+
+    async fn call(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Trouble> {
+        let uri = format!("{}{target}", self.base);
+        let mut request = http::Request::builder().method(method).uri(&uri);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let usage = |e: http::Error| Trouble::new(USAGE, format!("{uri}: {e}"));
+        let (status, bytes) = match &self.here {
+            Some(hooks) => {
+                let request = request.header(header::HOST, "localhost").body(Body::from(body));
+                here(hooks, request.map_err(usage)?).await?
+            }
+            None => {
+                let request = request.body(body).map_err(usage)?;
+                let answer = client::send(request)
+                    .await
+                    .map_err(|e| Trouble::new(if e.refused { STORE } else { WRONG }, e.message))?;
+                (answer.status(), answer.into_body())
+            }
+        };
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() {
+            return Ok(value);
+        }
+        let error = value.get("error").and_then(Value::as_str).unwrap_or("no reason given");
+        let code = if status == StatusCode::SERVICE_UNAVAILABLE { STORE } else { WRONG };
+        let hint = match status {
+            StatusCode::UNAUTHORIZED => {
+                "\nhelp: give the token with --token or HOOKWARD_ADMIN_TOKEN"
+            }
+            _ => "",
+        };
+        Err(Trouble::new(code, format!("{error}{hint}")))
+    }
+}
+
+async fn here(hooks: &Hooks, request: http::Request<Body>) -> Result<(StatusCode, Bytes), Trouble> {
+    let response = match hooks.admin().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let status = response.status();
+    #[expect(clippy::disallowed_methods, reason = "bounded by `Limited`")]
+    let body = Limited::new(response.into_body(), 256 * 1024 * 1024).collect().await;
+    let body = body.map_err(|e| Trouble::new(STORE, e))?;
+    Ok((status, body.to_bytes()))
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}

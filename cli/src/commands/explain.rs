@@ -1,0 +1,106 @@
+//! `hookward explain`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hookward_core::Body;
+use hookward_engine::operate::{Explained, explain};
+use hookward_engine::routing::{Subject, Verdict};
+
+use crate::commands::RoutesFile;
+use crate::{USAGE, WRONG, output};
+
+/// Say which routes an event would take and, for each that it would not, why
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  hookward explain routes.yaml --source stripe --type payment_intent.succeeded --data event.json"
+)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    file: RoutesFile,
+    /// The source's name
+    #[arg(long)]
+    source: String,
+    /// The provider's event type
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: String,
+    /// The body
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
+    let plan = match super::load(&args.file.routes) {
+        Ok(loaded) => loaded.plan,
+        Err(e) => return output::fail(WRONG, e),
+    };
+    if !plan.sources.contains_key(args.source.as_str()) {
+        let known: Vec<_> = plan.sources.keys().map(|n| n.as_ref()).collect();
+        let text = format!("there is no source `{}`; there are: {}", args.source, known.join(", "));
+        return output::fail(USAGE, text);
+    }
+    let body = match &args.data {
+        None => Body::new("{}"),
+        Some(file) => match std::fs::read(file) {
+            Ok(bytes) => Body::new(bytes),
+            Err(e) => return output::fail(USAGE, format!("{}: {e}", file.display())),
+        },
+    };
+    let subject = Subject::new(&args.source, &args.event_type, None, &[], &body);
+    let explained = explain(&plan, &subject);
+    if args.json {
+        output::line(explained.iter().map(json).collect::<serde_json::Value>());
+        return ExitCode::SUCCESS;
+    }
+    for one in &explained {
+        let (takes, why) = words(one, args);
+        output::line(format!("{} {}: {why}", if takes { "✓" } else { "✗" }, one.route.name));
+    }
+    let taken = explained.iter().filter(|e| e.verdict == Some(Verdict::Takes)).count();
+    let end = if taken == 0 { "it would be kept as unrouted" } else { "" };
+    output::line(format!(
+        "{taken} of {} routes take it{}{end}",
+        explained.len(),
+        if taken == 0 { ": " } else { "" }
+    ));
+    ExitCode::SUCCESS
+}
+
+fn words(one: &Explained<'_>, args: &ExplainArgs) -> (bool, String) {
+    let route = one.route;
+    let text = match &one.verdict {
+        None => {
+            let globs: Vec<_> = route.events.iter().map(ToString::to_string).collect();
+            format!("`{}/{}` does not fit {}", args.source, args.event_type, globs.join(", "))
+        }
+        Some(Verdict::Takes) => {
+            let chain: Vec<_> = route.chain.iter().map(|s| s.name.as_ref()).collect();
+            return (true, chain.join(" → "));
+        }
+        Some(Verdict::NoMatch(at)) => format!("`match` does not fit at {at}"),
+        Some(Verdict::WhenFalse) => {
+            format!("`when: {}` is false", route.when.as_ref().map_or("", |w| w.text()))
+        }
+        Some(Verdict::WhenFailed(reason)) => {
+            format!("`when` could not be computed, which counts as false: {reason}")
+        }
+        Some(Verdict::Invalid(errors)) => format!("not valid: {}", errors.join("; ")),
+    };
+    (false, text)
+}
+
+fn json(one: &Explained<'_>) -> serde_json::Value {
+    let (verdict, reason) = match &one.verdict {
+        None => ("glob", Vec::new()),
+        Some(Verdict::Takes) => ("takes", Vec::new()),
+        Some(Verdict::NoMatch(at)) => ("match", vec![at.clone()]),
+        Some(Verdict::WhenFalse) => ("when", Vec::new()),
+        Some(Verdict::WhenFailed(reason)) => ("when", vec![reason.clone()]),
+        Some(Verdict::Invalid(errors)) => ("invalid", errors.clone()),
+    };
+    let takes = one.verdict == Some(Verdict::Takes);
+    serde_json::json!({"route": &*one.route.name, "takes": takes, "verdict": verdict, "reason": reason})
+}

@@ -1,0 +1,36 @@
+//! One file per command.
+
+use std::path::PathBuf;
+
+use hookward::{App, Metrics};
+use hookward_engine::config::Loaded;
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod plugins;
+pub(crate) mod routes;
+pub(crate) mod schema;
+pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod verify;
+
+/// `ROUTES`: which routes.yaml.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RoutesFile {
+    /// The routing table
+    #[arg(value_name = "ROUTES", default_value = "routes.yaml")]
+    pub(crate) routes: PathBuf,
+}
+
+/// The ready-made app: every linked plugin, and the schemas that come with it.
+pub(crate) fn app(file: &std::path::Path, metrics: Metrics) -> Result<App, String> {
+    let app = App::from_file(file).map_err(|e| e.to_string())?;
+    Ok(app.schemas(hookward_schemas::ALL).metrics(metrics))
+}
+
+/// Reads and compiles a routes.yaml; the error is ready to be shown.
+pub(crate) fn load(file: &std::path::Path) -> Result<Loaded, String> {
+    app(file, Metrics::none())?.load().map_err(|d| d.render(crate::output::colour()))
+}

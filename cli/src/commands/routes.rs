@@ -1,0 +1,75 @@
+//! `hookward routes`
+
+use std::process::ExitCode;
+
+use hookward_engine::plan::Route;
+
+use crate::commands::RoutesFile;
+use crate::{WRONG, output};
+
+/// Show the routing table as compiled
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hookward routes routes.yaml")]
+pub(crate) struct RoutesArgs {
+    #[command(flatten)]
+    file: RoutesFile,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &RoutesArgs) -> ExitCode {
+    let plan = match super::load(&args.file.routes) {
+        Ok(loaded) => loaded.plan,
+        Err(e) => return output::fail(WRONG, e),
+    };
+    if args.json {
+        let all: Vec<_> = plan.table.all().iter().map(|r| json(r)).collect();
+        output::line(serde_json::Value::Array(all));
+        return ExitCode::SUCCESS;
+    }
+    let rows = plan.table.all().iter().map(|r| row(r)).collect();
+    output::table(&["route", "events", "conditions", "chain", "attempts", "at once"], rows);
+    ExitCode::SUCCESS
+}
+
+fn events(route: &Route) -> Vec<String> {
+    route.events.iter().map(ToString::to_string).collect()
+}
+
+fn chain(route: &Route) -> Vec<&str> {
+    route.chain.iter().map(|s| s.name.as_ref()).collect()
+}
+
+fn row(route: &Route) -> Vec<String> {
+    let mut conditions = Vec::new();
+    if let Some(pattern) = &route.pattern {
+        let at: Vec<_> = pattern.addresses().map(ToString::to_string).collect();
+        conditions.push(format!("match {}", at.join(", ")));
+    }
+    conditions.extend(route.when.as_ref().map(|w| format!("when {}", w.text())));
+    conditions.extend(route.schema.as_ref().map(|s| format!("schema {}", s.name())));
+    conditions.extend(route.order_by.as_ref().map(|a| format!("in order of {a}")));
+    vec![
+        route.name.to_string(),
+        events(route).join("\n"),
+        conditions.join("\n"),
+        chain(route).join(" → "),
+        route.retry.attempts.to_string(),
+        route.concurrency.to_string(),
+    ]
+}
+
+fn json(route: &Route) -> serde_json::Value {
+    serde_json::json!({
+        "name": &*route.name,
+        "events": events(route),
+        "match": route.pattern.as_ref().map(|p| p.addresses().map(ToString::to_string).collect::<Vec<_>>()),
+        "when": route.when.as_ref().map(|w| w.text()),
+        "schema": route.schema.as_ref().map(|s| s.name()),
+        "orderBy": route.order_by.as_ref().map(ToString::to_string),
+        "chain": chain(route),
+        "attempts": route.retry.attempts,
+        "concurrency": route.concurrency,
+    })
+}

@@ -1,0 +1,220 @@
+//! `hookward send`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hookward::plugin::{BuildCx, Registry};
+use hookward_core::plugin::ProviderDescriptor;
+use hookward_core::{Body, Clock, Draft, EventId, Provider, Request, Secret, SystemClock};
+
+use crate::{USAGE, WRONG, client, output};
+
+/// The secrets of `examples/quickstart/routes.yaml`, public by design: with them `send` needs no
+/// flags. Nothing that matters may use them.
+pub(crate) const DEMO_SECRETS: &[(&str, &str)] = &[
+    ("stripe", "whsec_hookward_quickstart"),
+    ("github", "hookward-quickstart"),
+    ("shopify", "hookward-quickstart"),
+    ("slack", "hookward-quickstart"),
+    ("standard_webhooks", "whsec_aG9va3dhcmQtcXVpY2tzdGFydC1zZWNyZXQh"),
+];
+
+/// Sign a sample event, or a file, the way the provider does, and post it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  hookward send stripe payment_intent.succeeded\n  hookward send github push --routes routes.yaml --data push.json"
+)]
+pub(crate) struct SendArgs {
+    /// The source's name; without a routes.yaml, a provider's
+    source: String,
+    /// The provider's event type
+    #[arg(value_name = "TYPE")]
+    event_type: String,
+    /// The routing table that names the source; without one, the quickstart's secrets are used
+    #[arg(long, value_name = "ROUTES")]
+    routes: Option<PathBuf>,
+    /// Where to; the source's path is added where the URL has none
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// Send this body, byte for byte
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Sign with this secret
+    #[arg(long, value_name = "S")]
+    secret: Option<String>,
+    /// Write the request to stdout as a .http file instead
+    #[arg(long)]
+    print: bool,
+}
+
+/// Who sends, and where to.
+struct Sender {
+    provider: Arc<dyn Provider>,
+    descriptor: ProviderDescriptor,
+    secret: Option<Secret>,
+    url: String,
+    /// As the receiver knows its own URL.
+    public_url: String,
+}
+
+pub(crate) async fn run(args: SendArgs, registry: &Registry) -> ExitCode {
+    let sender = match sender(&args, registry) {
+        Ok(sender) => sender,
+        Err(e) => return output::fail(USAGE, e),
+    };
+    let request = match signed(&args, &sender) {
+        Ok(request) => request,
+        Err(e) => return output::fail(USAGE, e),
+    };
+    if args.print {
+        return print(&request, &sender.public_url);
+    }
+    post(request, &sender.url).await
+}
+
+fn sender(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
+    let here = PathBuf::from("routes.yaml");
+    let file = args.routes.clone().or_else(|| here.exists().then_some(here));
+    match file {
+        Some(file) => from_routes(args, &file, registry),
+        None => from_provider(args, registry),
+    }
+}
+
+fn from_routes(
+    args: &SendArgs,
+    file: &std::path::Path,
+    registry: &Registry,
+) -> Result<Sender, String> {
+    let plan = super::load(file)?.plan;
+    let source = plan.sources.get(args.source.as_str()).ok_or_else(|| {
+        let known: Vec<_> = plan.sources.keys().map(|n| n.as_ref()).collect();
+        format!(
+            "there is no source `{}` in {}; there are: {}",
+            args.source,
+            file.display(),
+            known.join(", ")
+        )
+    })?;
+    let descriptor = registry.provider(source.provider_name).copied();
+    let descriptor = descriptor.ok_or("this source's provider is not linked")?;
+    let now = SystemClock.now();
+    let configured = source.secrets.active(now).iter().next().map(|(_, s)| s.clone());
+    let listen = format!("http://{}", plan.server.listen);
+    let url = url_of(args.to.as_deref().unwrap_or(&listen), &source.path)?;
+    let public_url = match &plan.server.public_url {
+        Some(base) => format!("{}{}", base.trim_end_matches('/'), source.path),
+        None => url.clone(),
+    };
+    let secret = args.secret.as_ref().map(Secret::new).or(configured);
+    Ok(Sender { provider: source.provider.clone(), descriptor, secret, url, public_url })
+}
+
+fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
+    let descriptor = *registry.provider(&args.source).ok_or_else(|| {
+        format!(
+            "there is no routes.yaml here, and no provider `{}`; give --routes, or one of: {}",
+            args.source,
+            registry.names("provider").join(", ")
+        )
+    })?;
+    let cx = BuildCx { base_dir: std::path::Path::new("."), name: &args.source };
+    let built = (descriptor.build)(serde_json::Value::Null, &cx);
+    let provider = built.map_err(|e| format!("`{}` needs a routes.yaml: {e}", args.source))?;
+    let demo = DEMO_SECRETS.iter().find(|(name, _)| *name == args.source).map(|(_, s)| *s);
+    let secret = args.secret.as_deref().or(demo).map(Secret::new);
+    let to = args.to.as_deref().unwrap_or("http://127.0.0.1:8080");
+    let url = url_of(to, &format!("/webhooks/{}", args.source))?;
+    Ok(Sender { provider, descriptor, secret, public_url: url.clone(), url })
+}
+
+/// The URL, with the source's path where it has none of its own.
+fn url_of(to: &str, path: &str) -> Result<String, String> {
+    let mut url = url::Url::parse(to).map_err(|e| format!("--to {to}: {e}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("--to {to}: write http://HOST:PORT or https://HOST"));
+    }
+    if url.path() == "/" {
+        url.set_path(path);
+    }
+    Ok(url.into())
+}
+
+fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
+    let signer = sender.provider.signer().ok_or_else(|| {
+        format!(
+            "requests of `{}` cannot be made here: its sender holds a private key",
+            sender.descriptor.name
+        )
+    })?;
+    let now = SystemClock.now();
+    let exact = sender.descriptor.samples.iter().find(|s| s.event_type == args.event_type);
+    let sample = exact.or_else(|| sender.descriptor.samples.iter().find(|s| s.event_type == "*"));
+    let fresh = EventId::generate(now).to_string();
+    let prefix = sample.map_or("", |s| s.id_prefix);
+    let event_id = match prefix {
+        "" => fresh,
+        prefix => format!("{prefix}{}", fresh.replace('-', "")),
+    };
+    let body = match (&args.data, sample) {
+        (Some(file), _) => std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?,
+        (None, Some(sample)) => sample.render(&args.event_type, &event_id, now).into_bytes(),
+        (None, None) => {
+            return Err("there is no sample event; give one with --data FILE".to_owned());
+        }
+    };
+    let secret = match &sender.secret {
+        Some(secret) => secret.clone(),
+        None if !sender.descriptor.needs_secret => Secret::new("none"),
+        None => return Err("there is no secret to sign with; give one with --secret".to_owned()),
+    };
+    let draft = Draft {
+        event_type: args.event_type.clone(),
+        event_id,
+        body: Body::new(body),
+        url: sender.public_url.clone(),
+        now,
+    };
+    signer.sign(&draft, &secret).map_err(|e| e.to_string())
+}
+
+fn print(request: &Request, url: &str) -> ExitCode {
+    use std::io::Write;
+    let mut head = format!("{} {url} HTTP/1.1\r\n", request.head.method);
+    for (name, value) in &request.head.headers {
+        head.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
+    }
+    let mut out = std::io::stdout().lock();
+    let written = out
+        .write_all(head.as_bytes())
+        .and_then(|()| out.write_all(b"\r\n"))
+        .and_then(|()| out.write_all(request.body.bytes()))
+        .and_then(|()| out.flush());
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => output::fail(WRONG, e),
+    }
+}
+
+async fn post(request: Request, url: &str) -> ExitCode {
+    let mut builder = http::Request::builder().method(request.head.method.clone()).uri(url);
+    for (name, value) in &request.head.headers {
+        builder = builder.header(name, value);
+    }
+    let built = match builder.body(Bytes::clone(request.body.bytes())) {
+        Ok(built) => built,
+        Err(e) => return output::fail(USAGE, e),
+    };
+    match client::send(built).await {
+        Ok(answer) => {
+            output::line(format!("HTTP/1.1 {}", answer.status()));
+            if !answer.body().is_empty() {
+                output::line(String::from_utf8_lossy(answer.body()));
+            }
+            ExitCode::from(if answer.status().is_success() { 0 } else { WRONG })
+        }
+        Err(e) => output::fail(WRONG, e.message),
+    }
+}

@@ -1,0 +1,82 @@
+//! `hookward serve`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use hookward::{BuildAppError, Hooks, Metrics, serve, shutdown_signal, watch_reload};
+use tokio::net::TcpListener;
+
+use crate::commands::RoutesFile;
+use crate::{STORE, WRONG, logging, output};
+
+/// Run the server
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hookward serve routes.yaml --listen 0.0.0.0:8080")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    file: RoutesFile,
+    /// The receiving port, over what routes.yaml says; port 0 picks a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// The admin port, over what routes.yaml says; port 0 picks a free one
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+pub(crate) async fn run(args: ServeArgs) -> ExitCode {
+    logging::start("info");
+    let app = match super::app(&args.file.routes, Metrics::install()) {
+        Ok(app) => app,
+        Err(e) => return output::fail(WRONG, e),
+    };
+    let hooks = match app.build().await {
+        Ok(hooks) => hooks,
+        Err(BuildAppError::Config(d)) => {
+            return output::fail(WRONG, d.render(output::colour()));
+        }
+        Err(e @ BuildAppError::Store { .. }) => return output::fail(STORE, e),
+        Err(e) => return output::fail(WRONG, e),
+    };
+    let result = listen(&args, hooks.clone()).await;
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            hooks.stop().await;
+            output::fail(WRONG, e)
+        }
+    }
+}
+
+async fn listen(args: &ServeArgs, hooks: Hooks) -> Result<(), String> {
+    let plan = hooks.engine().plan();
+    let admin_addr = args.admin.unwrap_or(plan.admin.listen);
+    if plan.admin.token.is_none() && !admin_addr.ip().is_loopback() {
+        return Err(format!(
+            "--admin {admin_addr} is open to other machines and there is no token; set `admin: {{ token: \"${{HOOKWARD_ADMIN_TOKEN}}\" }}` in {}",
+            plan.file.display()
+        ));
+    }
+    let ingress = bind(args.listen.unwrap_or(plan.server.listen)).await?;
+    let admin = bind(admin_addr).await?;
+    if plan.admin.token.is_none() {
+        tracing::info!("the admin port has no token: it serves this machine only");
+    }
+    let (at, admin_at) = (local(&ingress)?, local(&admin)?);
+    output::line(format!("listening on http://{at}"));
+    output::line(format!("admin on http://{admin_at}"));
+    tokio::spawn(watch_reload(hooks.clone()));
+    let router = hooks.admin();
+    let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });
+    let served = serve(ingress, hooks.standalone(), shutdown_signal()).with(hooks).await;
+    // The admin port answers until the end: `readyz` tells that the server is draining.
+    admin.abort();
+    served.map_err(|e| e.to_string())
+}
+
+async fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(addr).await.map_err(|e| format!("cannot listen on {addr}: {e}"))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
+    listener.local_addr().map_err(|e| e.to_string())
+}

@@ -1,0 +1,159 @@
+//! `hookward check`, `routes`, `explain`, `plugins`, `schema`: what an operator asks before serving.
+
+use serde_json::json;
+
+use crate::server::Place;
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn ten_mistakes_are_ten_messages_each_with_a_position_and_a_cure() {
+    let place = Place::new(
+        r#"store: sqlite:events.db
+server: { listn: 127.0.0.1:8080 }
+sources:
+  stripe:
+    secrets: ["${E2E_UNSET_SECRET}"]
+  github:
+    secrets: [""]
+    limits: { rate: 100/fortnight }
+  shopfy:
+    provider: shopfy
+    secrets: [x]
+routes:
+  - name: a
+    events: strpe/invoice.paid
+    chain: [log]
+  - name: b
+    events: stripe/invoice.paid
+    chain: []
+  - name: b
+    events: stripe/*
+    chain: [loog]
+  - name: c
+    events: stripe/*
+    schema: nowhere.json
+    chain:
+      - handler: http_forward
+        with: { url: "http://127.0.0.1:1", allow_privat: true }
+    retry: { attempts: many }
+"#,
+    );
+    let output = place.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    let positions = told.lines().filter(|l| l.contains("routes.yaml:")).count();
+    assert!(positions >= 11, "{positions} positions in\n{told}");
+    for word in [
+        "listn",
+        "E2E_UNSET_SECRET",
+        "empty",
+        "fortnight",
+        "shopfy",
+        "strpe",
+        "chain",
+        "`b`",
+        "loog",
+        "nowhere.json",
+        "allow_privat",
+        "attempts",
+    ] {
+        assert!(told.contains(word), "no word of {word} in\n{told}");
+    }
+    assert!(told.contains("help"), "{told}");
+}
+
+#[test]
+fn a_sound_file_is_summed_up() {
+    let place = Place::new(
+        "store: memory:\nsources:\n  stripe: { secrets: [whsec_x] }\nroutes:\n  - { name: a, events: stripe/**, chain: [log, noop] }\n",
+    );
+    let output = place.run(&["check", "--live"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(
+        told.contains("1 source") && told.contains("1 route") && told.contains("noop"),
+        "{told}"
+    );
+    assert!(!told.contains("whsec_x"));
+}
+
+#[test]
+fn a_source_with_no_secret_or_no_provider_does_not_start() {
+    for (sources, word) in [("{ stripe: {} }", "secret"), ("{ acme: { secrets: [x] } }", "acme")] {
+        let place = Place::new(&format!("store: memory:\nsources: {sources}\nroutes: []\n"));
+        let refused = crate::server::Server::try_start(place.0.path(), &[]);
+        assert!(refused.err().expect("it started").contains(word));
+    }
+}
+
+#[test]
+fn explain_says_for_every_route_why() {
+    let place = Place::new(
+        r#"store: memory:
+sources: { stripe: { secrets: [x] } }
+routes:
+  - { name: takes, events: stripe/invoice.*, chain: [log] }
+  - { name: glob, events: stripe/charge.*, chain: [log] }
+  - { name: match, events: stripe/**, match: { /data/object/currency: [eur] }, chain: [log] }
+  - { name: when, events: stripe/**, when: body.data.object.amount > 1000, chain: [log] }
+"#,
+    );
+    place.write("event.json", r#"{"data":{"object":{"amount":5,"currency":"usd"}}}"#);
+    let args = [
+        "explain",
+        "--source",
+        "stripe",
+        "--type",
+        "invoice.paid",
+        "--data",
+        "event.json",
+        "--json",
+    ];
+    let output = place.run(&args);
+    let told: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let verdicts: Vec<_> = told.as_array().unwrap().iter().map(|r| r["verdict"].clone()).collect();
+    assert_eq!(verdicts, [json!("takes"), json!("glob"), json!("match"), json!("when")]);
+}
+
+#[test]
+fn plugins_and_schema_are_printed_for_programs() {
+    let place = Place::new("");
+    let plugins: serde_json::Value =
+        serde_json::from_str(&stdout(&place.run(&["plugins", "--json"]))).unwrap();
+    let names: Vec<_> =
+        plugins.as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    for name in [
+        "stripe",
+        "github",
+        "shopify",
+        "slack",
+        "standard_webhooks",
+        "hmac",
+        "none",
+        "noop",
+        "log",
+        "file",
+        "http_forward",
+        "exec",
+        "sqlite",
+        "memory",
+    ] {
+        assert!(names.contains(&name), "{name} of {names:?}");
+    }
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&place.run(&["schema"]))).unwrap();
+    assert!(schema["$schema"].is_string());
+}
+
+#[test]
+fn usage_mistakes_end_with_2() {
+    let place = Place::new("");
+    assert_eq!(place.run(&["frobnicate"]).status.code(), Some(2));
+    assert_eq!(place.run(&["explain", "--source"]).status.code(), Some(2));
+}

@@ -1,0 +1,13 @@
+//! The real binary over HTTP, as a sender and an operator meet it.
+#![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod answers;
+mod config;
+mod http;
+mod operating;
+mod quickstart;
+mod reliability;
+mod sender;
+mod server;
+mod working;

@@ -1,0 +1,188 @@
+//! What an operator does: reload, look, replay, from the admin port and the command line.
+
+use serde_json::json;
+
+use crate::http;
+use crate::sender::{paid, push};
+use crate::server::{Place, SOURCES, eventually};
+
+fn place(routes: &str) -> Place {
+    Place::new(&format!("store: sqlite:events.db\n{SOURCES}\nroutes:\n{routes}"))
+}
+
+const NOOP: &str = "  - { name: r, events: stripe/**, chain: [noop] }\n";
+const FAILS: &str = "  - { name: r, events: stripe/**, chain: [{ handler: exec, with: { command: [\"false\"] } }], retry: { attempts: 1 } }\n";
+
+#[test]
+fn sighup_puts_a_new_file_in_force_and_a_wrong_one_changes_nothing() {
+    let place = place(NOOP);
+    let server = place.start();
+    let text = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
+    place.write("routes.yaml", &text.replace("  github:", "  githubb: {}\n  github:"));
+    server.signal("-HUP");
+    eventually("the mistake is told", || server.log().contains("not reloaded"));
+    assert_eq!(paid("evt_1").post(&server.addr).status, 200);
+    let stats = server.admin("GET", "/api/v1/stats", "").json();
+    assert!(stats["lastReloadError"].as_str().unwrap().contains("githubb"));
+    place.write(
+        "routes.yaml",
+        &text
+            .replace(
+                "  github:",
+                "  github: { path: /hooks/gh, secrets: [e2e-github] }\n  github2:",
+            )
+            .replace("github2: {", "github2: { provider: github,"),
+    );
+    server.signal("-HUP");
+    eventually("the new path answers", || {
+        let moved = crate::sender::Signed { target: "/hooks/gh".into(), ..push("id-1", b"{}") };
+        moved.post(&server.addr).status == 200
+    });
+    assert_eq!(push("id-2", b"{}").post(&server.addr).status, 404);
+}
+
+#[test]
+fn the_store_cannot_be_changed_by_a_reload() {
+    let place = place(NOOP);
+    let server = place.start();
+    let text = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
+    place.write("routes.yaml", &text.replace("sqlite:events.db", "sqlite:other.db"));
+    server.signal("-HUP");
+    eventually("it is refused", || server.log().contains("restart it for that"));
+}
+
+#[test]
+fn the_admin_port_wants_its_token_and_no_foreign_page() {
+    let place = Place::new(&format!(
+        "store: memory:\nadmin: {{ token: s3cret-token }}\n{SOURCES}routes: []\n"
+    ));
+    let server = place.start();
+    let ask = |headers: &[(&str, &str)]| {
+        let headers: Vec<_> =
+            headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        http::send(&server.admin, "GET", "/api/v1/events", &headers, b"").unwrap().status
+    };
+    assert_eq!(ask(&[]), 401);
+    assert_eq!(ask(&[("authorization", "Bearer wrong")]), 401);
+    assert_eq!(ask(&[("authorization", "Bearer s3cret-token")]), 200);
+    let foreign = [("authorization", "Bearer s3cret-token"), ("origin", "https://evil.example")];
+    assert_eq!(ask(&foreign), 403);
+    let probe = http::send(&server.admin, "GET", "/readyz", &[], b"").unwrap();
+    assert_eq!(probe.status, 200);
+}
+
+#[test]
+fn listings_filter_and_page() {
+    let place = place(NOOP);
+    let server = place.start();
+    for n in 0..7 {
+        paid(&format!("evt_{n}")).post(&server.addr);
+    }
+    push("id-1", b"{}").post(&server.addr);
+    assert_eq!(server.events("source=github").len(), 1);
+    assert_eq!(server.events("type=push").len(), 1);
+    assert_eq!(server.events("q=evt_3").len(), 1);
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = server
+            .admin("GET", &format!("/api/v1/events?source=stripe&limit=3&cursor={cursor}"), "")
+            .json();
+        seen.extend(
+            page["events"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|e| e["eventId"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["evt_6", "evt_5", "evt_4", "evt_3", "evt_2", "evt_1", "evt_0"]);
+    assert_eq!(server.admin("GET", "/api/v1/events?status=odd", "").status, 400);
+    assert_eq!(server.admin("GET", "/api/v1/events/nobody", "").status, 404);
+    assert_eq!(server.admin("GET", "/openapi.json", "").json()["openapi"], "3.1.0");
+}
+
+fn text(output: &std::process::Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn the_command_line_asks_the_running_server() {
+    let place = place(FAILS);
+    let server = place.start();
+    paid("evt_1").post(&server.addr);
+    eventually("it is dead", || server.events("status=dead").len() == 1);
+    let admin = format!("http://{}", server.admin);
+    let list = place.run(&["events", "list", "--admin", &admin, "--json"]);
+    assert!(list.status.success(), "{}", text(&list));
+    let listed: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(listed["events"][0]["eventId"], "evt_1");
+    let shown = place.run(&["events", "show", "evt_1", "--admin", &admin]);
+    assert!(text(&shown).contains("payment_intent.succeeded"), "{}", text(&shown));
+    let dead = place.run(&["dead", "list", "--admin", &admin]);
+    assert!(text(&dead).contains("evt") || text(&dead).contains("exec"), "{}", text(&dead));
+    let planned = place.run(&["dead", "replay", "--plan", "--json", "--admin", &admin]);
+    let planned: serde_json::Value = serde_json::from_slice(&planned.stdout).unwrap();
+    assert_eq!(planned, json!({"events": 1, "jobs": 1}));
+    let replayed = place.run(&["dead", "replay", "--admin", &admin]);
+    assert!(text(&replayed).contains("jobs: 1"), "{}", text(&replayed));
+}
+
+#[test]
+fn the_command_line_reads_a_store_that_nobody_has_open() {
+    let place = place(FAILS);
+    let server = place.start();
+    paid("evt_1").post(&server.addr);
+    eventually("it is dead", || server.events("status=dead").len() == 1);
+    assert_eq!(server.terminate(), Some(0));
+    // No server answers at this port of the file.
+    let text_of = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
+    place.write("routes.yaml", &format!("admin: {{ listen: 127.0.0.1:9 }}\n{text_of}"));
+    let shown = place.run(&["events", "show", "evt_1", "--json"]);
+    let shown: serde_json::Value =
+        serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", text(&shown)));
+    assert_eq!(shown["status"], "dead");
+    let replayed = place.run(&["events", "replay", "evt_1", "--json"]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", text(&replayed));
+    place.write("routes.yaml", &text_of.replace("[\"false\"]", "[\"true\"]"));
+    let server = place.start();
+    eventually("it is done", || server.events("status=done").len() == 1);
+}
+
+#[test]
+fn logs_metrics_and_pages_hold_no_secret_and_no_payload() {
+    let place = place(NOOP);
+    let server = place.start();
+    let canary = "canary-4111111111111111";
+    let object = json!({"id": "pi_1", "amount": 1, "currency": "usd", "card": canary});
+    crate::sender::stripe("evt_1", "payment_intent.succeeded", object).post(&server.addr);
+    paid("evt_2").with("stripe-signature", "t=1,v1=beef").post(&server.addr);
+    eventually("it is done", || !server.events("status=done").is_empty());
+    let everything = [
+        server.log(),
+        server.admin("GET", "/metrics", "").text(),
+        server.admin("GET", "/api/v1/sources", "").text(),
+        server.admin("GET", "/api/v1/routes", "").text(),
+        server.get("/health").text(),
+    ]
+    .concat();
+    for secret in [canary, "whsec_e2e_stripe", "e2e-github"] {
+        assert!(!everything.contains(secret), "{secret} in {everything}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_ends_with_70() {
+    let place = Place::new(&format!("store: sqlite:nowhere/events.db\n{SOURCES}routes: []\n"));
+    let output = place.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(70), "{}", text(&output));
+    assert!(text(&output).contains("nowhere"));
+}

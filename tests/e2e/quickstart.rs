@@ -1,0 +1,59 @@
+//! The example that the README starts with: it serves, `send` knows its secrets, and its events have
+//! their three fates.
+
+use crate::server::{Place, Server, eventually};
+
+#[test]
+fn the_quickstart_serves_what_send_sends() {
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/quickstart/routes.yaml"
+    ));
+    let place = Place::new(&text.unwrap());
+    let server = Server::start(place.0.path(), &[]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (source, event_type) in [
+        ("stripe", "payment_intent.succeeded"),
+        ("stripe", "payment_intent.payment_failed"),
+        ("stripe", "customer.subscription.deleted"),
+        ("github", "push"),
+        ("shopify", "orders/create"),
+        ("slack", "app_mention"),
+        ("stripe", "a.type.without.a.sample"),
+    ] {
+        let output = std::process::Command::new(crate::server::HOOKWARD)
+            .args(["send", source, event_type, "--to", &format!("http://{}", server.addr)])
+            .current_dir(elsewhere.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{source} {event_type}: {told}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(told.contains("200") && told.contains("\"received\":true"), "{told}");
+    }
+    eventually("one is handled", || place.lines("paid.jsonl").len() == 1);
+    eventually("one is dead", || !server.events("status=dead").is_empty());
+    eventually("one is tried again", || {
+        server.metric("hookward_retries_total{route=\"subscriptions\"}") >= 1.0
+    });
+    assert_eq!(server.events("status=unrouted").len(), 1);
+    eventually("orders, pushes and mentions are done", || server.events("status=done").len() >= 4);
+}
+
+#[test]
+fn what_send_prints_is_what_verify_reads() {
+    let place = Place::new("");
+    let printed = place.run(&["send", "github", "push", "--print", "--secret", "s"]);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    std::fs::write(place.path("push.http"), &printed.stdout).unwrap();
+    let judged =
+        place.run(&["verify", "--provider", "github", "--secret", "s", "--json", "push.http"]);
+    let judged: serde_json::Value = serde_json::from_slice(&judged.stdout).unwrap();
+    assert_eq!((&judged["verdict"], &judged["eventType"]), (&"accept".into(), &"push".into()));
+    let wrong =
+        place.run(&["verify", "--provider", "github", "--secret", "t", "--json", "push.http"]);
+    assert_eq!(wrong.status.code(), Some(1));
+}

@@ -1,0 +1,158 @@
+//! Nothing acknowledged is lost: restarts, kills, concurrent repetitions, and stopping.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::sender::paid;
+use crate::server::{Place, SOURCES, eventually};
+
+const ROUTES: &str = "routes:\n  - name: r\n    events: stripe/**\n    chain: [{ handler: file, with: { path: done.jsonl } }]\n";
+
+fn place() -> Place {
+    Place::new(&format!("store: sqlite:events.db\n{SOURCES}{ROUTES}"))
+}
+
+fn done(place: &Place) -> BTreeSet<String> {
+    place.lines("done.jsonl").iter().map(|l| l["eventId"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_kill_under_load_loses_nothing_that_was_acknowledged() {
+    let place = place();
+    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+    for round in 0..4 {
+        let server = place.start();
+        let stop = Arc::new(AtomicBool::new(false));
+        let senders: Vec<_> = (0..8)
+            .map(|sender| {
+                let (addr, stop, acknowledged) =
+                    (server.addr.clone(), stop.clone(), acknowledged.clone());
+                std::thread::spawn(move || {
+                    for n in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let id = format!("evt_{round}_{sender}_{n}");
+                        match paid(&id).try_post(&addr) {
+                            Ok(answer) if answer.status == 200 => {
+                                acknowledged.lock().unwrap().insert(id);
+                            }
+                            _ => return,
+                        }
+                    }
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(300 + 100 * round));
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        senders.into_iter().for_each(|s| s.join().unwrap());
+    }
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    assert!(acknowledged.len() > 50, "only {} acknowledged", acknowledged.len());
+    let server = place.start();
+    eventually("every acknowledged event is handled", || done(&place).is_superset(&acknowledged));
+    eventually("nothing waits", || server.events("status=pending").is_empty());
+    // Each is stored once: a repetition of any of them is known.
+    for id in acknowledged.iter().step_by(37) {
+        assert_eq!(paid(id).post(&server.addr).status, 200);
+        let found = server.events(&format!("q={id}"));
+        assert_eq!(found.len(), 1, "{id}");
+    }
+}
+
+#[test]
+fn a_restart_in_the_middle_finishes_what_was_begun_and_knows_its_duplicates() {
+    let place = Place::new(&format!(
+        "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain:\n      - {{ handler: file, with: {{ path: first.jsonl }} }}\n      - {{ handler: exec, with: {{ command: [sh, -c, 'test -f ready || sleep 60'] }} }}\n      - {{ handler: file, with: {{ path: done.jsonl }} }}\n"
+    ));
+    let server = place.start();
+    let first = paid("evt_1").post(&server.addr);
+    eventually("it is in its second step", || place.lines("first.jsonl").len() == 1);
+    server.kill();
+    place.write("ready", "");
+    let server = place.start();
+    assert_eq!(paid("evt_1").post(&server.addr).body, first.body);
+    eventually("it is handled", || place.lines("done.jsonl").len() == 1);
+    eventually("it is done", || server.events("status=done").len() == 1);
+    let event = server.admin("GET", "/api/v1/events/evt_1", "").json();
+    let attempts = event["jobs"][0]["attempts"].as_array().unwrap();
+    assert!(attempts.iter().any(|a| a["outcome"] == "crash"), "{attempts:?}");
+    assert_eq!(attempts.last().unwrap()["cause"], "crash");
+}
+
+#[test]
+fn of_many_equal_requests_at_once_one_is_an_event_and_all_get_its_bytes() {
+    let place = place();
+    let server = place.start();
+    for round in 0..5 {
+        let request = Arc::new(paid(&format!("evt_{round}")));
+        let senders: Vec<_> = (0..32)
+            .map(|_| {
+                let (request, addr) = (request.clone(), server.addr.clone());
+                std::thread::spawn(move || request.post(&addr))
+            })
+            .collect();
+        let answers: Vec<_> = senders.into_iter().map(|s| s.join().unwrap()).collect();
+        assert!(answers.iter().all(|a| a.status == 200));
+        assert!(answers.iter().all(|a| a.body == answers[0].body));
+    }
+    eventually("all are handled", || place.lines("done.jsonl").len() == 5);
+    assert_eq!(server.events("").len(), 5);
+}
+
+#[test]
+fn sigterm_finishes_what_runs_gives_back_the_rest_and_ends_with_0() {
+    let place = Place::new(&format!(
+        "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain: [{{ handler: exec, with: {{ command: [sh, -c, 'sleep 1'] }} }}, {{ handler: file, with: {{ path: done.jsonl }} }}]\n    concurrency: 2\n"
+    ));
+    let server = place.start();
+    for n in 0..6 {
+        assert_eq!(paid(&format!("evt_{n}")).post(&server.addr).status, 200);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(server.terminate(), Some(0));
+    assert_eq!(place.lines("done.jsonl").len(), 2, "what ran was finished");
+    let server = place.start();
+    eventually("the rest runs", || done(&place).len() == 6);
+    eventually("all is settled", || server.events("status=done").len() == 6);
+    for event in server.events("") {
+        let id = event["id"].as_str().unwrap();
+        let shown = server.admin("GET", &format!("/api/v1/events/{id}"), "").json();
+        assert_eq!(shown["jobs"][0]["attempts"].as_array().unwrap().len(), 1, "{shown}");
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_store_does_not_start() {
+    let place = place();
+    let _server = place.start();
+    let refused = crate::server::Server::try_start(place.0.path(), &[]);
+    let log = refused.err().expect("it started");
+    assert!(log.contains("events.db"), "{log}");
+}
+
+#[test]
+fn slow_and_silent_peers_are_closed_and_honest_ones_are_served() {
+    use std::io::{Read, Write};
+    let place = place();
+    let server = place.start();
+    let mut silent = crate::http::connect(&server.addr);
+    let mut half_head = crate::http::connect(&server.addr);
+    half_head.write_all(b"POST /webhooks/stripe HTTP/1.1\r\nhost:").unwrap();
+    let mut half_body = crate::http::connect(&server.addr);
+    let signed = paid("evt_slow");
+    let bytes =
+        crate::http::written(&server.addr, "POST", &signed.target, &signed.headers, &signed.body);
+    half_body.write_all(&bytes[..bytes.len() - 5]).unwrap();
+    assert_eq!(paid("evt_1").post(&server.addr).status, 200);
+    let start = std::time::Instant::now();
+    assert_eq!(crate::http::read(&mut half_body).unwrap().status, 408);
+    let mut rest = Vec::new();
+    let _ = silent.read_to_end(&mut rest);
+    let _ = half_head.read_to_end(&mut rest);
+    assert!(start.elapsed() < Duration::from_secs(13), "{:?}", start.elapsed());
+}

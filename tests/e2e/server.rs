@@ -1,0 +1,180 @@
+//! The server as a child process in a folder of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http::{self, Answer};
+
+pub const HOOKWARD: &str = env!("CARGO_BIN_EXE_hookward");
+
+/// Sources that most tests use.
+pub const SOURCES: &str = r#"
+sources:
+  stripe: { secrets: ["whsec_e2e_stripe"] }
+  github: { secrets: ["e2e-github"] }
+"#;
+
+/// A folder with a routes.yaml.
+#[derive(Debug)]
+pub struct Place(pub TempDir);
+
+impl Place {
+    pub fn new(routes: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.write("routes.yaml", routes);
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The lines of a file that a `file` step wrote, as JSON; those that are whole.
+    pub fn lines(&self, name: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
+    }
+
+    pub fn start(&self) -> Server {
+        Server::start(self.0.path(), &[])
+    }
+
+    /// Runs `hookward` here.
+    pub fn run(&self, args: &[&str]) -> Output {
+        Command::new(HOOKWARD).args(args).current_dir(self.0.path()).output().unwrap()
+    }
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub addr: String,
+    pub admin: String,
+    log: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+impl Server {
+    pub fn start(folder: &Path, env: &[(&str, &str)]) -> Self {
+        Self::try_start(folder, env).unwrap_or_else(|log| panic!("did not start:\n{log}"))
+    }
+
+    pub fn try_start(folder: &Path, env: &[(&str, &str)]) -> Result<Self, String> {
+        let mut child = Command::new(HOOKWARD)
+            .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .current_dir(folder)
+            .envs(env.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let (sink, stderr) = (log.clone(), child.stderr.take().unwrap());
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = sink.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut said = |start: &str| {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            line.trim().strip_prefix(start).map(str::to_owned)
+        };
+        let ready = said("listening on http://").zip(said("admin on http://"));
+        let Some((addr, admin)) = ready else {
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = reader.join();
+            return Err(log.lock().unwrap().clone());
+        };
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = stdout.read_to_string(&mut rest);
+        });
+        Ok(Self { child, addr, admin, log })
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        http::send(&self.addr, "GET", target, &[], b"").unwrap()
+    }
+
+    /// Asks the admin port.
+    pub fn admin(&self, method: &str, target: &str, body: &str) -> Answer {
+        let headers = [("content-type".to_owned(), "application/json".to_owned())];
+        http::send(&self.admin, method, target, &headers, body.as_bytes()).unwrap()
+    }
+
+    pub fn events(&self, query: &str) -> Vec<Value> {
+        let answer = self.admin("GET", &format!("/api/v1/events?limit=500&{query}"), "");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["events"].as_array().unwrap().clone()
+    }
+
+    pub fn metric(&self, start: &str) -> f64 {
+        let text = self.admin("GET", "/metrics", "").text();
+        let line = text.lines().find(|l| l.starts_with(start));
+        line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// SIGTERM, and the exit code; within 30 s.
+    pub fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("still there 30 s after SIGTERM:\n{}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(30) {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("not within 30 s: {what}");
+}
