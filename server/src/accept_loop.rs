@@ -95,9 +95,13 @@ impl IntoFuture for Serve {
             }
             // A connection that is still busy then is cut: what it was told is stored, and what was
             // not stored it was not told.
-            let _ = tokio::time::timeout(limits.drain, graceful.shutdown()).await;
-            if let Some(hooks) = hooks {
-                hooks.stop().await;
+            let connections = tokio::time::timeout(limits.drain, graceful.shutdown());
+            match hooks {
+                None => drop(connections.await),
+                Some(hooks) => {
+                    let _ = tokio::join!(connections, hooks.stop_working());
+                    hooks.stop().await;
+                }
             }
             Ok(())
         })

@@ -110,13 +110,18 @@ impl Hooks {
         self.0.engine.drain();
     }
 
-    /// Stops working and closes the store. What runs has 15 s to finish, then goes back.
-    pub async fn stop(&self) {
-        self.stop_accepting();
+    /// Claims no more jobs. What runs has 15 s to finish, then goes back.
+    pub async fn stop_working(&self) {
         let worker = self.0.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(worker) = worker {
             worker.stop(GRACE).await;
         }
+    }
+
+    /// Stops all of it, and closes the store.
+    pub async fn stop(&self) {
+        self.stop_accepting();
+        self.stop_working().await;
         let closed = tokio::time::timeout(Duration::from_secs(5), self.0.engine.store().close());
         let _ = closed.await;
         let runtime = self.0.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();

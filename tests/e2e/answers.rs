@@ -129,7 +129,7 @@ fn one_captured_github_request_is_not_taken_again_under_another_id() {
 #[test]
 fn of_150_requests_at_100_a_minute_some_get_429() {
     let place = Place::new(
-        "store: memory:\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 100/min } }\nroutes: []\n",
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 100/min } }\nroutes: []\n",
     );
     let server = place.start();
     let statuses: Vec<u16> =
@@ -144,7 +144,7 @@ fn of_150_requests_at_100_a_minute_some_get_429() {
 #[test]
 fn a_forger_is_slowed_down_and_the_rate_is_not_spent_by_forgeries() {
     let place = Place::new(
-        "store: memory:\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 5/min } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 5/min } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
     );
     let server = place.start();
     let forged = paid("evt_1").with("stripe-signature", "t=1,v1=00");
@@ -159,7 +159,7 @@ fn a_forger_is_slowed_down_and_the_rate_is_not_spent_by_forgeries() {
 fn paths_methods_types_sizes_and_heads_have_their_answers() {
     let place = Place::new(
         &format!(
-            "store: memory:\n{}",
+            "store: \"memory:\"\n{}",
             SOURCES.replace(
                 "[\"whsec_e2e_stripe\"]",
                 "[\"whsec_e2e_stripe\"], limits: { body: 2KiB }"
@@ -203,7 +203,7 @@ fn an_announced_flood_is_refused_before_it_is_read() {
 #[test]
 fn only_allowed_addresses_may_call() {
     let place = Place::new(
-        "store: memory:\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { allow_ips: [\"3.18.12.63/32\"] } }\nroutes: []\n",
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { allow_ips: [\"3.18.12.63/32\"] } }\nroutes: []\n",
     );
     let server = place.start();
     let answer = paid("evt_1").post(&server.addr);
@@ -269,7 +269,7 @@ fn a_proven_body_that_cannot_be_read_is_kept_as_invalid_byte_for_byte() {
 #[test]
 fn unreadable_bodies_are_refused_where_the_source_says_so() {
     let place = Place::new(
-        "store: memory:\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], on_unreadable: reject }\nroutes: []\n",
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], on_unreadable: reject }\nroutes: []\n",
     );
     let server = place.start();
     let answer = stripe_raw("x", "t", b"not json", sender::now()).post(&server.addr);
@@ -279,7 +279,7 @@ fn unreadable_bodies_are_refused_where_the_source_says_so() {
 #[test]
 fn the_health_page_names_providers_and_what_is_not_verified() {
     let place =
-        Place::new(&format!("store: memory:\n{SOURCES}  open: {{ provider: none }}\nroutes: []\n"));
+        Place::new(&format!("store: \"memory:\"\n{SOURCES}  open: {{ provider: none }}\nroutes: []\n"));
     let server = place.start();
     let page = server.get("/health");
     assert_eq!(page.status, 200);

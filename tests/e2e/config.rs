@@ -72,7 +72,7 @@ routes:
 #[test]
 fn a_sound_file_is_summed_up() {
     let place = Place::new(
-        "store: memory:\nsources:\n  stripe: { secrets: [whsec_x] }\nroutes:\n  - { name: a, events: stripe/**, chain: [log, noop] }\n",
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_x] }\nroutes:\n  - { name: a, events: stripe/**, chain: [log, noop] }\n",
     );
     let output = place.run(&["check", "--live"]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -87,7 +87,7 @@ fn a_sound_file_is_summed_up() {
 #[test]
 fn a_source_with_no_secret_or_no_provider_does_not_start() {
     for (sources, word) in [("{ stripe: {} }", "secret"), ("{ acme: { secrets: [x] } }", "acme")] {
-        let place = Place::new(&format!("store: memory:\nsources: {sources}\nroutes: []\n"));
+        let place = Place::new(&format!("store: \"memory:\"\nsources: {sources}\nroutes: []\n"));
         let refused = crate::server::Server::try_start(place.0.path(), &[]);
         assert!(refused.err().expect("it started").contains(word));
     }
@@ -96,7 +96,7 @@ fn a_source_with_no_secret_or_no_provider_does_not_start() {
 #[test]
 fn explain_says_for_every_route_why() {
     let place = Place::new(
-        r#"store: memory:
+        r#"store: "memory:"
 sources: { stripe: { secrets: [x] } }
 routes:
   - { name: takes, events: stripe/invoice.*, chain: [log] }

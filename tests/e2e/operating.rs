@@ -54,7 +54,7 @@ fn the_store_cannot_be_changed_by_a_reload() {
 #[test]
 fn the_admin_port_wants_its_token_and_no_foreign_page() {
     let place = Place::new(&format!(
-        "store: memory:\nadmin: {{ token: s3cret-token }}\n{SOURCES}routes: []\n"
+        "store: \"memory:\"\nadmin: {{ token: s3cret-token }}\n{SOURCES}routes: []\n"
     ));
     let server = place.start();
     let ask = |headers: &[(&str, &str)]| {

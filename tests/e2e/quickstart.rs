@@ -45,7 +45,7 @@ fn the_quickstart_serves_what_send_sends() {
 
 #[test]
 fn what_send_prints_is_what_verify_reads() {
-    let place = Place::new("");
+    let place = Place(tempfile::tempdir().unwrap());
     let printed = place.run(&["send", "github", "push", "--print", "--secret", "s"]);
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     std::fs::write(place.path("push.http"), &printed.stdout).unwrap();

@@ -109,7 +109,8 @@ impl Shared {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Free slots per route of the plan in force.
+    /// Free slots per route of the plan in force; those without one are named, too: a route that
+    /// is not named is one that is gone.
     fn free(&self) -> Vec<(Arc<str>, usize)> {
         let plan = self.engine.plan();
         let used = self.slots();
@@ -119,7 +120,6 @@ impl Shared {
         plan.routes
             .values()
             .map(|r| (r.name.clone(), free(&r.name, r.concurrency)))
-            .filter(|(_, free)| *free > 0)
             .collect()
     }
 
@@ -141,7 +141,7 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
     while !shared.stop.is_cancelled() {
         let slots = shared.free();
         let now = shared.engine.now();
-        let full = slots.is_empty();
+        let full = slots.iter().all(|(_, free)| *free == 0);
         let want = Claim { now, lease_until: now.plus(LEASE), slots, unknown: UNKNOWN };
         let claimed = match shared.engine.store().claim(want).await {
             Ok(jobs) => jobs,

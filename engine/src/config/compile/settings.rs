@@ -127,7 +127,9 @@ pub(super) fn store(gate: &mut Gate<'_>) -> Option<StorePlan> {
     let written = gate.sound.pointer(at).and_then(|v| v.as_str()).map(str::to_owned);
     let spot = if written.is_some() { Spot::Value(at) } else { Spot::Key("") };
     let url = written.clone().unwrap_or_else(|| STORE.to_owned());
-    let Some((scheme, rest)) = url.split_once(':') else {
+    // `memory:` ends in a colon, which YAML wants quoted; the bare name of a store will do.
+    let bare = gate.cx.registry.store(&url).map(|store| (store.name, ""));
+    let Some((scheme, rest)) = url.split_once(':').or(bare) else {
         let urls = urls(gate);
         gate.doc
             .error(spot, "`store` is no URL: it has no scheme")
