@@ -147,11 +147,12 @@ fn connection(
     permit: tokio::sync::OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        tower_call(app.clone(), request)
-    });
+    let service =
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            tower_call(app.clone(), request)
+        });
     // Over the JSON answer's own bounds, so that it can be given; far over them the library cuts in.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -67,10 +67,7 @@ impl App {
     }
 
     /// The same with plugins given by hand: `&[hookward_provider_github::PLUGINS]`.
-    pub fn with_plugins(
-        file: impl AsRef<Path>,
-        plugins: &[&[Plugin]],
-    ) -> Result<Self, AppError> {
+    pub fn with_plugins(file: impl AsRef<Path>, plugins: &[&[Plugin]]) -> Result<Self, AppError> {
         let mut registry = Registry::empty();
         registry.add(plugins.iter().copied().flatten())?;
         Ok(Self {

@@ -8,6 +8,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use hookward_core::{Head, Reply};
+use hookward_engine::accept::Refusal;
 use http::{HeaderMap, StatusCode, Version, header};
 
 use crate::body::Incoming;
@@ -21,9 +22,8 @@ const MAX_TARGET: usize = 4096;
 
 /// Every source's path, and `/health`.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let mut router = Router::new()
-        .route("/health", get(health))
-        .route("/webhooks/{*source}", any(receive));
+    let mut router =
+        Router::new().route("/health", get(health)).route("/webhooks/{*source}", any(receive));
     let plan = shared.engine.plan();
     let elsewhere = plan.paths.keys().filter(|path| !path.starts_with("/webhooks/"));
     for path in elsewhere {
@@ -40,8 +40,8 @@ pub(crate) fn standalone(shared: Arc<Shared>) -> Router {
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(refused) = well_formed(&parts) {
-        return refused;
+    if let Err(refusal) = well_formed(&parts) {
+        return written(shared.engine.refuse("", &refusal));
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
@@ -51,20 +51,17 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 }
 
 /// What no sender of ours does and an attacker might.
-fn well_formed(parts: &http::request::Parts) -> Result<(), Response> {
-    let fail = |status, error: &str, code: &str| {
-        Err(written(Reply::json(status, &serde_json::json!({"error": error, "code": code}))))
-    };
+fn well_formed(parts: &http::request::Parts) -> Result<(), Refusal> {
     let size: usize = parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
     if parts.headers.len() > MAX_HEADERS || size > MAX_HEAD {
-        return fail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Header too large", "HEADER_TOO_LARGE");
+        return Err(Refusal::HeaderTooLarge);
     }
     if parts.uri.path_and_query().is_some_and(|t| t.as_str().len() > MAX_TARGET) {
-        return fail(StatusCode::URI_TOO_LONG, "Target too long", "URI_TOO_LONG");
+        return Err(Refusal::TargetTooLong);
     }
     let hosts = parts.headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
-        return fail(StatusCode::BAD_REQUEST, "A request has one Host header", "BAD_REQUEST");
+        return Err(Refusal::NotOneHost);
     }
     Ok(())
 }

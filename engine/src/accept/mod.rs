@@ -47,11 +47,11 @@ impl Engine {
         let plan = self.plan();
         let path = head.target.split('?').next().unwrap_or_default();
         let Some(source) = plan.paths.get(path) else {
-            return self.refuse("", Refusal::UnknownSource);
+            return self.refuse("", &Refusal::UnknownSource);
         };
         let reply = match self.take(&plan, source, head, body).await {
             Ok(reply) => reply,
-            Err(refusal) => self.refuse(&source.name, refusal),
+            Err(refusal) => self.refuse(&source.name, &refusal),
         };
         telemetry::accept_seconds(start.elapsed());
         reply
@@ -150,7 +150,8 @@ impl Engine {
         }
     }
 
-    fn refuse(&self, source: &str, refusal: Refusal) -> Reply {
+    /// Counts and logs a refusal, and makes its answer. `source` is empty where none is known yet.
+    pub fn refuse(&self, source: &str, refusal: &Refusal) -> Reply {
         let code = refusal.code();
         telemetry::rejected(source, code);
         if !source.is_empty() {

@@ -26,6 +26,12 @@ pub enum ReadError {
 pub enum Refusal {
     /// No source has this path.
     UnknownSource,
+    /// Too many headers, or too long a head.
+    HeaderTooLarge,
+    /// Too long a target.
+    TargetTooLong,
+    /// No Host header, or several.
+    NotOneHost,
     /// The source's sender does not use this method.
     Method {
         /// Those that it uses.
@@ -80,6 +86,9 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownSource => StatusCode::NOT_FOUND,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::NotOneHost => StatusCode::BAD_REQUEST,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType { .. } | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IpNotAllowed => StatusCode::FORBIDDEN,
@@ -102,6 +111,9 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownSource => "UNKNOWN_SOURCE",
+            Self::HeaderTooLarge => "HEADER_TOO_LARGE",
+            Self::TargetTooLong => "URI_TOO_LONG",
+            Self::NotOneHost => "BAD_REQUEST",
             Self::Method { .. } => "METHOD_NOT_ALLOWED",
             Self::MediaType { .. } | Self::ContentEncoding => "UNSUPPORTED_MEDIA_TYPE",
             Self::IpNotAllowed => "IP_NOT_ALLOWED",
@@ -120,6 +132,9 @@ impl Refusal {
     fn message(&self) -> &'static str {
         match self {
             Self::UnknownSource => "No webhook source at this path",
+            Self::HeaderTooLarge => "Header too large",
+            Self::TargetTooLong => "Target too long",
+            Self::NotOneHost => "A request has one Host header",
             Self::Method { .. } => "Method not allowed",
             Self::MediaType { .. } => "Media type not supported",
             Self::ContentEncoding => "Compressed bodies are not supported",
@@ -173,10 +188,10 @@ impl Refusal {
                 reply.headers.push((header::RETRY_AFTER, value));
             }
         }
-        if let Self::Method { allowed } = self {
-            if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
-                reply.headers.push((header::ALLOW, value));
-            }
+        if let Self::Method { allowed } = self
+            && let Ok(value) = HeaderValue::from_str(&allowed.join(", "))
+        {
+            reply.headers.push((header::ALLOW, value));
         }
         reply
     }

@@ -117,10 +117,7 @@ impl Shared {
         let free = |name: &Arc<str>, concurrency: usize| {
             concurrency.saturating_sub(used.get(name).copied().unwrap_or(0))
         };
-        plan.routes
-            .values()
-            .map(|r| (r.name.clone(), free(&r.name, r.concurrency)))
-            .collect()
+        plan.routes.values().map(|r| (r.name.clone(), free(&r.name, r.concurrency))).collect()
     }
 
     /// Takes a slot; it comes back when the chain has ended, before its outcome is stored, so that

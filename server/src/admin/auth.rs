@@ -35,7 +35,10 @@ pub(crate) async fn guard(
         }
         // A name that someone's DNS points at this machine must not make a browser's page ours.
         None if !local_host(headers) => {
-            return refuse(StatusCode::FORBIDDEN, "without a token, only http://localhost may be used");
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "without a token, only http://localhost may be used",
+            );
         }
         None => {}
     }
@@ -51,7 +54,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
     let Some(origin) = headers.get(header::ORIGIN) else {
-        return !matches!(text(axum::http::HeaderName::from_static("sec-fetch-site")), Some("cross-site"));
+        return !matches!(
+            text(axum::http::HeaderName::from_static("sec-fetch-site")),
+            Some("cross-site")
+        );
     };
     let origin = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, host)| host);
     origin.is_some() && origin == text(header::HOST)
@@ -93,8 +99,14 @@ mod tests {
     #[test]
     fn a_page_of_another_origin_is_refused() {
         assert!(same_origin(&headers(&[("host", "localhost:8081")])));
-        assert!(same_origin(&headers(&[("host", "localhost:8081"), ("origin", "http://localhost:8081")])));
-        assert!(!same_origin(&headers(&[("host", "localhost:8081"), ("origin", "https://evil.example")])));
+        assert!(same_origin(&headers(&[
+            ("host", "localhost:8081"),
+            ("origin", "http://localhost:8081")
+        ])));
+        assert!(!same_origin(&headers(&[
+            ("host", "localhost:8081"),
+            ("origin", "https://evil.example")
+        ])));
         assert!(!same_origin(&headers(&[("host", "localhost:8081"), ("origin", "null")])));
         assert!(!same_origin(&headers(&[("host", "l"), ("sec-fetch-site", "cross-site")])));
     }

@@ -5,7 +5,8 @@ use hookward_core::store::{EventDetail, JobDetail, JobState};
 use serde_json::{Map, Value, json};
 
 /// Kept headers whose values are shown shortened: they can identify a person or a session.
-const REDACTED: &[&str] = &["authorization", "cookie", "set-cookie", "x-forwarded-for", "proxy-authorization"];
+const REDACTED: &[&str] =
+    &["authorization", "cookie", "set-cookie", "x-forwarded-for", "proxy-authorization"];
 
 pub(crate) fn of(detail: &EventDetail) -> Value {
     let mut value = json!(detail.summary);

@@ -10,8 +10,8 @@ use hookward_engine::operate::{browse, parse_status};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::admin::detail;
 use crate::admin::Failure;
+use crate::admin::detail;
 use crate::hooks::Shared;
 
 /// Events of one page, where not said.
@@ -132,10 +132,10 @@ pub(crate) async fn show(
 pub(crate) async fn found(shared: &Shared, id: &str) -> Result<EventDetail, Failure> {
     let browse = browse(shared.engine.store().as_ref())?;
     let missing = || Failure::not_found(format!("there is no event `{id}`"));
-    if let Ok(ours) = id.parse::<EventId>() {
-        if let Some(detail) = browse.show(ours).await? {
-            return Ok(detail);
-        }
+    if let Ok(ours) = id.parse::<EventId>()
+        && let Some(detail) = browse.show(ours).await?
+    {
+        return Ok(detail);
     }
     let named = browse.find(id, 1).await?.into_iter().next().ok_or_else(missing)?;
     browse.show(named).await?.ok_or_else(missing)

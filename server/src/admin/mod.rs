@@ -24,9 +24,8 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// All of it, behind the token where there is one.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let probes = Router::new()
-        .route("/livez", get(overview::live))
-        .route("/readyz", get(overview::ready));
+    let probes =
+        Router::new().route("/livez", get(overview::live)).route("/readyz", get(overview::ready));
     let guarded = Router::new()
         .route("/metrics", get(overview::metrics))
         .route("/openapi.json", get(|| async { json_text(OPENAPI) }))
@@ -40,7 +39,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/plugins", get(overview::plugins))
         .route("/api/v1/stats", get(overview::stats))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), auth::guard));
-    probes.merge(guarded).fallback(|| async { Failure::not_found("no such page") }).with_state(shared)
+    probes
+        .merge(guarded)
+        .fallback(|| async { Failure::not_found("no such page") })
+        .with_state(shared)
 }
 
 fn json_text(text: &'static str) -> Response {

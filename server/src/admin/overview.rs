@@ -28,7 +28,9 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     match shared.metrics.render() {
         Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
-        None => Failure::not_found("metrics are rendered by the app's own recorder").into_response(),
+        None => {
+            Failure::not_found("metrics are rendered by the app's own recorder").into_response()
+        }
     }
 }
 
@@ -47,7 +49,8 @@ pub(crate) async fn sources(State(shared): State<Arc<Shared>>) -> Json<Value> {
 pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let plan = shared.engine.plan();
     let line = |route: &Arc<hookward_engine::plan::Route>| {
-        let step = |s: &hookward_engine::plan::Step| json!({"name": s.name, "handler": s.handler_name});
+        let step =
+            |s: &hookward_engine::plan::Step| json!({"name": s.name, "handler": s.handler_name});
         json!({
             "name": route.name,
             "events": route.events.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -68,14 +71,13 @@ pub(crate) async fn plugins(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 pub(crate) async fn stats(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Failure> {
     let depth = shared.engine.store().depth().await?;
-    let reload = shared.last_reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let reload =
+        shared.last_reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let newest = match shared.engine.store().browse() {
         Some(browse) => browse.list(&Filter::default(), 1, None).await?.events.into_iter().next(),
         None => None,
     };
-    let line = |d: &hookward_core::store::RouteDepth| {
-        json!({"route": d.route, "open": d.open, "dead": d.dead})
-    };
+    let line = |d: &hookward_core::store::RouteDepth| json!({"route": d.route, "open": d.open, "dead": d.dead});
     Ok(Json(json!({
         "routes": depth.routes.iter().map(line).collect::<Vec<_>>(),
         "open": depth.routes.iter().map(|d| d.open).sum::<u64>(),
