@@ -153,6 +153,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// A rejection with this code.
+    pub fn reject(code: &'static str) -> Self {
+        Self { verdict: Verdict::Reject, code: Some(code), event_type: None, event_id: None }
+    }
+
     /// Whether this is what the vector demands; a type or id that it does not give is not compared.
     pub fn agrees(&self, vector: &Vector) -> bool {
         let same = |want: &Option<String>, got| want.is_none() || want == got;
@@ -175,7 +180,8 @@ impl Recorded {
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| unreadable("header name"))?;
             let value = HeaderValue::from_bytes(value.as_bytes())
                 .map_err(|_| unreadable("header value"))?;
-            headers.append(name, value);
+            // A plain append panics at the map's limit.
+            headers.try_append(name, value).map_err(|_| unreadable("number of headers"))?;
         }
         let body = match (&self.body, &self.body_b64) {
             (_, Some(coded)) => {
@@ -200,12 +206,6 @@ impl Recorded {
 
 /// Proves and identifies the request of a vector.
 pub async fn judge(provider: &dyn Provider, vector: &Vector, now_default: i64) -> Judgement {
-    let reject = |code| Judgement {
-        verdict: Verdict::Reject,
-        code: Some(code),
-        event_type: None,
-        event_id: None,
-    };
     let accept = |event_type, event_id| Judgement {
         verdict: Verdict::Accept,
         code: None,
@@ -217,12 +217,12 @@ pub async fn judge(provider: &dyn Provider, vector: &Vector, now_default: i64) -
         several => several,
     };
     let Ok(secrets) = SecretSet::of(texts.iter().cloned()) else {
-        return reject(VerifyError::InvalidSignature.code());
+        return Judgement::reject(VerifyError::InvalidSignature.code());
     };
     let now = Timestamp::from_secs(vector.now_unix.unwrap_or(now_default));
     let tolerance = vector.tolerance_s.map(Duration::from_secs);
     match prove_recorded(provider, &vector.request, &secrets, now, tolerance).await {
-        Err(e) => reject(e.code()),
+        Err(e) => Judgement::reject(e.code()),
         Ok(Proof::Handshake(_)) => accept(None, None),
         Ok(Proof::Genuine(delivery)) => {
             let events = provider.identify(&delivery).unwrap_or_default();

@@ -1,0 +1,118 @@
+//! What one request came to, and how it is printed: for people, or as the object that scripts read.
+
+use std::process::ExitCode;
+
+use hookward_core::{Identity, Proof, Reply};
+use serde_json::{Value, json};
+
+use crate::diagnose::{self, Trial};
+use crate::{WRONG, output};
+
+/// The verdict on a request.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Accept { events: Vec<Identity>, unnamed: Option<String>, secret: usize, of: usize },
+    Handshake(Reply),
+    Reject { code: &'static str, explanation: String },
+}
+
+impl Outcome {
+    /// Judges, and where it fails says why.
+    pub(super) async fn of(trial: &Trial<'_>) -> Self {
+        match trial.prove().await {
+            Ok(Proof::Genuine(delivery)) => {
+                let (events, unnamed) = match trial.provider.identify(&delivery) {
+                    Ok(events) => (events, None),
+                    Err(e) => (Vec::new(), Some(e.to_string())),
+                };
+                Self::Accept { events, unnamed, secret: delivery.secret(), of: trial.secrets.len() }
+            }
+            Ok(Proof::Handshake(reply)) => Self::Handshake(reply),
+            Err(error) => Self::Reject {
+                code: error.code(),
+                explanation: diagnose::explain(trial, &error).await,
+            },
+        }
+    }
+
+    pub(super) fn exit(&self) -> ExitCode {
+        match self {
+            Self::Accept { .. } | Self::Handshake(_) => ExitCode::SUCCESS,
+            Self::Reject { .. } => ExitCode::from(WRONG),
+        }
+    }
+
+    pub(super) fn print(&self, as_json: bool) {
+        output::line(if as_json { self.json() } else { self.words() });
+    }
+
+    fn json(&self) -> String {
+        match self {
+            Self::Accept { events, secret, .. } => {
+                let first = events.first();
+                let one = |e: &Identity| json!({"type": e.event_type, "id": id_of(e)});
+                object(&[
+                    ("verdict", json!("accept")),
+                    ("eventType", json!(first.and_then(|e| e.event_type.as_deref()))),
+                    ("eventId", json!(first.and_then(id_of))),
+                    ("events", events.iter().map(one).collect()),
+                    ("secret", json!(secret)),
+                ])
+            }
+            Self::Handshake(reply) => object(&handshake(reply)),
+            Self::Reject { code, explanation } => object(&[
+                ("verdict", json!("reject")),
+                ("code", json!(code)),
+                ("explanation", json!(explanation)),
+            ]),
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Accept { events, unnamed, secret, of } => {
+                let mut lines = vec!["accepted: the sender wrote exactly these bytes".to_owned()];
+                for event in events {
+                    let kind = event.event_type.as_deref().unwrap_or("without a type");
+                    let id = id_of(event).unwrap_or("without an id");
+                    lines.push(format!("  event {kind}, {id}"));
+                }
+                if let Some(reason) = unnamed {
+                    lines.push(format!("  its events cannot be named: {reason}"));
+                }
+                if *of > 1 {
+                    lines.push(format!("  secret {} of {of} matched", secret + 1));
+                }
+                lines.join("\n")
+            }
+            Self::Handshake(reply) => format!(
+                "handshake: set-up of the sender, not an event; the answer is {} with {} bytes",
+                reply.status.as_u16(),
+                reply.body.len()
+            ),
+            Self::Reject { code, explanation } => format!("rejected: {code}\n  {explanation}"),
+        }
+    }
+}
+
+/// The members for a handshake. A body that is not UTF-8 shows replacement characters.
+pub(super) fn handshake(reply: &Reply) -> [(&'static str, Value); 4] {
+    let text = |bytes: &[u8]| json!(String::from_utf8_lossy(bytes));
+    let headers = reply.headers.iter().map(|(n, v)| (n.as_str().to_owned(), text(v.as_bytes())));
+    [
+        ("verdict", json!("handshake")),
+        ("status", json!(reply.status.as_u16())),
+        ("headers", headers.collect()),
+        ("body", text(&reply.body)),
+    ]
+}
+
+/// A JSON object with its members in this order: the verdict is what people look for first.
+pub(super) fn object(members: &[(&str, Value)]) -> String {
+    let members: Vec<_> = members.iter().map(|(k, v)| format!("{}:{v}", json!(k))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn id_of(event: &Identity) -> Option<&str> {
+    event.event_id.as_ref().map(|id| id.value.as_str())
+}

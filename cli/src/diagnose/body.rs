@@ -1,0 +1,192 @@
+//! Mistakes with the body: the signature covers its exact bytes, and something changed them.
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use http::header;
+
+use super::{Guess, Trial, rewrite};
+
+const RAW: &str = "Hand the raw bytes on, as they came";
+
+/// A newline more or less, or a body that goes on past its Content-Length.
+pub(super) fn ends<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+    let body = trial.request.body.bytes().as_ref();
+    let mut changes: Vec<(Vec<u8>, String)> = Vec::new();
+    let added = |what: &str| {
+        format!(
+            "The signature fits the body without {what}: an editor, a log or a shell added that after the sender signed. {RAW}."
+        )
+    };
+    let lost = |what: &str| {
+        format!(
+            "The signature fits the body with {what} at its end: something trimmed the body after the sender signed. {RAW}."
+        )
+    };
+    for (end, name) in
+        [(&b"\r\n"[..], "the CRLF newline at its end"), (b"\n", "the newline at its end")]
+    {
+        if let Some(cut) = body.strip_suffix(end) {
+            changes.push((cut.to_vec(), added(name)));
+        }
+    }
+    changes.push((body.trim_ascii_end().to_vec(), added("the white space at its end")));
+    changes.push((body.trim_ascii().to_vec(), added("the white space around it")));
+    changes.push(([body, b"\n"].concat(), lost("a newline")));
+    changes.push(([body, b"\r\n"].concat(), lost("a CRLF newline")));
+    let length = content_length(trial).filter(|length| *length < body.len());
+    if let Some(cut) = length.and_then(|length| body.get(..length)) {
+        let says = format!(
+            "The signature fits the body cut at its Content-Length: there are bytes after it that are not the sender's. {RAW}."
+        );
+        changes.push((cut.to_vec(), says));
+    }
+    guesses(trial, changes)
+}
+
+/// Line ends, character sets, the marks of chunked transfer.
+pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+    let body = trial.request.body.bytes().as_ref();
+    let lf: Vec<u8> = strip_cr(body);
+    let crlf: Vec<u8> = lf
+        .iter()
+        .flat_map(|b| if *b == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(b) })
+        .copied()
+        .collect();
+    let fits = |with: &str, who: &str| format!("The signature fits the body {with}: {who}. {RAW}.");
+    let mut changes = vec![
+        (
+            lf,
+            fits(
+                "with LF for every CRLF",
+                "something converted its line ends, as file transfers and Git do",
+            ),
+        ),
+        (
+            crlf,
+            fits(
+                "with CRLF for every LF",
+                "something converted its line ends, as editors and Git do",
+            ),
+        ),
+    ];
+    if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
+        changes.push((
+            rest.to_vec(),
+            fits("without the byte order mark at its start", "an editor put that there"),
+        ));
+    }
+    if let Some(bytes) = from_latin1(body) {
+        changes.push((
+            bytes,
+            fits(
+                "before it was read as Latin-1 and written as UTF-8",
+                "something took it for text of another character set",
+            ),
+        ));
+    }
+    if let Some(bytes) = to_latin1(body) {
+        changes.push((bytes, fits("in Latin-1", "something converted it to UTF-8")));
+    }
+    if let Some(bytes) = unchunked(body) {
+        changes.push((
+            bytes,
+            fits(
+                "without the marks of chunked transfer",
+                "the capture holds the bytes of the connection, not of the body",
+            ),
+        ));
+    }
+    guesses(trial, changes)
+}
+
+/// The same JSON as other programs write it.
+pub(super) fn rewritten<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+    let says = |how: &str| {
+        format!(
+            "The signature fits the same JSON {how}: something parsed the body and wrote it again after the sender signed (re-serialised it). {RAW}, and let nothing parse them before the proof."
+        )
+    };
+    let forms = rewrite::forms(trial.request.body.bytes());
+    guesses(trial, forms.into_iter().map(|(bytes, how)| (bytes, says(&how))).collect())
+}
+
+/// No body at all.
+pub(super) fn emptied<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+    let says = "The signature is that of an empty body: whoever signed did so before the body was there, or after it was read.".to_owned();
+    guesses(trial, vec![(Vec::new(), says)])
+}
+
+/// The length that the head claims.
+pub(super) fn content_length(trial: &Trial<'_>) -> Option<usize> {
+    trial.request.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn guesses<'a>(trial: &Trial<'a>, changes: Vec<(Vec<u8>, String)>) -> Vec<Guess<'a>> {
+    let different = changes.into_iter().filter(|(bytes, _)| bytes != trial.request.body.bytes());
+    different.map(|(bytes, says)| Guess { trial: trial.with_body(bytes), says }).collect()
+}
+
+fn strip_cr(body: &[u8]) -> Vec<u8> {
+    let mut bytes = body.iter().copied().peekable();
+    let mut out = Vec::with_capacity(body.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'\r' || bytes.peek() != Some(&b'\n') {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+/// The bytes that were read as Latin-1 before they became this UTF-8.
+fn from_latin1(body: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok().filter(|text| !text.is_ascii())?;
+    let bytes: Vec<u8> =
+        text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<_>>()?;
+    std::str::from_utf8(&bytes).is_ok().then_some(bytes)
+}
+
+fn to_latin1(body: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok().filter(|text| !text.is_ascii())?;
+    text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+}
+
+/// The chunks put together, where the whole body is chunks.
+fn unchunked(body: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = body;
+    let mut out = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|w| w == b"\r\n").filter(|end| (1..=8).contains(end))?;
+        let digits = format!("{:0>8}", std::str::from_utf8(rest.get(..end)?).ok()?);
+        let size = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+        let size = size.iter().fold(0_usize, |size, byte| (size << 8) | usize::from(*byte));
+        rest = rest.get(end + 2..)?;
+        if size == 0 {
+            return Some(out);
+        }
+        out.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_put_together_and_nothing_else_is_taken_for_them() {
+        assert_eq!(
+            unchunked(b"3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n").unwrap(),
+            b"abc0123456789"
+        );
+        for other in [&b"{}"[..], b"", b"5\r\nabc\r\n", b"ffffffff\r\na", b"zz\r\nab\r\n0\r\n"] {
+            assert_eq!(unchunked(other), None);
+        }
+    }
+
+    #[test]
+    fn characters_go_back_to_the_bytes_that_they_were() {
+        assert_eq!(from_latin1("Ã©".as_bytes()).unwrap(), "é".as_bytes());
+        assert_eq!(from_latin1("é".as_bytes()), None);
+        assert_eq!(to_latin1("é".as_bytes()).unwrap(), b"\xe9");
+        assert_eq!(strip_cr(b"a\r\nb\rc\r\n"), b"a\nb\rc\n");
+    }
+}

@@ -1,0 +1,120 @@
+//! Signed rightly, at the wrong time: by how much, and what that looks like.
+
+use std::time::Duration;
+
+use hookward_core::{Period, Timestamp, VerifyError};
+
+use super::Trial;
+
+const HOUR: u64 = 3600;
+/// Further off than this a unit is more likely wrong than a clock.
+const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * HOUR);
+
+/// The whole explanation, where the time is all that is wrong.
+pub(super) fn explain(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
+    let (at, off, tolerance, past) = match error {
+        VerifyError::TimestampTooOld { age, tolerance } => {
+            (trial.now.minus(*age), *age, *tolerance, true)
+        }
+        VerifyError::TimestampInFuture { ahead, tolerance } => {
+            (trial.now.plus(*ahead), *ahead, *tolerance, false)
+        }
+        _ => return None,
+    };
+    if let Some(text) = wrong_unit(trial.now, at, past) {
+        return Some(text);
+    }
+    let side = if past { "before" } else { "after" };
+    let mut text = format!(
+        "The signature is right, but it was made for {at}, {} {side} the present moment ({}); {} is tolerated.",
+        span(off),
+        trial.now,
+        span(tolerance)
+    );
+    if let Some(hours) = whole_hours(off) {
+        text.push_str(&format!(" That is {hours} to the minute: one of the two clocks shows local time as if it were UTC."));
+    } else if past {
+        text.push_str(" If this is an old capture, give the moment at which it came with --at. If it is fresh, the clock of this machine or of the sender is off by that much, or the delivery was held up or replayed.");
+    } else {
+        text.push_str(" The clock of this machine is slow or that of the sender is fast, or --at is too early.");
+    }
+    Some(text)
+}
+
+/// Milliseconds read as seconds lie in the far future, seconds read as milliseconds in 1970.
+fn wrong_unit(now: Timestamp, at: Timestamp, past: bool) -> Option<String> {
+    let (meant, text) = if past {
+        let meant = Timestamp::from_millis(at.as_millis().saturating_mul(1000));
+        (meant, "in Unix seconds, where milliseconds are expected")
+    } else {
+        (Timestamp::from_millis(at.as_secs()), "in Unix milliseconds, where seconds are expected")
+    };
+    let near = now.since(meant) < YEARS && meant.since(now) < YEARS;
+    let far = now.since(at) > YEARS || at.since(now) > YEARS;
+    (near && far).then(|| {
+        format!("The signature is right, but its time is written {text}: it means {meant}.")
+    })
+}
+
+/// A difference of whole hours, up to the 14 that time zones reach, give or take a minute.
+fn whole_hours(off: Duration) -> Option<String> {
+    let hours = (off.as_secs() + HOUR / 2) / HOUR;
+    let near = off.as_secs().abs_diff(hours * HOUR) <= 60;
+    let plural = if hours == 1 { "" } else { "s" };
+    ((1..=14).contains(&hours) && near).then(|| format!("{hours} hour{plural}"))
+}
+
+/// In days, hours, minutes and seconds; the two largest that are not zero.
+fn span(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        return Period(span).to_string();
+    }
+    let secs = span.as_secs();
+    let parts = [
+        (secs / 86_400, "day"),
+        (secs / HOUR % 24, "hour"),
+        (secs / 60 % 60, "minute"),
+        (secs % 60, "second"),
+    ];
+    let parts = parts.iter().filter(|(n, _)| *n > 0).take(2);
+    parts
+        .map(|(n, unit)| format!("{n} {unit}{}", if *n == 1 { "" } else { "s" }))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_as_people_say_them() {
+        for (secs, text) in [
+            (1, "1 second"),
+            (301, "5 minutes 1 second"),
+            (90_061, "1 day 1 hour"),
+            (7200, "2 hours"),
+        ] {
+            assert_eq!(span(Duration::from_secs(secs)), text);
+        }
+        assert_eq!(span(Duration::from_millis(5)), "5ms");
+    }
+
+    #[test]
+    fn a_whole_number_of_hours_looks_like_a_time_zone() {
+        assert_eq!(whole_hours(Duration::from_secs(2 * HOUR + 30)).as_deref(), Some("2 hours"));
+        assert_eq!(whole_hours(Duration::from_secs(2 * HOUR + 90)), None);
+        assert_eq!(whole_hours(Duration::from_secs(24 * HOUR)), None);
+        assert_eq!(whole_hours(Duration::from_secs(30)), None);
+    }
+
+    #[test]
+    fn a_wrong_unit_is_known_by_how_far_off_it_is() {
+        let now = Timestamp::from_secs(1_760_000_000);
+        let millis = Timestamp::from_secs(1_760_000_000_000);
+        assert!(wrong_unit(now, millis, false).unwrap().contains("milliseconds, where seconds"));
+        let seconds = Timestamp::from_millis(1_760_000_000);
+        assert!(wrong_unit(now, seconds, true).unwrap().contains("seconds, where milliseconds"));
+        assert_eq!(wrong_unit(now, Timestamp::from_secs(1_759_000_000), true), None);
+    }
+}

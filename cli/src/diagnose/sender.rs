@@ -1,0 +1,143 @@
+//! Requests of another sender: known by a header that only that sender uses.
+
+use std::path::Path;
+
+use hookward_core::plugin::BuildCx;
+use serde_json::json;
+
+use super::{Guess, Trial};
+
+/// A header by which a sender is known, the sender, and our provider for it where there is one.
+struct Sender {
+    header: &'static str,
+    name: &'static str,
+    provider: Option<&'static str>,
+}
+
+const fn ours(header: &'static str, name: &'static str, provider: &'static str) -> Sender {
+    Sender { header, name, provider: Some(provider) }
+}
+
+const fn other(header: &'static str, name: &'static str) -> Sender {
+    Sender { header, name, provider: None }
+}
+
+const SENDERS: &[Sender] = &[
+    ours("stripe-signature", "Stripe", "stripe"),
+    ours("x-shopify-hmac-sha256", "Shopify", "shopify"),
+    ours("x-slack-signature", "Slack", "slack"),
+    ours("x-github-event", "GitHub", "github"),
+    ours("x-hub-signature-256", "GitHub", "github"),
+    ours("svix-signature", "Svix", "standard_webhooks"),
+    ours("webhook-signature", "Standard Webhooks", "standard_webhooks"),
+    ours("x-github-delivery", "GitHub", "github"),
+    ours("x-shopify-topic", "Shopify", "shopify"),
+    ours("x-slack-request-timestamp", "Slack", "slack"),
+    other("shopify-hmac-sha256", "Shopify (events)"),
+    other("x-twilio-signature", "Twilio"),
+    other("x-twilio-email-event-webhook-signature", "SendGrid"),
+    other("x-gitlab-token", "GitLab"),
+    other("x-gitlab-event", "GitLab"),
+    other("x-event-key", "Bitbucket"),
+    other("x-atlassian-webhook-identifier", "Jira"),
+    other("x-signature-ed25519", "Discord"),
+    other("paypal-transmission-sig", "PayPal"),
+    other("x-square-hmacsha256-signature", "Square"),
+    other("linear-signature", "Linear"),
+    other("x-zm-signature", "Zoom"),
+    other("paddle-signature", "Paddle"),
+    other("hmacsignature", "Adyen"),
+    other("x-hubspot-signature-v3", "HubSpot"),
+    other("x-hubspot-signature", "HubSpot"),
+    other("x-zendesk-webhook-signature", "Zendesk"),
+    other("x-dropbox-signature", "Dropbox"),
+    other("x-amz-sns-message-type", "AWS SNS"),
+    other("x-telegram-bot-api-secret-token", "Telegram"),
+    other("typeform-signature", "Typeform"),
+    other("calendly-webhook-signature", "Calendly"),
+    other("twitch-eventsub-message-signature", "Twitch"),
+    other("x-docusign-signature-1", "DocuSign"),
+    other("plaid-verification", "Plaid"),
+    other("aeg-event-type", "Azure Event Grid"),
+    other("x-trello-webhook", "Trello"),
+    other("x-hook-signature", "Asana"),
+    other("x-pagerduty-signature", "PagerDuty"),
+    other("sentry-hook-signature", "Sentry"),
+    other("x-vercel-signature", "Vercel"),
+    other("x-razorpay-signature", "Razorpay"),
+    other("x-cc-webhook-signature", "Coinbase Commerce"),
+    other("x-hook0-signature", "Coinbase CDP"),
+    other("x-buildkite-signature", "Buildkite"),
+    other("x-buildkite-token", "Buildkite"),
+    other("circleci-signature", "CircleCI"),
+    other("x-line-signature", "LINE"),
+    other("workos-signature", "WorkOS"),
+    other("mux-signature", "Mux"),
+    other("sanity-webhook-signature", "Sanity"),
+    other("x-notion-signature", "Notion"),
+    other("x-contentful-signature", "Contentful"),
+    other("x-webflow-signature", "Webflow"),
+    other("x-wc-webhook-signature", "WooCommerce"),
+    other("x-paystack-signature", "Paystack"),
+];
+
+/// The senders whose header is there, other than the one that the proof looks for.
+fn seen<'t>(trial: &'t Trial<'_>) -> impl Iterator<Item = &'static Sender> + 't {
+    let ours = trial.says("/signature/name").unwrap_or_default();
+    SENDERS.iter().filter(move |sender| {
+        trial.request.head.headers.contains_key(sender.header)
+            && !sender.header.eq_ignore_ascii_case(ours)
+            && (sender.provider != Some(trial.name) || trial.name == "standard_webhooks")
+    })
+}
+
+/// The proof as that sender's.
+pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+    let guess = |sender: &Sender| {
+        let descriptor = trial.registry.provider(sender.provider?)?;
+        let cx = BuildCx { base_dir: Path::new("."), name: descriptor.name };
+        let provider = (descriptor.build)(json!({}), &cx).ok()?;
+        let name = descriptor.name;
+        let says = if name == trial.name {
+            format!(
+                "It carries the headers of {}, and by those it is right, but this source looks at others alone: leave `headers` at `auto`.",
+                sender.name
+            )
+        } else {
+            format!(
+                "This is a request of {}: it carries {}, and as `{name}` it is right. Use that provider, or look why it reached this source.",
+                sender.name, sender.header
+            )
+        };
+        let trial = Trial { name, provider, with: json!({}), ..trial.clone() };
+        Some(Guess { trial: trial.with_known_scheme(), says })
+    };
+    seen(trial).filter_map(guess).collect()
+}
+
+/// Whose it looks like, if not this provider's.
+pub(super) fn looks_like(trial: &Trial<'_>) -> Option<String> {
+    let sender = seen(trial).find(|s| s.provider != Some(trial.name))?;
+    let as_what = match sender.provider {
+        Some(provider) => format!(" (provider `{provider}`)"),
+        None => String::new(),
+    };
+    Some(format!(
+        "It looks like a request of {}{as_what}, since it carries that sender's header {}: check that it reached the right source.",
+        sender.name, sender.header
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_lower_case_and_stand_there_once() {
+        let mut headers: Vec<_> = SENDERS.iter().map(|s| s.header).collect();
+        assert!(headers.iter().all(|h| *h == h.to_ascii_lowercase()));
+        headers.sort_unstable();
+        headers.dedup();
+        assert_eq!(headers.len(), SENDERS.len());
+    }
+}

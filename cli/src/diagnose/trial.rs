@@ -1,0 +1,137 @@
+//! One attempt at a proof, with everything that it depends on, so that each part can be altered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use hookward_core::plugin::Registry;
+use hookward_core::scheme::Scheme;
+use hookward_core::{
+    Body, Proof, Provider, Request, Secret, SecretSet, TimedSecret, Timestamp, VerifyCx,
+    VerifyError, prove,
+};
+use serde_json::{Value, json};
+
+/// Far beyond any clock: where only the signature is in question.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How our own providers sign, so that their schemes can be altered as well.
+const SCHEMES: &str = include_str!("schemes.json");
+
+/// A request and everything that a proof of it depends on.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial<'a> {
+    pub(crate) registry: &'a Registry,
+    /// The provider's name.
+    pub(crate) name: &'static str,
+    pub(crate) provider: Arc<dyn Provider>,
+    /// The block that the provider was built from.
+    pub(crate) with: Value,
+    /// How it signs, in the words of the scheme grammar, where that is known.
+    pub(crate) scheme: Option<Value>,
+    pub(crate) request: Request,
+    pub(crate) public_url: Option<String>,
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) now: Timestamp,
+    pub(crate) tolerance: Option<Duration>,
+}
+
+impl Trial<'_> {
+    /// Runs the proof.
+    pub(crate) async fn prove(&self) -> Result<Proof, VerifyError> {
+        let timed = |s: &Secret| TimedSecret { secret: s.clone(), until: None };
+        let Ok(secrets) = SecretSet::new(self.secrets.iter().map(timed).collect()) else {
+            return Err(VerifyError::InvalidSignature);
+        };
+        let cx = VerifyCx {
+            now: self.now,
+            secrets: secrets.active(self.now),
+            tolerance: self.tolerance,
+            public_url: self.public_url.as_deref(),
+        };
+        prove(&*self.provider, self.request.clone(), &cx).await
+    }
+
+    /// Whether the signature is right, whatever the time.
+    pub(super) async fn fits(&self) -> bool {
+        matches!(
+            self.prove().await,
+            Ok(_)
+                | Err(VerifyError::TimestampTooOld { .. } | VerifyError::TimestampInFuture { .. })
+        )
+    }
+
+    /// Fills in how the provider signs: `hmac` is configured with it, others are listed here.
+    pub(crate) fn with_known_scheme(mut self) -> Self {
+        self.scheme = if self.name == "hmac" {
+            Some(self.with.clone())
+        } else {
+            let has = |name: &str| self.request.head.headers.contains_key(name);
+            let svix = match self.with.get("headers").and_then(Value::as_str) {
+                Some("svix") => true,
+                Some("webhook") => false,
+                _ => has("svix-signature") && !has("webhook-signature"),
+            };
+            let id = if self.name == "standard_webhooks" && svix { "svix" } else { self.name };
+            serde_json::from_str::<Value>(SCHEMES).ok().and_then(|all| all.get(id).cloned())
+        };
+        self
+    }
+
+    pub(super) fn without_clock(&self) -> Self {
+        Self { tolerance: Some(FOR_EVER), ..self.clone() }
+    }
+
+    pub(super) fn with_body(&self, bytes: impl Into<bytes::Bytes>) -> Self {
+        let request = Request::new(self.request.head.clone(), Body::new(bytes));
+        Self { request, ..self.clone() }
+    }
+
+    pub(super) fn with_secret(&self, text: impl Into<String>) -> Self {
+        Self { secrets: vec![Secret::new(text)], ..self.clone() }
+    }
+
+    /// With a scheme instead of the provider; `None` where it is none.
+    pub(super) fn with_scheme(&self, scheme: Value) -> Option<Self> {
+        let compiled = serde_json::from_value::<Scheme>(scheme.clone()).ok()?.compile().ok()?;
+        Some(Self { provider: Arc::new(compiled), scheme: Some(scheme), ..self.clone() })
+    }
+
+    /// With this key, whatever text it may come from.
+    pub(super) fn with_key(&self, key: &[u8]) -> Option<Self> {
+        let mut scheme = self.scheme.clone()?;
+        scheme.as_object_mut()?.insert("key".to_owned(), json!("whsec"));
+        Some(self.with_scheme(scheme)?.with_secret(BASE64.encode(key)))
+    }
+
+    /// A text of the scheme: `/signature/encoding`.
+    pub(super) fn says(&self, pointer: &str) -> Option<&str> {
+        self.scheme.as_ref()?.pointer(pointer)?.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemes_are_those_of_the_provider_crates() {
+        let all: Value = serde_json::from_str(SCHEMES).unwrap();
+        for (id, file) in [
+            ("stripe", include_str!("../../../providers/stripe/src/scheme.json")),
+            ("github", include_str!("../../../providers/github/src/scheme.json")),
+            ("shopify", include_str!("../../../providers/shopify/src/scheme.json")),
+            ("slack", include_str!("../../../providers/slack/src/scheme.json")),
+            (
+                "standard_webhooks",
+                include_str!("../../../providers/standard-webhooks/src/scheme.json"),
+            ),
+            ("svix", include_str!("../../../providers/standard-webhooks/src/scheme-svix.json")),
+        ] {
+            let theirs: Value = serde_json::from_str(file).unwrap();
+            for part in ["signature", "message", "alg", "key", "timestamp"] {
+                assert_eq!(all[id].get(part), theirs.get(part), "{id} {part}");
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Mistakes with the URL, where the sender signs it: it is the one in the sender's settings, and a
+//! proxy in between makes the request look like another.
+
+use super::{Guess, Trial};
+
+/// Other origins with other paths.
+pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+    // A provider whose scheme is not known may sign it.
+    if trial.says("/message").is_some_and(|message| !message.contains("{url}")) {
+        return Vec::new();
+    }
+    let mut guesses = Vec::new();
+    for (origin, what) in origins(trial) {
+        for (target, where_) in targets(&trial.request.head.target) {
+            let differs: Vec<&str> =
+                [what.as_str(), where_].into_iter().filter(|t| !t.is_empty()).collect();
+            if differs.is_empty() {
+                continue;
+            }
+            let mut altered = trial.clone();
+            altered.public_url = Some(origin.clone());
+            altered.request.head.target = target;
+            let says = format!(
+                "The signature fits another URL: the one {}. The sender signs the URL of its own settings, so `server.public_url` and the path must be exactly those.",
+                differs.join(" and ")
+            );
+            guesses.push(Guess { trial: altered, says });
+        }
+    }
+    guesses
+}
+
+/// Scheme and host as they may be outside, and how they differ.
+fn origins(trial: &Trial<'_>) -> Vec<(String, String)> {
+    let header = |name: &str| trial.request.head.single(name).ok().flatten();
+    let ours = trial.public_url.as_deref().unwrap_or_default();
+    let (scheme, host) = ours.split_once("://").unwrap_or(("https", ours));
+    let swapped = if scheme == "https" { "http" } else { "https" };
+    let mut origins = vec![
+        (ours.to_owned(), String::new()),
+        (format!("{swapped}://{host}"), format!("with {swapped} in place of {scheme}")),
+    ];
+    if let Some((bare, _port)) = host.rsplit_once(':') {
+        origins.push((format!("{scheme}://{bare}"), "without the port".to_owned()));
+        origins.push((format!("https://{bare}"), "with https and without the port".to_owned()));
+    } else {
+        let port = if scheme == "https" { 443 } else { 80 };
+        origins.push((
+            format!("{scheme}://{host}:{port}"),
+            format!("with the port {port} written out"),
+        ));
+    }
+    match host.strip_prefix("www.") {
+        Some(bare) => origins.push((format!("{scheme}://{bare}"), "without `www.`".to_owned())),
+        None => origins.push((format!("{scheme}://www.{host}"), "with `www.`".to_owned())),
+    }
+    for name in ["host", "x-forwarded-host", "x-original-host"] {
+        for outer in header(name).into_iter().filter(|outer| *outer != host) {
+            for scheme in ["https", "http"] {
+                origins.push((
+                    format!("{scheme}://{outer}"),
+                    format!("with {scheme} and the host of the header {name}"),
+                ));
+            }
+        }
+    }
+    origins.push((String::new(), "without scheme and host".to_owned()));
+    origins
+}
+
+/// Path and query as they may be outside, and how they differ.
+fn targets(ours: &str) -> Vec<(String, &'static str)> {
+    let (path, query) = match ours.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (ours, String::new()),
+    };
+    let mut targets = vec![(ours.to_owned(), "")];
+    match path.strip_suffix('/') {
+        Some(bare) => {
+            targets.push((format!("{bare}{query}"), "without the slash at the end of the path"))
+        }
+        None => targets.push((format!("{path}/{query}"), "with a slash at the end of the path")),
+    }
+    if !query.is_empty() {
+        targets.push((path.to_owned(), "without the query"));
+    }
+    targets
+}
