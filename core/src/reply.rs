@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
 
 use crate::event::EventId;
 use crate::store::JobId;
@@ -18,10 +19,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A JSON answer.
-    pub fn json(status: StatusCode, value: &serde_json::Value) -> Self {
+    /// A JSON answer. A value that cannot be written as JSON, which no type of ours is, gives an
+    /// empty body.
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
         let json = HeaderValue::from_static("application/json");
-        Self { status, headers: vec![(header::CONTENT_TYPE, json)], body: value.to_string().into() }
+        let body = serde_json::to_vec(value).unwrap_or_default().into();
+        Self { status, headers: vec![(header::CONTENT_TYPE, json)], body }
     }
 
     /// A plain-text answer, never sniffed as anything else.
@@ -41,19 +44,34 @@ impl Reply {
     /// What Hookward answers unless a provider wants something else: 200 and
     /// `{"received":true,"eventId":…,"jobId":…}`, or the note that validation failed.
     pub fn received(receipt: &Receipt) -> Self {
-        let value = match (receipt.outcome, receipt.events.first()) {
-            (Outcome::Invalid, _) => {
-                serde_json::json!({"received": true, "error": "Validation failed, event ignored"})
-            }
-            (_, None) => serde_json::json!({"received": true, "eventId": null, "jobId": null}),
-            (_, Some(first)) => {
-                let event_id = first.event_id.clone().unwrap_or_else(|| first.id.to_string());
-                let job_id = first.job.map(|job| job.to_string());
-                serde_json::json!({"received": true, "eventId": event_id, "jobId": job_id})
-            }
+        if receipt.outcome == Outcome::Invalid {
+            let error = "Validation failed, event ignored";
+            return Self::json(StatusCode::OK, &Ignored { received: true, error });
+        }
+        let first = receipt.events.first();
+        let name = |e: &ReceiptEvent| e.event_id.clone().unwrap_or_else(|| e.id.to_string());
+        let answer = Received {
+            received: true,
+            event_id: first.map(name),
+            job_id: first.and_then(|e| e.job).map(|job| job.to_string()),
         };
-        Self::json(StatusCode::OK, &value)
+        Self::json(StatusCode::OK, &answer)
     }
+}
+
+/// The members in the order in which they are documented.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Received {
+    received: bool,
+    event_id: Option<String>,
+    job_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Ignored {
+    received: bool,
+    error: &'static str,
 }
 
 /// How a delivery as a whole was taken.

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use hookward_core::{Head, Reply};
+use hookward_core::{Head, Reply, Timestamp};
 use hookward_engine::accept::Refusal;
 use http::{HeaderMap, StatusCode, Version, header};
 
@@ -72,32 +72,36 @@ pub(crate) fn written(reply: Reply) -> Response {
     (reply.status, headers, reply.body).into_response()
 }
 
+/// The health page; what is not so is left out.
+#[derive(serde::Serialize)]
+struct Health {
+    status: &'static str,
+    providers: Vec<&'static str>,
+    timestamp: Timestamp,
+    /// Sources that accept anyone's requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unverified: Vec<String>,
+    /// `false`: what is acknowledged does not survive a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let plan = shared.engine.plan();
-    let mut page = serde_json::json!({
-        "status": "healthy",
-        "providers": plan.providers(),
-        "timestamp": hookward_core::Timestamp::from_secs(shared.engine.now().as_secs()),
-    });
-    let mut put = |key: &str, value: serde_json::Value| {
-        if let Some(page) = page.as_object_mut() {
-            page.insert(key.to_owned(), value);
-        }
+    let reason = shared.trouble().await;
+    let (code, status) = match reason {
+        None => (StatusCode::OK, "healthy"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
     };
-    let unverified = plan.unverified();
-    if !unverified.is_empty() {
-        put("unverified", unverified.into());
-    }
-    if !shared.engine.store().durable() {
-        put("durable", false.into());
-    }
-    let status = match shared.trouble().await {
-        None => StatusCode::OK,
-        Some(reason) => {
-            put("status", "unhealthy".into());
-            put("reason", reason.into());
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+    let page = Health {
+        status,
+        providers: plan.providers(),
+        timestamp: Timestamp::from_secs(shared.engine.now().as_secs()),
+        unverified: plan.unverified().into_iter().map(str::to_owned).collect(),
+        durable: (!shared.engine.store().durable()).then_some(false),
+        reason,
     };
-    written(Reply::json(status, &page))
+    written(Reply::json(code, &page))
 }

@@ -25,6 +25,9 @@ pub struct Origin {
     pub version: &'static str,
 }
 
+/// Makes a plugin from its `with:` block.
+pub type BuildFn<T> = fn(Value, &BuildCx<'_>) -> Result<Arc<T>, BuildError>;
+
 /// Any plugin.
 #[derive(Debug, Clone, Copy)]
 pub enum Plugin {
@@ -88,7 +91,7 @@ pub struct ProviderDescriptor {
     pub tolerance: Option<Duration>,
     pub samples: &'static [Sample],
     pub schema: fn() -> Value,
-    pub build: fn(Value, &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError>,
+    pub build: BuildFn<dyn Provider>,
 }
 
 impl ProviderDescriptor {
@@ -118,7 +121,7 @@ pub struct HandlerDescriptor {
     pub summary: &'static str,
     pub origin: Origin,
     pub schema: fn() -> Value,
-    pub build: fn(Value, &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError>,
+    pub build: BuildFn<dyn Handler>,
 }
 
 impl HandlerDescriptor {

@@ -11,7 +11,8 @@ mod registry;
 
 pub use config::{BuildCx, BuildError, HandlerConfig, ProviderConfig, StoreConfig, decode};
 pub use descriptor::{
-    HandlerDescriptor, OpenCx, OpenFuture, Origin, Plugin, ProviderDescriptor, StoreDescriptor,
+    BuildFn, HandlerDescriptor, OpenCx, OpenFuture, Origin, Plugin, ProviderDescriptor,
+    StoreDescriptor,
 };
 pub use registry::{DuplicatePlugin, Registry};
 

@@ -75,6 +75,13 @@ pub enum Refusal {
     Store(StoreError),
 }
 
+/// What the sender reads.
+#[derive(serde::Serialize)]
+struct Words {
+    error: &'static str,
+    code: &'static str,
+}
+
 impl From<ReadError> for Refusal {
     fn from(e: ReadError) -> Self {
         Self::Body(e)
@@ -180,8 +187,8 @@ impl Refusal {
 
     /// The answer.
     pub fn reply(&self) -> Reply {
-        let value = serde_json::json!({"error": self.message(), "code": self.code()});
-        let mut reply = Reply::json(self.status(), &value);
+        let words = Words { error: self.message(), code: self.code() };
+        let mut reply = Reply::json(self.status(), &words);
         if let Some(span) = self.retry_after() {
             let secs = span.as_millis().div_ceil(1000).max(1);
             if let Ok(value) = HeaderValue::from_str(&secs.to_string()) {

@@ -52,7 +52,10 @@ fn one(
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let helps = diagnostic.help.iter().map(|help| Level::HELP.message(help));
+    // Long flow mappings hold many keys on one line; the path says which one is meant.
+    let path = Some(&diagnostic.path).filter(|path| !path.is_empty());
+    let path = path.map(|path| Level::NOTE.with_name("at").message(path));
+    let helps = path.into_iter().chain(diagnostic.help.iter().map(|h| Level::HELP.message(h)));
     let title = level.primary_title(&diagnostic.message);
     if !diagnostic.located {
         return renderer.render(&[title
