@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hookward_core::Timestamp;
 use hookward_core::store::OpenError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::lock::Lock;
@@ -26,9 +27,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     }
     let lock = Lock::take(path)?;
     let say = |e: rusqlite::Error| cannot(path, &e);
-    let conn = Connection::open(path).map_err(say)?;
-    conn.busy_timeout(Duration::from_secs(5)).map_err(say)?;
-    conn.set_prepared_statement_cache_capacity(64);
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(say)?;
     migrate(&conn, path)?;
     conn.execute_batch(
         "pragma journal_mode = wal;
@@ -70,10 +69,20 @@ pub(crate) fn durable(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
+/// A path is a path: no `file:` with options.
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let common = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, common | flags)?;
     conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    // Else a statement is planned anew whenever another value is bound to it, which costs more
+    // than most of them do.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(conn)
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = connect(path, OpenFlags::empty())?;
     conn.execute_batch("pragma query_only = on; pragma cache_size = -4096")?;
     Ok(conn)
 }

@@ -1,7 +1,7 @@
 //! Removing what is past its time, a little per call. The caller has a transaction open.
 
 use hookward_core::store::Purge;
-use rusqlite::{OptionalExtension, Result, params};
+use rusqlite::{Result, params};
 
 use crate::queue::Effect;
 use crate::rows;
@@ -79,10 +79,10 @@ impl Writer {
     }
 
     fn may_go(&self, past: &Past, what: Purge) -> Result<bool> {
-        let mut worst = self.conn.prepare_cached(
-            "select state from jobs where event = ?1 and state in (0, 2) order by state limit 1",
-        )?;
-        let worst = worst.query_row([past.place.1], |row| row.get::<_, i64>(0)).optional()?;
+        let mut worst = self
+            .conn
+            .prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
+        let worst = worst.query_row([past.place.1], |row| row.get::<_, Option<i64>>(0))?;
         Ok(match worst {
             None => true,
             Some(rows::DEAD) => past.place.0 < what.dead_before.as_millis(),

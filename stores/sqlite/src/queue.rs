@@ -18,7 +18,7 @@ use hookward_core::{Event, Timestamp};
 pub(crate) type Key = (i64, u32);
 
 /// So many jobs of one route are in the schedule.
-pub(crate) const ROUTE_CAP: usize = 100_000;
+const ROUTE_CAP: usize = 100_000;
 
 /// Bodies of fresh jobs are kept up to this many bytes, by [`weight`].
 const FRESH_CAP: usize = 32 * 1024 * 1024;
@@ -57,8 +57,10 @@ pub(crate) enum Effect {
     Buried(Arc<str>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
+    /// [`ROUTE_CAP`], except in tests.
+    pub(crate) cap: usize,
     pub(crate) schedule: Schedule<Key>,
     pub(crate) held: HashMap<JobId, Held>,
     fresh: HashMap<Key, Fresh>,
@@ -66,6 +68,20 @@ pub(crate) struct Queue {
     /// Per route, where some are only in the table: from this key on.
     unread: BTreeMap<Arc<str>, Key>,
     pub(crate) counts: Counts,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            cap: ROUTE_CAP,
+            schedule: Schedule::new(),
+            held: HashMap::new(),
+            fresh: HashMap::new(),
+            fresh_bytes: 0,
+            unread: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
 }
 
 impl Queue {
@@ -104,7 +120,7 @@ impl Queue {
         if unread.is_some_and(|from| entry.key >= from) {
             return false;
         }
-        if self.schedule.open(&entry.route) >= ROUTE_CAP {
+        if self.schedule.open(&entry.route) >= self.cap {
             self.unread.insert(entry.route, entry.key);
             return false;
         }
@@ -115,7 +131,7 @@ impl Queue {
 
     /// A route of which jobs should be read from the table, and from where on.
     pub(crate) fn hungry(&self) -> Option<(Arc<str>, Key)> {
-        let half_empty = |route: &str| self.schedule.open(route) <= ROUTE_CAP / 2;
+        let half_empty = |route: &str| self.schedule.open(route) <= self.cap / 2;
         let mut unread = self.unread.iter().filter(|(route, _)| half_empty(route));
         unread.next().map(|(route, from)| (route.clone(), *from))
     }

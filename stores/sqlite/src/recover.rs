@@ -15,9 +15,6 @@ use crate::writer::Writer;
 /// A job that ran alone this many times when the process died is what kills it.
 const LONE_CRASHES: i64 = 3;
 
-/// So many rows are read at a time.
-const PAGE: usize = 10_000;
-
 impl Writer {
     /// Voids all leases, counts crashes, and fills the schedule.
     pub(crate) fn recover(&mut self, now: Timestamp) -> Result<()> {
@@ -104,15 +101,16 @@ impl Writer {
     /// Reads jobs of routes of which some are only in the table, as far as there is room.
     pub(crate) fn feed(&mut self) -> Result<()> {
         while let Some((route, from)) = self.queue.hungry() {
-            let jobs = self.page(&route, from)?;
-            let more = jobs.last().filter(|_| jobs.len() == PAGE);
+            let limit = (self.queue.cap / 10).max(1);
+            let jobs = self.page(&route, from, limit)?;
+            let more = jobs.last().filter(|_| jobs.len() == limit);
             let to = more.map(|last| (last.key.0, last.key.1.saturating_add(1)));
             self.queue.fed(route, jobs, to);
         }
         Ok(())
     }
 
-    fn page(&mut self, route: &Arc<str>, from: Key) -> Result<Vec<Entry<Key>>> {
+    fn page(&mut self, route: &Arc<str>, from: Key, limit: usize) -> Result<Vec<Entry<Key>>> {
         let number = self.names.number(&self.conn, route)?;
         let mut found = self.conn.prepare_cached(
             "select event, n, due, order_key, crashes from jobs
@@ -128,6 +126,6 @@ impl Writer {
                 suspect: row.get::<_, i64>(4)? > 0,
             })
         };
-        found.query_map(params![number, from.0, from.1, PAGE as i64], read)?.collect()
+        found.query_map(params![number, from.0, from.1, limit as i64], read)?.collect()
     }
 }

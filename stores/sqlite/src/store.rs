@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::browse;
 use crate::queue::Counts;
 use crate::readers::Readers;
-use crate::writer::{Answer, Command, NEVER, Shared, Work};
+use crate::writer::{Answer, Command, NEVER, Shared, Work, Writer};
 
 /// So much work may wait for the writer. Beyond that senders are told to come back, at once: an
 /// answer that comes after their timeout is worth nothing.
@@ -40,6 +40,10 @@ impl SqliteStore {
         let opening = tokio::task::spawn_blocking(move || crate::open::open(&path, now));
         let (writer, readers) =
             opening.await.map_err(|e| OpenError(format!("opening the store failed: {e}")))??;
+        Self::start(writer, readers)
+    }
+
+    fn start(writer: Writer, readers: Vec<rusqlite::Connection>) -> Result<Self, OpenError> {
         let (shared, counts) = (writer.shared.clone(), writer.queue.counts.clone());
         let (work, asked) = sync_channel(QUEUE);
         std::thread::Builder::new()
@@ -187,5 +191,117 @@ impl Browse for SqliteStore {
     async fn replay(&self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<usize, StoreError> {
         let made = expect!(self.ask(Work::Replay(now, jobs)).await?, Count)?;
         Ok(usize::try_from(made).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hookward_core::Body;
+    use hookward_testkit::store::{now, with_jobs};
+
+    use super::*;
+
+    fn unwanted(n: usize) -> NewDelivery {
+        let body = Body::new(vec![b'x'; 50_000]);
+        NewDelivery { body, ..with_jobs(&n.to_string(), &[]) }
+    }
+
+    /// SQLite says the same of a file that may not grow as of a disk that is full.
+    #[tokio::test]
+    async fn a_full_store_refuses_and_recovers_without_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, readers) = crate::open::open(&folder.path().join("a.db"), now()).unwrap();
+        writer.conn.execute_batch("pragma max_page_count = 300").unwrap();
+        let store = SqliteStore::start(writer, readers).unwrap();
+        let mut taken = 0;
+        let refusal = loop {
+            match store.accept(vec![unwanted(taken)]).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refusal, StoreError::Full(_)), "{refusal}");
+        assert!(taken > 10, "{taken}");
+        let before = now().plus(Duration::from_secs(1));
+        let purge = Purge { events_before: before, dead_before: before, limit: 5 };
+        assert_eq!(store.purge(purge).await, Ok(5));
+        assert_eq!(store.check().await, Ok(()));
+        store.accept(vec![unwanted(taken)]).await.unwrap();
+        store.close().await;
+    }
+
+    /// More jobs than the queue in memory holds: all run, each once, each order key in its order.
+    #[tokio::test]
+    async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, readers) = crate::open::open(&folder.path().join("a.db"), now()).unwrap();
+        writer.queue.cap = 20;
+        let store = SqliteStore::start(writer, readers).unwrap();
+        let accept = async |from: usize, to: usize| {
+            let deliveries = (from..to).map(|n| {
+                let mut delivery = with_jobs(&n.to_string(), &["orders"]);
+                let key = Some(format!("{}", n % 3));
+                delivery.events[0].jobs[0].order_key = key.filter(|_| !n.is_multiple_of(4));
+                delivery
+            });
+            store.accept(deliveries.collect()).await.unwrap();
+        };
+        accept(0, 150).await;
+        let (mut ran, mut last, mut replayed) = (0, [0; 3], None);
+        loop {
+            let lease_until = now().plus(Duration::from_secs(30));
+            let slots = vec![("orders".into(), 7)];
+            let jobs = store.claim(Claim { now: now(), lease_until, slots, unknown: 0 }).await;
+            let jobs = jobs.unwrap();
+            if jobs.is_empty() {
+                break;
+            }
+            for job in &jobs {
+                let n: usize = job.event.event_id().unwrap().parse().unwrap();
+                if !n.is_multiple_of(4) && !job.replay {
+                    assert!(last[n % 3] < n, "{n} after {}", last[n % 3]);
+                    last[n % 3] = n;
+                }
+            }
+            ran += jobs.len();
+            let done = |job: &Job| Outcome {
+                lease: job.lease,
+                settlement: hookward_core::store::Settlement::Done,
+                attempt: None,
+            };
+            store.settle(jobs.iter().map(done).collect()).await.unwrap();
+            if ran > 50 && replayed.is_none() {
+                accept(150, 200).await;
+                let again = hookward_core::store::NewJob {
+                    route: "orders".into(),
+                    order_key: None,
+                    config_hash: 0,
+                };
+                let add = ReplayJob::Add { event: jobs[0].event.id(), job: again };
+                replayed = Some(store.replay(now(), vec![add; 30]).await.unwrap());
+            }
+        }
+        assert_eq!((ran, replayed), (230, Some(30)));
+        assert!(store.depth().await.unwrap().routes.is_empty());
+        store.close().await;
+    }
+
+    /// Nothing that a store says after a failed sync can be trusted, until it is opened anew.
+    #[tokio::test]
+    async fn a_poisoned_store_stays_so_until_it_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
+        writer.rolled_back(&StoreError::Poisoned("the disk".to_owned()), Vec::new());
+        let store = SqliteStore::start(writer, readers).unwrap();
+        for _ in 0..2 {
+            let refusal = store.accept(vec![unwanted(0)]).await.unwrap_err();
+            assert_eq!(refusal, StoreError::Poisoned("the disk".to_owned()));
+            assert_eq!(store.check().await, Err(refusal));
+        }
+        store.close().await;
+        let store = SqliteStore::open(path, now()).await.unwrap();
+        store.accept(vec![unwanted(0)]).await.unwrap();
+        store.close().await;
     }
 }

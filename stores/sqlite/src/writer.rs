@@ -238,7 +238,7 @@ impl Writer {
         }
     }
 
-    fn rolled_back(&mut self, error: &StoreError, replies: Vec<Reply>) {
+    pub(crate) fn rolled_back(&mut self, error: &StoreError, replies: Vec<Reply>) {
         if self.poison.is_none() {
             telemetry::rolled_back(error);
         }
