@@ -197,7 +197,11 @@ impl Display for Report {
         }
         let disturbed: usize = self.rows.iter().map(|row| row.disturbed).sum();
         if disturbed > 0 {
-            writeln!(f, "\n{disturbed} runs were disturbed: repeat them on a quiet machine")?;
+            let all = self.runs.len();
+            writeln!(
+                f,
+                "\n{disturbed} of {all} runs were disturbed: repeat them on a quiet machine"
+            )?;
         }
         Ok(())
     }
