@@ -66,9 +66,11 @@ impl App {
         Ok(app)
     }
 
-    /// The same with plugins given by hand: `&[hookward_provider_github::PLUGINS]`.
+    /// The same with plugins given by hand: `&[hookward_provider_github::PLUGINS]`. What is linked
+    /// besides them is unknown to this app; the store `memory:` is always there.
     pub fn with_plugins(file: impl AsRef<Path>, plugins: &[&[Plugin]]) -> Result<Self, AppError> {
         let mut registry = Registry::empty();
+        registry.add(hookward_engine::memory::PLUGINS)?;
         registry.add(plugins.iter().copied().flatten())?;
         Ok(Self {
             file: file.as_ref().to_owned(),
@@ -82,7 +84,9 @@ impl App {
     }
 
     /// A handler that is a function: `async fn(Payload<T>, HandlerCx) -> Result<(), HandlerError>`,
-    /// or with an [`Event`](crate::Event) in the place of the payload. routes.yaml names it.
+    /// or with an [`Event`](crate::Event) in the place of the payload, a [`Flow`](crate::Flow) in the
+    /// place of nothing, and something of yours in front of both; see [`HandlerFn`]. routes.yaml names
+    /// it, and finds it before a linked handler of the same name.
     #[must_use]
     pub fn handler<Args: 'static>(mut self, name: &str, function: impl HandlerFn<Args>) -> Self {
         self.handlers.insert(name.to_owned(), Arc::new(Function::new(name, function)));

@@ -29,6 +29,15 @@ impl<T> Payload<T> {
     }
 }
 
+impl<T: DeserializeOwned> Payload<T> {
+    fn of(event: Event) -> Result<Self, HandlerError> {
+        let value = event.json().map_err(HandlerError::fatal)?;
+        let misfit = |e: serde_json::Error| misfit(std::any::type_name::<T>(), &e.to_string());
+        let data = T::deserialize(value).map_err(|e| HandlerError::fatal(misfit(e)))?;
+        Ok(Self { data, event })
+    }
+}
+
 impl<T> Deref for Payload<T> {
     type Target = T;
     fn deref(&self) -> &T {
@@ -55,6 +64,29 @@ impl IntoFlow for Flow {
 }
 
 /// An async function of a [`Payload`] or an [`Event`], and a [`HandlerCx`].
+///
+/// Together with what it works with (clients, a pool, settings) it is a pair. Each call gets a clone
+/// of the first part, so put what is not cheap to clone into an `Arc`:
+///
+/// ```
+/// # use hookward::{App, AppError, HandlerCx, HandlerError, Payload};
+/// # #[derive(serde::Deserialize)] struct Order { id: String }
+/// #[derive(Clone)]
+/// struct Shop { /* clients of other services */ }
+///
+/// async fn fulfil(shop: Shop, order: Payload<Order>, cx: HandlerCx) -> Result<(), HandlerError> {
+///     Ok(())
+/// }
+///
+/// # fn example(shop: Shop) -> Result<App, AppError> {
+/// let app = App::from_file("routes.yaml")?.handler("fulfil_order", (shop, fulfil));
+/// # Ok(app) }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler",
+    note = "write `async fn(Payload<T>, HandlerCx) -> Result<(), HandlerError>`; `Event` may stand for `Payload<T>`, and `Flow` for `()`",
+    note = "a function that takes something before these is given with it: `(something, function)`, where `something` is `Clone + Send + Sync`"
+)]
 pub trait HandlerFn<Args>: Send + Sync + 'static {
     /// Calls it.
     fn call(
@@ -72,14 +104,7 @@ where
     R: IntoFlow,
 {
     async fn call(&self, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
-        let value = event.json().map_err(HandlerError::fatal)?;
-        // The decoder's words can hold values of the body; the place is enough to find them.
-        let data = T::deserialize(value).map_err(|e| {
-            let what = std::any::type_name::<T>();
-            tracing::debug!(event = %event.id(), reason = %e, "a body does not fit its type");
-            HandlerError::fatal(format!("the body is not a {what}"))
-        })?;
-        self(Payload { data, event }, cx).await.map(R::into_flow)
+        self(Payload::of(event)?, cx).await.map(R::into_flow)
     }
 }
 
@@ -91,6 +116,49 @@ where
 {
     async fn call(&self, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
         self(event, cx).await.map(R::into_flow)
+    }
+}
+
+impl<S, F, Fut, T, R> HandlerFn<(S, Payload<T>, R)> for (S, F)
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn(S, Payload<T>, HandlerCx) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, HandlerError>> + Send,
+    T: DeserializeOwned + Send + 'static,
+    R: IntoFlow,
+{
+    async fn call(&self, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
+        let (state, function) = self;
+        function(state.clone(), Payload::of(event)?, cx).await.map(R::into_flow)
+    }
+}
+
+impl<S, F, Fut, R> HandlerFn<(S, Event, R)> for (S, F)
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn(S, Event, HandlerCx) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, HandlerError>> + Send,
+    R: IntoFlow,
+{
+    async fn call(&self, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
+        let (state, function) = self;
+        function(state.clone(), event, cx).await.map(R::into_flow)
+    }
+}
+
+/// Says what of a type a body lacks. The decoder quotes what it found, and payloads belong neither
+/// into the record nor into the log; what it expected is the type's own words.
+fn misfit(type_name: &str, decoder: &str) -> String {
+    let lacks = decoder.strip_prefix("missing field ").map(|field| format!("{field} is missing"));
+    let expected = || {
+        let found = ["invalid type: ", "invalid value: ", "invalid length "];
+        let quoted = found.iter().any(|start| decoder.starts_with(start));
+        let (_, words) = decoder.rsplit_once(", expected ").filter(|_| quoted)?;
+        Some(format!("somewhere {words} is expected"))
+    };
+    match lacks.or_else(expected) {
+        Some(reason) => format!("the body is not a `{type_name}`: {reason}"),
+        None => format!("the body is not a `{type_name}`"),
     }
 }
 
@@ -117,5 +185,42 @@ impl<F, Args> fmt::Debug for Function<F, Args> {
 impl<F: HandlerFn<Args>, Args: 'static> Handler for Function<F, Args> {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         self.function.call(event, cx.clone()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::misfit;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code, reason = "read by the decoder alone")]
+    struct Paid {
+        amount: u64,
+        currency: Currency,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Currency {
+        Usd,
+    }
+
+    #[test]
+    fn a_misfit_names_what_is_missing_or_expected_and_quotes_nothing() {
+        let cases = [
+            (r#"{"currency":"usd"}"#, "the body is not a `Paid`: `amount` is missing"),
+            (
+                r#"{"amount":"4111, expected x"}"#,
+                "the body is not a `Paid`: somewhere u64 is expected",
+            ),
+            (r#"{"amount":-5}"#, "the body is not a `Paid`: somewhere u64 is expected"),
+            (r#"{"amount":1,"currency":"secret"}"#, "the body is not a `Paid`"),
+            ("[]", "the body is not a `Paid`: somewhere struct Paid with 2 elements is expected"),
+        ];
+        for (body, said) in cases {
+            let value: serde_json::Value = serde_json::from_str(body).unwrap();
+            let error = serde_json::from_value::<Paid>(value).unwrap_err();
+            assert_eq!(misfit("Paid", &error.to_string()), said, "{body}: {error}");
+        }
     }
 }
