@@ -11,7 +11,7 @@ use hookward_core::{Clock, Store, Timestamp};
 use tokio::sync::Notify;
 
 use crate::accept::{Limiters, Refusal};
-use crate::plan::Plan;
+use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
 
 /// Everything that is shared by accepting and working.
@@ -66,7 +66,8 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Puts a new plan in force, all of it at once. Store and ports cannot change.
+    /// Puts a new plan in force, all of it at once. Store, ports, token and the bounds of
+    /// the listener cannot change.
     pub fn reload(&self, new: Plan) -> Result<(), ReloadError> {
         let old = self.plan();
         let same = |what, from: String, to: String| {
@@ -75,6 +76,10 @@ impl Engine {
         let shown = |set: bool| if set { "set" } else { "not set" }.to_owned();
         same("store", old.store.url.clone(), new.store.url.clone())?;
         same("server.listen", old.server.listen.to_string(), new.server.listen.to_string())?;
+        let (from, to) = (&old.server, &new.server);
+        same("server.max_connections", from.max_connections.to_string(), to.max_connections.to_string())?;
+        let bytes = |server: &ServerPlan| server.max_body_bytes_in_flight.to_string();
+        same("server.max_body_bytes_in_flight", bytes(from), bytes(to))?;
         same("admin.listen", old.admin.listen.to_string(), new.admin.listen.to_string())?;
         let same_token = match (&old.admin.token, &new.admin.token) {
             (Some(a), Some(b)) => tokens_equal(a.expose().as_bytes(), b.expose().as_bytes()),

@@ -17,7 +17,8 @@ const PACE: usize = 1024;
 /// The start in which the pace is not judged.
 const START: Duration = Duration::from_secs(2);
 
-/// A body that has not been read, and the budget from which its memory comes.
+/// A body that has not been read, and the budget from which its memory comes: held until this is
+/// dropped, which the engine does once the delivery is stored or refused.
 pub(crate) struct Incoming {
     body: axum::body::Body,
     budget: Arc<Semaphore>,
@@ -43,7 +44,7 @@ impl Incoming {
 }
 
 impl ReadBody for Incoming {
-    async fn read(mut self, limit: usize) -> Result<Bytes, ReadError> {
+    async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let start = Instant::now();
         let mut first: Option<Bytes> = None;
         let mut rest = BytesMut::new();

@@ -26,16 +26,17 @@ use crate::telemetry;
 /// a duplicate, not a loss.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A body that has not been read yet. The server bounds its time; the limit is the source's.
+/// A body that has not been read yet. The server bounds its time; the limit is the source's. It is
+/// kept until the delivery is stored: what it holds back for the bytes in memory is held that long.
 pub trait ReadBody: Send {
-    /// Reads it, at most `limit` bytes.
-    fn read(self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
+    /// Reads it, at most `limit` bytes. Called once.
+    fn read(&mut self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
 }
 
 /// A body that is there already.
 impl ReadBody for Bytes {
-    async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
-        if self.len() > limit { Err(ReadError::TooLarge) } else { Ok(self) }
+    async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
+        if self.len() > limit { Err(ReadError::TooLarge) } else { Ok(std::mem::take(self)) }
     }
 }
 
@@ -62,7 +63,7 @@ impl Engine {
         plan: &Plan,
         source: &Source,
         head: Head,
-        body: impl ReadBody,
+        mut incoming: impl ReadBody,
     ) -> Result<Reply, Refusal> {
         let now = self.now();
         checks::open_for_this(source, &head)?;
@@ -75,7 +76,7 @@ impl Engine {
         };
         source.provider.precheck(&head).map_err(forged)?;
         checks::declared_size(source, &head)?;
-        let body = body.read(source.limits.body).await?;
+        let body = incoming.read(source.limits.body).await?;
 
         let request = Request::new(head, hookward_core::Body::new(body));
         let cx = VerifyCx {

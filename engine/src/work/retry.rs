@@ -15,8 +15,7 @@ pub enum Next {
     Dead,
 }
 
-/// Decides. `attempt` is the one that failed, from 1, without those that a crash or a lost lease
-/// ended; `chance` is drawn evenly from 0 to 1.
+/// Decides. `attempt` is the one that failed, from 1, without those that a crash ended; `chance` is drawn evenly from 0 to 1.
 pub fn after_failure(policy: &RetryPolicy, attempt: u32, remedy: Remedy, chance: f64) -> Next {
     if remedy == Remedy::Fatal || attempt >= policy.attempts {
         return Next::Dead;

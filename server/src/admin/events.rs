@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use hookward_core::store::{Cursor, EventDetail, EventPage, Filter, Status};
 use hookward_core::{EventId, Timestamp};
@@ -84,16 +85,18 @@ impl Wanted {
 
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
-    Query(wanted): Query<Wanted>,
+    query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Failure> {
+    let Query(wanted) = query?;
     page_of(&shared, &wanted, wanted.filter()?).await.map(Json)
 }
 
 /// The events with a job in the dead letters, each with its dead jobs.
 pub(crate) async fn dead(
     State(shared): State<Arc<Shared>>,
-    Query(wanted): Query<Wanted>,
+    query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Failure> {
+    let Query(wanted) = query?;
     let filter = Filter { status: Some(Status::Dead), ..wanted.filter()? };
     let (limit, after) = wanted.page()?;
     let browse = browse(shared.engine.store().as_ref())?;

@@ -72,6 +72,12 @@ impl IntoResponse for Failure {
     }
 }
 
+impl From<axum::extract::rejection::QueryRejection> for Failure {
+    fn from(e: axum::extract::rejection::QueryRejection) -> Self {
+        Self::bad_request(e.body_text())
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
         let status = match e {
