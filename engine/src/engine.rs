@@ -77,7 +77,11 @@ impl Engine {
         same("store", old.store.url.clone(), new.store.url.clone())?;
         same("server.listen", old.server.listen.to_string(), new.server.listen.to_string())?;
         let (from, to) = (&old.server, &new.server);
-        same("server.max_connections", from.max_connections.to_string(), to.max_connections.to_string())?;
+        same(
+            "server.max_connections",
+            from.max_connections.to_string(),
+            to.max_connections.to_string(),
+        )?;
         let bytes = |server: &ServerPlan| server.max_body_bytes_in_flight.to_string();
         same("server.max_body_bytes_in_flight", bytes(from), bytes(to))?;
         same("admin.listen", old.admin.listen.to_string(), new.admin.listen.to_string())?;

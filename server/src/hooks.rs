@@ -47,6 +47,17 @@ impl Shared {
     }
 }
 
+/// An app that forgets to stop its hooks must not panic for it: a runtime may not be dropped where
+/// async code runs, unless it is told to go in the background.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Hooks {
     pub(crate) fn start(
         engine: Arc<Engine>,

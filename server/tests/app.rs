@@ -302,3 +302,14 @@ async fn a_store_has_one_owner_at_a_time_and_can_be_opened_again_after_the_stop(
     first.stop().await;
     app.build().await.unwrap().stop().await;
 }
+
+#[tokio::test]
+async fn hooks_that_are_dropped_without_a_stop_do_no_harm() {
+    let (_folder, app) = app(&routes("[idle]"));
+    let seen = Seen::default();
+    let hooks = app.handler("idle", (seen.clone(), of_an_event)).build().await.unwrap();
+    let address = served(hooks.router()).await;
+    let (status, _) = call(&address, "POST", "/webhooks/hooks", r#"{"type":"t"}"#).await;
+    assert_eq!(status, 200);
+    drop(hooks);
+}

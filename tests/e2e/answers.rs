@@ -158,18 +158,7 @@ fn a_forger_is_slowed_down_and_the_rate_is_not_spent_by_forgeries() {
 #[test]
 fn paths_methods_types_sizes_and_heads_have_their_answers() {
     let place = Place::new(
-        &format!(
-            "store: \"memory:\"\n{}",
-            SOURCES.replace(
-                "[\"whsec_e2e_stripe\"]",
-                "[\"whsec_e2e_stripe\"], limits: { body: 2KiB }"
-            )
-        )
-        .as_str(),
-    );
-    place.write(
-        "routes.yaml",
-        &format!("{}\nroutes: []\n", std::fs::read_to_string(place.path("routes.yaml")).unwrap()),
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { body: 2KiB } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
     );
     let server = place.start();
     let get = server.get("/webhooks/stripe");
@@ -278,8 +267,9 @@ fn unreadable_bodies_are_refused_where_the_source_says_so() {
 
 #[test]
 fn the_health_page_names_providers_and_what_is_not_verified() {
-    let place =
-        Place::new(&format!("store: \"memory:\"\n{SOURCES}  open: {{ provider: none }}\nroutes: []\n"));
+    let place = Place::new(&format!(
+        "store: \"memory:\"\n{SOURCES}  open: {{ provider: none }}\nroutes: []\n"
+    ));
     let server = place.start();
     let page = server.get("/health");
     assert_eq!(page.status, 200);
@@ -288,4 +278,51 @@ fn the_health_page_names_providers_and_what_is_not_verified() {
     assert_eq!(page["providers"], json!(["github", "none", "stripe"]));
     assert_eq!(page["unverified"], json!(["open"]));
     assert!(page["timestamp"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn a_slack_endpoint_is_verified_before_its_challenge_is_answered() {
+    let place =
+        Place::new("store: \"memory:\"\nsources:\n  slack: { secrets: [e2e-slack] }\nroutes: []\n");
+    let server = place.start();
+    let body = br#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+    let plugins = hookward_provider_slack::PLUGINS;
+    let sign = |secret| {
+        sender::sign_at(plugins, "slack", secret, ("url_verification", ""), body, sender::now())
+    };
+    let answer = sign("e2e-slack").post(&server.addr);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text(), "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P");
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+    assert_eq!(sign("another").post(&server.addr).status, 401);
+    assert!(server.events("").is_empty(), "a handshake is no event");
+}
+
+#[test]
+fn standard_webhooks_come_under_either_family_of_headers() {
+    let place = Place::new(
+        "store: \"memory:\"\nsources:\n  acme: { provider: standard_webhooks, secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw] }\nroutes: []\n",
+    );
+    let server = place.start();
+    let plugins = hookward_provider_standard_webhooks::PLUGINS;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let sign = |id| {
+        let body = br#"{"type":"contact.created","data":{}}"#;
+        sender::sign_at(plugins, "acme", secret, ("contact.created", id), body, sender::now())
+    };
+    assert_eq!(sign("msg_1").post(&server.addr).json()["eventId"], "msg_1");
+    let mut svix = sign("msg_2");
+    svix.headers.iter_mut().for_each(|(n, _)| *n = n.replace("webhook-", "svix-"));
+    assert_eq!(svix.post(&server.addr).json()["eventId"], "msg_2");
+}
+
+#[test]
+fn an_old_secret_counts_until_its_day_has_passed() {
+    let place = Place::new(
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [new-secret, { value: whsec_e2e_stripe, until: 2999-12-31 }] }\n  github: { secrets: [new-secret, { value: e2e-github, until: 2020-12-31 }] }\nroutes: []\n",
+    );
+    let server = place.start();
+    assert_eq!(paid("evt_1").post(&server.addr).status, 200);
+    assert_eq!(server.metric("hookward_secret_matches_total{source=\"stripe\",secret=\"1\"}"), 1.0);
+    assert_eq!(push("id", b"{}").post(&server.addr).status, 401);
 }

@@ -157,3 +157,11 @@ fn usage_mistakes_end_with_2() {
     assert_eq!(place.run(&["frobnicate"]).status.code(), Some(2));
     assert_eq!(place.run(&["explain", "--source"]).status.code(), Some(2));
 }
+
+#[test]
+fn the_schema_that_is_shipped_is_the_one_that_is_printed() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/routes.schema.json");
+    let shipped = std::fs::read_to_string(shipped).unwrap();
+    let printed = stdout(&Place::new("").run(&["schema"]));
+    assert!(shipped == printed, "run `hookward schema > schemas/routes.schema.json`");
+}

@@ -8,29 +8,29 @@ use serde_json::Value;
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let wanted = format!("{name}:");
         let line = self.head.lines().find(|l| l.to_ascii_lowercase().starts_with(&wanted))?;
         Some(line[wanted.len()..].trim().to_owned())
     }
 }
 
-pub fn connect(addr: &str) -> TcpStream {
+pub(crate) fn connect(addr: &str) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -38,7 +38,7 @@ pub fn connect(addr: &str) -> TcpStream {
 }
 
 /// Sends bytes as they are and reads one answer.
-pub fn raw(addr: &str, bytes: &[u8]) -> std::io::Result<Answer> {
+pub(crate) fn raw(addr: &str, bytes: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.write_all(bytes)?;
@@ -46,7 +46,7 @@ pub fn raw(addr: &str, bytes: &[u8]) -> std::io::Result<Answer> {
 }
 
 /// Reads one answer by its Content-Length.
-pub fn read(stream: &mut impl Read) -> std::io::Result<Answer> {
+pub(crate) fn read(stream: &mut impl Read) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     let end = loop {
@@ -75,7 +75,7 @@ pub fn read(stream: &mut impl Read) -> std::io::Result<Answer> {
 }
 
 /// Sends a request with these headers, Host and Content-Length added.
-pub fn send(
+pub(crate) fn send(
     addr: &str,
     method: &str,
     target: &str,
@@ -85,7 +85,7 @@ pub fn send(
     raw(addr, &written(addr, method, target, headers, body))
 }
 
-pub fn written(
+pub(crate) fn written(
     addr: &str,
     method: &str,
     target: &str,

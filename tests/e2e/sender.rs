@@ -5,45 +5,45 @@ use hookward_core::{Body, Clock, Draft, Secret, SystemClock, Timestamp};
 
 use crate::http::{self, Answer};
 
-pub const STRIPE: &str = "whsec_e2e_stripe";
-pub const GITHUB: &str = "e2e-github";
+pub(crate) const STRIPE: &str = "whsec_e2e_stripe";
+pub(crate) const GITHUB: &str = "e2e-github";
 
 /// A signed request: headers and body.
 #[derive(Debug, Clone)]
-pub struct Signed {
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Signed {
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Signed {
-    pub fn post(&self, addr: &str) -> Answer {
+    pub(crate) fn post(&self, addr: &str) -> Answer {
         self.try_post(addr).unwrap()
     }
 
-    pub fn try_post(&self, addr: &str) -> std::io::Result<Answer> {
+    pub(crate) fn try_post(&self, addr: &str) -> std::io::Result<Answer> {
         http::send(addr, "POST", &self.target, &self.headers, &self.body)
     }
 
     /// The same with another value of a header.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
         self
     }
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }
 
 /// Signs a body the way a provider does.
-pub fn sign_at(
+pub(crate) fn sign_at(
     plugins: &[hookward_core::plugin::Plugin],
     source: &str,
     secret: &str,
@@ -74,7 +74,7 @@ pub fn sign_at(
 }
 
 /// A Stripe event.
-pub fn stripe(id: &str, event_type: &str, object: serde_json::Value) -> Signed {
+pub(crate) fn stripe(id: &str, event_type: &str, object: serde_json::Value) -> Signed {
     let body = serde_json::json!({
         "id": id, "object": "event", "type": event_type, "created": now().as_secs(),
         "livemode": false, "api_version": "2024-06-20", "data": {"object": object},
@@ -82,13 +82,13 @@ pub fn stripe(id: &str, event_type: &str, object: serde_json::Value) -> Signed {
     stripe_raw(id, event_type, body.to_string().as_bytes(), now())
 }
 
-pub fn stripe_raw(id: &str, event_type: &str, body: &[u8], at: Timestamp) -> Signed {
+pub(crate) fn stripe_raw(id: &str, event_type: &str, body: &[u8], at: Timestamp) -> Signed {
     let plugins = hookward_provider_stripe::PLUGINS;
     sign_at(plugins, "stripe", STRIPE, (event_type, id), body, at)
 }
 
 /// A paid payment.
-pub fn paid(id: &str) -> Signed {
+pub(crate) fn paid(id: &str) -> Signed {
     let object = serde_json::json!({
         "id": format!("pi_{id}"), "object": "payment_intent", "amount": 4200, "currency": "usd",
         "customer": "cus_1", "status": "succeeded",
@@ -97,7 +97,7 @@ pub fn paid(id: &str) -> Signed {
 }
 
 /// A GitHub push.
-pub fn push(delivery: &str, body: &[u8]) -> Signed {
+pub(crate) fn push(delivery: &str, body: &[u8]) -> Signed {
     let plugins = hookward_provider_github::PLUGINS;
     sign_at(plugins, "github", GITHUB, ("push", delivery), body, now())
 }

@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use crate::http::{self, Answer};
 
-pub const HOOKWARD: &str = env!("CARGO_BIN_EXE_hookward");
+pub(crate) const HOOKWARD: &str = env!("CARGO_BIN_EXE_hookward");
 
 /// Sources that most tests use.
-pub const SOURCES: &str = r#"
+pub(crate) const SOURCES: &str = r#"
 sources:
   stripe: { secrets: ["whsec_e2e_stripe"] }
   github: { secrets: ["e2e-github"] }
@@ -21,53 +21,53 @@ sources:
 
 /// A folder with a routes.yaml.
 #[derive(Debug)]
-pub struct Place(pub TempDir);
+pub(crate) struct Place(pub TempDir);
 
 impl Place {
-    pub fn new(routes: &str) -> Self {
+    pub(crate) fn new(routes: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         place.write("routes.yaml", routes);
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
     /// The lines of a file that a `file` step wrote, as JSON; those that are whole.
-    pub fn lines(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
         text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
     }
 
-    pub fn start(&self) -> Server {
+    pub(crate) fn start(&self) -> Server {
         Server::start(self.0.path(), &[])
     }
 
     /// Runs `hookward` here.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         Command::new(HOOKWARD).args(args).current_dir(self.0.path()).output().unwrap()
     }
 }
 
 /// A running server; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub addr: String,
-    pub admin: String,
+    pub(crate) addr: String,
+    pub(crate) admin: String,
     log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
 impl Server {
-    pub fn start(folder: &Path, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: &Path, env: &[(&str, &str)]) -> Self {
         Self::try_start(folder, env).unwrap_or_else(|log| panic!("did not start:\n{log}"))
     }
 
-    pub fn try_start(folder: &Path, env: &[(&str, &str)]) -> Result<Self, String> {
+    pub(crate) fn try_start(folder: &Path, env: &[(&str, &str)]) -> Result<Self, String> {
         let mut child = Command::new(HOOKWARD)
             .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .current_dir(folder)
@@ -105,48 +105,44 @@ impl Server {
         Ok(Self { child, addr, admin, log })
     }
 
-    pub fn get(&self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         http::send(&self.addr, "GET", target, &[], b"").unwrap()
     }
 
     /// Asks the admin port.
-    pub fn admin(&self, method: &str, target: &str, body: &str) -> Answer {
+    pub(crate) fn admin(&self, method: &str, target: &str, body: &str) -> Answer {
         let headers = [("content-type".to_owned(), "application/json".to_owned())];
         http::send(&self.admin, method, target, &headers, body.as_bytes()).unwrap()
     }
 
-    pub fn events(&self, query: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, query: &str) -> Vec<Value> {
         let answer = self.admin("GET", &format!("/api/v1/events?limit=500&{query}"), "");
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["events"].as_array().unwrap().clone()
     }
 
-    pub fn metric(&self, start: &str) -> f64 {
+    pub(crate) fn metric(&self, start: &str) -> f64 {
         let text = self.admin("GET", "/metrics", "").text();
         let line = text.lines().find(|l| l.starts_with(start));
         line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
     /// SIGTERM, and the exit code; within 30 s.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         self.signal("-TERM");
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(30) {
@@ -168,7 +164,7 @@ impl Drop for Server {
 
 /// Waits until something is so.
 #[track_caller]
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(30) {
         if holds() {

@@ -36,7 +36,7 @@ impl StoreConfig for Memory {
                 "",
                 format!("`memory:` takes nothing after the colon, found `{rest}`"),
             )
-            .help("write `store: memory:`, or `store: sqlite:PATH` to keep events in a file")),
+            .help("write `store: memory`, or `store: sqlite:PATH` to keep events in a file")),
         }
     }
 
@@ -48,10 +48,16 @@ impl StoreConfig for Memory {
 register_store!(Memory);
 
 /// A store that forgets everything when the process ends.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     /// `None` once it is closed. Locked for moments only, never across an await.
     state: Mutex<Option<State>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MemoryStore {

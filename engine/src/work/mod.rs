@@ -100,6 +100,14 @@ impl Worker {
     }
 }
 
+/// A worker that nobody stopped claims no more, and gives back what runs.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+        self.shared.abandon.cancel();
+    }
+}
+
 impl Shared {
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)

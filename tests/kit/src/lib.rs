@@ -1,5 +1,7 @@
-//! hookward-testkit
+//! For authors of providers, handlers and stores: conformance suites whose promises have numbers,
+//! signers, a recorder, a clock that a test sets.
 
+pub mod clock;
 pub mod handler;
 pub mod provider;
 pub mod store;
