@@ -127,6 +127,24 @@ fn sigterm_finishes_what_runs_gives_back_the_rest_and_ends_with_0() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+    let place = Place::new(&format!(
+        "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain: [{{ handler: exec, with: {{ command: [sh, -c, 'test -f ready || sleep 60'] }} }}]\n"
+    ));
+    let server = place.start();
+    assert_eq!(paid("evt_1").post(&server.addr).status, 200);
+    std::thread::sleep(Duration::from_millis(300));
+    server.signal("-TERM");
+    eventually("it drains", || server.log().contains("a second signal"));
+    let start = std::time::Instant::now();
+    assert_eq!(server.terminate(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(5));
+    place.write("ready", "");
+    let server = place.start();
+    eventually("it is done", || server.events("status=done").len() == 1);
+}
+
+#[test]
 fn a_second_server_on_the_same_store_does_not_start() {
     let place = place();
     let _server = place.start();

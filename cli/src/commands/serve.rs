@@ -67,10 +67,20 @@ async fn listen(args: &ServeArgs, hooks: Hooks) -> Result<(), String> {
     tokio::spawn(watch_reload(hooks.clone()));
     let router = hooks.admin();
     let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });
-    let served = serve(ingress, hooks.standalone(), shutdown_signal()).with(hooks).await;
+    let served = serve(ingress, hooks.standalone(), stop()).with(hooks).await;
     // The admin port answers until the end: `readyz` tells that the server is draining.
     admin.abort();
     served.map_err(|e| e.to_string())
+}
+
+/// The first signal drains; a second one does not wait. That is safe: what was acknowledged is stored.
+async fn stop() {
+    shutdown_signal().await;
+    tracing::info!("stopping; a second signal ends it at once");
+    tokio::spawn(async {
+        shutdown_signal().await;
+        std::process::exit(i32::from(WRONG));
+    });
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
