@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use hookward_core::proof::tokens_equal;
+use hookward_core::store::StoreError;
 use hookward_core::{Clock, Store, Timestamp};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Limiters, Refusal};
 use crate::plan::{Plan, ServerPlan};
@@ -22,6 +24,7 @@ pub struct Engine {
     pub(crate) limiters: Limiters,
     draining: AtomicBool,
     work: Notify,
+    failed: CancellationToken,
 }
 
 /// Why a new configuration cannot take the place of the old one while the process runs.
@@ -48,6 +51,7 @@ impl Engine {
             limiters: Limiters::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),
+            failed: CancellationToken::new(),
         })
     }
 
@@ -107,6 +111,21 @@ impl Engine {
     /// Whether it is stopping.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Ends when the store has failed so that nothing it says can be trusted: stop the process, and
+    /// let a new one open the store and recover.
+    pub async fn store_lost(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Tells of a failure of the store; after one that it cannot recover from, nothing more is accepted.
+    pub(crate) fn store_failed(&self, during: &'static str, error: &StoreError) {
+        telemetry::store_failed(during, &error.to_string());
+        if matches!(error, StoreError::Poisoned(_)) {
+            self.drain();
+            self.failed.cancel();
+        }
     }
 
     pub(crate) fn accepting(&self) -> Result<(), Refusal> {

@@ -330,6 +330,17 @@ async fn a_store_that_is_away_means_503_and_come_back_and_nothing_kept() {
     way.only().await;
 }
 
+#[tokio::test]
+async fn a_store_that_can_no_longer_be_trusted_ends_the_accepting() {
+    let store = Arc::new(Fails::default());
+    let way = way_over(store.clone(), "", ALL, vec![]);
+    *store.with.lock().unwrap() = Some(StoreError::Poisoned("a sync failed".to_owned()));
+    assert_eq!(way.post("id-1", "{}").await.status, 503);
+    way.engine.store_lost().await;
+    *store.with.lock().unwrap() = None;
+    assert_eq!(code(&way.post("id-1", "{}").await), "DRAINING");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_holds_up_a_sender_for_two_seconds_at_most() {
     let store = Arc::new(Fails::default());

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hookward::{BuildAppError, Hooks, Metrics, serve, shutdown_signal, watch_reload};
 use tokio::net::TcpListener;
@@ -37,8 +39,12 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
         Err(e @ BuildAppError::Store { .. }) => return output::fail(STORE, e),
         Err(e) => return output::fail(WRONG, e),
     };
-    let result = listen(&args, hooks.clone()).await;
+    let lost = Arc::new(AtomicBool::new(false));
+    let result = listen(&args, hooks.clone(), lost.clone()).await;
     match result {
+        Ok(()) if lost.load(Ordering::Relaxed) => {
+            output::fail(STORE, "the store failed; a new start recovers what it holds")
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             hooks.stop().await;
@@ -47,7 +53,7 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-async fn listen(args: &ServeArgs, hooks: Hooks) -> Result<(), String> {
+async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result<(), String> {
     let plan = hooks.engine().plan();
     let admin_addr = args.admin.unwrap_or(plan.admin.listen);
     if plan.admin.token.is_none() && !admin_addr.ip().is_loopback() {
@@ -67,7 +73,14 @@ async fn listen(args: &ServeArgs, hooks: Hooks) -> Result<(), String> {
     tokio::spawn(watch_reload(hooks.clone()));
     let router = hooks.admin();
     let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });
-    let served = serve(ingress, hooks.standalone(), stop()).with(hooks).await;
+    let engine = hooks.engine().clone();
+    let end = async move {
+        tokio::select! {
+            () = stop() => {}
+            () = engine.store_lost() => lost.store(true, Ordering::Relaxed),
+        }
+    };
+    let served = serve(ingress, hooks.standalone(), end).with(hooks).await;
     // The admin port answers until the end: `readyz` tells that the server is draining.
     admin.abort();
     served.map_err(|e| e.to_string())

@@ -141,7 +141,7 @@ impl Engine {
         match committed.await {
             Ok(Ok(mut answers)) => answers.pop().ok_or(Refusal::StoreSlow),
             Ok(Err(e)) => {
-                telemetry::store_failed("accept", &e.to_string());
+                self.store_failed("accept", &e);
                 Err(Refusal::Store(e))
             }
             Err(_) => {

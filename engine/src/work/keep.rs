@@ -11,7 +11,7 @@ use crate::telemetry;
 
 /// How often the depth is told.
 const TELL: Duration = Duration::from_secs(5);
-/// Between looks for what is past its time.
+/// Between looks for what is past its time, at most; a tenth of what is kept where that is less.
 const LOOK: Duration = Duration::from_secs(60);
 /// Events in one batch: small, because the single writer of an embedded store does nothing else
 /// meanwhile.
@@ -23,12 +23,15 @@ pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let mut since_purge = LOOK;
     loop {
         tell(&engine).await;
-        if since_purge >= LOOK {
+        let keep = engine.plan().keep;
+        let look = (keep.events.min(keep.dead) / 10).clamp(Duration::from_secs(1), LOOK);
+        if since_purge >= look {
             purge(&engine, &stop).await;
             since_purge = Duration::ZERO;
         }
+        let pause = look.min(TELL);
         tokio::select! {
-            () = tokio::time::sleep(TELL) => since_purge += TELL,
+            () = tokio::time::sleep(pause) => since_purge += pause,
             () = stop.cancelled() => return,
         }
     }
@@ -45,7 +48,7 @@ async fn purge(engine: &Engine, stop: &CancellationToken) {
         match engine.store().purge(what).await {
             Ok(removed) if removed >= BATCH as u64 => tokio::time::sleep(BREATH).await,
             Ok(_) => return,
-            Err(e) => return telemetry::store_failed("purge", &e.to_string()),
+            Err(e) => return engine.store_failed("purge", &e),
         }
     }
 }

@@ -151,7 +151,7 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
         let claimed = match shared.engine.store().claim(want).await {
             Ok(jobs) => jobs,
             Err(e) => {
-                telemetry::store_failed("claim", &e.to_string());
+                shared.engine.store_failed("claim", &e);
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
                     () = shared.stop.cancelled() => {}
@@ -215,7 +215,7 @@ async fn settle(shared: &Shared, batch: &mut Vec<(Arc<str>, Outcome)>) {
         match shared.engine.store().settle(outcomes).await {
             Ok(answers) => break answers,
             Err(e) => {
-                telemetry::store_failed("settle", &e.to_string());
+                shared.engine.store_failed("settle", &e);
                 if shared.abandon.is_cancelled() {
                     break vec![Settled::Stale; batch.len()];
                 }
@@ -265,7 +265,7 @@ async fn heartbeat(shared: Arc<Shared>) {
         let answers = match shared.engine.store().extend(leases.clone(), until).await {
             Ok(answers) => answers,
             Err(e) => {
-                telemetry::store_failed("extend", &e.to_string());
+                shared.engine.store_failed("extend", &e);
                 continue;
             }
         };
