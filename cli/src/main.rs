@@ -77,6 +77,10 @@ async fn run(command: Command, registry: &Registry) -> ExitCode {
     }
 }
 
+// For the end-to-end tests, which share this package's dev-dependencies.
+#[cfg(test)]
+use jsonschema as _;
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

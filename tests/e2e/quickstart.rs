@@ -57,3 +57,28 @@ fn what_send_prints_is_what_verify_reads() {
         place.run(&["verify", "--provider", "github", "--secret", "t", "--json", "push.http"]);
     assert_eq!(wrong.status.code(), Some(1));
 }
+
+#[test]
+fn every_schema_that_is_shipped_fits_the_sample_of_its_name() {
+    use hookward_core::plugin::Plugin;
+    let plugins = [
+        hookward_provider_stripe::PLUGINS,
+        hookward_provider_github::PLUGINS,
+        hookward_provider_shopify::PLUGINS,
+    ];
+    for (name, schema) in hookward_schemas::ALL {
+        let (provider, event_type) = name.split_once('/').unwrap();
+        let samples = plugins.iter().copied().flatten().find_map(|plugin| match plugin {
+            Plugin::Provider(p) if p.name == provider => Some(p.samples),
+            _ => None,
+        });
+        let sample = samples.unwrap().iter().find(|s| s.event_type == event_type);
+        let sample = sample.unwrap_or_else(|| panic!("{name} has no sample"));
+        let body =
+            sample.render(event_type, &format!("{}1a2B", sample.id_prefix), crate::sender::now());
+        let schema = serde_json::from_str(schema).unwrap();
+        let body = serde_json::from_str(&body).unwrap();
+        let found = jsonschema::validate(&schema, &body);
+        assert!(found.is_ok(), "{name}: {}", found.unwrap_err());
+    }
+}
