@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hookward_core::Timestamp;
 use hookward_core::store::{Claim, Job, JobId, Lease, Outcome, Settled, Settlement};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -164,18 +165,21 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
             start(&shared, job, &outcomes);
         }
         if none || full {
-            wait(&shared, full).await;
+            wait(&shared, full, now).await;
         }
     }
     // The channel closes when the last running job has sent its outcome.
 }
 
 /// Until there is a reason to claim again: work, a free slot, a job that comes due.
-async fn wait(shared: &Shared, full: bool) {
+async fn wait(shared: &Shared, full: bool, claimed_at: Timestamp) {
     let due = if full { None } else { shared.engine.store().next_due().await.ok().flatten() };
-    let until_due = due.map_or(LOOK, |due| due.since(shared.engine.now()));
-    // A job that is due and was not handed out waits for something else than time.
-    let pause = if until_due.is_zero() { LOOK } else { until_due.min(LOOK) };
+    let pause = match due {
+        // Due at the claim and not handed out: it waits for something else than time.
+        Some(due) if due <= claimed_at => LOOK,
+        Some(due) => due.since(shared.engine.now()).min(LOOK),
+        None => LOOK,
+    };
     tokio::select! {
         () = shared.engine.work_arrives() => {}
         () = shared.freed.notified() => {}
