@@ -1,0 +1,93 @@
+//! Proofs that nothing acknowledged is lost: the real binary, killed and cut off from power, judged
+//! from outside. One sub-command a suite:
+//!
+//! ```text
+//! cargo test -p hookward-cli --test proof -- kill --runs 300 --seed 7
+//! cargo test -p hookward-cli --test proof -- power-cut --minutes 2
+//! ```
+//!
+//! Without one, each suite runs in its short form. Each has a canary, a way to run it in which it must
+//! find a loss: a suite that finds none then proves nothing and fails.
+#![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../e2e/http.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod http;
+mod judge;
+mod kill;
+mod load;
+mod power_cut;
+#[path = "../e2e/sender.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod sender;
+#[path = "../e2e/server.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod server;
+mod sink;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long a suite runs, and from which chance.
+#[derive(Debug, Clone)]
+pub(crate) struct Extent {
+    pub(crate) seed: u64,
+    pub(crate) runs: usize,
+    pub(crate) until: Option<Instant>,
+}
+
+impl Extent {
+    /// Whether one more run is wanted.
+    pub(crate) fn goes_on(&self, done: usize) -> bool {
+        match self.until {
+            Some(until) => Instant::now() < until,
+            None => done < self.runs,
+        }
+    }
+}
+
+/// A suite: what it proved, in words, or what it found.
+type Suite = fn(&Extent) -> Result<String, String>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // The test runner's own flags mean nothing here; `--list` must not start a proof.
+    if args.iter().any(|a| a == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    let value = |name: &str| {
+        let at = args.iter().position(|a| a == name)?;
+        args.get(at + 1)?.parse::<u64>().ok()
+    };
+    let suite = args.first().filter(|a| !a.starts_with('-')).map(String::as_str);
+    let seed = value("--seed").unwrap_or_else(|| fastrand::u64(..));
+    let until = value("--minutes").map(|m| Instant::now() + Duration::from_secs(m * 60));
+    let extent = |short: usize| {
+        let runs = value("--runs").and_then(|n| usize::try_from(n).ok()).unwrap_or(short);
+        Extent { seed, runs, until }
+    };
+    let suites: [(&str, Suite); 2] = [("kill", kill::run), ("power-cut", power_cut::run)];
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (name, run) in suites {
+        if suite.is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        match run(&extent(20)) {
+            Ok(told) if told.starts_with("SKIP") => {
+                skipped += 1;
+                println!("{name}: {told}");
+            }
+            Ok(told) => {
+                passed += 1;
+                println!("{name}: ok, {told}");
+            }
+            Err(told) => {
+                failed += 1;
+                println!("{name}: FAILED (--seed {seed}): {told}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed > 0 || passed + skipped == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
