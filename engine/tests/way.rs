@@ -398,3 +398,24 @@ impl Way {
         Arc::try_unwrap(plan).unwrap_or_else(|_| panic!("the plan is shared"))
     }
 }
+
+/// The clock jumps past the end of a lease before a heartbeat: the store hands the job out again.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_handed_out_again_keeps_its_new_lease_when_its_older_run_ends() {
+    let routes = "  - { name: r, events: github/**, chain: [{ handler: record, timeout: 10m }] }\n";
+    let way = way("", routes, vec![Play::Slow(Duration::from_secs(3)), Play::Hang]);
+    way.post("id-1", "{}").await;
+    let worker = way.work();
+    way.until_runs(1).await;
+    way.clock.advance(Duration::from_secs(31));
+    way.engine.work_waits();
+    way.until_runs(2).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        way.clock.advance(Duration::from_secs(5));
+        way.engine.work_waits();
+    }
+    assert_eq!(way.recorder.runs().len(), 2, "the second run's lease was left to end");
+    worker.stop(Duration::from_millis(10)).await;
+    assert_eq!(way.only().await.jobs[0].state, JobState::Pending, "it was given back");
+}

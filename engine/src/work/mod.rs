@@ -118,6 +118,14 @@ impl Shared {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets a run; one of the same job that began later stays.
+    fn ended(&self, lease: Lease) {
+        let mut running = self.running();
+        if running.get(&lease.job).is_some_and(|r| r.lease == lease) {
+            running.remove(&lease.job);
+        }
+    }
+
     /// Free slots per route of the plan in force; those without one are named, too: a route that
     /// is not named is one that is gone.
     fn free(&self) -> Vec<(Arc<str>, usize)> {
@@ -193,7 +201,12 @@ fn start(shared: &Arc<Shared>, job: Job, outcomes: &mpsc::UnboundedSender<(Arc<s
     let route = job.route.clone();
     shared.take_slot(&route);
     let running = Running { lease: job.lease, route: route.clone(), lost: lost.clone() };
-    shared.running().insert(job.lease.job, running);
+    let older = shared.running().insert(job.lease.job, running);
+    // The store took it for lost, by a clock that jumped: what its older run does no longer counts.
+    if let Some(older) = older {
+        telemetry::lease_lost(&older.route, older.lease.job);
+        older.lost.cancel();
+    }
     let (shared, outcomes) = (shared.clone(), outcomes.clone());
     tokio::spawn(async move {
         let outcome = run::attempt(&shared.engine, &shared.runtime, &job, &lost).await;
@@ -229,7 +242,7 @@ async fn settle(shared: &Shared, batch: &mut Vec<(Arc<str>, Outcome)>) {
         }
     };
     for ((route, outcome), settled) in batch.drain(..).zip(answers) {
-        shared.running().remove(&outcome.lease.job);
+        shared.ended(outcome.lease);
         told(&route, &outcome, settled);
     }
     shared.freed.notify_one();
