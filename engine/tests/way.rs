@@ -419,3 +419,28 @@ async fn a_job_that_is_handed_out_again_keeps_its_new_lease_when_its_older_run_e
     worker.stop(Duration::from_millis(10)).await;
     assert_eq!(way.only().await.jobs[0].state, JobState::Pending, "it was given back");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_without_a_free_slot_delays_no_retry_of_another() {
+    let routes = concat!(
+        "  - { name: a, events: github/**, match: { /r: [a] }, chain: [record], concurrency: 1 }\n",
+        "  - { name: b, events: github/**, match: { /r: [b] }, chain: [record],",
+        " retry: { first_delay: 1s, jitter: none } }\n"
+    );
+    let way = way("", routes, vec![Play::Hang, Play::Fail]);
+    let worker = way.work();
+    way.post("id-1", r#"{"r":"a","n":1}"#).await;
+    way.until_runs(1).await;
+    way.post("id-2", r#"{"r":"a","n":2}"#).await;
+    way.post("id-3", r#"{"r":"b"}"#).await;
+    way.until_runs(2).await;
+    let mut waited = Duration::ZERO;
+    while way.recorder.runs().len() < 3 {
+        let step = Duration::from_millis(50);
+        tokio::time::sleep(step).await;
+        way.clock.advance(step);
+        waited += step;
+    }
+    assert!(waited < Duration::from_secs(2), "a delay of 1 s took {waited:?}");
+    worker.stop(Duration::from_millis(10)).await;
+}

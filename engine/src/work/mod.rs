@@ -25,6 +25,9 @@ const LEASE: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The worker looks at the store at least this often, whatever it was told.
 const LOOK: Duration = Duration::from_secs(5);
+/// It looks this often while jobs are due for which there is no slot: the store does not say what
+/// comes due behind them.
+const CROWDED: Duration = Duration::from_millis(250);
 /// Jobs of routes that are gone, settled as unrouted at a time.
 const UNKNOWN: usize = 64;
 /// Outcomes that go into one settlement at most.
@@ -184,7 +187,7 @@ async fn wait(shared: &Shared, full: bool, claimed_at: Timestamp) {
     let due = if full { None } else { shared.engine.store().next_due().await.ok().flatten() };
     let pause = match due {
         // Due at the claim and not handed out: it waits for something else than time.
-        Some(due) if due <= claimed_at => LOOK,
+        Some(due) if due <= claimed_at => CROWDED,
         Some(due) => due.since(shared.engine.now()).min(LOOK),
         None => LOOK,
     };
