@@ -444,3 +444,13 @@ async fn a_route_without_a_free_slot_delays_no_retry_of_another() {
     assert!(waited < Duration::from_secs(2), "a delay of 1 s took {waited:?}");
     worker.stop(Duration::from_millis(10)).await;
 }
+
+#[tokio::test]
+async fn a_rate_of_more_than_one_a_millisecond_is_a_limit_too() {
+    let way = way("limits: { rate: 3000/s, burst: 2 }", ALL, vec![]);
+    assert_eq!(way.post("id-1", "1").await.status, 200);
+    assert_eq!(way.post("id-2", "2").await.status, 200);
+    assert_eq!(code(&way.post("id-3", "3").await), "RATE_LIMITED");
+    way.clock.advance(Duration::from_millis(1));
+    assert_eq!(way.post("id-3", "3").await.status, 200);
+}

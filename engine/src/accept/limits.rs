@@ -17,25 +17,41 @@ const FAILURES: Rate = Rate { count: 60, per: Duration::from_secs(60), burst: No
 const MAX_BUCKETS: usize = 100_000;
 
 /// A bucket as the moment up to which it is spent (GCRA): so many come at once, and it refills evenly.
+/// In nanoseconds since 1970, because a share of a high rate is less than a clock's millisecond.
 #[derive(Debug, Clone, Copy)]
-struct Bucket(Timestamp);
+struct Bucket(i128);
+
+fn nanos(at: Timestamp) -> i128 {
+    i128::from(at.as_millis()) * 1_000_000
+}
+
+/// What one request takes, and what the bucket holds.
+fn share_and_whole(rate: Rate) -> (i128, i128) {
+    let share =
+        i128::try_from(rate.per.as_nanos()).unwrap_or(i128::MAX) / i128::from(rate.count.max(1));
+    let share = share.max(1);
+    (share, share.saturating_mul(i128::from(rate.burst.unwrap_or(rate.count).max(1))))
+}
 
 impl Bucket {
+    fn fresh(now: Timestamp) -> Self {
+        Self(nanos(now))
+    }
+
     /// How long until one more fits; `None`: now.
     fn wait(self, rate: Rate, now: Timestamp) -> Option<Duration> {
-        let burst = rate.burst.unwrap_or(rate.count).max(1);
-        let span = rate.per / rate.count.max(1);
+        let (share, whole) = share_and_whole(rate);
         // A clock that was set back must not close the bucket for longer than it takes to refill.
-        let full = now.plus(span * burst);
-        let spent = self.0.min(full).max(now);
-        let after = spent.plus(span);
-        (after > full).then(|| after.since(full))
+        let full = nanos(now).saturating_add(whole);
+        let spent = self.0.min(full).max(nanos(now));
+        let over = spent.saturating_add(share).saturating_sub(full);
+        (over > 0).then(|| Duration::from_nanos(u64::try_from(over).unwrap_or(u64::MAX)))
     }
 
     fn spend(&mut self, rate: Rate, now: Timestamp) {
-        let span = rate.per / rate.count.max(1);
-        let full = now.plus(span * rate.burst.unwrap_or(rate.count).max(1));
-        self.0 = self.0.max(now).plus(span).min(full);
+        let (share, whole) = share_and_whole(rate);
+        let full = nanos(now).saturating_add(whole);
+        self.0 = self.0.max(nanos(now)).saturating_add(share).min(full);
     }
 }
 
@@ -70,12 +86,13 @@ impl Limiters {
         let Some(ip) = client else { return };
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= MAX_BUCKETS {
-            failures.retain(|_, bucket| bucket.0 > now);
+            failures.retain(|_, bucket| bucket.0 > nanos(now));
             if failures.len() >= MAX_BUCKETS {
                 failures.clear();
             }
         }
-        let bucket = failures.entry((source.name.clone(), network(ip))).or_insert(Bucket(now));
+        let bucket =
+            failures.entry((source.name.clone(), network(ip))).or_insert(Bucket::fresh(now));
         bucket.spend(FAILURES, now);
     }
 
@@ -83,7 +100,7 @@ impl Limiters {
     pub(crate) fn spend_rate(&self, source: &Source, now: Timestamp) -> Result<(), Refusal> {
         let Some(rate) = source.limits.rate else { return Ok(()) };
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = rates.entry(source.name.clone()).or_insert(Bucket(now));
+        let bucket = rates.entry(source.name.clone()).or_insert(Bucket::fresh(now));
         if let Some(retry_after) = bucket.wait(rate, now) {
             return Err(Refusal::RateLimited { retry_after, reason: "over the source's rate" });
         }
@@ -111,7 +128,7 @@ mod tests {
     fn a_hundred_a_minute_come_at_once_and_refill_evenly() {
         let rate = Rate::parse("100/min").unwrap();
         let start = Timestamp::from_secs(1_000);
-        let mut bucket = Bucket(start);
+        let mut bucket = Bucket::fresh(start);
         for n in 0..100 {
             assert_eq!(bucket.wait(rate, start), None, "{n}");
             bucket.spend(rate, start);
@@ -127,7 +144,7 @@ mod tests {
     fn a_burst_lowers_what_comes_at_once() {
         let rate = Rate { burst: Some(2), ..Rate::parse("60/min").unwrap() };
         let now = Timestamp::from_secs(0);
-        let mut bucket = Bucket(now);
+        let mut bucket = Bucket::fresh(now);
         bucket.spend(rate, now);
         assert_eq!(bucket.wait(rate, now), None);
         bucket.spend(rate, now);
@@ -137,7 +154,7 @@ mod tests {
     #[test]
     fn a_clock_set_back_closes_a_bucket_for_no_longer_than_its_span() {
         let rate = Rate::parse("10/min").unwrap();
-        let bucket = Bucket(Timestamp::from_secs(1_000_000));
+        let bucket = Bucket::fresh(Timestamp::from_secs(1_000_000));
         let wait = bucket.wait(rate, Timestamp::from_secs(0)).unwrap();
         assert!(wait <= Duration::from_secs(6));
     }
