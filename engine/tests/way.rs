@@ -15,10 +15,14 @@ use hookward_core::store::{
     Acceptance, Browse, Claim, Depth, EventDetail, Filter, Job, JobState, Lease, NewDelivery,
     Outcome, Purge, Settled, Status, StoreError,
 };
-use hookward_core::{Body, Clock, Draft, Handler, Head, Provider, Reply, Secret, Store, Timestamp};
+use hookward_core::{
+    Body, Clock, Draft, Handler, Head, IdentifyError, Identity, Provider, Reply, Request, Secret,
+    Store, Timestamp, Verification, Verified, VerifyCx, VerifyError,
+};
 use hookward_engine::Engine;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use hookward_engine::memory::MemoryStore;
+use hookward_engine::plan::Source;
 use hookward_engine::work::Worker;
 use hookward_testkit::clock::FakeClock;
 use hookward_testkit::handler::{Play, Recorder};
@@ -453,4 +457,44 @@ async fn a_rate_of_more_than_one_a_millisecond_is_a_limit_too() {
     assert_eq!(code(&way.post("id-3", "3").await), "RATE_LIMITED");
     way.clock.advance(Duration::from_millis(1));
     assert_eq!(way.post("id-3", "3").await.status, 200);
+}
+
+/// A provider whose keys cannot be fetched.
+#[derive(Debug)]
+struct Keyless;
+
+#[async_trait]
+impl Provider for Keyless {
+    fn precheck(&self, _: &Head) -> Result<(), VerifyError> {
+        Ok(())
+    }
+    async fn verify(&self, _: &Request, _: &VerifyCx<'_>) -> Result<Verification, VerifyError> {
+        Err(VerifyError::KeyUnavailable { reason: "away".into() })
+    }
+    fn identify(&self, _: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_away_are_no_failed_proof_and_lock_nobody_out() {
+    let mut plan = way("", ALL, vec![]).engine_plan();
+    let (name, source) = plan.sources.pop_first().unwrap();
+    plan.paths.clear();
+    let source = Arc::into_inner(source).unwrap();
+    let source = Arc::new(Source { provider: Arc::new(Keyless), ..source });
+    plan.paths.insert(source.path.clone(), source.clone());
+    plan.sources.insert(name, source);
+    let way = way("", ALL, vec![]);
+    way.engine.reload(plan).unwrap();
+    for n in 0..100 {
+        let head = Head {
+            method: http::Method::POST,
+            target: "/webhooks/github".to_owned(),
+            client: "203.0.113.10".parse().ok(),
+            ..Head::default()
+        };
+        let reply = way.engine.receive(head, Bytes::from_static(b"{}")).await;
+        assert_eq!((reply.status.as_u16(), code(&reply).as_str()), (503, "KEY_UNAVAILABLE"), "{n}");
+    }
 }

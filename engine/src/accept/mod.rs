@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookward_core::store::{Acceptance, KeyKind, NewDelivery};
-use hookward_core::{Head, Outcome, Proof, Reply, Request, VerifyCx, prove};
+use hookward_core::{Head, Outcome, Proof, Reply, Request, VerifyCx, VerifyError, prove};
 
 pub(crate) use limits::Limiters;
 pub use refusal::{ReadError, Refusal};
@@ -71,7 +71,10 @@ impl Engine {
         self.accepting()?;
         let client = head.client;
         let forged = |e| {
-            self.limiters.spend_failure(source, client, now);
+            // Without its key nothing was found out about the sender.
+            if !matches!(e, VerifyError::KeyUnavailable { .. }) {
+                self.limiters.spend_failure(source, client, now);
+            }
             Refusal::Unproven(e)
         };
         source.provider.precheck(&head).map_err(forged)?;
