@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::vectors::VectorFile;
-use hookward_provider_stripe::{PLUGINS, StripeConfig};
+use hookward_provider_stripe::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 
 fn vectors() -> VectorFile {
