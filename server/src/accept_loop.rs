@@ -156,6 +156,8 @@ fn connection(
     // Over the JSON answer's own bounds, so that it can be given; far over them the library cuts in.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Some senders close their side behind the request and still wait for its answer.
+        .half_close(true)
         .header_read_timeout(limits.head)
         .max_headers(128)
         .max_buf_size(64 * 1024)

@@ -2,6 +2,7 @@
 //! of the app's own, and what a start that cannot succeed says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::future::IntoFuture;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -312,4 +313,26 @@ async fn hooks_that_are_dropped_without_a_stop_do_no_harm() {
     let (status, _) = call(&address, "POST", "/webhooks/hooks", r#"{"type":"t"}"#).await;
     assert_eq!(status, 200);
     drop(hooks);
+}
+
+/// As `nc -N` and some libraries do: the sending side is closed behind the request.
+#[tokio::test]
+async fn a_sender_that_closes_its_side_behind_the_request_gets_its_answer() {
+    let (_folder, app) = app(&routes("[one]").replace("memory:", "sqlite:kept.db"));
+    let hooks = app.handler("one", nothing_but).build().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = hookward::serve(listener, hooks.standalone(), std::future::pending());
+    tokio::spawn(server.into_future());
+    let body = order().to_string();
+    let length = body.len();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head =
+        format!("POST /webhooks/hooks HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    hooks.stop().await;
 }
