@@ -336,3 +336,16 @@ async fn a_sender_that_closes_its_side_behind_the_request_gets_its_answer() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
     hooks.stop().await;
 }
+
+#[tokio::test]
+async fn a_limit_that_is_no_count_replays_nothing() {
+    let (_folder, app) = app(&routes("[one]"));
+    let hooks = app.handler("one", nothing_but).build().await.unwrap();
+    let address = served(hooks.admin()).await;
+    for limit in ["-1", "0.5", "1e300", "\"x\"", "[1]"] {
+        let body = format!(r#"{{"limit":{limit}}}"#);
+        let (status, answer) = call(&address, "POST", "/api/v1/replay", &body).await;
+        assert_eq!(status, 400, "{limit}: {answer}");
+    }
+    hooks.stop().await;
+}

@@ -42,7 +42,11 @@ pub(crate) struct Wanted {
 fn number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<usize>, D::Error> {
     match Value::deserialize(d)? {
         Value::Null => Ok(None),
-        Value::Number(n) => Ok(n.as_u64().and_then(|n| usize::try_from(n).ok())),
+        // Never taken for "no limit": that would replay everything.
+        Value::Number(n) => match n.as_u64().and_then(|n| usize::try_from(n).ok()) {
+            Some(n) => Ok(Some(n)),
+            None => Err(serde::de::Error::custom("`limit` is a whole number from 0")),
+        },
         Value::String(text) => text.parse().map(Some).map_err(serde::de::Error::custom),
         _ => Err(serde::de::Error::custom("`limit` is a number")),
     }
