@@ -349,3 +349,18 @@ async fn a_limit_that_is_no_count_replays_nothing() {
     }
     hooks.stop().await;
 }
+
+#[tokio::test]
+async fn hooks_that_are_dropped_without_a_stop_let_go_of_their_store() {
+    let text = routes("[one]").replace("memory:", "sqlite:kept.db");
+    let (_folder, app) = app(&text);
+    let app = app.handler("one", nothing_but);
+    drop(app.clone().build().await.unwrap());
+    for _ in 0..200 {
+        if let Ok(hooks) = app.clone().build().await {
+            return hooks.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the store is still taken after four seconds");
+}

@@ -276,7 +276,10 @@ async fn heartbeat(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     ticks.tick().await;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shared.settled.cancelled() => return,
+        }
         let leases: Vec<Lease> = shared.running().values().map(|r| r.lease).collect();
         if leases.is_empty() {
             continue;
