@@ -4,7 +4,7 @@
 
 use hookward_core::proof::{HmacAlg, Mac};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{Body, Head, Request, SecretSet, Timestamp, VerifyCx};
+use hookward_core::{Body, Head, Request, Secret, SecretSet, Timestamp, VerifyCx};
 use serde_json::{Value, json};
 
 /// A scheme that is fine, with one member set.
@@ -43,6 +43,12 @@ fn a_contradiction_is_refused_at_its_place() {
         ("/batch", json!("events"), "/batch"),
         ("/unknown", json!(1), ""),
         ("/alg", json!("md5"), ""),
+        ("/alg", json!("sha256"), "/message"),
+        ("/alg", json!("ed25519"), "/key"),
+        ("/alg", json!("ecdsa-p256-sha256-der"), "/key"),
+        ("/message", json!("{key}{body}"), "/message"),
+        ("/key", json!("whpk"), "/key"),
+        ("/key", json!("spki-b64"), "/key"),
     ];
     for (pointer, value, at) in cases {
         let found = compile(scheme(pointer, value.clone())).unwrap_err();
@@ -122,4 +128,41 @@ fn a_signed_url_needs_to_be_configured() {
     assert!(scheme.verify(&request, &with(Some("https://b.example"))).is_err());
     let unset = scheme.verify(&request, &with(None)).unwrap_err().to_string();
     assert!(unset.contains("public_url"), "{unset}");
+}
+
+#[test]
+fn a_plain_hash_holds_the_key_and_varies_with_the_request() {
+    let with = |message: &str| {
+        let mut scheme = scheme("/message", json!(message));
+        scheme["alg"] = json!("sha256");
+        compile(scheme)
+    };
+    assert!(with("{key}{body}").is_ok());
+    for wrong in ["{key}", "v0:{key}", "{body}"] {
+        assert_eq!(with(wrong).unwrap_err().0, "/message", "{wrong}");
+    }
+}
+
+#[test]
+fn a_public_key_under_which_anyone_can_sign_is_no_secret() {
+    let scheme = json!({
+        "signature": { "in": "header", "name": "x-signature" },
+        "alg": "ed25519",
+        "key": "hex"
+    });
+    let scheme = compile(scheme).unwrap();
+    let judged = |key: &str| scheme.check_secret(&Secret::new(key));
+    assert_eq!(judged("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"), Ok(()));
+    let zero = "0".repeat(64);
+    for weak in [zero.as_str(), "", "3d40", "not hex"] {
+        assert!(judged(weak).unwrap_err().contains("Ed25519"), "{weak}");
+    }
+    let mut head = Head::default();
+    head.headers.insert("x-signature", "0".repeat(128).parse().unwrap());
+    let secrets = SecretSet::of([zero]).unwrap();
+    let now = Timestamp::from_secs(0);
+    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance: None, public_url: None };
+    let request = Request::new(head, Body::new("{}"));
+    let found = scheme.verify(&request, &cx).unwrap_err();
+    assert_eq!(found.code(), "INVALID_SIGNATURE");
 }

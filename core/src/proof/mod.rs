@@ -1,12 +1,16 @@
 //! Proof: the only door from anyone's bytes to a delivery that the rest of the house may read.
 //! Called by the engine, the CLI and the conformance kit, all through [`prove`].
 
+mod algorithm;
 mod error;
+mod public;
 mod tag;
 
 use std::fmt;
 
+pub use algorithm::Algorithm;
 pub use error::VerifyError;
+pub use public::p256_point;
 pub use tag::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
 
 use crate::body::{Body, BodyError};

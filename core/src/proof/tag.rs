@@ -1,6 +1,8 @@
 //! Tags: decoding and comparing them, in constant time. The only place of the project that
 //! compares anything secret, and the only one that uses `subtle`.
 
+use std::ops::RangeInclusive;
+
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha1::Sha1;
@@ -61,14 +63,19 @@ impl HmacAlg {
     }
 }
 
-/// A tag as decoded from a request: of exactly the right length, or it is not one.
+/// A tag as decoded from a request: of a right length, or it is not one.
 #[derive(Clone)]
 pub struct Tag(Vec<u8>);
 
 impl Tag {
     /// Decodes first; a tag of another length fails here and never reaches the comparison.
-    pub fn decode(text: &str, encoding: Encoding, len: usize) -> Option<Self> {
-        encoding.decode(text).filter(|bytes| bytes.len() == len).map(Self)
+    pub fn decode(text: &str, encoding: Encoding, len: RangeInclusive<usize>) -> Option<Self> {
+        encoding.decode(text).filter(|bytes| len.contains(&bytes.len())).map(Self)
+    }
+
+    /// For signatures that are verified, not compared.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -117,12 +124,16 @@ impl Mac {
 
     /// Whether any of these is the tag of the message. All are compared, whichever matches.
     pub fn matches_any(self, tags: &[Tag]) -> bool {
-        let expected = self.finish();
-        let found = tags.iter().fold(subtle::Choice::from(0), |found, tag| {
-            found | tag.0.as_slice().ct_eq(expected.as_slice())
-        });
-        found.into()
+        any_equals(tags, &self.finish())
     }
+}
+
+/// Whether any tag is this one. All are compared, whichever matches.
+pub(super) fn any_equals(tags: &[Tag], expected: &[u8]) -> bool {
+    let found = tags
+        .iter()
+        .fold(subtle::Choice::from(0), |found, tag| found | tag.0.as_slice().ct_eq(expected));
+    found.into()
 }
 
 /// Whether a token given by a sender is the configured one. Both are hashed first, so that not
@@ -140,7 +151,7 @@ mod tests {
         let mut mac = Mac::new(HmacAlg::Sha256, b"It's a Secret to Everybody").unwrap();
         mac.update(b"Hello, ");
         mac.update(b"World!");
-        let tags = Tag::decode(text, Encoding::Hex, 32).into_iter().collect::<Vec<_>>();
+        let tags = Tag::decode(text, Encoding::Hex, 32..=32).into_iter().collect::<Vec<_>>();
         mac.matches_any(&tags)
     }
 

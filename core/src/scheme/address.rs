@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::proof::VerifyError;
 use crate::scheme::fields::form_value;
 use crate::scheme::spec::SchemeError;
 
@@ -78,4 +79,10 @@ pub(crate) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
     };
     let items = value.pointer(before)?.as_array()?;
     items.iter().map(|item| item.pointer(after).and_then(scalar)).collect()
+}
+
+/// A text of the body that must be there.
+pub(super) fn json_text(json: Option<&Value>, pointer: &str) -> Result<String, VerifyError> {
+    let found = json.and_then(|v| v.pointer(pointer)).and_then(scalar).filter(|t| !t.is_empty());
+    found.ok_or_else(|| VerifyError::missing(format!("{pointer} of the body")))
 }

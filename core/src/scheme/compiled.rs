@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
-use crate::proof::{HmacAlg, Verified};
+use crate::proof::{Algorithm, HmacAlg, Verified, p256_point};
 use crate::provider::{IdentifyError, Identity};
 use crate::scheme::address::Address;
 use crate::scheme::naming::Naming;
@@ -21,7 +21,7 @@ pub struct CompiledScheme {
     pub(crate) signature: SignatureSpec,
     pub(crate) message: Vec<Segment>,
     /// `None`: token equality.
-    pub(crate) alg: Option<HmacAlg>,
+    pub(crate) alg: Option<Algorithm>,
     pub(crate) key: KeyForm,
     pub(crate) timestamp: Option<CompiledTime>,
     pub(crate) naming: Naming,
@@ -50,12 +50,16 @@ impl Scheme {
     /// Checks and compiles it.
     pub fn compile(self) -> Result<CompiledScheme, SchemeError> {
         let alg = match self.alg {
-            Alg::HmacSha1 => Some(HmacAlg::Sha1),
-            Alg::HmacSha256 => Some(HmacAlg::Sha256),
-            Alg::HmacSha512 => Some(HmacAlg::Sha512),
+            Alg::HmacSha1 => Some(Algorithm::Hmac(HmacAlg::Sha1)),
+            Alg::HmacSha256 => Some(Algorithm::Hmac(HmacAlg::Sha256)),
+            Alg::HmacSha512 => Some(Algorithm::Hmac(HmacAlg::Sha512)),
+            Alg::Sha256 => Some(Algorithm::Sha256),
+            Alg::Ed25519 => Some(Algorithm::Ed25519),
+            Alg::EcdsaP256Sha256Der => Some(Algorithm::EcdsaP256),
             Alg::Equal => None,
         };
         check_signature(&self.signature)?;
+        check_key(alg, self.key)?;
         let message = template::parse(&self.message)?;
         let timestamp = self.timestamp.map(compile_time).transpose()?;
         check_message(&message, &self.signature, timestamp.as_ref(), alg)?;
@@ -102,6 +106,23 @@ fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
     Ok(())
 }
 
+/// A public key must never serve as a shared one: everybody has it.
+fn check_key(alg: Option<Algorithm>, key: KeyForm) -> Result<(), SchemeError> {
+    let fits = match alg {
+        Some(Algorithm::Ed25519) => matches!(key, KeyForm::Hex | KeyForm::Whpk),
+        Some(Algorithm::EcdsaP256) => key == KeyForm::SpkiB64,
+        _ => !matches!(key, KeyForm::Whpk | KeyForm::SpkiB64),
+    };
+    let allowed = match alg {
+        Some(Algorithm::Ed25519) => "with `alg: ed25519` it is `hex` or `whpk`",
+        Some(Algorithm::EcdsaP256) => "with `alg: ecdsa-p256-sha256-der` it is `spki-b64`",
+        _ => {
+            "`whpk` and `spki-b64` are public keys; with this `alg` it is `utf8`, `hex` or `whsec`"
+        }
+    };
+    if fits { Ok(()) } else { Err(SchemeError::new("/key", allowed)) }
+}
+
 fn compile_time(spec: crate::scheme::TimestampSpec) -> Result<CompiledTime, SchemeError> {
     let from = match spec.from.strip_prefix("sig:") {
         Some(key) if !key.is_empty() => TimeSource::Sig(key.to_owned()),
@@ -114,10 +135,18 @@ fn check_message(
     message: &[Segment],
     signature: &SignatureSpec,
     timestamp: Option<&CompiledTime>,
-    alg: Option<HmacAlg>,
+    alg: Option<Algorithm>,
 ) -> Result<(), SchemeError> {
     let wrong = |at: &str, message: &str| Err(SchemeError::new(at, message));
-    if alg.is_some() && !message.iter().any(|s| !matches!(s, Segment::Literal(_))) {
+    match (alg, message.contains(&Segment::Key)) {
+        (Some(Algorithm::Sha256), false) => {
+            return wrong("/message", "without `{key}` anyone could compute this hash");
+        }
+        (Some(Algorithm::Sha256), true) | (_, false) => {}
+        _ => return wrong("/message", "`{key}` goes with `alg: sha256` alone"),
+    }
+    let varies = |s: &Segment| !matches!(s, Segment::Literal(_) | Segment::Key);
+    if alg.is_some() && !message.iter().any(varies) {
         return wrong(
             "/message",
             "the message holds no variable: every request would have one signature",
@@ -162,20 +191,35 @@ impl CompiledScheme {
             KeyForm::Whsec => {
                 BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text).as_bytes()).ok()?
             }
+            KeyForm::Whpk => {
+                BASE64.decode(text.strip_prefix("whpk_").unwrap_or(text).as_bytes()).ok()?
+            }
+            KeyForm::SpkiB64 => p256_point(&BASE64.decode(text.as_bytes()).ok()?)?.to_vec(),
         };
-        Some(key).filter(|k| !k.is_empty())
+        let takes = |key: &Vec<u8>| self.alg.map_or(!key.is_empty(), |alg| alg.takes_key(key));
+        Some(key).filter(takes)
     }
 
     /// Whether a secret can be used; the text says what is expected and never holds the secret.
     pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        match (self.key_bytes(secret), self.key) {
-            (Some(_), _) => Ok(()),
-            (None, KeyForm::Utf8) => Err("is empty".to_owned()),
-            (None, KeyForm::Hex) => Err("is not hexadecimal".to_owned()),
-            (None, KeyForm::Whsec) => {
-                Err("is not base64 (with or without `whsec_` before it)".to_owned())
+        if self.key_bytes(secret).is_some() {
+            return Ok(());
+        }
+        Err(match (self.key, self.alg) {
+            (KeyForm::Hex, Some(Algorithm::Ed25519)) => {
+                "is not a usable Ed25519 public key in hexadecimal"
+            }
+            (KeyForm::Utf8, _) => "is empty",
+            (KeyForm::Hex, _) => "is not hexadecimal",
+            (KeyForm::Whsec, _) => "is not base64 (with or without `whsec_` before it)",
+            (KeyForm::Whpk, _) => {
+                "is not a usable Ed25519 public key in base64 (with or without `whpk_` before it)"
+            }
+            (KeyForm::SpkiB64, _) => {
+                "is not a public key of P-256 as SubjectPublicKeyInfo in base64"
             }
         }
+        .to_owned())
     }
 
     /// Names the events of a proven delivery.

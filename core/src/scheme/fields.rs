@@ -1,6 +1,7 @@
 //! Fields of form bodies and queries (`application/x-www-form-urlencoded`), and lists in headers.
 
 use crate::proof::VerifyError;
+use crate::request::Request;
 
 /// The one value of a field; an error where it stands there with different values.
 pub(crate) fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyError> {
@@ -26,6 +27,20 @@ pub(crate) fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, Ve
         }
     }
     Ok(found)
+}
+
+/// A field of a form body that must be there.
+pub(super) fn form_text(request: &Request, field: &str) -> Result<String, VerifyError> {
+    let found = form_value(request.body.bytes(), field)?.filter(|t| !t.is_empty());
+    found.ok_or_else(|| VerifyError::missing(format!("the form field {field}")))
+}
+
+/// A header that must not be empty.
+pub(super) fn non_empty<'a>(value: &'a str, name: &str) -> Result<&'a str, VerifyError> {
+    if value.is_empty() {
+        return Err(VerifyError::format(format!("the header {name} is empty")));
+    }
+    Ok(value)
 }
 
 fn decoded(part: &[u8]) -> Option<String> {

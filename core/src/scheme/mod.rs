@@ -9,11 +9,13 @@
 mod address;
 mod compiled;
 mod fields;
+mod given;
 mod naming;
 mod provider;
 mod sign;
 mod spec;
 mod template;
+mod time;
 mod verify;
 
 pub use address::Address;

@@ -34,7 +34,7 @@ impl Provider for CompiledScheme {
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
-        Some(self)
+        if self.can_sign() { Some(self) } else { None }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::proof::Mac;
+use crate::proof::Algorithm;
 use crate::provider::{Draft, SignError};
 use crate::request::{Head, Request};
 use crate::scheme::address::Address;
@@ -12,6 +12,15 @@ use crate::scheme::template::Segment;
 use crate::secret::Secret;
 
 impl CompiledScheme {
+    /// Whether requests can be made: the signature is in a header, nothing in its message is a part
+    /// of the body, and the key is not the public one of a pair.
+    pub(crate) fn can_sign(&self) -> bool {
+        let of_body = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
+        self.signature.place == Place::Header
+            && !self.message.iter().any(of_body)
+            && !self.alg.is_some_and(Algorithm::is_public)
+    }
+
     /// The full request. Headers that only name the event (`event_type`, `event_id`) are set from
     /// the draft; those that the message needs likewise, as its id.
     pub fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
@@ -56,27 +65,27 @@ impl CompiledScheme {
         let tag = match self.alg {
             None => secret.expose().to_owned(),
             Some(alg) => {
-                let mut mac = Mac::new(alg, &key).ok_or_else(|| fail("the secret is empty"))?;
-                let time = time.as_deref().unwrap_or_default();
+                let time = time.as_deref().unwrap_or_default().as_bytes();
+                let mut parts: Vec<&[u8]> = Vec::with_capacity(self.message.len());
                 for segment in &self.message {
-                    match segment {
-                        Segment::Literal(text) => mac.update(text.as_bytes()),
-                        Segment::Body => mac.update(draft.body.bytes()),
-                        Segment::Timestamp | Segment::Sig(_) => mac.update(time.as_bytes()),
-                        Segment::Header(name) if Some(name.as_str()) == time_header => {
-                            mac.update(time.as_bytes());
-                        }
-                        Segment::Header(name) => {
-                            mac.update(named(name).unwrap_or(&draft.event_id).as_bytes());
-                        }
-                        Segment::Url => mac.update(draft.url.as_bytes()),
-                        Segment::Method => mac.update(b"POST"),
+                    parts.push(match segment {
+                        Segment::Literal(text) => text.as_bytes(),
+                        Segment::Key => &key,
+                        Segment::Body => draft.body.bytes(),
+                        Segment::Timestamp | Segment::Sig(_) => time,
+                        Segment::Header(name) if Some(name.as_str()) == time_header => time,
+                        Segment::Header(name) => named(name).unwrap_or(&draft.event_id).as_bytes(),
+                        Segment::Url => draft.url.as_bytes(),
+                        Segment::Method => b"POST",
                         Segment::Json(_) | Segment::Form(_) => {
                             return Err(fail("messages made of body fields cannot be signed"));
                         }
-                    }
+                    });
                 }
-                self.signature.encoding.encode(&mac.finish())
+                let tag = alg.tag(&key, &parts);
+                self.signature
+                    .encoding
+                    .encode(&tag.ok_or_else(|| fail("its sender holds a private key"))?)
             }
         };
         let name = match self.signature.name.strip_suffix('*') {

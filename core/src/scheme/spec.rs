@@ -17,7 +17,8 @@ pub struct Scheme {
     /// Where the signature is and how it is written.
     pub signature: SignatureSpec,
     /// What is signed: text with `{body}`, `{timestamp}`, `{header:NAME}`, `{sig:KEY}`, `{url}`,
-    /// `{method}`, `{json:/pointer}`, `{form:field}`. Not used with `alg: equal`.
+    /// `{method}`, `{json:/pointer}`, `{form:field}`; with `alg: sha256` also `{key}`. Not used with
+    /// `alg: equal`.
     #[serde(default = "body")]
     pub message: String,
     /// The algorithm.
@@ -149,6 +150,15 @@ pub enum Alg {
     /// HMAC with SHA-512.
     #[serde(rename = "hmac-sha512")]
     HmacSha512,
+    /// SHA-256 without a MAC; the secret is part of the message, as `{key}`.
+    #[serde(rename = "sha256")]
+    Sha256,
+    /// Ed25519. The secret is the sender's public key.
+    #[serde(rename = "ed25519")]
+    Ed25519,
+    /// ECDSA over P-256 with SHA-256, in DER. The secret is the sender's public key.
+    #[serde(rename = "ecdsa-p256-sha256-der")]
+    EcdsaP256Sha256Der,
     /// The signature is the secret itself: a token. Says who sent it, not that the bytes are as sent.
     #[serde(rename = "equal")]
     Equal,
@@ -165,6 +175,11 @@ pub enum KeyForm {
     Hex,
     /// Base64, decoded, after `whsec_` where the text starts so (Standard Webhooks).
     Whsec,
+    /// A public key in base64, after `whpk_` where the text starts so (Standard Webhooks).
+    Whpk,
+    /// A public key of P-256 as SubjectPublicKeyInfo in base64: a PEM file without its frame.
+    #[serde(rename = "spki-b64")]
+    SpkiB64,
 }
 
 /// The signed time.

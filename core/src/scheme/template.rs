@@ -10,6 +10,7 @@ pub(crate) enum Segment {
     Timestamp,
     Url,
     Method,
+    Key,
     Header(String),
     Sig(String),
     Json(String),
@@ -32,7 +33,7 @@ pub(crate) fn parse(template: &str) -> Result<Vec<Segment>, SchemeError> {
         segments.push(variable(name).ok_or_else(|| {
             wrong(format!(
                 "`{{{name}}}` is unknown; allowed are {{body}} {{timestamp}} {{header:NAME}} \
-                 {{sig:KEY}} {{url}} {{method}} {{json:/pointer}} {{form:FIELD}}"
+                 {{sig:KEY}} {{url}} {{method}} {{json:/pointer}} {{form:FIELD}} {{key}}"
             ))
         })?);
         rest = tail;
@@ -50,6 +51,7 @@ fn variable(name: &str) -> Option<Segment> {
             "timestamp" => Segment::Timestamp,
             "url" => Segment::Url,
             "method" => Segment::Method,
+            "key" => Segment::Key,
             _ => return None,
         },
         Some(("header", header)) => {

@@ -1,5 +1,6 @@
-//! Any sender whose signature can be described: an HMAC (SHA-1, SHA-256, SHA-512) over a message made
-//! of parts of the request, or a token, in a header, the body or the query.
+//! Any sender whose signature can be described: an HMAC (SHA-1, SHA-256, SHA-512), a plain SHA-256, an
+//! Ed25519 or ECDSA signature over a message made of parts of the request, or a token; in a header,
+//! the body or the query.
 //!
 //! There is no code here: the `with:` block is the scheme grammar of `hookward-core`.
 #![warn(missing_docs)]
@@ -24,7 +25,7 @@ pub struct HmacConfig(pub Scheme);
 impl ProviderConfig for HmacConfig {
     const NAME: &'static str = "hmac";
     const SUMMARY: &'static str =
-        "Any sender that signs with an HMAC or a token, described in routes.yaml";
+        "Any sender that signs with an HMAC, a public key or a token, described in routes.yaml";
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

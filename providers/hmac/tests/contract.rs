@@ -1,4 +1,4 @@
-//! What can be described keeps the contract: the schemes of forty senders, each as data.
+//! What can be described keeps the contract: the schemes of fifty senders, each as data.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -8,6 +8,10 @@ use hookward_core::vectors::VectorFile;
 use hookward_provider_hmac::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use serde_json::{Value, json};
+
+/// Public keys of P-256.
+const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEwgqMPZfqVcUBvm43RIZoV1U+QprR5BvnV121g6OGTgjjUAZ11TAPYhxUnhfdvvDeAL9f5W5wp281oIwonJ5KjA==";
+const OTHER_SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEXwDlZaIRaGrUaZveaWGZFwQb62zVYchEOswnwuaHxX53bFsnUJ/we/nlSQMA3uj7DbgUQKETI5scgs4UTzT/Og==";
 
 fn schemes() -> BTreeMap<String, Value> {
     serde_json::from_str(include_str!("schemes.json")).unwrap()
@@ -20,6 +24,15 @@ fn vectors() -> VectorFile {
 fn subject(scheme: &Value) -> Subject {
     let tolerance = scheme["timestamp"]["past"].as_u64().map(Duration::from_secs);
     let secrets = match scheme["key"].as_str() {
+        Some("hex") if scheme["alg"] == "ed25519" => [
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        ],
+        Some("whpk") => [
+            "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=",
+            "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        ],
+        Some("spki-b64") => [SPKI, OTHER_SPKI],
         Some("hex") => ["11223344D785FBAE710E7F943F307971", "00ff00ff00ff"],
         Some("whsec") => ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_b3JjaGFyZC1wcmVzcw=="],
         _ => ["orchard-press", "another-press"],

@@ -1,0 +1,79 @@
+//! What ties a message to a key: a MAC, a plain hash with the key in the message, or a signature
+//! that the sender made with a private key. Called by compiled schemes.
+
+use std::ops::RangeInclusive;
+
+use sha2::{Digest, Sha256};
+
+use super::public;
+use super::tag::{HmacAlg, Mac, Tag, any_equals};
+
+/// How a tag is made, or checked, for a message and a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// A MAC under a shared key.
+    Hmac(HmacAlg),
+    /// SHA-256 over a message that the shared key is a part of.
+    Sha256,
+    /// Ed25519; the key is the sender's public one. Strict: see [`Algorithm::takes_key`].
+    Ed25519,
+    /// ECDSA over P-256 with SHA-256, in DER; the key is the sender's public point, uncompressed.
+    EcdsaP256,
+}
+
+impl Algorithm {
+    /// How many bytes a tag has.
+    pub fn tag_len(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Hmac(alg) => alg.tag_len()..=alg.tag_len(),
+            Self::Sha256 => 32..=32,
+            Self::Ed25519 => 64..=64,
+            // Two integers of 1 to 33 bytes with their tags and lengths.
+            Self::EcdsaP256 => 8..=72,
+        }
+    }
+
+    /// Whether the key is public, so that whoever has it can check and cannot sign.
+    pub fn is_public(self) -> bool {
+        matches!(self, Self::Ed25519 | Self::EcdsaP256)
+    }
+
+    /// Whether this can be a key at all. An empty one never is, and neither is an Ed25519 key of
+    /// small order or in a second spelling: under such a key anyone can sign.
+    pub fn takes_key(self, key: &[u8]) -> bool {
+        match self {
+            Self::Hmac(_) | Self::Sha256 => !key.is_empty(),
+            Self::Ed25519 => public::is_ed25519_point(key),
+            Self::EcdsaP256 => key.len() == public::P256_POINT && key.first() == Some(&4),
+        }
+    }
+
+    /// Whether any of these is right for the message. Shared keys: all tags are compared, in
+    /// constant time.
+    pub fn matches_any(self, key: &[u8], parts: &[&[u8]], tags: &[Tag]) -> bool {
+        match self {
+            _ if !self.takes_key(key) => false,
+            Self::Ed25519 => public::ed25519(key, &parts.concat(), tags),
+            Self::EcdsaP256 => public::ecdsa_p256(key, &parts.concat(), tags),
+            Self::Hmac(_) | Self::Sha256 => {
+                self.tag(key, parts).is_some_and(|expected| any_equals(tags, &expected))
+            }
+        }
+    }
+
+    /// The tag of the message; `None` where the key is empty or public.
+    pub fn tag(self, key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
+        match self {
+            Self::Hmac(alg) => {
+                let mut mac = Mac::new(alg, key)?;
+                parts.iter().for_each(|part| mac.update(part));
+                Some(mac.finish())
+            }
+            Self::Sha256 if !key.is_empty() => {
+                let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+                Some(hash.finalize().to_vec())
+            }
+            Self::Sha256 | Self::Ed25519 | Self::EcdsaP256 => None,
+        }
+    }
+}
