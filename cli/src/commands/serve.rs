@@ -68,15 +68,17 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
         tracing::info!("the admin port has no token: it serves this machine only");
     }
     let (at, admin_at) = (local(&ingress)?, local(&admin)?);
+    // Whoever reads these lines may send a signal at once.
+    tokio::spawn(watch_reload(hooks.clone()));
+    let stop = stop();
     output::line(format!("listening on http://{at}"));
     output::line(format!("admin on http://{admin_at}"));
-    tokio::spawn(watch_reload(hooks.clone()));
     let router = hooks.admin();
     let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });
     let engine = hooks.engine().clone();
     let end = async move {
         tokio::select! {
-            () = stop() => {}
+            () = stop => {}
             () = engine.store_lost() => lost.store(true, Ordering::Relaxed),
         }
     };
@@ -87,13 +89,16 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
 }
 
 /// The first signal drains; a second one does not wait. That is safe: what was acknowledged is stored.
-async fn stop() {
-    shutdown_signal().await;
-    tracing::info!("stopping; a second signal ends it at once");
-    tokio::spawn(async {
-        shutdown_signal().await;
-        std::process::exit(i32::from(WRONG));
-    });
+fn stop() -> impl Future<Output = ()> + Send + 'static {
+    let first = shutdown_signal();
+    async move {
+        first.await;
+        tracing::info!("stopping; a second signal ends it at once");
+        tokio::spawn(async {
+            shutdown_signal().await;
+            std::process::exit(i32::from(WRONG));
+        });
+    }
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
