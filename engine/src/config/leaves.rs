@@ -175,6 +175,9 @@ fn path(text: &str) -> Result<String, String> {
         "is the root"
     } else if text.contains("//") || text.split('/').any(|s| matches!(s, "." | "..")) {
         "has an empty or relative segment"
+    } else if text.contains("/:") || text.contains("/*") {
+        // Routers of apps read these as patterns, and refuse them with a panic.
+        "has a segment that starts with `:` or `*`"
     } else if !text.bytes().all(plain) {
         "has a character that a path cannot have"
     } else {
@@ -198,7 +201,7 @@ mod tests {
     #[test]
     fn an_exact_path_is_taken_and_others_are_not() {
         assert!(path("/hooks/stripe").is_ok());
-        for wrong in ["hooks", "/", "/health", "/a//b", "/a/../b", "/a b", "/a?b"] {
+        for wrong in ["hooks", "/", "/health", "/a//b", "/a/../b", "/a b", "/a?b", "/a/:b", "/*"] {
             assert!(path(wrong).is_err(), "{wrong}");
         }
     }
