@@ -54,9 +54,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
     let Some(origin) = headers.get(header::ORIGIN) else {
-        return !matches!(
+        // Another port or a sister domain is the same site, and not us. `none`: typed by a person.
+        return matches!(
             text(axum::http::HeaderName::from_static("sec-fetch-site")),
-            Some("cross-site")
+            None | Some("same-origin" | "none")
         );
     };
     let origin = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, host)| host);
@@ -108,6 +109,11 @@ mod tests {
             ("origin", "https://evil.example")
         ])));
         assert!(!same_origin(&headers(&[("host", "localhost:8081"), ("origin", "null")])));
-        assert!(!same_origin(&headers(&[("host", "l"), ("sec-fetch-site", "cross-site")])));
+        for (site, ours) in
+            [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)]
+        {
+            let given = headers(&[("host", "l"), ("sec-fetch-site", site)]);
+            assert_eq!(same_origin(&given), ours, "{site}");
+        }
     }
 }
