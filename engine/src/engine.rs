@@ -78,7 +78,10 @@ impl Engine {
             if from == to { Ok(()) } else { Err(ReloadError { what, from, to }) }
         };
         let shown = |set: bool| if set { "set" } else { "not set" }.to_owned();
-        same("store", old.store.url.clone(), new.store.url.clone())?;
+        if old.store.url != new.store.url {
+            let (from, to) = (old.store.shown(), new.store.shown());
+            return Err(ReloadError { what: "store", from, to });
+        }
         same("server.listen", old.server.listen.to_string(), new.server.listen.to_string())?;
         let (from, to) = (&old.server, &new.server);
         same(

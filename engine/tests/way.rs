@@ -498,3 +498,22 @@ async fn keys_that_are_away_are_no_failed_proof_and_lock_nobody_out() {
         assert_eq!((reply.status.as_u16(), code(&reply).as_str()), (503, "KEY_UNAVAILABLE"), "{n}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_reload_names_the_store_without_its_password() {
+    let way = way("", ALL, vec![]);
+    let mut plan = self::way("", ALL, vec![]).engine_plan();
+    for (url, shown) in [
+        ("postgres://app:hunter2@db.example/hooks", "postgres://***@db.example/hooks"),
+        ("postgres:app:hunter2@db.example/hooks", "postgres://***@db.example/hooks"),
+        ("redis://h/0?password=hunter2", "redis://h/0?***"),
+        ("sqlite:other.db", "sqlite:other.db"),
+    ] {
+        plan.store.url = url.to_owned();
+        let (again, error) = (plan.store.clone(), way.engine.reload(plan).unwrap_err());
+        assert!(error.to_string().contains(&format!("to `{shown}`")), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        plan = self::way("", ALL, vec![]).engine_plan();
+        plan.store = again;
+    }
+}

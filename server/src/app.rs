@@ -47,7 +47,7 @@ pub enum BuildAppError {
     /// The store could not be opened.
     #[error("cannot open the store `{url}`: {reason}")]
     Store {
-        /// As written in routes.yaml.
+        /// Its URL, without what may be a password in it.
         url: String,
         /// Why, and what to do.
         reason: String,
@@ -174,12 +174,11 @@ impl App {
         plan.unverified().into_iter().for_each(hookward_core::telemetry::source_unverified);
         let cx = OpenCx { base_dir: plan.base_dir.clone(), now: self.clock.now() };
         let opening = (plan.store.descriptor.open)(plan.store.rest.clone(), cx);
-        let store = opening.await.map_err(|e| BuildAppError::Store {
-            url: plan.store.url.clone(),
-            reason: e.to_string(),
-        })?;
+        let store = opening
+            .await
+            .map_err(|e| BuildAppError::Store { url: plan.store.shown(), reason: e.to_string() })?;
         if !store.durable() {
-            tracing::warn!(store = %plan.store.url, "this store keeps nothing across a restart");
+            tracing::warn!(store = %plan.store.shown(), "this store keeps nothing across a restart");
         }
         Ok(Engine::new(plan, store, self.clock.clone()))
     }

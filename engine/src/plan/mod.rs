@@ -65,6 +65,23 @@ pub struct ServerPlan {
     pub max_body_bytes_in_flight: usize,
 }
 
+impl StorePlan {
+    /// The URL without what may be a password in it: for messages.
+    pub fn shown(&self) -> String {
+        let (base, query) = match self.url.split_once('?') {
+            Some((base, _)) => (base, "?***"),
+            None => (self.url.as_str(), ""),
+        };
+        match base.rsplit_once('@') {
+            Some((_, host)) => {
+                let scheme = base.split_once(':').map_or("", |(scheme, _)| scheme);
+                format!("{scheme}://***@{host}{query}")
+            }
+            None => format!("{base}{query}"),
+        }
+    }
+}
+
 /// `admin:`
 #[derive(Debug, Clone)]
 pub struct AdminPlan {
