@@ -17,7 +17,7 @@ use crate::{STORE, WRONG, output};
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     file: RoutesFile,
-    /// Also open the store and probe the handlers
+    /// Also open the store and probe the handlers; not while a server has that store open
     #[arg(long)]
     live: bool,
 }

@@ -24,7 +24,7 @@ pub(crate) struct ExplainArgs {
     /// The provider's event type
     #[arg(long = "type", value_name = "TYPE")]
     event_type: String,
-    /// The body
+    /// The body; without one it is an empty object, in which `match` and `when` find nothing
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// As JSON

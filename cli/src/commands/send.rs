@@ -32,7 +32,8 @@ pub(crate) struct SendArgs {
     /// The provider's event type
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The routing table that names the source; without one, the quickstart's secrets are used
+    /// The routing table that names the source [default: routes.yaml, where there is one]; without
+    /// one, the quickstart's secrets are used
     #[arg(long, value_name = "ROUTES")]
     routes: Option<PathBuf>,
     /// Where to; the source's path is added where the URL has none
@@ -41,7 +42,7 @@ pub(crate) struct SendArgs {
     /// Send this body, byte for byte
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Sign with this secret
+    /// Sign with this secret, whatever routes.yaml says
     #[arg(long, value_name = "S")]
     secret: Option<String>,
     /// Write the request to stdout as a .http file instead
