@@ -4,10 +4,11 @@ use hookward_core::store::{
     Acceptance, DedupeKey, Entry, KeyKind, NewDelivery, NewEvent, NewStatus,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
-use rusqlite::{OptionalExtension, Result, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 
 use crate::answer;
 use crate::fault::unreadable;
+use crate::late::Taken;
 use crate::queue::{Effect, Fresh};
 use crate::writer::Writer;
 
@@ -38,12 +39,15 @@ impl Writer {
 
     /// Whose event this is a repetition of. A key is removed together with its event.
     fn owner(&self, event: &NewEvent, since: Timestamp) -> Result<Option<(i64, KeyKind)>> {
-        let mut taken =
-            self.conn.prepare_cached("select event from keys where hash = ?1 and at >= ?2")?;
+        let mut written = self.conn.prepare_cached("select event, at from keys where hash = ?1")?;
         for DedupeKey { kind, hash } in &event.keys {
-            let found = taken.query_row(params![hash, since.as_millis()], |row| row.get(0));
-            if let Some(seq) = found.optional()? {
-                return Ok(Some((seq, *kind)));
+            let read = |row: &Row<'_>| Ok(Taken { seq: row.get(0)?, at: row.get(1)? });
+            let taken = match self.late.taken(hash) {
+                None => written.query_row([hash], read).optional()?,
+                late => late,
+            };
+            if let Some(taken) = taken.filter(|taken| taken.at >= since.as_millis()) {
+                return Ok(Some((taken.seq, *kind)));
             }
         }
         Ok(None)
@@ -98,14 +102,12 @@ impl Writer {
         let seq = self.next_seq;
         self.next_seq += 1;
         let at = delivery.received_at.as_millis();
-        let mut claim = self.conn.prepare_cached(
-            "insert into keys (hash, kind, event, at) values (?1, ?2, ?3, ?4)
-             on conflict do update set kind = ?2, event = ?3, at = ?4",
-        )?;
-        for DedupeKey { kind, hash } in &new.keys {
-            claim.execute(params![hash, i64::from(*kind == KeyKind::Content), seq, at])?;
+        for key in &new.keys {
+            self.late.take(key.hash, Taken { seq, at });
         }
-        drop(claim);
+        if let Some(event_id) = &new.event_id {
+            self.late.name(seq, event_id);
+        }
         let keys: Vec<u8> = new.keys.iter().flat_map(|key| key.hash).collect();
         let notes = (!new.notes.is_empty()).then(|| serde_json::to_string(&new.notes)).transpose();
         let mut add = self.conn.prepare_cached(

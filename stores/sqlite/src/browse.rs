@@ -11,10 +11,28 @@ use hookward_core::{EventId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::fault::unreadable;
+use crate::late::id_hash;
 use crate::rows;
 
 /// At most so many events are looked at per call.
 const LOOK: usize = 5_000;
+
+/// A query over `named (seq)`: events that may have the sender's id ?1, whose hash is ?2. Those that
+/// are not in `event_ids` yet are the newest, and few.
+macro_rules! named {
+    ($query:literal) => {
+        concat!(
+            "with named (seq) as (
+                 select event from event_ids where hash = ?2
+                 union
+                 select seq from events
+                 where seq > (select value from meta where name = 'keys_flushed_to')
+                   and event_id = ?1
+             ) ",
+            $query
+        )
+    };
+}
 
 pub(crate) fn list(
     conn: &Connection,
@@ -26,21 +44,23 @@ pub(crate) fn list(
     // What shortens the way: an id names one event, and dead letters have an index.
     let id = filter.q.as_deref().and_then(|q| q.parse::<EventId>().ok());
     let mut candidates = conn.prepare_cached(match (id, filter.status) {
-        (Some(_), _) => {
-            "select seq from events where seq < ?1 and (id = ?2 or event_id = ?3)
-             order by seq desc"
-        }
+        (Some(_), _) => named!(
+            "select seq from (select seq from events where id = ?4 union select seq from named)
+             where seq < ?3 order by seq desc"
+        ),
         (None, Some(Status::Dead)) => {
-            "select distinct event from jobs where state = 2 and event < ?1 and ?2 is null
-             and ?3 is null order by event desc"
+            "select distinct event from jobs where state = 2 and event < ?3 and ?1 is null
+             and ?2 is null and ?4 is null order by event desc"
         }
         (None, _) => {
-            "select seq from events where seq < ?1 and ?2 is null and ?3 is null
+            "select seq from events where seq < ?3 and ?1 is null and ?2 is null and ?4 is null
              order by seq desc"
         }
     })?;
     let text = filter.q.as_deref().filter(|_| id.is_some());
-    let mut seqs = candidates.query(params![before, id.as_ref().map(EventId::as_bytes), text])?;
+    let hash = text.map(id_hash);
+    let id = id.as_ref().map(EventId::as_bytes);
+    let mut seqs = candidates.query(params![text, hash, before, id])?;
     let mut page = EventPage::default();
     let mut looked = 0;
     let mut last = None;
@@ -83,11 +103,13 @@ pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>
 }
 
 pub(crate) fn find(conn: &Connection, event_id: &str, limit: usize) -> Result<Vec<EventId>> {
-    let mut found = conn
-        .prepare_cached("select id from events where event_id = ?1 order by seq desc limit ?2")?;
+    let mut found = conn.prepare_cached(named!(
+        "select e.id from named cross join events e on e.seq = named.seq where e.event_id = ?1
+         order by e.seq desc limit ?3"
+    ))?;
     let read = |row: &Row<'_>| Ok(EventId::from_bytes(row.get(0)?));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    found.query_map(params![event_id, limit], read)?.collect()
+    found.query_map(params![event_id, id_hash(event_id), limit], read)?.collect()
 }
 
 /// When the event of the oldest waiting job was received.

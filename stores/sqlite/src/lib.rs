@@ -9,6 +9,8 @@ mod accept;
 mod answer;
 mod browse;
 mod fault;
+mod late;
+mod leases;
 mod lock;
 mod migrate;
 mod names;

@@ -3,6 +3,7 @@
 use hookward_core::store::Purge;
 use rusqlite::{Result, params};
 
+use crate::late::id_hash;
 use crate::queue::Effect;
 use crate::rows;
 use crate::writer::Writer;
@@ -22,6 +23,7 @@ struct Past {
     place: (i64, i64),
     delivery: i64,
     keys: Option<Vec<u8>>,
+    event_id: Option<String>,
 }
 
 impl Writer {
@@ -66,13 +68,13 @@ impl Writer {
     fn past(&self, what: Purge, after: Place, limit: usize) -> Result<Vec<Past>> {
         let (at, seq) = after.unwrap_or((i64::MIN, 0));
         let mut found = self.conn.prepare_cached(
-            "select received_at, seq, delivery, keys from events
+            "select received_at, seq, delivery, keys, event_id from events
              where received_at < ?1 and (received_at, seq) > (?2, ?3)
              order by received_at, seq limit ?4",
         )?;
         let read = |row: &rusqlite::Row<'_>| {
             let place = (row.get(0)?, row.get(1)?);
-            Ok(Past { place, delivery: row.get(2)?, keys: row.get(3)? })
+            Ok(Past { place, delivery: row.get(2)?, keys: row.get(3)?, event_id: row.get(4)? })
         };
         let before = what.events_before.as_millis();
         found.query_map(params![before, at, seq, limit as i64], read)?.collect()
@@ -100,9 +102,16 @@ impl Writer {
         // Past its window, a key may belong to a later event by now.
         let mut free =
             self.conn.prepare_cached("delete from keys where hash = ?1 and event = ?2")?;
-        for hash in past.keys.as_deref().unwrap_or_default().chunks_exact(16) {
+        let hashes = past.keys.as_deref().unwrap_or_default();
+        for hash in hashes.chunks_exact(16) {
             free.execute(params![hash, seq])?;
         }
+        if let Some(event_id) = &past.event_id {
+            self.conn
+                .prepare_cached("delete from event_ids where hash = ?1 and event = ?2")?
+                .execute([id_hash(event_id), seq])?;
+        }
+        self.late.forget(seq, hashes);
         for sql in [
             "delete from jobs where event = ?1",
             "delete from twins where event = ?1",

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hookward_core::store::{Entry, JobId, Schedule};
 use hookward_core::{Event, Timestamp};
 
+use crate::leases::Leases;
+
 /// A job's place: its event's `seq`, and its number.
 pub(crate) type Key = (i64, u32);
 
@@ -22,15 +24,6 @@ const ROUTE_CAP: usize = 100_000;
 
 /// Bodies of fresh jobs are kept up to this many bytes, by [`weight`].
 const FRESH_CAP: usize = 32 * 1024 * 1024;
-
-/// A leased job.
-#[derive(Debug, Clone)]
-pub(crate) struct Held {
-    pub(crate) entry: Entry<Key>,
-    pub(crate) token: i64,
-    pub(crate) started: Timestamp,
-    pub(crate) until: Timestamp,
-}
 
 /// A job that was just taken in and never claimed: nothing about it needs to be read.
 #[derive(Debug, Clone)]
@@ -62,7 +55,7 @@ pub(crate) struct Queue {
     /// [`ROUTE_CAP`], except in tests.
     pub(crate) cap: usize,
     pub(crate) schedule: Schedule<Key>,
-    pub(crate) held: HashMap<JobId, Held>,
+    pub(crate) held: Leases,
     fresh: HashMap<Key, Fresh>,
     fresh_bytes: usize,
     /// Per route, where some are only in the table: from this key on.
@@ -75,7 +68,7 @@ impl Default for Queue {
         Self {
             cap: ROUTE_CAP,
             schedule: Schedule::new(),
-            held: HashMap::new(),
+            held: Leases::default(),
             fresh: HashMap::new(),
             fresh_bytes: 0,
             unread: BTreeMap::new(),
@@ -161,11 +154,6 @@ impl Queue {
         if let Some(held) = self.held.remove(&job) {
             self.schedule.push(held.entry, Timestamp::default());
         }
-    }
-
-    /// When the first lease ends.
-    pub(crate) fn first_end(&self) -> Option<Timestamp> {
-        self.held.values().map(|held| held.until).min()
     }
 
     pub(crate) fn count(&self, route: &Arc<str>, open: i64, dead: i64) {

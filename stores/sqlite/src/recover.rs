@@ -30,6 +30,7 @@ impl Writer {
         if !running.is_empty() {
             telemetry::recovered(running.len(), poison);
         }
+        self.late.read(&self.conn)?;
         self.recount()?;
         tracing::debug!(%now, "leases of a former owner are void");
         self.feed()
@@ -46,7 +47,8 @@ impl Writer {
         self.next_token = opens.saturating_mul(1 << 36);
         self.next_seq = self.conn.query_row(
             "select max(coalesce((select max(seq) + 1 from events), 1),
-                        coalesce((select value from meta where name = 'seq'), 1))",
+                        coalesce((select value from meta where name = 'seq'), 1),
+                        coalesce((select value + 1 from meta where name = 'keys_flushed_to'), 1))",
             [],
             |row| row.get(0),
         )?;

@@ -16,6 +16,12 @@ pub(crate) fn rolled_back(error: &StoreError) {
     tracing::error!(%error, "the store took nothing in");
 }
 
+/// New keys could not be written to their tables. They stay in memory, and another try follows; said
+/// at WARN, because memory grows as long as that fails.
+pub(crate) fn not_indexed(error: &StoreError) {
+    tracing::warn!(%error, "the store could not write its index");
+}
+
 /// Jobs were running when the process before this one ended. Said once, at start.
 pub(crate) fn recovered(jobs: usize, poison: usize) {
     tracing::warn!(

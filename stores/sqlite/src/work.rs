@@ -8,7 +8,8 @@ use hookward_core::{Body, Timestamp};
 use rusqlite::{OptionalExtension, Result, params};
 
 use crate::fault::unreadable;
-use crate::queue::{Effect, Fresh, Held, Key};
+use crate::leases::Held;
+use crate::queue::{Effect, Fresh, Key};
 use crate::rows;
 use crate::writer::Writer;
 
@@ -180,12 +181,12 @@ impl Writer {
 
     /// Leases live in memory alone: a new owner of the file voids them all.
     pub(crate) fn extend(&mut self, leases: &[Lease], until: Timestamp) -> Vec<Settled> {
-        let each = leases.iter().map(|lease| match self.queue.held.get_mut(&lease.job) {
-            Some(held) if held.token == lease.token.cast_signed() => {
-                held.until = until;
-                Settled::Applied
+        let held = &mut self.queue.held;
+        let each = leases.iter().map(|lease| {
+            match held.extend(&lease.job, lease.token.cast_signed(), until) {
+                true => Settled::Applied,
+                false => Settled::Stale,
             }
-            _ => Settled::Stale,
         });
         each.collect()
     }
@@ -197,8 +198,7 @@ impl Writer {
     /// A worker that no longer extends its lease is taken for lost, and its job runs again. In a
     /// transaction of its own, before those who claim look at the schedule.
     pub(crate) fn take_back_lost(&mut self, now: Timestamp) -> Result<()> {
-        let lost = self.queue.held.iter().filter(|(_, held)| held.until <= now);
-        let lost: Vec<_> = lost.map(|(job, held)| (*job, held.clone())).collect();
+        let lost = self.queue.held.lost(now);
         if lost.is_empty() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::fault::store_error;
+use crate::late::Late;
 use crate::lock::Lock;
 use crate::names::Names;
 use crate::purge::Place;
@@ -79,6 +80,7 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) next_seq: i64,
     pub(crate) next_token: i64,
+    pub(crate) late: Late,
     /// Where the last purge stopped.
     pub(crate) purged: Place,
     /// What the memory learns if this group is committed.
@@ -87,7 +89,7 @@ pub(crate) struct Writer {
     pub(crate) claimed: Vec<JobId>,
     /// What the writer asks of itself.
     backlog: VecDeque<Command>,
-    poison: Option<StoreError>,
+    pub(crate) poison: Option<StoreError>,
     _lock: Lock,
 }
 
@@ -103,6 +105,7 @@ impl Writer {
             shared: Arc::new(shared),
             next_seq: 1,
             next_token: 1,
+            late: Late::default(),
             purged: Place::default(),
             effects: Vec::new(),
             claimed: Vec::new(),
@@ -121,6 +124,14 @@ impl Writer {
         while closing.is_none() {
             let first = match self.backlog.pop_front() {
                 Some(command) => command,
+                None if self.is_indexing() => match asked.try_recv() {
+                    Ok(command) => command,
+                    Err(TryRecvError::Empty) => {
+                        self.index();
+                        continue;
+                    }
+                    Err(TryRecvError::Disconnected) => break,
+                },
                 None => match asked.recv() {
                     Ok(command) => command,
                     Err(_) => break,
@@ -139,6 +150,7 @@ impl Writer {
                 }
             }
             self.group(group);
+            self.index();
         }
         if self.poison.is_none() {
             // What stays in the log is found at the next start; this only saves that work.
@@ -151,7 +163,7 @@ impl Writer {
         }
     }
 
-    fn group(&mut self, group: Vec<Command>) {
+    pub(crate) fn group(&mut self, group: Vec<Command>) {
         if group.is_empty() {
             return;
         }
@@ -224,6 +236,7 @@ impl Writer {
 
     fn committed(&mut self, answers: Vec<Answer>, replies: Vec<Reply>) {
         self.names.committed();
+        self.late.committed();
         self.claimed.clear();
         for effect in std::mem::take(&mut self.effects) {
             self.queue.apply(effect);
@@ -247,6 +260,7 @@ impl Writer {
         }
         self.effects.clear();
         self.names.rolled_back();
+        self.late.rolled_back();
         for job in std::mem::take(&mut self.claimed) {
             self.queue.unclaim(job);
         }
@@ -280,7 +294,7 @@ impl Writer {
     }
 
     fn publish(&self) {
-        let next = match (self.queue.schedule.next_due(), self.queue.first_end()) {
+        let next = match (self.queue.schedule.next_due(), self.queue.held.first_end()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
