@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hookward_core::plugin::ProviderDescriptor;
 use hookward_core::{Provider, SecretSet, TimedSecret};
@@ -105,6 +106,8 @@ fn source(
         secrets(gate, at, spec.secrets, descriptor.as_ref(), provider.as_ref().map(|(_, p)| &**p));
     let limits = limits(gate, at, spec.limits.unwrap_or_default(), defaults, server);
     let (descriptor, provider) = provider?;
+    let tolerance = spec.tolerance.map(|s| s.0).or(descriptor.tolerance);
+    check_window(gate, at, source_name, tolerance, defaults);
     let verified = descriptor.name != NONE;
     let key = format!("{at}/provider");
     if !verified && gate.has(&key) {
@@ -132,7 +135,7 @@ fn source(
         keep_headers,
         secrets,
         verified,
-        tolerance: spec.tolerance.map(|s| s.0).or(descriptor.tolerance),
+        tolerance,
         limits,
         dedupe: match spec.dedupe {
             Some(spec::Dedupe::Id) => Dedupe::Id,
@@ -140,6 +143,28 @@ fn source(
         },
         on_unreadable: on_invalid(spec.on_unreadable),
     })
+}
+
+/// A signed time may lie as far ahead as behind, so a request stays good for twice the tolerance.
+fn check_window(
+    gate: &mut Gate<'_>,
+    at: &str,
+    source_name: &str,
+    tolerance: Option<Duration>,
+    defaults: &Defaults,
+) {
+    let (keep, own) = ("/defaults/keep/events", format!("{at}/tolerance"));
+    let Some(good_for) = tolerance.map(|t| t.saturating_mul(2)) else { return };
+    if defaults.keep.events >= good_for || gate.doc.is_poisoned(keep) || gate.doc.is_poisoned(&own)
+    {
+        return;
+    }
+    let spot = if gate.has(keep) { Spot::Value(keep) } else { Spot::Value(&own) };
+    let good_for = humantime::format_duration(good_for);
+    gate.doc
+        .warn(spot, format!("events are forgotten while a request to source `{source_name}` is still good"))
+        .label(format!("a signed request is good for up to {good_for}"))
+        .help("whoever captured one could send it again as a new event; keep events for at least twice the tolerance");
 }
 
 pub(super) fn on_invalid(spec: Option<spec::OnInvalid>) -> OnInvalid {
