@@ -10,7 +10,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 pub(crate) fn fail(code: u8, error: impl Display) -> ExitCode {
     let text = error.to_string();
     let text = text.trim_end();
-    let start = if text.starts_with("error") { "" } else { "error: " };
+    // Diagnostics say themselves what they are.
+    let start =
+        if text.starts_with("error") || text.starts_with("warning") { "" } else { "error: " };
     let _ = writeln!(std::io::stderr(), "{start}{text}");
     ExitCode::from(code)
 }

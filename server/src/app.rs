@@ -37,8 +37,9 @@ pub enum AppError {
     Runtime(String),
 }
 
-/// Why an app cannot start.
-#[derive(Debug, thiserror::Error)]
+/// Why an app cannot start. Its `Debug` is its `Display`: a `main` that returns it shows the mistakes
+/// as they are meant to be read.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildAppError {
     /// Mistakes in routes.yaml, all of them, with positions.
@@ -55,6 +56,12 @@ pub enum BuildAppError {
     /// Something else.
     #[error(transparent)]
     App(#[from] AppError),
+}
+
+impl std::fmt::Debug for BuildAppError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl App {

@@ -279,8 +279,12 @@ async fn show(args: &ShowArgs) -> Result<(), Trouble> {
                 "-" => String::new(),
                 error => format!(": {error}"),
             };
+            let cause = match text(attempt, "cause").as_str() {
+                "-" => String::new(),
+                cause => format!(" (after {cause})"),
+            };
             output::line(format!(
-                "  attempt {}  {}  {} ms  {} at {}{error}",
+                "  attempt {}{cause}  {}  {} ms  {} at {}{error}",
                 text(attempt, "attempt"),
                 text(attempt, "startedAt"),
                 text(attempt, "durationMs"),
@@ -372,6 +376,11 @@ fn said(args: &ReplayArgs, counts: &Value, what: &str) {
     } else {
         let (events, jobs) = (text(counts, "events"), text(counts, "jobs"));
         output::line(format!("events: {events}, jobs: {jobs} {what}"));
+        if jobs == "0" {
+            output::note(
+                "note: nothing of it is dead, and no route takes it now, or it still waits",
+            );
+        }
     }
 }
 

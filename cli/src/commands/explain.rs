@@ -66,6 +66,11 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         explained.len(),
         if taken == 0 { ": " } else { "" }
     ));
+    if args.data.is_none()
+        && explained.iter().any(|e| e.verdict.is_some() && e.verdict != Some(Verdict::Takes))
+    {
+        output::note("note: without --data the conditions saw an empty body");
+    }
     ExitCode::SUCCESS
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use hookward_core::BodyError;
-use minijinja::{Environment, Expression, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 
 use crate::routing::subject::Subject;
 
@@ -33,6 +33,16 @@ impl Condition {
             let detail = e.detail().map(|d| format!(": {d}")).unwrap_or_default();
             format!("this expression cannot be read: {}{detail}", e.kind())
         })?;
+        let names = expression.undeclared_variables(false);
+        if let Some(name) = names.iter().filter(|n| !KNOWN.contains(&n.as_str())).min() {
+            return Err(format!(
+                "`{name}` is unknown here; an expression sees {}",
+                KNOWN.join(", ")
+            ));
+        }
+        if let Some((what, name)) = unknown_word(text) {
+            return Err(format!("there is no {what} `{name}`"));
+        }
         Ok(Self { text: text.to_owned(), expression })
     }
 
@@ -49,6 +59,73 @@ impl Condition {
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// What an expression sees. `range`, `dict` and the like are functions of the language.
+const KNOWN: &[&str] = &["body", "event", "headers", "range", "dict", "namespace", "debug"];
+
+/// The first filter (`| name`) or test (`is name`) that the language does not have: it would make the
+/// expression false for ever.
+fn unknown_word(text: &str) -> Option<(&'static str, String)> {
+    let words = words(text);
+    let mut before: &str = "";
+    for (n, word) in words.iter().enumerate() {
+        let name = word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+        let (what, probe, kind) = match before {
+            "|" if name => ("filter", format!("'' | {word}"), ErrorKind::UnknownFilter),
+            "is" if name && word != "not" => {
+                ("test", format!("'' is {word}"), ErrorKind::UnknownTest)
+            }
+            _ => {
+                // `is not odd` asks for the test behind the `not`.
+                let passes = before == "is" && word == "not";
+                before = if passes { "is" } else { words.get(n).map_or("", String::as_str) };
+                continue;
+            }
+        };
+        before = word;
+        let unknown = match ENVIRONMENT.compile_expression_owned(probe) {
+            Ok(probe) => probe.eval(()).is_err_and(|e| e.kind() == kind),
+            Err(e) => e.kind() == kind,
+        };
+        if unknown {
+            return Some((what, word.clone()));
+        }
+    }
+    None
+}
+
+/// Names and signs, without what stands in quotes.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    for c in text.chars() {
+        match quote {
+            Some(open) => {
+                if c == open {
+                    quote = None;
+                }
+                continue;
+            }
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if c.is_alphanumeric() || c == '_' => {
+                word.push(c);
+                continue;
+            }
+            None => {}
+        }
+        if !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        if !c.is_whitespace() {
+            words.push(c.to_string());
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
 }
 
 impl fmt::Debug for Condition {
@@ -86,10 +163,29 @@ mod tests {
     fn what_cannot_be_computed_is_an_error_and_never_true() {
         assert!(holds("body.missing.deeper > 1").is_err());
         assert!(!holds("body.missing > 1").unwrap_or(false));
-        assert!(
-            holds("body.draft | nosuchfilter").is_err()
-                || Condition::compile("body.draft | nosuchfilter").is_err()
-        );
+    }
+
+    #[test]
+    fn a_name_filter_or_test_that_does_not_exist_is_refused_at_load() {
+        for (text, word) in [
+            ("bdy.amount > 1", "bdy"),
+            ("body.total | flot > 1", "flot"),
+            ("body.a > 1 and body.b | flot > 1", "flot"),
+            ("body.a is nmber", "nmber"),
+            ("body.a is not nmber", "nmber"),
+        ] {
+            let told = Condition::compile(text).unwrap_err();
+            assert!(told.contains(&format!("`{word}`")), "{text}: {told}");
+        }
+        for text in [
+            "body.a | float > 1 and body.b is not defined",
+            "'x | nope is odd' == body.a",
+            "event.type is in ['a', 'b']",
+            "headers['x'] | default('') | lower == 'y' or body.n is divisibleby(3)",
+            "body.list | map(attribute='id') | list | length > 2",
+        ] {
+            assert!(Condition::compile(text).is_ok(), "{text}: {:?}", Condition::compile(text));
+        }
     }
 
     #[test]

@@ -75,3 +75,8 @@ async fn order(
         Err(Unavailable { .. }) => Err(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
+
+/// The code of the project's front page, compiled as it is printed.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct FrontPage;

@@ -53,8 +53,19 @@ impl Where {
     pub(crate) async fn open(&self) -> Result<Access, Trouble> {
         let given = self.token.clone().filter(|t| !t.is_empty());
         if let Some(admin) = &self.admin {
-            let base = admin.trim_end_matches('/').to_owned();
+            let base = admin.trim_end_matches('/');
+            let http = if base.contains("://") { "" } else { "http://" };
+            let base = format!("{http}{base}");
             return Ok(Access { base, token: given, here: None });
+        }
+        if !self.routes.exists() {
+            let file = self.routes.display();
+            return Err(Trouble::new(
+                USAGE,
+                format!(
+                    "there is no {file}; name it with --routes, or the server with --admin URL"
+                ),
+            ));
         }
         let app = super::super::app(&self.routes, Metrics::none());
         let app = app.map_err(|e| Trouble::new(USAGE, e))?;
