@@ -5,6 +5,7 @@ use hookward_handler_file as _;
 use hookward_handler_http_forward as _;
 use hookward_handler_log as _;
 use hookward_handler_noop as _;
+use hookward_provider_catalogue as _;
 use hookward_provider_github as _;
 use hookward_provider_hmac as _;
 use hookward_provider_none as _;

@@ -146,7 +146,7 @@ fn url_of(to: &str, path: &str) -> Result<String, String> {
 fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
     let signer = sender.provider.signer().ok_or_else(|| {
         format!(
-            "requests of `{}` cannot be made here: its sender holds a private key",
+            "requests of `{}` cannot be made here: its sender signs with a private key, or inside the body",
             sender.descriptor.name
         )
     })?;

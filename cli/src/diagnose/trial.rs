@@ -61,10 +61,13 @@ impl Trial<'_> {
         )
     }
 
-    /// Fills in how the provider signs: `hmac` is configured with it, others are listed here.
+    /// Fills in how the provider signs: its descriptor says so where that is all there is to it,
+    /// others are listed here.
     pub(crate) fn with_known_scheme(mut self) -> Self {
-        self.scheme = if self.name == "hmac" {
-            Some(self.with.clone())
+        let descriptor = self.registry.provider(self.name);
+        let said = descriptor.and_then(|d| (d.scheme)(&self.with));
+        self.scheme = if said.is_some() {
+            said
         } else {
             let has = |name: &str| self.request.head.headers.contains_key(name);
             let svix = match self.with.get("headers").and_then(Value::as_str) {

@@ -68,6 +68,12 @@ pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
     /// Events for `hookward send`.
     const SAMPLES: &'static [Sample] = &[];
 
+    /// How it signs with this `with:` block, in the words of the scheme grammar, where that is all
+    /// there is to it.
+    fn scheme(_with: &Value) -> Option<Value> {
+        None
+    }
+
     /// Makes the provider. Pure: no files, no network.
     fn build(self, cx: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError>;
 }

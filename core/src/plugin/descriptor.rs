@@ -91,6 +91,7 @@ pub struct ProviderDescriptor {
     pub tolerance: Option<Duration>,
     pub samples: &'static [Sample],
     pub schema: fn() -> Value,
+    pub scheme: fn(&Value) -> Option<Value>,
     pub build: BuildFn<dyn Provider>,
 }
 
@@ -107,6 +108,7 @@ impl ProviderDescriptor {
             keep_headers: C::KEEP_HEADERS,
             tolerance: C::TOLERANCE,
             samples: C::SAMPLES,
+            scheme: C::scheme,
             schema: || schemars::schema_for!(C).to_value(),
             build: |with, cx| decode::<C>(with)?.build(cx),
         }

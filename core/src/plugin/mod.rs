@@ -29,6 +29,15 @@ macro_rules! register_provider {
     };
 }
 
+/// Registers providers whose descriptors are made otherwise than from config types, such as from
+/// data files. Also makes `pub const PLUGINS`.
+#[macro_export]
+macro_rules! register_provider_descriptors {
+    ($($descriptor:expr),+ $(,)?) => {
+        $crate::__register!($($crate::plugin::Plugin::Provider($descriptor)),+);
+    };
+}
+
 /// Registers handlers: `register_handler!(LogConfig);` with types that implement [`HandlerConfig`].
 #[macro_export]
 macro_rules! register_handler {

@@ -14,6 +14,7 @@ use hookward_core::scheme::Scheme;
 use hookward_core::{Provider, Sample};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 hookward_core::register_provider!(HmacConfig);
 
@@ -27,6 +28,10 @@ impl ProviderConfig for HmacConfig {
     const SUMMARY: &'static str =
         "Any sender that signs with an HMAC, a public key or a token, described in routes.yaml";
     const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn scheme(with: &Value) -> Option<Value> {
+        Some(with.clone())
+    }
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(self.0.compile()?))

@@ -25,14 +25,11 @@ pub(super) enum Unusable {
     Config(String),
 }
 
-/// Senders that sign as one of our providers does, and schemes that are a setting of it: id,
-/// provider, key and value in its `with:` block. A provider's own name needs no line here.
+/// Schemes that are a setting of a provider under another word: id, provider, key and value in its
+/// `with:` block. A provider's own name needs no line here, nor does a value of its key `scheme`.
 const VARIANTS: &[(&str, &str, &str, &str)] = &[
     ("standard_webhooks", "standard_webhooks", "headers", "webhook"),
-    ("openai", "standard_webhooks", "headers", "webhook"),
     ("svix", "standard_webhooks", "headers", "svix"),
-    ("clerk", "standard_webhooks", "headers", "svix"),
-    ("resend", "standard_webhooks", "headers", "svix"),
 ];
 
 /// Finds and builds it. `-` and `_` are alike in names and ids.
@@ -44,26 +41,19 @@ pub(super) fn choose(
 ) -> Result<Chosen, Unusable> {
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let name = plain(name);
-    let variant = |id: &str| VARIANTS.iter().find(|(other, ..)| *other == id);
-    // A sender without a provider of its own, such as `clerk`, stands for its variant.
-    let ours = registry.provider(&name).map(|d| (d, None)).or_else(|| {
-        let alias = variant(&name)?;
-        Some((registry.provider(alias.1)?, Some(alias)))
-    });
-    let Some((descriptor, alias)) = ours else {
+    let Some(descriptor) = registry.provider(&name) else {
         return Err(Unusable::Unknown(unknown(registry, &name)));
     };
-    let id = scheme.map(plain).filter(|id| *id != name);
-    let setting = match id {
-        Some(id) => match variant(&id).filter(|v| v.1 == descriptor.name) {
-            Some(setting) => Some(setting),
+    if let Some(id) = scheme.map(plain) {
+        match setting(descriptor, &id) {
+            Some((key, value)) => {
+                if let Value::Object(members) = &mut with {
+                    members.entry(key).or_insert_with(|| json!(value));
+                }
+            }
+            None if id == name => {}
             None => return Err(Unusable::Unknown(no_scheme(descriptor, &id))),
-        },
-        None if scheme.is_some() => variant(&name),
-        None => alias,
-    };
-    if let (Some((_, _, key, value)), Value::Object(members)) = (setting, &mut with) {
-        members.entry(*key).or_insert_with(|| json!(value));
+        }
     }
     let cx = BuildCx { base_dir: Path::new("."), name: descriptor.name };
     let provider = (descriptor.build)(with.clone(), &cx).map_err(|e| {
@@ -97,12 +87,33 @@ fn edits(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// The key and the value in the `with:` block that a scheme's id stands for.
+fn setting(descriptor: &ProviderDescriptor, id: &str) -> Option<(String, String)> {
+    let variant = VARIANTS.iter().find(|v| v.0 == id && v.1 == descriptor.name);
+    if let Some((_, _, key, value)) = variant {
+        return Some(((*key).to_owned(), (*value).to_owned()));
+    }
+    // `gitlab_signing` is `signing` of `gitlab`.
+    let short = id.strip_prefix(descriptor.name).and_then(|rest| rest.strip_prefix('_'));
+    let way = ways(descriptor).into_iter().find(|way| *way == id || Some(way.as_str()) == short)?;
+    Some(("scheme".to_owned(), way))
+}
+
+/// The values of a provider's key `scheme`, if it has that key.
+fn ways(descriptor: &ProviderDescriptor) -> Vec<String> {
+    let schema = (descriptor.schema)();
+    let allowed = schema.pointer("/properties/scheme/enum").and_then(Value::as_array);
+    allowed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 fn no_scheme(descriptor: &ProviderDescriptor, id: &str) -> String {
-    let ours = VARIANTS.iter().filter(|v| v.1 == descriptor.name).map(|v| v.0);
-    let mut ids: Vec<_> = ours.chain([descriptor.name]).map(|id| format!("`{id}`")).collect();
+    let ours = VARIANTS.iter().filter(|v| v.1 == descriptor.name).map(|v| v.0.to_owned());
+    let mut ids: Vec<_> =
+        ours.chain(ways(descriptor)).chain([descriptor.name.to_owned()]).collect();
     ids.sort_unstable();
     ids.dedup();
-    format!("`{}` has no scheme `{id}` here. It has {}.", descriptor.name, ids.join(", "))
+    let ids = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+    format!("`{}` has no scheme `{id}` here. It has {ids}.", descriptor.name)
 }
 
 #[cfg(test)]
@@ -124,9 +135,12 @@ mod tests {
         assert_eq!(with_of("stripe", Some("stripe")), Ok(("stripe", json!({}))));
         assert_eq!(with_of("standard-webhooks", None), Ok((ours, json!({}))));
         assert_eq!(with_of("standard-webhooks", Some("standard-webhooks")), Ok((ours, webhook)));
-        assert_eq!(with_of("standard_webhooks", Some("svix")), Ok((ours, svix.clone())));
-        assert_eq!(with_of("clerk", None), Ok((ours, svix.clone())));
-        assert_eq!(with_of("clerk", Some("clerk")), Ok((ours, svix)));
+        assert_eq!(with_of("standard_webhooks", Some("svix")), Ok((ours, svix)));
+        assert_eq!(with_of("svix", Some("svix")), Ok(("svix", json!({}))));
+        let token = json!({"scheme": "token"});
+        assert_eq!(with_of("gitlab", Some("gitlab-token")), Ok(("gitlab", token.clone())));
+        assert_eq!(with_of("gitlab", Some("token")), Ok(("gitlab", token)));
+        assert_eq!(with_of("coinbase-cdp", Some("coinbase-cdp")), Ok(("coinbase_cdp", json!({}))));
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! Makes a constant descriptor of each file in `data/`. What is wrong with a file fails the build or,
+//! where only the grammar can say, the tests.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use serde_json::Value;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=data");
+    let mut files: Vec<_> = fs::read_dir("data")?.collect::<Result<_, _>>()?;
+    files.sort_by_key(|file| file.file_name());
+    let (mut data, mut descriptors) = (String::new(), String::new());
+    for file in files {
+        let path = file.path();
+        let (one, other) = descriptor(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        data.push_str(&one);
+        descriptors.push_str(&other);
+    }
+    let code = format!(
+        "/// The data files: name and JSON, by name.\n\
+         pub const DATA: &[(&str, &str)] = &[\n{data}];\n\
+         hookward_core::register_provider_descriptors!(\n{descriptors});\n"
+    );
+    let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
+    fs::write(Path::new(&out).join("catalogue.rs"), code)?;
+    Ok(())
+}
+
+/// A line of `DATA` and a descriptor.
+fn descriptor(path: &Path) -> Result<(String, String), Box<dyn Error>> {
+    let entry: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+    let text = |key: &str| {
+        entry.get(key).and_then(Value::as_str).ok_or_else(|| format!("`{key}` is no text"))
+    };
+    let name = text("name")?;
+    if path.file_name().and_then(|f| f.to_str()) != Some(&format!("{name}.json")) {
+        return Err("a file is called as the provider in it".into());
+    }
+    let texts = |key: &str| -> Result<Vec<&str>, String> {
+        let items = entry.get(key).and_then(Value::as_array).into_iter().flatten();
+        items.map(|item| item.as_str().ok_or(format!("`{key}` holds no texts"))).collect()
+    };
+    let mut methods = texts("methods")?;
+    if methods.is_empty() {
+        methods.push("POST");
+    }
+    let mut samples = String::new();
+    for sample in entry.get("samples").and_then(Value::as_array).into_iter().flatten() {
+        let event_type = sample
+            .get("event_type")
+            .and_then(Value::as_str)
+            .ok_or("a sample without `event_type`")?;
+        let id_prefix = sample.get("id_prefix").and_then(Value::as_str).unwrap_or_default();
+        // A text is a body with numbers that only the placeholders make.
+        let body = match sample.get("body") {
+            None => return Err("a sample without `body`".into()),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        write!(
+            samples,
+            "hookward_core::Sample {{ event_type: {event_type:?}, id_prefix: {id_prefix:?}, body: {body:?} }}, "
+        )?;
+    }
+    let data = format!("    ({name:?}, {:?}),\n", entry.to_string());
+    let (json, tolerance) = (entry.to_string(), tolerance(&entry));
+    let descriptor = format!(
+        "hookward_core::plugin::ProviderDescriptor {{
+            name: {name:?}, summary: {:?}, origin: ORIGIN, methods: &{methods:?},
+            media_types: &{:?}, needs_secret: true, keep_headers: &{:?},
+            tolerance: {tolerance}, samples: &[{samples}],
+            schema: || entry::schema({json:?}),
+            scheme: |with| entry::scheme({json:?}, with),
+            build: |with, _| entry::build({json:?}, with),
+        }},\n",
+        text("summary")?,
+        texts("media_types")?,
+        texts("keep_headers")?,
+    );
+    Ok((data, descriptor))
+}
+
+/// The tolerance that all schemes with a signed time have, where it is one, and the same both ways.
+fn tolerance(entry: &Value) -> String {
+    let several =
+        entry.get("schemes").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
+    let mut windows = several.chain(entry.get("scheme")).filter_map(|s| s.get("timestamp"));
+    let window = |time: &Value| {
+        let past = time.get("past")?.as_u64()?;
+        (time.get("future")?.as_u64()? == past).then_some(past)
+    };
+    match windows.next().map(window) {
+        Some(Some(first)) if windows.all(|other| window(other) == Some(first)) => {
+            format!("Some(std::time::Duration::from_secs({first}))")
+        }
+        _ => "None".to_owned(),
+    }
+}
