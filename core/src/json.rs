@@ -2,6 +2,7 @@
 //! on a duplicate key or on nesting are an old way to smuggle content past a check, so both are
 //! refused here, once, for everyone.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -9,38 +10,59 @@ use serde_json::{Map, Number, Value};
 
 /// Arrays and objects may be nested this deep.
 pub const MAX_DEPTH: u8 = 64;
+/// A value may hold so many arrays and objects, and so many values in all: small ones take a hundred
+/// times their bytes in memory, so a limit on bytes alone is none.
+const MAX_CONTAINERS: u32 = 100_000;
+const MAX_VALUES: u32 = 1_000_000;
 
-/// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_DEPTH`], trailing bytes
-/// and anything that is not UTF-8. The error names line and column, never content.
+/// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_DEPTH`], over 100,000 arrays
+/// and objects or a million values, trailing bytes and anything that is not UTF-8. The error names line and column, never content.
 pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }.deserialize(&mut de)?;
+    let left = Left { containers: Cell::new(MAX_CONTAINERS), values: Cell::new(MAX_VALUES) };
+    let value = Strict { depth: 0, left: &left }.deserialize(&mut de)?;
     de.end()?;
     Ok(value)
 }
 
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: u8,
+/// What a value may still hold.
+struct Left {
+    containers: Cell<u32>,
+    values: Cell<u32>,
 }
 
-impl Strict {
+/// One less, or none left.
+fn spend<E: Error>(left: &Cell<u32>) -> Result<(), E> {
+    let less = left.get().checked_sub(1).ok_or_else(|| E::custom("it holds too many values"))?;
+    left.set(less);
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Strict<'a> {
+    depth: u8,
+    left: &'a Left,
+}
+
+impl Strict<'_> {
     fn deeper<E: Error>(self) -> Result<Self, E> {
+        spend(&self.left.containers)?;
         match self.depth {
             MAX_DEPTH => Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels"))),
-            depth => Ok(Self { depth: depth + 1 }),
+            depth => Ok(Self { depth: depth + 1, ..self }),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        spend(&self.left.values)?;
         d.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,6 +115,17 @@ impl<'de> Visitor<'de> for Strict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refuses_more_values_than_their_memory_is_worth() {
+        let objects = |n: usize| format!("[{}0]", "{},".repeat(n));
+        assert!(parse_strict(objects(90_000).as_bytes()).is_ok());
+        assert!(
+            parse_strict(objects(100_001).as_bytes()).unwrap_err().to_string().contains("too many")
+        );
+        let numbers = format!("[{}0]", "0,".repeat(1_000_001));
+        assert!(parse_strict(numbers.as_bytes()).is_err());
+    }
 
     #[test]
     fn reads_what_serde_json_reads() {

@@ -45,7 +45,7 @@ fn summary(plan: &Plan) {
         plural(plan.sources.len(), "source"),
         plural(plan.routes.len(), "route"),
     ));
-    output::line(format!("store    {}", plan.store.url));
+    output::line(format!("store    {}", plan.store.shown()));
     for source in plan.sources.values() {
         let proof = match (source.verified, source.secrets.all().len()) {
             (false, _) => "NOT VERIFIED".to_owned(),
@@ -84,11 +84,11 @@ async fn live(plan: &Plan) -> ExitCode {
             let checked = store.check().await;
             store.close().await;
             if let Err(e) = checked {
-                return output::fail(STORE, format!("the store `{}`: {e}", plan.store.url));
+                return output::fail(STORE, format!("the store `{}`: {e}", plan.store.shown()));
             }
-            output::line(format!("live     store {}: ok", plan.store.url));
+            output::line(format!("live     store {}: ok", plan.store.shown()));
         }
-        Err(e) => return output::fail(STORE, format!("the store `{}`: {e}", plan.store.url)),
+        Err(e) => return output::fail(STORE, format!("the store `{}`: {e}", plan.store.shown())),
     }
     let mut failed = false;
     for route in plan.table.all() {

@@ -23,7 +23,9 @@ struct Judged {
     status: NewStatus,
     jobs: Vec<NewJob>,
     notes: Vec<String>,
-    reject: bool,
+    /// Why it is refused, where the configuration says so. For the log: it names routes and places,
+    /// while notes may quote names that the payload holds.
+    reject: Option<String>,
 }
 
 /// Makes the record, or refuses what the configuration says to refuse.
@@ -42,9 +44,7 @@ pub(crate) fn of(
             Some(reason) => invalid(reason, source.on_unreadable),
             None => judge(plan, source, delivery, &identity, &headers),
         };
-        if judged.reject {
-            rejected.push(judged.notes.join("; "));
-        }
+        rejected.extend(judged.reject);
         let keys = keys::of(source, delivery, &identity, index);
         let event_id = identity.event_id.map(|name| name.value);
         let Judged { status, jobs, notes, .. } = judged;
@@ -86,7 +86,7 @@ fn identities(source: &Source, delivery: &Verified) -> Vec<(Identity, Option<Str
 }
 
 fn invalid(reason: String, policy: OnInvalid) -> Judged {
-    let reject = policy == OnInvalid::Reject;
+    let reject = (policy == OnInvalid::Reject).then(|| reason.clone());
     Judged { status: NewStatus::Invalid, jobs: Vec::new(), notes: vec![reason], reject }
 }
 
@@ -105,7 +105,7 @@ fn judge(
     let event_id = identity.event_id.as_ref().map(|name| name.value.as_str());
     let subject = Subject::new(&source.name, event_type, event_id, headers, &body);
 
-    let (mut jobs, mut notes, mut reject) = (Vec::new(), Vec::new(), false);
+    let (mut jobs, mut notes, mut refusing) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = 0;
     for route in candidates {
         match routing::judge(route, &subject) {
@@ -126,7 +126,9 @@ fn judge(
                 failed += 1;
                 let unreadable = body.json().is_err();
                 let policy = if unreadable { source.on_unreadable } else { route.on_invalid };
-                reject |= policy == OnInvalid::Reject || route.on_invalid == OnInvalid::Reject;
+                if policy == OnInvalid::Reject {
+                    refusing.push(route.name.as_ref());
+                }
                 notes.extend(errors.into_iter().map(|e| format!("{}: {e}", route.name)));
             }
         }
@@ -136,7 +138,9 @@ fn judge(
         (true, 0) => NewStatus::Unrouted,
         (true, _) => NewStatus::Invalid,
     };
-    Judged { status, jobs, notes, reject: reject && status == NewStatus::Invalid }
+    let refused = status == NewStatus::Invalid && !refusing.is_empty();
+    let reject = refused.then(|| format!("not valid for {}", refusing.join(", ")));
+    Judged { status, jobs, notes, reject }
 }
 
 fn receipt(events: &[NewEvent]) -> Receipt {
