@@ -71,9 +71,44 @@ pub fn page() -> Result<String, BuildError> {
         if let Some(source) = &entry.source {
             line(&mut notes, &format!("Its own page: <{source}>."));
         }
+        line(&mut notes, &format!("\n{}", evidence(&entry.name)?));
         line(&mut notes, &format!("\nNot covered by the signature, and to know: {}", entry.notes));
     }
     Ok(format!("{HEAD}{table}{notes}"))
+}
+
+/// What shows that the description is right.
+fn evidence(name: &str) -> Result<String, BuildError> {
+    let file = format!("{}/tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let unread = |e: &dyn std::fmt::Display| BuildError::at("", format!("{file}: {e}"));
+    let text = std::fs::read_to_string(&file).map_err(|e| unread(&e))?;
+    let file: Value = serde_json::from_str(&text).map_err(|e| unread(&e))?;
+    let all: Vec<_> = file.get("vectors").and_then(Value::as_array).into_iter().flatten().collect();
+    let published = |v: &Value| v.get("published").is_some_and(|p| p == true);
+    let own = all.iter().filter(|v| published(v)).count();
+    let judged = |v: &Value| {
+        let by = v.get("sdk").and_then(Value::as_array).into_iter().flatten();
+        let mut names = by.filter_map(|s| s.get("sdk")?.as_str());
+        names.any(|name| !name.starts_with("(third party)"))
+    };
+    let judged = all.iter().filter(|v| judged(v)).count();
+    let mut says = format!("Evidence: {} requests", all.len());
+    match (own, judged) {
+        (0, 0) => says.push_str(
+            ", all made from a description of the scheme: none that the sender published was found, so try a real one \
+             with `hookward verify` before you rely on it.",
+        ),
+        _ => {
+            if own > 0 {
+                let _ = write!(says, "; {own} published, by the sender or in its libraries' tests");
+            }
+            if judged > 0 {
+                let _ = write!(says, "; {judged} also judged by the libraries that receivers use");
+            }
+            says.push('.');
+        }
+    }
+    Ok(says)
 }
 
 fn line(text: &mut String, line: &str) {
