@@ -8,6 +8,8 @@ use async_trait::async_trait;
 
 use crate::body::Body;
 use crate::clock::Timestamp;
+use crate::handshake::Handshake;
+use crate::keys::KeySource;
 use crate::proof::{Verified, VerifyError};
 use crate::reply::{Receipt, Reply};
 use crate::request::{Head, Request};
@@ -42,6 +44,13 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// What this configuration leaves open, each as one sentence that ends with what to set: shown as
+    /// warnings by `hookward check`. A token that anybody of the sender's other customers could get,
+    /// an audience that is not named.
+    fn cautions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Signs the way the sender does, where we can: for `hookward send`, tests and the kit.
     fn signer(&self) -> Option<&dyn Signer> {
         None
@@ -59,6 +68,8 @@ pub struct VerifyCx<'a> {
     pub tolerance: Option<Duration>,
     /// Scheme and host that senders call, such as `https://hooks.example.com`; some sign it.
     pub public_url: Option<&'a str>,
+    /// Where keys come from that live with the sender.
+    pub keys: &'a dyn KeySource,
 }
 
 /// What a proof found.
@@ -70,10 +81,7 @@ pub enum Verification {
         secret: usize,
     },
     /// A set-up handshake with its answer. There is no event in it.
-    Handshake {
-        /// The answer.
-        reply: Reply,
-    },
+    Handshake(Handshake),
 }
 
 /// The provider's id of an event, and whether the signature covers it.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::clock::Timestamp;
+use crate::keys::{FixedKeys, KeySource, NoKeys};
 use crate::proof::{Proof, VerifyError, prove};
 use crate::provider::{Provider, VerifyCx};
 use crate::reply::Reply;
@@ -63,12 +65,35 @@ pub struct Vector {
     /// Why.
     #[serde(default)]
     pub why: String,
+    /// What would be fetched or configured besides the secret.
+    #[serde(flatten)]
+    pub material: Material,
     /// The event type of an accepted request, where the vector says.
     #[serde(default)]
     pub event_type: Option<String>,
     /// The event id of an accepted request, where the vector says.
     #[serde(default)]
     pub event_id: Option<String>,
+}
+
+/// What stands in for keys that would be fetched and for settings that would be configured.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Material {
+    /// A certificate, as PEM.
+    #[serde(default)]
+    pub certificate_pem: Option<String>,
+    /// A public key, as a JWK.
+    #[serde(default)]
+    pub jwk: Option<Value>,
+    /// Public keys, as a JWK set.
+    #[serde(default)]
+    pub jwks: Option<Value>,
+    /// The `audience` of the provider's `with:` block.
+    #[serde(default)]
+    pub expected_audience: Option<String>,
+    /// The `email` of the provider's `with:` block.
+    #[serde(default)]
+    pub expected_email: Option<String>,
 }
 
 /// A recorded request.
@@ -100,6 +125,9 @@ pub struct Handshake {
     pub name: String,
     /// The secret; empty: none is configured.
     pub secret: String,
+    /// What would be fetched or configured besides the secret.
+    #[serde(flatten)]
+    pub material: Material,
     /// What is sent.
     pub request: Recorded,
     /// What must be answered.
@@ -167,6 +195,24 @@ impl Judgement {
     }
 }
 
+impl Material {
+    /// The document that is served for every key; `None` where there is no key.
+    pub fn keys(&self) -> Option<FixedKeys> {
+        let json = self.jwks.clone().or_else(|| self.jwk.as_ref().map(|k| json!({"keys": [k]})));
+        let text = self.certificate_pem.clone().or_else(|| json.map(|json| json.to_string()));
+        text.map(|text| FixedKeys(text.into()))
+    }
+
+    /// The settings, as members of a `with:` block.
+    pub fn settings(&self) -> Value {
+        let named = [("audience", &self.expected_audience), ("email", &self.expected_email)];
+        let set = named
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?))));
+        Value::Object(set.collect())
+    }
+}
+
 impl Recorded {
     /// The request as a receiver sees it: the target is what follows scheme and host.
     ///
@@ -221,8 +267,12 @@ pub async fn judge(provider: &dyn Provider, vector: &Vector, now_default: i64) -
     };
     let now = Timestamp::from_secs(vector.now_unix.unwrap_or(now_default));
     let tolerance = vector.tolerance_s.map(Duration::from_secs);
-    match prove_recorded(provider, &vector.request, &secrets, now, tolerance).await {
+    let keys = vector.material.keys();
+    match prove_recorded(provider, &vector.request, &secrets, now, tolerance, keys.as_ref()).await {
         Err(e) => Judgement::reject(e.code()),
+        Ok(Proof::Handshake(handshake)) if handshake.reply.status.as_u16() >= 400 => {
+            Judgement::reject(VerifyError::InvalidSignature.code())
+        }
         Ok(Proof::Handshake(_)) => accept(None, None),
         Ok(Proof::Genuine(delivery)) => {
             let events = provider.identify(&delivery).unwrap_or_default();
@@ -246,13 +296,21 @@ pub async fn shake(
     let texts = Some(handshake.secret.as_str()).filter(|s| !s.is_empty());
     let secrets = SecretSet::of(texts).map_err(|e| VerifyError::format(e.to_string()))?;
     let now = Timestamp::from_secs(now_default);
-    match prove_recorded(provider, &handshake.request, &secrets, now, None).await? {
-        Proof::Handshake(reply) => Ok(Some(reply)),
+    let keys = handshake.material.keys();
+    match prove_recorded(provider, &handshake.request, &secrets, now, None, keys.as_ref()).await? {
+        Proof::Handshake(handshake) => Ok(Some(handshake.reply)),
         Proof::Genuine(_) => Ok(None),
     }
 }
 
 impl Answer {
+    /// Whether a refusal is what must be answered: 401, or 503 where a key cannot be had. Of the words
+    /// that a server puts into it a vector says nothing.
+    pub fn agrees_with_refusal(&self, error: &VerifyError) -> bool {
+        let unavailable = matches!(error, VerifyError::KeyUnavailable { .. });
+        self.status == if unavailable { 503 } else { 401 } && self.body.is_empty()
+    }
+
     /// Whether a reply is what must be answered.
     pub fn agrees(&self, reply: &Reply) -> bool {
         let has = |(name, value): (&String, &String)| {
@@ -273,9 +331,11 @@ async fn prove_recorded(
     secrets: &SecretSet,
     now: Timestamp,
     tolerance: Option<Duration>,
+    keys: Option<&FixedKeys>,
 ) -> Result<Proof, VerifyError> {
     let request = recorded.request()?;
     let public_url = Some(recorded.public_url());
-    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance, public_url };
+    let keys: &dyn KeySource = keys.map_or(&NoKeys, |fixed| fixed as &dyn KeySource);
+    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance, public_url, keys };
     prove(provider, request, &cx).await
 }

@@ -75,7 +75,13 @@ fn verify(scheme: &CompiledScheme, target: &str, body: &str) -> Result<usize, &'
     let request = Request::new(head, Body::new(body.to_owned()));
     let secrets = SecretSet::of(["orchard"]).unwrap();
     let now = Timestamp::from_secs(0);
-    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance: None, public_url: None };
+    let cx = VerifyCx {
+        now,
+        secrets: secrets.active(now),
+        tolerance: None,
+        public_url: None,
+        keys: &hookward_core::keys::NoKeys,
+    };
     scheme.precheck(&request.head).map_err(|e| e.code())?;
     scheme.verify(&request, &cx).map_err(|e| e.code())
 }
@@ -121,8 +127,13 @@ fn a_signed_url_needs_to_be_configured() {
     let request = Request::new(head, Body::new("{}"));
     let secrets = SecretSet::of(["orchard"]).unwrap();
     let now = Timestamp::from_secs(0);
-    let with =
-        |public_url| VerifyCx { now, secrets: secrets.active(now), tolerance: None, public_url };
+    let with = |public_url| VerifyCx {
+        now,
+        secrets: secrets.active(now),
+        tolerance: None,
+        public_url,
+        keys: &hookward_core::keys::NoKeys,
+    };
     assert_eq!(scheme.verify(&request, &with(Some("https://a.example"))), Ok(0));
     assert_eq!(scheme.verify(&request, &with(Some("https://a.example/"))), Ok(0));
     assert!(scheme.verify(&request, &with(Some("https://b.example"))).is_err());
@@ -161,7 +172,13 @@ fn a_public_key_under_which_anyone_can_sign_is_no_secret() {
     head.headers.insert("x-signature", "0".repeat(128).parse().unwrap());
     let secrets = SecretSet::of([zero]).unwrap();
     let now = Timestamp::from_secs(0);
-    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance: None, public_url: None };
+    let cx = VerifyCx {
+        now,
+        secrets: secrets.active(now),
+        tolerance: None,
+        public_url: None,
+        keys: &hookward_core::keys::NoKeys,
+    };
     let request = Request::new(head, Body::new("{}"));
     let found = scheme.verify(&request, &cx).unwrap_err();
     assert_eq!(found.code(), "INVALID_SIGNATURE");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use hookward_core::keys::{KeySource, NoKeys};
 use hookward_core::proof::tokens_equal;
 use hookward_core::store::StoreError;
 use hookward_core::{Clock, Store, Timestamp};
@@ -21,6 +22,7 @@ pub struct Engine {
     plan: ArcSwap<Plan>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) limiters: Limiters,
     draining: AtomicBool,
     work: Notify,
@@ -42,12 +44,23 @@ pub struct ReloadError {
 }
 
 impl Engine {
-    /// Puts an engine together over an open store.
+    /// Puts an engine together over an open store. It fetches no keys.
     pub fn new(plan: Plan, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with_keys(plan, store, clock, Arc::new(NoKeys))
+    }
+
+    /// The same with a source of the keys that live with senders.
+    pub fn with_keys(
+        plan: Plan,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        keys: Arc<dyn KeySource>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             plan: ArcSwap::from_pointee(plan),
             store,
             clock,
+            keys,
             limiters: Limiters::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),

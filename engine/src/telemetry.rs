@@ -95,6 +95,21 @@ pub fn duplicate(source: &str, of: &str, by: &'static str) {
     tracing::info!(source, of, by, "repeated delivery answered again");
 }
 
+/// A set-up handshake was answered.
+pub fn handshake(source: &str, status: u16) {
+    tracing::info!(source, status, "set-up request answered");
+}
+
+/// A sender said its secret at set-up, and it was written to this file.
+pub fn secret_kept(source: &str, file: &std::path::Path) {
+    tracing::warn!(source, file = %file.display(), "the sender's secret was kept in its file");
+}
+
+/// A sender said its secret at set-up, and it could not be written; the sender was told to try again.
+pub fn secret_not_kept(source: &str, file: &std::path::Path, reason: &str) {
+    tracing::error!(source, file = %file.display(), reason, "the sender's secret could not be kept");
+}
+
 /// A refused request: the code that the sender sees, and the reason that it does not.
 pub fn refused(source: &str, code: &'static str, status: u16, reason: &str) {
     tracing::info!(source, code, status, reason, "request refused");

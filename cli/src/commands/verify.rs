@@ -73,7 +73,8 @@ pub(crate) async fn run(args: VerifyArgs, registry: &Registry) -> ExitCode {
 /// Judges one request. The error is a wrong use of the command.
 async fn one(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String> {
     let name = args.provider.as_deref().unwrap_or_default();
-    let (with, scheme) = settings::block(&args.with)?;
+    let (mut with, scheme) = settings::block(&args.with)?;
+    let keys = settings::take_keys(&mut with);
     let chosen = match choose::choose(registry, name, scheme.as_deref(), with) {
         Ok(chosen) => chosen,
         Err(Unusable::Unknown(explanation)) => {
@@ -105,6 +106,7 @@ async fn one(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String>
         secrets,
         now: args.at.unwrap_or_else(|| SystemClock.now()),
         tolerance: args.tolerance,
+        keys,
     };
     let outcome = Outcome::of(&trial.with_known_scheme()).await;
     outcome.print(args.json);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use hookward_core::keys::{FixedKeys, NoKeys};
 use hookward_core::plugin::Registry;
 use hookward_core::scheme::Scheme;
 use hookward_core::{
@@ -34,6 +35,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) secrets: Vec<Secret>,
     pub(crate) now: Timestamp,
     pub(crate) tolerance: Option<Duration>,
+    /// What would be fetched, where it was given.
+    pub(crate) keys: Option<FixedKeys>,
 }
 
 impl Trial<'_> {
@@ -48,6 +51,10 @@ impl Trial<'_> {
             secrets: secrets.active(self.now),
             tolerance: self.tolerance,
             public_url: self.public_url.as_deref(),
+            keys: match &self.keys {
+                Some(keys) => keys,
+                None => &NoKeys,
+            },
         };
         prove(&*self.provider, self.request.clone(), &cx).await
     }

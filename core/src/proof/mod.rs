@@ -14,8 +14,8 @@ pub use public::p256_point;
 pub use tag::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
 
 use crate::body::{Body, BodyError};
+use crate::handshake::Handshake;
 use crate::provider::{Provider, Verification, VerifyCx};
-use crate::reply::Reply;
 use crate::request::{Head, Request};
 
 /// What [`prove`] found.
@@ -23,8 +23,8 @@ use crate::request::{Head, Request};
 pub enum Proof {
     /// The sender wrote exactly these bytes.
     Genuine(Verified),
-    /// A set-up handshake: answer it; there is no event.
-    Handshake(Reply),
+    /// A set-up handshake: do what it wants, then answer it; there is no event.
+    Handshake(Handshake),
 }
 
 /// A delivery whose sender is proven. Made by [`prove`] alone.
@@ -45,7 +45,7 @@ pub async fn prove(
     provider.precheck(&request.head)?;
     match provider.verify(&request, cx).await? {
         Verification::Genuine { secret } => Ok(Proof::Genuine(Verified { request, secret })),
-        Verification::Handshake { reply } => Ok(Proof::Handshake(reply)),
+        Verification::Handshake(handshake) => Ok(Proof::Handshake(handshake)),
     }
 }
 

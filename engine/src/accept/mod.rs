@@ -3,6 +3,7 @@
 //! request on the receiving port.
 
 mod checks;
+mod handshake;
 mod keys;
 mod limits;
 mod record;
@@ -84,15 +85,18 @@ impl Engine {
         let request = Request::new(head, hookward_core::Body::new(body));
         let cx = VerifyCx {
             now,
-            secrets: source.secrets.active(now),
+            secrets: source.secrets_at(now),
             tolerance: source.tolerance,
             public_url: plan.server.public_url.as_deref(),
+            keys: &*self.keys,
         };
         let delivery = match prove(source.provider.as_ref(), request, &cx).await.map_err(forged)? {
             Proof::Genuine(delivery) => delivery,
-            Proof::Handshake(reply) => {
-                telemetry::request(&source.name, "handshake");
-                return Ok(reply);
+            Proof::Handshake(handshake) => {
+                if handshake.reply.status.as_u16() >= 400 {
+                    self.limiters.spend_failure(source, client, now);
+                }
+                return self.shake(source, handshake).await;
             }
         };
         telemetry::secret_match(&source.name, delivery.secret());

@@ -96,6 +96,8 @@ pub(super) struct Source {
     #[schemars(length(min = 1))]
     pub(super) provider: Option<String>,
     pub(super) secrets: Option<Vec<Option<SecretItem>>>,
+    #[schemars(length(min = 1))]
+    pub(super) secret_file: Option<String>,
     pub(super) tolerance: Option<SpanAboveZero>,
     pub(super) limits: Option<Limits>,
     #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]

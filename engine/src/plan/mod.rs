@@ -1,6 +1,7 @@
 //! The plan: a routes.yaml that passed every gate, compiled. Made by `config`, read by `accept`
 //! and `work`; one `Arc` that a reload swaps as a whole.
 
+mod handed_over;
 mod limits;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::plugin::StoreDescriptor;
-use hookward_core::{Handler, Provider, Secret, SecretSet};
+use hookward_core::{ActiveSecrets, Handler, Provider, Secret, SecretSet, Timestamp};
 
+pub use handed_over::HandedOver;
 pub use limits::{Limits, Rate};
 
 use crate::routing::{Condition, DataAddress, EventSchema, Pattern, RouteTable, TypeGlob};
@@ -119,6 +121,8 @@ pub struct Source {
     pub keep_headers: Vec<String>,
     /// Its secrets.
     pub secrets: SecretSet,
+    /// The secret that its sender says at set-up.
+    pub handed_over: Option<Arc<HandedOver>>,
     /// `false`: `provider: none`.
     pub verified: bool,
     /// How far a signed time may be from now; `None`: as the provider documents.
@@ -129,6 +133,14 @@ pub struct Source {
     pub dedupe: Dedupe,
     /// What becomes of a proven body that must be read and cannot be.
     pub on_unreadable: OnInvalid,
+}
+
+impl Source {
+    /// The secrets that count now: the configured ones, or else the one that the sender handed over.
+    pub fn secrets_at(&self, now: Timestamp) -> ActiveSecrets<'_> {
+        let handed_over = self.handed_over.as_deref().filter(|_| self.secrets.all().is_empty());
+        handed_over.and_then(|h| h.active(now)).unwrap_or_else(|| self.secrets.active(now))
+    }
 }
 
 /// What counts as the same delivery where the id is an unsigned header.

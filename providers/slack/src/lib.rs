@@ -60,7 +60,7 @@ impl Provider for Slack {
         let secret = self.scheme.verify(request, cx)?;
         // Only now is the body read: a challenge that Slack did not sign is never echoed.
         Ok(match handshake::answer(request)? {
-            Some(reply) => Verification::Handshake { reply },
+            Some(reply) => Verification::Handshake(reply.into()),
             None => Verification::Genuine { secret },
         })
     }

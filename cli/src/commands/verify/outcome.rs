@@ -27,7 +27,7 @@ impl Outcome {
                 };
                 Self::Accept { events, unnamed, secret: delivery.secret(), of: trial.secrets.len() }
             }
-            Ok(Proof::Handshake(reply)) => Self::Handshake(reply),
+            Ok(Proof::Handshake(handshake)) => Self::Handshake(handshake.reply),
             Err(error) => Self::Reject {
                 code: error.code(),
                 explanation: diagnose::explain(trial, &error).await,
@@ -37,6 +37,7 @@ impl Outcome {
 
     pub(super) fn exit(&self) -> ExitCode {
         match self {
+            Self::Handshake(reply) if reply.status.as_u16() >= 400 => ExitCode::from(WRONG),
             Self::Accept { .. } | Self::Handshake(_) => ExitCode::SUCCESS,
             Self::Reject { .. } => ExitCode::from(WRONG),
         }

@@ -1,6 +1,7 @@
 //! `--with KEY=VALUE`: builds a `with:` block from the command line.
 
-use serde_json::{Map, Value};
+use hookward_core::keys::FixedKeys;
+use serde_json::{Map, Value, json};
 
 /// The block, and the `scheme=ID` that was among its settings.
 pub(super) fn block(settings: &[String]) -> Result<(Value, Option<String>), String> {
@@ -19,6 +20,20 @@ pub(super) fn block(settings: &[String]) -> Result<(Value, Option<String>), Stri
         put(&mut block, key, value)?;
     }
     Ok((block, scheme))
+}
+
+/// Takes out what stands in for keys that a server would fetch: `certificate_pem`, `jwk`, `jwks`.
+pub(super) fn take_keys(block: &mut Value) -> Option<FixedKeys> {
+    let members = block.as_object_mut()?;
+    let mut taken = |key: &str| members.remove(key);
+    let (pem, jwks, jwk) = (taken("certificate_pem"), taken("jwks"), taken("jwk"));
+    let text = match (pem, jwks, jwk) {
+        (Some(Value::String(pem)), ..) => pem,
+        (_, Some(jwks), _) => jwks.to_string(),
+        (_, _, Some(jwk)) => json!({"keys": [jwk]}).to_string(),
+        _ => return None,
+    };
+    Some(FixedKeys(text.into()))
 }
 
 /// `@FILE` is what the file holds. What reads as JSON is JSON, anything else a text.
@@ -51,8 +66,6 @@ fn put(block: &mut Value, key: &str, value: Value) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn block_of(settings: &[&str]) -> Result<(Value, Option<String>), String> {

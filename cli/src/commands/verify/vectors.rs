@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use hookward_core::VerifyError;
 use hookward_core::plugin::Registry;
 use hookward_core::vectors::{
     Class, Handshake, Judgement, Vector, VectorFile, Verdict, judge, shake,
@@ -27,7 +28,7 @@ struct Summary {
 /// Judges a file. The error is a file that cannot be read.
 pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, String> {
     let text = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let vectors: VectorFile = serde_json::from_slice(&text)
+    let mut vectors: VectorFile = serde_json::from_slice(&text)
         .map_err(|e| format!("{}: not a file of vectors: {e}", file.display()))?;
     if vectors.version != 1 {
         let version = vectors.version;
@@ -53,7 +54,8 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
             ("eventId", json!(judgement.event_id)),
         ]));
     }
-    for handshake in &vectors.handshakes {
+    for handshake in &mut vectors.handshakes {
+        borrow_keys(handshake, &vectors.vectors);
         let (line, agrees) = shake_one(registry, handshake, vectors.now_default).await;
         summary.handshakes += 1;
         summary.handshakes_agree += usize::from(agrees);
@@ -72,9 +74,30 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
 }
 
 async fn judge_one(registry: &Registry, vector: &Vector, now_default: i64) -> Judgement {
-    match choose(registry, &vector.provider, Some(&vector.scheme), json!({})) {
+    match choose(registry, &vector.provider, Some(&vector.scheme), vector.material.settings()) {
         Ok(chosen) => judge(&*chosen.provider, vector, now_default).await,
         Err(_) => Judgement::reject("UNKNOWN_PROVIDER"),
+    }
+}
+
+/// A sender's keys are the same for all that it sends: a set-up request without any takes those of the
+/// first vector of its sender that has some.
+fn borrow_keys(handshake: &mut Handshake, vectors: &[Vector]) {
+    if handshake.material.keys().is_some() {
+        return;
+    }
+    let mut same = vectors.iter().filter(|v| v.provider == handshake.provider);
+    if let Some(vector) = same.find(|v| v.material.keys().is_some()) {
+        handshake.material = vector.material.clone();
+    }
+}
+
+/// What is configured for set-up requests besides the secret, where a sender wants that: the origins
+/// that the CloudEvents specification and Event Grid call from.
+fn settings(handshake: &Handshake) -> Value {
+    match handshake.provider.as_str() {
+        "cloudevents" => json!({"origins": ["eventemitter.example.com", "eventgrid.azure.net"]}),
+        _ => handshake.material.settings(),
     }
 }
 
@@ -84,14 +107,19 @@ async fn shake_one(
     vector: &Handshake,
     now_default: i64,
 ) -> (Vec<(&'static str, Value)>, bool) {
-    let reject = |code| (vec![("verdict", json!(Verdict::Reject)), ("code", json!(code))], false);
-    let Ok(chosen) = choose(registry, &vector.provider, None, json!({})) else {
-        return reject("UNKNOWN_PROVIDER");
+    let reject = |code| vec![("verdict", json!(Verdict::Reject)), ("code", json!(code))];
+    let Ok(chosen) = choose(registry, &vector.provider, None, settings(vector)) else {
+        return (reject("UNKNOWN_PROVIDER"), false);
     };
     match shake(&*chosen.provider, vector, now_default).await {
         Ok(Some(reply)) => (handshake(&reply).to_vec(), vector.response.agrees(&reply)),
         // An ordinary event, where a handshake was meant.
         Ok(None) => (vec![("verdict", json!(Verdict::Accept))], false),
-        Err(e) => reject(e.code()),
+        Err(e) => {
+            let agrees = vector.response.agrees_with_refusal(&e);
+            let status = if matches!(e, VerifyError::KeyUnavailable { .. }) { 503 } else { 401 };
+            let answer = [("status", json!(status)), ("headers", json!({})), ("body", json!(""))];
+            ([reject(e.code()), answer.to_vec()].concat(), agrees)
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::plugin::{self, Kind};
 use super::settings::Defaults;
 use super::{Gate, Spot, name};
 use crate::config::{pointer, spec};
-use crate::plan::{Dedupe, Limits, OnInvalid, Rate, ServerPlan, Source};
+use crate::plan::{Dedupe, HandedOver, Limits, OnInvalid, Rate, ServerPlan, Source};
 
 /// The provider that proves nothing.
 const NONE: &str = "none";
@@ -104,6 +104,12 @@ fn source(
         .and_then(|d| plugin::build(gate, at, source_name, d.schema, d.build).map(|p| (d, p)));
     let secrets =
         secrets(gate, at, spec.secrets, descriptor.as_ref(), provider.as_ref().map(|(_, p)| &**p));
+    let handed_over = handed_over(gate, at, spec.secret_file, descriptor.as_ref());
+    if let Some((_, provider)) = &provider {
+        for caution in provider.cautions() {
+            gate.doc.warn(Spot::Key(at), format!("source `{source_name}`: {caution}"));
+        }
+    }
     let limits = limits(gate, at, spec.limits.unwrap_or_default(), defaults, server);
     let (descriptor, provider) = provider?;
     let tolerance = spec.tolerance.map(|s| s.0).or(descriptor.tolerance);
@@ -134,6 +140,7 @@ fn source(
         media_types: descriptor.media_types,
         keep_headers,
         secrets,
+        handed_over,
         verified,
         tolerance,
         limits,
@@ -264,7 +271,8 @@ fn secrets(
         }
         good.push(TimedSecret { secret, until });
     }
-    let needed = descriptor.is_some_and(|d| d.needs_secret);
+    let own_file = gate.has(&format!("{at}/secret_file"));
+    let needed = descriptor.is_some_and(|d| d.needs_secret) && !own_file;
     if needed && good.is_empty() && !wrong {
         let spot = if gate.has(&list) { Spot::Key(&list) } else { Spot::Key(at) };
         gate.doc
@@ -274,7 +282,10 @@ fn secrets(
                     "{place} has no secret, and its provider cannot prove anything without one"
                 ),
             )
-            .help("add `secrets: [\"${NAME}\"]` with the name of the variable that holds it");
+            .help(match descriptor.is_some_and(|d| d.hands_over_secret) {
+                true => "this sender says its secret at set-up: add `secret_file: FILE`, where it is then kept, or `secrets:` where you know it",
+                false => "add `secrets: [\"${NAME}\"]` with the name of the variable that holds it",
+            });
     }
     if descriptor.is_some_and(|d| d.name == NONE) && gate.has(&list) {
         gate.doc
@@ -285,6 +296,43 @@ fn secrets(
             .help("name the provider that signs with them, or remove them");
     }
     SecretSet::new(good).unwrap_or_default()
+}
+
+/// `secret_file:`, and what is in the file by now.
+fn handed_over(
+    gate: &mut Gate<'_>,
+    at: &str,
+    file: Option<String>,
+    descriptor: Option<&ProviderDescriptor>,
+) -> Option<Arc<HandedOver>> {
+    let (file, descriptor) = (file?, descriptor?);
+    let key = format!("{at}/secret_file");
+    if !descriptor.hands_over_secret {
+        gate.doc
+            .error(Spot::Key(&key), format!("`{}` says no secret at set-up", descriptor.name))
+            .help("remove this line and write `secrets:` with the one from the sender's settings");
+        return None;
+    }
+    let path = gate.base_dir.join(&file);
+    let known = match gate.cx.environment.read(&path) {
+        Ok(bytes) => Some(String::from_utf8(bytes).unwrap_or_default().trim().to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => {
+            let reason = crate::config::interpolate::reason(&e);
+            gate.doc
+                .error(Spot::Value(&key), format!("`{file}` cannot be read: {reason}"))
+                .help("the server writes this file itself; give it a place that it may write to");
+            return None;
+        }
+    };
+    if known.as_deref() == Some("") {
+        gate.doc
+            .error(Spot::Value(&key), format!("`{file}` holds no secret"))
+            .help("remove the file, and let the sender set the webhook up once more");
+        return None;
+    }
+    let known = known.and_then(|text| SecretSet::of([text]).ok());
+    Some(Arc::new(HandedOver::new(path, known)))
 }
 
 fn limits(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookward_core::keys::{FixedKeys, NoKeys};
 use hookward_core::vectors::{Vector, Verdict};
 use hookward_core::{
     Body, Draft, Proof, Request, SecretSet, Timestamp, Verified, VerifyCx, VerifyError, prove,
@@ -23,6 +24,8 @@ pub(super) struct Good {
     pub(super) now: Timestamp,
     pub(super) tolerance: Option<Duration>,
     pub(super) public_url: String,
+    /// What would be fetched.
+    pub(super) keys: Option<FixedKeys>,
     /// Made here, so it has one tag and nothing in it is superfluous.
     pub(super) signed_here: bool,
     /// Headers without which it is refused.
@@ -47,6 +50,10 @@ impl Good {
             secrets: self.secrets.active(now),
             tolerance: self.tolerance,
             public_url: Some(&self.public_url),
+            keys: match &self.keys {
+                Some(keys) => keys,
+                None => &NoKeys,
+            },
         }
     }
 
@@ -89,6 +96,7 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
             now: NOW,
             tolerance: None,
             public_url: PUBLIC_URL.to_owned(),
+            keys: None,
             signed_here: true,
             used: Vec::new(),
             naming: Vec::new(),
@@ -107,6 +115,7 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
             now: Timestamp::from_secs(vector.now_unix.unwrap_or(now_default)),
             tolerance: vector.tolerance_s.map(Duration::from_secs),
             public_url: vector.request.public_url().to_owned(),
+            keys: vector.material.keys(),
             signed_here: false,
             used: Vec::new(),
             naming: Vec::new(),

@@ -60,6 +60,7 @@ async fn identify(
         secrets: secrets.active(good::NOW),
         tolerance: None,
         public_url: Some(good::PUBLIC_URL),
+        keys: &hookward_core::keys::NoKeys,
     };
     match prove(trial.provider, request, &cx).await {
         Ok(Proof::Genuine(delivery)) => {

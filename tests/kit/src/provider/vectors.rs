@@ -81,6 +81,10 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
                     report.handshakes_agree += 1;
                     continue;
                 }
+                Err(e) if handshake.response.agrees_with_refusal(&e) => {
+                    report.handshakes_agree += 1;
+                    continue;
+                }
                 other => format!("{}: {other:?}", handshake.name),
             },
         };
