@@ -201,7 +201,8 @@ impl Late {
 impl Writer {
     /// Whether something is to be written that nobody waits for.
     pub(crate) fn is_indexing(&self) -> bool {
-        self.late.flush.is_some() && !self.late.paused && self.poison.is_none()
+        let may = self.poison.is_none() && self.room.low().is_none();
+        self.late.flush.is_some() && !self.late.paused && may
     }
 
     /// Between groups: writes a little of what waits for its tables. Nobody's answer hangs on it.
@@ -263,6 +264,9 @@ impl Writer {
             return;
         }
         telemetry::not_indexed(error);
+        if matches!(error, StoreError::Full(_)) {
+            self.room.ran_out();
+        }
         if !self.conn.is_autocommit() {
             let _ = self.conn.execute_batch("rollback");
         }

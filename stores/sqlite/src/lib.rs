@@ -20,6 +20,7 @@ mod queue;
 mod readers;
 mod recover;
 mod replay;
+mod room;
 mod rows;
 mod store;
 mod telemetry;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::lock::Lock;
 use crate::migrate::migrate;
+use crate::room::Room;
 use crate::writer::Writer;
 
 /// Beside the writer, so many connections read.
@@ -26,6 +27,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
         )));
     }
     let lock = Lock::take(path)?;
+    let room = Room::of(path);
     let say = |e: rusqlite::Error| cannot(path, &e);
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(say)?;
     migrate(&conn, path)?;
@@ -41,7 +43,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     .map_err(say)?;
     durable(&conn, path)?;
     let readers = (0..READERS).map(|_| reader(path)).collect::<Result<Vec<_>, _>>().map_err(say)?;
-    let writer = Writer::new(conn, lock, now).map_err(say)?;
+    let writer = Writer::new(conn, lock, room, now).map_err(say)?;
     Ok((writer, readers))
 }
 

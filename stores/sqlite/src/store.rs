@@ -196,10 +196,14 @@ impl Browse for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use hookward_core::Body;
+    use hookward_core::store::Settlement;
     use hookward_testkit::store::{now, with_jobs};
 
     use super::*;
+    use crate::room::{Room, Space};
 
     fn unwanted(n: usize) -> NewDelivery {
         let body = Body::new(vec![b'x'; 50_000]);
@@ -228,6 +232,58 @@ mod tests {
         assert_eq!(store.check().await, Ok(()));
         store.accept(vec![unwanted(taken)]).await.unwrap();
         store.close().await;
+    }
+
+    /// What was begun is finished, and taking in goes on by itself once there is room.
+    #[tokio::test]
+    async fn on_a_disk_with_little_room_work_goes_on_and_nothing_new_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
+        let free = Arc::new(AtomicU64::new(u64::MAX));
+        let left = free.clone();
+        let ask = move || Some(Space { free: left.load(Ordering::Relaxed), total: 1 << 30 });
+        writer.room = Room::asking(&path, Box::new(ask));
+        let store = SqliteStore::start(writer, readers).unwrap();
+        store
+            .accept((0..3).map(|n| with_jobs(&n.to_string(), &["orders"])).collect())
+            .await
+            .unwrap();
+
+        free.store(1 << 20, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let refusal = store.accept(vec![unwanted(9)]).await.unwrap_err();
+        assert!(
+            matches!(&refusal, StoreError::Full(words) if words.contains("1 MiB")),
+            "{refusal}"
+        );
+        assert_eq!(store.check().await, Err(refusal));
+        let lease_until = now().plus(Duration::from_secs(30));
+        let want = Claim { now: now(), lease_until, slots: vec![("orders".into(), 9)], unknown: 0 };
+        let jobs = store.claim(want).await.unwrap();
+        assert_eq!(jobs.len(), 3);
+        let ends = [
+            Settlement::Done,
+            Settlement::Dead { reason: "no".into(), step: None, body: None },
+            Settlement::Retry { at: now(), step: None, body: None, cause: "error" },
+        ];
+        let ends = jobs.iter().zip(ends).map(|(job, settlement)| Outcome {
+            lease: job.lease,
+            settlement,
+            attempt: None,
+        });
+        assert_eq!(store.settle(ends.collect()).await, Ok(vec![Settled::Applied; 3]));
+        let before = now().plus(Duration::from_secs(1));
+        let purge = Purge { events_before: before, dead_before: before, limit: 5 };
+        assert_eq!(store.purge(purge).await, Ok(2));
+        assert!(store.check().await.is_err(), "what went well makes no room");
+
+        free.store(1 << 29, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(store.check().await, Ok(()));
+        store.accept(vec![unwanted(9)]).await.unwrap();
+        store.close().await;
+        assert!(!path.with_extension("db.reserve").exists());
     }
 
     /// More jobs than the queue in memory holds: all run, each once, each order key in its order.
@@ -266,7 +322,7 @@ mod tests {
             ran += jobs.len();
             let done = |job: &Job| Outcome {
                 lease: job.lease,
-                settlement: hookward_core::store::Settlement::Done,
+                settlement: Settlement::Done,
                 attempt: None,
             };
             store.settle(jobs.iter().map(done).collect()).await.unwrap();

@@ -30,3 +30,22 @@ pub(crate) fn recovered(jobs: usize, poison: usize) {
         "the process before this one ended while jobs ran: they run again, poison ones are dead"
     );
 }
+
+/// Little room is left on the disk: senders get 503 until there is more. Said once, at WARN.
+pub(crate) fn room_low(free: u64, mark: u64) {
+    tracing::warn!(
+        free,
+        mark,
+        "little room is left on the disk of the store: nothing new is taken in"
+    );
+}
+
+/// There is room again. Said once.
+pub(crate) fn room_again(free: u64) {
+    tracing::info!(free, "there is room on the disk of the store again");
+}
+
+/// The disk is full to the last byte; what was kept aside goes to what was begun. Said at WARN.
+pub(crate) fn reserve_given_up() {
+    tracing::warn!("the disk of the store is full: the reserve is given up for what was begun");
+}

@@ -21,6 +21,7 @@ use crate::lock::Lock;
 use crate::names::Names;
 use crate::purge::Place;
 use crate::queue::{Effect, Queue};
+use crate::room::Room;
 use crate::telemetry;
 
 /// So many commands share a commit.
@@ -42,6 +43,21 @@ pub(crate) enum Work {
     Probe,
     /// Finish and let go.
     Close,
+}
+
+impl Work {
+    /// Whether the store holds more after it. Looking whether it works again is among them: it does
+    /// not, for those who send.
+    fn grows(&self) -> bool {
+        matches!(self, Self::Accept(_) | Self::Replay(..) | Self::Probe)
+    }
+
+    /// About so much more, in bytes.
+    fn bytes(&self) -> u64 {
+        let Self::Accept(deliveries) = self else { return 0 };
+        let each = deliveries.iter().map(|d| d.body.bytes().len() + 1024 * d.events.len());
+        each.sum::<usize>() as u64
+    }
 }
 
 /// What came of it; each kind of work has its own.
@@ -90,12 +106,18 @@ pub(crate) struct Writer {
     /// What the writer asks of itself.
     backlog: VecDeque<Command>,
     pub(crate) poison: Option<StoreError>,
+    pub(crate) room: Room,
     _lock: Lock,
 }
 
 impl Writer {
     /// Recovers what a former owner left, at the moment `now`.
-    pub(crate) fn new(conn: Connection, lock: Lock, now: Timestamp) -> rusqlite::Result<Self> {
+    pub(crate) fn new(
+        conn: Connection,
+        lock: Lock,
+        room: Room,
+        now: Timestamp,
+    ) -> rusqlite::Result<Self> {
         let names = Names::read(&conn)?;
         let shared = Shared { next_due: AtomicI64::new(NEVER), trouble: Mutex::new(None) };
         let mut writer = Self {
@@ -111,6 +133,7 @@ impl Writer {
             claimed: Vec::new(),
             backlog: VecDeque::new(),
             poison: None,
+            room,
             _lock: lock,
         };
         writer.recover(now)?;
@@ -156,6 +179,7 @@ impl Writer {
             // What stays in the log is found at the next start; this only saves that work.
             let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");
         }
+        self.room.close();
         // The file and the lock are free before anyone hears of it.
         drop(self);
         if let Some(reply) = closing {
@@ -164,6 +188,11 @@ impl Writer {
     }
 
     pub(crate) fn group(&mut self, group: Vec<Command>) {
+        let coming = group.iter().map(|command| command.work.bytes()).sum();
+        let group = match self.room.refusal(coming) {
+            None => group,
+            Some(error) => self.without_room(group, &error),
+        };
         if group.is_empty() {
             return;
         }
@@ -177,6 +206,19 @@ impl Writer {
             Ok(answers) => self.committed(answers, replies),
             Err(error) => self.rolled_back(&error, replies),
         }
+    }
+
+    /// Sends away what would make the store grow; the rest, by which it gets things done, stays.
+    fn without_room(&self, group: Vec<Command>, error: &StoreError) -> Vec<Command> {
+        let (growing, rest) = group.into_iter().partition::<Vec<_>, _>(|c| c.work.grows());
+        if self.poison.is_none() {
+            self.trouble(Some(error.clone()));
+        }
+        for command in growing {
+            let error = self.poison.as_ref().unwrap_or(error);
+            let _ = command.reply.send(Err(error.clone()));
+        }
+        rest
     }
 
     /// Everything in one transaction, or nothing.
@@ -241,7 +283,7 @@ impl Writer {
         for effect in std::mem::take(&mut self.effects) {
             self.queue.apply(effect);
         }
-        self.trouble(None);
+        self.trouble(self.room.low());
         // Whoever gets an answer sees what follows from it.
         self.publish();
         for (reply, answer) in replies.into_iter().zip(answers) {
@@ -264,8 +306,10 @@ impl Writer {
         for job in std::mem::take(&mut self.claimed) {
             self.queue.unclaim(job);
         }
-        if matches!(error, StoreError::Poisoned(_)) {
-            self.poison = Some(error.clone());
+        match error {
+            StoreError::Poisoned(_) => self.poison = Some(error.clone()),
+            StoreError::Full(_) => self.room.ran_out(),
+            _ => {}
         }
         self.trouble(Some(error.clone()));
         self.publish();
