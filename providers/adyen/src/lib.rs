@@ -1,0 +1,1 @@
+//! Adyen payments and platform webhooks.

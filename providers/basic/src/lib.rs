@@ -1,0 +1,1 @@
+//! senders with HTTP Basic credentials.

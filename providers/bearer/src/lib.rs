@@ -1,0 +1,1 @@
+//! senders with a bearer token.

@@ -1,0 +1,1 @@
+//! Discord interactions and webhook events.

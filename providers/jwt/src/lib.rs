@@ -1,0 +1,1 @@
+//! senders with a JWT of an issuer.
