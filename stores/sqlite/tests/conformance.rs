@@ -17,3 +17,8 @@ impl Subject for File {
 }
 
 hookward_testkit::store_suite!(File(tempfile::tempdir().unwrap()));
+
+#[test]
+fn it_does_in_any_order_what_the_contract_says() {
+    hookward_testkit::store::model::check(|| File(tempfile::tempdir().unwrap()));
+}

@@ -4,6 +4,7 @@
 mod accepting;
 mod browsing;
 mod keeping;
+pub mod model;
 mod replaying;
 mod restarting;
 mod sample;

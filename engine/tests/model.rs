@@ -1,0 +1,144 @@
+//! `memory:` against the model of the contract, and stores with a flaw that the model must find.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use hookward_core::store::{
+    Acceptance, Browse, Claim, Depth, Job, JobId, Lease, NewDelivery, Outcome, Purge, Settled,
+    Settlement, StoreError,
+};
+use hookward_core::{Store, Timestamp};
+use hookward_engine::memory::MemoryStore;
+use hookward_testkit::store::Subject;
+use hookward_testkit::store::model::{Extent, check, find};
+
+struct Memory;
+
+#[async_trait]
+impl Subject for Memory {
+    async fn open(&self, _now: Timestamp) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::new())
+    }
+}
+
+#[test]
+fn the_memory_store_does_in_any_order_what_the_contract_says() {
+    check(|| Memory);
+}
+
+/// What is wrong with a store.
+#[derive(Debug, Clone, Copy)]
+enum Flaw {
+    /// Any lease of a job is as good as its current one.
+    NoFencing,
+    /// It keeps no dedupe keys.
+    ForgetsKeys,
+    /// It does not know of order keys.
+    NoOrder,
+    /// A retry is due at once.
+    Hasty,
+    /// It does not keep where a chain goes on.
+    StartsAnew,
+    /// It removes one more than it was asked for.
+    Greedy,
+}
+
+#[derive(Debug)]
+struct Flawed {
+    flaw: Flaw,
+    inner: MemoryStore,
+    current: Mutex<HashMap<JobId, Lease>>,
+}
+
+struct FlawedSubject(Flaw);
+
+#[async_trait]
+impl Subject for FlawedSubject {
+    async fn open(&self, _now: Timestamp) -> Arc<dyn Store> {
+        let (inner, current) = (MemoryStore::new(), Mutex::default());
+        Arc::new(Flawed { flaw: self.0, inner, current })
+    }
+}
+
+impl Flawed {
+    fn spoil(&self, outcome: &mut Outcome) {
+        match (self.flaw, &mut outcome.settlement) {
+            (Flaw::NoFencing, _) => {
+                let current = self.current.lock().unwrap();
+                outcome.lease = current.get(&outcome.lease.job).copied().unwrap_or(outcome.lease);
+            }
+            (Flaw::Hasty, Settlement::Retry { at, .. }) => *at = Timestamp::default(),
+            (Flaw::StartsAnew, Settlement::Retry { step, .. }) => *step = None,
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Flawed {
+    async fn accept(
+        &self,
+        mut deliveries: Vec<NewDelivery>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        for event in deliveries.iter_mut().flat_map(|d| &mut d.events) {
+            match self.flaw {
+                Flaw::ForgetsKeys => event.keys.clear(),
+                Flaw::NoOrder => event.jobs.iter_mut().for_each(|job| job.order_key = None),
+                _ => {}
+            }
+        }
+        self.inner.accept(deliveries).await
+    }
+    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+        let jobs = self.inner.claim(want).await?;
+        self.current.lock().unwrap().extend(jobs.iter().map(|job| (job.lease.job, job.lease)));
+        Ok(jobs)
+    }
+    async fn settle(&self, mut outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+        outcomes.iter_mut().for_each(|outcome| self.spoil(outcome));
+        self.inner.settle(outcomes).await
+    }
+    async fn extend(
+        &self,
+        leases: Vec<Lease>,
+        until: Timestamp,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.inner.extend(leases, until).await
+    }
+    async fn purge(&self, mut what: Purge) -> Result<u64, StoreError> {
+        what.limit += usize::from(matches!(self.flaw, Flaw::Greedy));
+        self.inner.purge(what).await
+    }
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_due().await
+    }
+    async fn depth(&self) -> Result<Depth, StoreError> {
+        self.inner.depth().await
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+    fn durable(&self) -> bool {
+        false
+    }
+    fn browse(&self) -> Option<&dyn Browse> {
+        self.inner.browse()
+    }
+}
+
+#[test]
+fn a_store_with_a_flaw_is_found_out() {
+    use Flaw::{ForgetsKeys, Greedy, Hasty, NoFencing, NoOrder, StartsAnew};
+    for flaw in [NoFencing, ForgetsKeys, NoOrder, Hasty, StartsAnew, Greedy] {
+        for seed in 1..=3 {
+            let extent = Extent { cases: 100, steps: 60, seed };
+            let found = find(|| FlawedSubject(flaw), extent);
+            assert!(found.is_err(), "{flaw:?} went through with the seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The model: what a store that keeps the contract would hold, in the plainest form, and what it may
+//! answer. Pure; slow where that is simpler.
+
+use std::collections::{HashMap, HashSet};
+
+use hookward_core::store::{
+    Acceptance, Claim, DedupeKey, Job, JobId, JobState, KeyKind, Lease, NewDelivery, NewEvent,
+    Outcome, Purge, ReplayJob, Settled, Status, Twin, part_of,
+};
+use hookward_core::{Body, EventId, Reply, Timestamp};
+
+use super::job::{MJob, Out};
+
+/// A delivery with the same bytes is listed so often.
+const TWINS: usize = 100;
+
+/// A job's place in the order of acceptance: its event's, and its own number.
+pub(super) type Place = (usize, usize);
+
+#[derive(Debug)]
+pub(super) struct MEvent {
+    pub(super) new: NewEvent,
+    pub(super) source: String,
+    pub(super) body: Body,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) received_at: Timestamp,
+    pub(super) answer: Reply,
+    pub(super) twins: Vec<Twin>,
+    pub(super) jobs: Vec<MJob>,
+    pub(super) purged: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// In the order of acceptance; those that were purged stay as empty places.
+    pub(super) events: Vec<MEvent>,
+    places: HashMap<EventId, usize>,
+    keys: HashMap<DedupeKey, (usize, Timestamp)>,
+    tokens: HashSet<Lease>,
+    /// The latest moment that the store was told of. It may go by that one or by the present one
+    /// where a clock was set back.
+    pub(super) latest: Timestamp,
+}
+
+impl MEvent {
+    pub(super) fn status(&self) -> Status {
+        let mut counts = hookward_core::store::JobCounts::default();
+        self.jobs.iter().for_each(|job| counts.add(job.state));
+        counts.status(self.new.status.into())
+    }
+
+    /// What its handlers receive first.
+    pub(super) fn own_body(&self) -> Body {
+        let part = self.new.part.as_deref().and_then(|part| part_of(&self.body, part));
+        part.unwrap_or_else(|| self.body.clone())
+    }
+}
+
+impl Books {
+    pub(super) fn job(&self, place: Place) -> Option<&MJob> {
+        self.events.get(place.0)?.jobs.get(place.1)
+    }
+
+    fn job_mut(&mut self, place: Place) -> Option<&mut MJob> {
+        self.events.get_mut(place.0)?.jobs.get_mut(place.1)
+    }
+
+    fn place(&self, job: JobId) -> Option<Place> {
+        Some((*self.places.get(&job.event)?, usize::try_from(job.n).ok()?))
+    }
+
+    pub(super) fn present(&self) -> impl DoubleEndedIterator<Item = &MEvent> {
+        self.events.iter().filter(|event| !event.purged)
+    }
+
+    /// All jobs, in the order of acceptance.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (Place, &MJob)> {
+        let present = self.events.iter().enumerate().filter(|(_, event)| !event.purged);
+        present.flat_map(|(at, event)| {
+            event.jobs.iter().enumerate().map(move |(n, job)| ((at, n), job))
+        })
+    }
+
+    pub(super) fn accept(&mut self, delivery: &NewDelivery) -> Acceptance {
+        self.latest = self.latest.max(delivery.received_at);
+        let (mut taken, mut known) = (0, Vec::new());
+        for new in &delivery.events {
+            let Some((owner, by)) = self.owner(new, delivery.dedupe_since) else {
+                self.keep(delivery, new);
+                taken += 1;
+                continue;
+            };
+            known.push((owner, by));
+            let listed = self.events.get_mut(owner).filter(|e| e.twins.len() < TWINS);
+            if let Some(event) = listed.filter(|_| by == KeyKind::Content) {
+                let event_id = new.event_id.clone();
+                event.twins.push(Twin { event_id, received_at: delivery.received_at });
+            }
+        }
+        let first = known.first().filter(|_| taken == 0);
+        match first.and_then(|(owner, by)| Some((self.events.get(*owner)?, *by))) {
+            Some((event, by)) => {
+                Acceptance::Duplicate { answer: event.answer.clone(), of: event.new.id, by }
+            }
+            None => Acceptance::Accepted { known: known.len() },
+        }
+    }
+
+    fn owner(&self, new: &NewEvent, since: Timestamp) -> Option<(usize, KeyKind)> {
+        new.keys.iter().find_map(|key| {
+            let (owner, at) = *self.keys.get(key)?;
+            (at >= since).then_some((owner, key.kind))
+        })
+    }
+
+    fn keep(&mut self, delivery: &NewDelivery, new: &NewEvent) {
+        let at = self.events.len();
+        for key in &new.keys {
+            self.keys.insert(*key, (at, delivery.received_at));
+        }
+        self.places.insert(new.id, at);
+        self.events.push(MEvent {
+            new: new.clone(),
+            source: delivery.source.to_string(),
+            body: delivery.body.clone(),
+            headers: delivery.headers.to_vec(),
+            received_at: delivery.received_at,
+            answer: delivery.answer.clone(),
+            twins: Vec::new(),
+            jobs: new.jobs.iter().map(|job| MJob::new(job, delivery.received_at)).collect(),
+            purged: false,
+        });
+    }
+
+    /// Whether a waiting job may leave as far as other jobs are concerned.
+    fn is_free(&self, place: Place, job: &MJob) -> bool {
+        if job.is_suspect() && self.jobs().any(|(_, j)| j.is_suspect() && j.out.is_some()) {
+            return false;
+        }
+        if job.order_key.is_none() {
+            return true;
+        }
+        let same = |j: &MJob| j.route == job.route && j.order_key == job.order_key && j.is_open();
+        let mut others = self.jobs().filter(|(p, j)| *p != place && same(j));
+        others.all(|(p, j)| p > place && j.out.is_none())
+    }
+
+    /// Judges what a store hands out, and notes it.
+    pub(super) fn claimed(&mut self, want: &Claim, jobs: &[Job]) -> Result<(), String> {
+        self.latest = self.latest.max(want.now);
+        for event in self.events.iter_mut().filter(|event| !event.purged) {
+            for job in &mut event.jobs {
+                if job.out.is_some_and(|out| out.until <= want.now) {
+                    job.interrupted("lease");
+                }
+            }
+        }
+        let mut left: HashMap<&str, usize> =
+            want.slots.iter().map(|(route, free)| (&**route, *free)).collect();
+        let mut unknown = want.unknown;
+        for handed in jobs {
+            let slots = left.get_mut(&*handed.route).unwrap_or(&mut unknown);
+            *slots = slots.checked_sub(1).ok_or_else(|| format!("one too many: {handed:?}"))?;
+            self.hand_out(want, handed).map_err(|e| format!("{e}: {handed:?}"))?;
+        }
+        for (place, job) in self.jobs() {
+            let slots = left.get(&*job.route).copied().unwrap_or(unknown);
+            let waits = job.state == JobState::Pending && job.due <= want.now;
+            if slots > 0 && waits && self.is_free(place, job) {
+                return Err(format!("job {place:?} is due and was not handed out: {job:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, want: &Claim, handed: &Job) -> Result<(), String> {
+        let place = self.place(handed.lease.job).ok_or("a job that nobody made")?;
+        let (latest, own) = (self.latest, self.events.get(place.0).ok_or("no such event")?);
+        let job = self.job(place).ok_or("no such job")?;
+        if job.state != JobState::Pending {
+            return Err(format!("a job that is {:?}", job.state));
+        }
+        if job.due > latest {
+            return Err(format!("it is due at {}", job.due));
+        }
+        if !self.is_free(place, job) {
+            return Err("it waits for another job".to_owned());
+        }
+        let body = job.body.clone().unwrap_or_else(|| own.own_body().bytes().clone());
+        let event = &handed.event;
+        let same = handed.route == job.route
+            && (handed.step == job.step && handed.attempt == job.attempt + 1)
+            && (handed.crashes == job.crashes && handed.replay == job.replay)
+            && (handed.config_hash == job.config_hash && handed.cause == job.cause)
+            && *event.body().bytes() == body
+            && event.headers() == own.headers
+            && event.event_type() == own.new.event_type.as_deref()
+            && event.event_id() == own.new.event_id.as_deref()
+            && (event.source() == own.source && event.received_at() == own.received_at);
+        if !same {
+            return Err(format!("it should be {job:?} of {own:?}"));
+        }
+        if !self.tokens.insert(handed.lease) {
+            return Err("its token was given before".to_owned());
+        }
+        let out = Out { lease: handed.lease, started: want.now, until: want.lease_until };
+        let job = self.job_mut(place).ok_or("no such job")?;
+        job.attempt += 1;
+        job.state = JobState::Running;
+        job.out = Some(out);
+        Ok(())
+    }
+
+    fn current(&mut self, lease: Lease) -> Option<&mut MJob> {
+        let place = self.place(lease.job)?;
+        self.job_mut(place).filter(|job| job.out.is_some_and(|out| out.lease == lease))
+    }
+
+    pub(super) fn settle(&mut self, outcome: &Outcome) -> Settled {
+        let Some(job) = self.current(outcome.lease) else { return Settled::Stale };
+        job.settled(outcome);
+        Settled::Applied
+    }
+
+    pub(super) fn extend(&mut self, lease: Lease, until: Timestamp) -> Settled {
+        let Some(job) = self.current(lease) else { return Settled::Stale };
+        if let Some(out) = &mut job.out {
+            out.until = until;
+        }
+        Settled::Applied
+    }
+
+    pub(super) fn replay(&mut self, now: Timestamp, jobs: &[ReplayJob]) -> usize {
+        self.latest = self.latest.max(now);
+        jobs.iter().filter_map(|job| self.replay_one(now, job)).count()
+    }
+
+    fn replay_one(&mut self, now: Timestamp, replay: &ReplayJob) -> Option<()> {
+        match replay {
+            ReplayJob::Revive(id) => {
+                let place = self.place(*id)?;
+                let job = self.job_mut(place).filter(|job| job.state == JobState::Dead)?;
+                job.replayed(now);
+            }
+            ReplayJob::Add { event, job } => {
+                let at = *self.places.get(event)?;
+                let mut job = MJob::new(job, now);
+                job.replayed(now);
+                self.events.get_mut(at)?.jobs.push(job);
+            }
+        }
+        Some(())
+    }
+
+    /// The places of what a purge may remove.
+    pub(super) fn past(&self, what: Purge) -> Vec<usize> {
+        let past = |event: &MEvent| {
+            let dead = event.jobs.iter().any(|job| job.state == JobState::Dead);
+            let dead_before = what.dead_before.min(what.events_before);
+            let before = if dead { dead_before } else { what.events_before };
+            let open = event.jobs.iter().any(MJob::is_open);
+            !event.purged && !open && event.received_at < before
+        };
+        self.events.iter().enumerate().filter(|(_, e)| past(e)).map(|(at, _)| at).collect()
+    }
+
+    pub(super) fn remove(&mut self, at: usize) {
+        self.keys.retain(|_, (owner, _)| *owner != at);
+        if let Some(event) = self.events.get_mut(at) {
+            self.places.remove(&event.new.id);
+            event.purged = true;
+        }
+    }
+
+    /// A new owner voids all leases.
+    pub(super) fn reopen(&mut self) {
+        let jobs = self.events.iter_mut().flat_map(|event| &mut event.jobs);
+        jobs.filter(|job| job.out.is_some()).for_each(MJob::crashed);
+    }
+
+    /// By when a worker must look again, and before when it need not: a job that waits for another
+    /// one may be counted or not. `None` where nothing waits and nothing is out.
+    pub(super) fn next_due(&self) -> Option<(Timestamp, Timestamp)> {
+        let until = |job: &MJob| job.out.map(|out| out.until);
+        let waits = |job: &MJob| (job.state == JobState::Pending).then_some(job.due);
+        let any = self.jobs().filter_map(|(_, job)| until(job).or(waits(job))).min();
+        let free = self.jobs().filter_map(|(place, job)| {
+            until(job).or_else(|| waits(job).filter(|_| self.is_free(place, job)))
+        });
+        any.zip(free.min())
+    }
+}

@@ -1,0 +1,269 @@
+//! Takes the steps: calls the store, asks the books whether it may answer so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookward_core::store::{
+    Claim, JobId, KeyKind, Lease, NewDelivery, NewEvent, NewJob, NewStatus, Outcome, Purge,
+    ReplayJob, Settlement,
+};
+use hookward_core::{Body, EventId, Store, Timestamp};
+
+use super::books::Books;
+use super::compare;
+use super::step::{Item, Pick, Post, Say, Step, Work};
+use crate::store::{Subject, sample};
+
+pub(super) struct Drive<S> {
+    subject: S,
+    store: Arc<dyn Store>,
+    books: Books,
+    now: Timestamp,
+    /// All that were ever given.
+    leases: Vec<Lease>,
+    made: u64,
+}
+
+impl<S: Subject> Drive<S> {
+    pub(super) async fn new(subject: S) -> Self {
+        let now = sample::now();
+        let store = subject.open(now).await;
+        Self { subject, store, books: Books::default(), now, leases: Vec::new(), made: 0 }
+    }
+
+    pub(super) async fn step(&mut self, step: &Step) -> Result<(), String> {
+        let say = |e| format!("{step:?}: {e}");
+        let done = match step {
+            Step::Accept(posts) => self.accept(posts).await,
+            Step::Claim { orders, mail, unknown, lease } => {
+                self.claim([*orders, *mail, *unknown], *lease).await
+            }
+            Step::Settle(said) => self.settle(said).await,
+            Step::Extend(picks, secs) => self.extend(picks, *secs).await,
+            Step::Revive(jobs) => {
+                let all: Vec<_> = self.jobs().collect();
+                let jobs = jobs.iter().filter_map(|n| pick(&all, *n)).map(ReplayJob::Revive);
+                self.replay(jobs.collect()).await
+            }
+            Step::Add(work) => {
+                let jobs = work.iter().filter_map(|(n, work)| {
+                    let events = &self.books.events;
+                    let event = events.get(n.checked_rem(events.len())?)?.new.id;
+                    Some(ReplayJob::Add { event, job: job(work) })
+                });
+                self.replay(jobs.collect()).await
+            }
+            Step::Purge { events, dead, limit } => self.purge(*events, *dead, *limit).await,
+            Step::Pass(secs) => {
+                self.now = self.after(*secs);
+                Ok(())
+            }
+            Step::SetBack(secs) => {
+                self.now = self.now.minus(Duration::from_secs(*secs));
+                Ok(())
+            }
+            Step::Look => compare::whole(self.store.as_ref(), &self.books).await,
+            Step::Reopen => self.reopen().await,
+        };
+        done.map_err(say)?;
+        self.due().await.map_err(say)
+    }
+
+    /// Everything must be in its place, and then the store is let go.
+    pub(super) async fn end(self) -> Result<(), String> {
+        let end = compare::whole(self.store.as_ref(), &self.books).await;
+        self.store.close().await;
+        end.map_err(|e| format!("at the end: {e}"))
+    }
+
+    fn after(&self, secs: u64) -> Timestamp {
+        self.now.plus(Duration::from_secs(secs))
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.books.events.iter().flat_map(|event| {
+            let numbers = (0..).zip(&event.jobs);
+            numbers.map(|(n, _)| JobId { event: event.new.id, n })
+        })
+    }
+
+    async fn accept(&mut self, posts: &[Post]) -> Result<(), String> {
+        let deliveries: Vec<_> = posts.iter().map(|post| self.delivery(post)).collect();
+        let should: Vec<_> = deliveries.iter().map(|d| self.books.accept(d)).collect();
+        let is = self.store.accept(deliveries).await.map_err(|e| e.to_string())?;
+        let (is, should) = (format!("{is:?}"), format!("{should:?}"));
+        if is == should { Ok(()) } else { Err(format!("it answered {is}, not {should}")) }
+    }
+
+    /// Its answer and its bytes are its own, so that no other's can pass for them.
+    fn delivery(&mut self, post: &Post) -> NewDelivery {
+        self.made += 1;
+        let n = self.made;
+        let batch = post.events.len() > 1;
+        let items: Vec<_> = (0..post.events.len()).map(|i| format!(r#"{{"i": {i}.0}}"#)).collect();
+        let body = format!(r#"{{"n":{n}, "items":[{}]}}"#, items.join(" , "));
+        let events = post.events.iter().enumerate();
+        NewDelivery {
+            source: Arc::from("partner"),
+            body: Body::new(body),
+            headers: Arc::from([("x-n".to_owned(), n.to_string())]),
+            received_at: self.now,
+            answer: sample::answer(&n.to_string()),
+            dedupe_since: self.now.minus(Duration::from_secs(post.window)),
+            events: events.map(|(i, item)| event(n, i, batch, item)).collect(),
+        }
+    }
+
+    async fn claim(&mut self, slots: [usize; 3], lease: u64) -> Result<(), String> {
+        let [orders, mail, unknown] = slots;
+        let slots = vec![(Arc::from("orders"), orders), (Arc::from("mail"), mail)];
+        let want = Claim { now: self.now, lease_until: self.after(lease), slots, unknown };
+        let jobs = self.store.claim(want.clone()).await.map_err(|e| e.to_string())?;
+        self.leases.extend(jobs.iter().map(|job| job.lease));
+        self.books.claimed(&want, &jobs)
+    }
+
+    fn lease(&self, picked: &Pick) -> Option<Lease> {
+        let out: Vec<_> = self.books.jobs().filter_map(|(_, job)| Some(job.out?.lease)).collect();
+        match picked {
+            Pick::Out(n) => pick(&out, *n),
+            Pick::Ever(n) => pick(&self.leases, *n),
+            Pick::Forged(n) => {
+                let lease = pick(&out, *n)?;
+                Some(Lease { token: lease.token ^ (1 << 62), ..lease })
+            }
+        }
+    }
+
+    async fn settle(&mut self, said: &[(Pick, Say)]) -> Result<(), String> {
+        let outcomes = said.iter().filter_map(|(picked, say)| {
+            let lease = self.lease(picked)?;
+            Some(self.outcome(lease, say))
+        });
+        let outcomes: Vec<_> = outcomes.collect();
+        let should: Vec<_> = outcomes.iter().map(|o| self.books.settle(o)).collect();
+        let is = self.store.settle(outcomes).await.map_err(|e| e.to_string())?;
+        if is == should { Ok(()) } else { Err(format!("it answered {is:?}, not {should:?}")) }
+    }
+
+    fn outcome(&self, lease: Lease, say: &Say) -> Outcome {
+        let step = |some: &bool| some.then(|| "send".to_owned());
+        let body = |some: &bool| some.then(|| Bytes::from(format!("as of {}", lease.token)));
+        let (word, settlement) = match say {
+            Say::Done => ("done", Settlement::Done),
+            Say::Unrouted => ("done", Settlement::Unrouted),
+            Say::Retry { secs, step: s, body: b } => {
+                let (at, step, body) = (self.after(*secs), step(s), body(b));
+                ("error", Settlement::Retry { at, step, body, cause: "error" })
+            }
+            Say::Dead { step: s, body: b } => {
+                let reason = format!("dead of {}", lease.token);
+                ("error", Settlement::Dead { reason, step: step(s), body: body(b) })
+            }
+            Say::Released { step: s, body: b } => {
+                ("released", Settlement::Released { step: step(s), body: body(b) })
+            }
+        };
+        let ran = !matches!(say, Say::Unrouted);
+        let attempt = ran.then(|| sample::record(1, word));
+        Outcome { lease, settlement, attempt }
+    }
+
+    async fn extend(&mut self, picks: &[Pick], secs: u64) -> Result<(), String> {
+        let leases: Vec<_> = picks.iter().filter_map(|picked| self.lease(picked)).collect();
+        let until = self.after(secs);
+        let should: Vec<_> = leases.iter().map(|lease| self.books.extend(*lease, until)).collect();
+        let is = self.store.extend(leases, until).await.map_err(|e| e.to_string())?;
+        if is == should { Ok(()) } else { Err(format!("it answered {is:?}, not {should:?}")) }
+    }
+
+    async fn replay(&mut self, jobs: Vec<ReplayJob>) -> Result<(), String> {
+        let Some(browse) = self.store.browse() else { return Ok(()) };
+        let should = self.books.replay(self.now, &jobs);
+        let is = browse.replay(self.now, jobs).await.map_err(|e| e.to_string())?;
+        if is == should { Ok(()) } else { Err(format!("it made {is} jobs, not {should}")) }
+    }
+
+    async fn purge(&mut self, events: u64, dead: u64, limit: usize) -> Result<(), String> {
+        let ago = |secs| self.now.minus(Duration::from_secs(secs));
+        let mut what = Purge { events_before: ago(events), dead_before: ago(dead), limit };
+        if self.store.browse().is_none() {
+            // Which of several it took could not be seen.
+            what.limit = usize::MAX;
+        }
+        let past = self.books.past(what);
+        let is = self.store.purge(what).await.map_err(|e| e.to_string())?;
+        let should = past.len().min(what.limit);
+        if usize::try_from(is) != Ok(should) {
+            return Err(format!("it removed {is}, not {should}"));
+        }
+        for at in past {
+            let shown = match (self.store.browse(), self.books.events.get(at)) {
+                (Some(browse), Some(event)) => {
+                    browse.show(event.new.id).await.map_err(|e| e.to_string())?.is_some()
+                }
+                _ => false,
+            };
+            if !shown {
+                self.books.remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    async fn reopen(&mut self) -> Result<(), String> {
+        if !self.store.durable() {
+            return Ok(());
+        }
+        self.store.close().await;
+        self.store = self.subject.open(self.now).await;
+        self.books.reopen();
+        compare::whole(self.store.as_ref(), &self.books).await
+    }
+
+    /// A worker that sleeps until then must miss nothing, and need not look before.
+    async fn due(&self) -> Result<(), String> {
+        let is = self.store.next_due().await.map_err(|e| format!("next_due: {e}"))?;
+        let should = self.books.next_due();
+        let fits = match (is, should) {
+            (Some(is), Some((first, last))) => {
+                (first..=last).contains(&is) || is.max(last) <= self.books.latest
+            }
+            (is, should) => is.is_none() && should.is_none(),
+        };
+        if fits { Ok(()) } else { Err(format!("next_due is {is:?}, it should be {should:?}")) }
+    }
+}
+
+fn pick<T: Copy>(all: &[T], n: usize) -> Option<T> {
+    all.get(n.checked_rem(all.len())?).copied()
+}
+
+fn job(work: &Work) -> NewJob {
+    let order_key = work.order.map(|key| key.to_string());
+    NewJob { route: Arc::from(work.route), order_key, config_hash: u64::MAX - 7 }
+}
+
+fn event(n: u64, i: usize, batch: bool, item: &Item) -> NewEvent {
+    let id = item.id.map(|id| format!("id-{id}"));
+    let content = item.content.map(|word| format!("content-{word}"));
+    let by_id = id.iter().map(|word| sample::key(KeyKind::Id, word));
+    let by_content = content.iter().map(|word| sample::key(KeyKind::Content, word));
+    let status = match (item.work.is_empty(), item.invalid) {
+        (false, _) => NewStatus::Routed,
+        (true, false) => NewStatus::Unrouted,
+        (true, true) => NewStatus::Invalid,
+    };
+    let invalid = status == NewStatus::Invalid;
+    NewEvent {
+        id: EventId::from_bytes((u128::from(n) << 64 | i as u128).to_be_bytes()),
+        event_type: (!invalid).then(|| "order.paid".to_owned()),
+        event_id: id.clone(),
+        part: batch.then(|| format!("/items/{i}")),
+        keys: by_id.chain(by_content).collect(),
+        status,
+        notes: invalid.then(|| "it is \"odd\"".to_owned()).into_iter().collect(),
+        jobs: item.work.iter().map(job).collect(),
+    }
+}
