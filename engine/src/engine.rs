@@ -13,7 +13,7 @@ use hookward_core::{Clock, Store, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Limiters, Refusal};
+use crate::accept::{Limiters, Refusal, Waiting};
 use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
 
@@ -24,6 +24,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) limiters: Limiters,
+    pub(crate) waiting: Waiting,
     draining: AtomicBool,
     work: Notify,
     failed: CancellationToken,
@@ -62,6 +63,7 @@ impl Engine {
             clock,
             keys,
             limiters: Limiters::default(),
+            waiting: Waiting::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),
             failed: CancellationToken::new(),
@@ -145,7 +147,7 @@ impl Engine {
     }
 
     pub(crate) fn accepting(&self) -> Result<(), Refusal> {
-        if self.is_draining() { Err(Refusal::Draining) } else { Ok(()) }
+        if self.is_draining() { Err(Refusal::Draining) } else { self.waiting.has_room() }
     }
 
     /// Tells the worker to look.

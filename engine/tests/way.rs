@@ -20,6 +20,7 @@ use hookward_core::{
     Store, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use hookward_engine::Engine;
+use hookward_engine::accept::{ReadBody, ReadError};
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use hookward_engine::memory::MemoryStore;
 use hookward_engine::plan::Source;
@@ -79,6 +80,12 @@ impl Way {
     }
 
     async fn post_from(&self, id: &str, body: &str, secret: &str, client: Option<IpAddr>) -> Reply {
+        let head = Head { client, ..self.head(id, body, secret) };
+        self.engine.receive(head, Bytes::from(body.to_owned())).await
+    }
+
+    /// The head of a push that is signed with this secret.
+    fn head(&self, id: &str, body: &str, secret: &str) -> Head {
         let provider: Arc<dyn Provider> = self.engine.plan().sources["github"].provider.clone();
         let draft = Draft {
             event_type: "push".to_owned(),
@@ -87,9 +94,7 @@ impl Way {
             url: "http://localhost/webhooks/github".to_owned(),
             now: self.clock.now(),
         };
-        let request = provider.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap();
-        let head = Head { client, ..request.head };
-        self.engine.receive(head, Bytes::from(body.to_owned())).await
+        provider.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap().head
     }
 
     fn browse(&self) -> &dyn Browse {
@@ -271,12 +276,13 @@ struct Fails {
     inner: MemoryStore,
     with: std::sync::Mutex<Option<StoreError>>,
     hangs: std::sync::atomic::AtomicBool,
+    wake: tokio::sync::Notify,
 }
 
 impl Fails {
     async fn trouble(&self) -> Result<(), StoreError> {
         if self.hangs.load(std::sync::atomic::Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+            self.wake.notified().await;
         }
         self.with.lock().unwrap().clone().map_or(Ok(()), Err)
     }
@@ -354,6 +360,42 @@ async fn a_store_that_hangs_holds_up_a_sender_for_two_seconds_at_most() {
     let reply = way.post("id-1", "{}").await;
     assert_eq!(reply.status, 503);
     assert!(before.elapsed() <= Duration::from_secs(3));
+}
+
+/// A body that tells how long it is kept.
+struct Held(Bytes, #[allow(dead_code, reason = "its drop is what counts")] Arc<()>);
+
+impl ReadBody for Held {
+    async fn read(&mut self, _: usize) -> Result<Bytes, ReadError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hanging_store_was_given_counts_as_taken_and_is_bounded_in_number() {
+    let store = Arc::new(Fails::default());
+    let way = way_over(store.clone(), "", ALL, vec![]);
+    store.hangs.store(true, std::sync::atomic::Ordering::SeqCst);
+    let held = Arc::new(());
+    let posts = (0..3000).map(|n| {
+        let body = Held(Bytes::from_static(b"{}"), held.clone());
+        let (engine, head) = (way.engine.clone(), way.head(&format!("id-{n}"), "{}", "s"));
+        tokio::spawn(async move { code(&engine.receive(head, body).await) })
+    });
+    let mut codes = BTreeMap::new();
+    for post in posts.collect::<Vec<_>>() {
+        *codes.entry(post.await.unwrap()).or_insert(0) += 1;
+    }
+    let expected = [("OVERLOADED".to_owned(), 3000 - 2048), ("STORE_UNAVAILABLE".to_owned(), 2048)];
+    assert_eq!(codes, BTreeMap::from(expected));
+    // All were answered; what the store was given is in memory still.
+    assert_eq!(Arc::strong_count(&held), 2048 + 1);
+    store.hangs.store(false, std::sync::atomic::Ordering::SeqCst);
+    store.wake.notify_waiters();
+    while Arc::strong_count(&held) > 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(way.post("id-late", "{}").await.status, 200);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::hooks::Hooks;
 use crate::io::Guarded;
+use crate::own_answer::Turn;
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -147,11 +148,13 @@ fn connection(
     permit: tokio::sync::OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
+    let turn = Turn::default();
+    let socket = Guarded::new(stream, turn.clone());
     let service =
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            tower_call(app.clone(), request)
+            tower_call(app.clone(), request, turn.clone())
         });
     // Over the JSON answer's own bounds, so that it can be given; far over them the library cuts in.
     let connection = http1::Builder::new()
@@ -160,8 +163,8 @@ fn connection(
         .half_close(true)
         .header_read_timeout(limits.head)
         .max_headers(128)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(Guarded::new(stream)), service);
+        .max_buf_size(32 * 1024)
+        .serve_connection(TokioIo::new(socket), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(e) = pin!(connection).await {
@@ -174,14 +177,19 @@ fn connection(
 async fn tower_call(
     app: Router,
     request: axum::http::Request<axum::body::Body>,
+    turn: Turn,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
-    hyper::service::Service::call(&TowerToHyperService::new(app), request).await
+    let response = hyper::service::Service::call(&TowerToHyperService::new(app), request).await;
+    turn.is_the_services();
+    response
 }
 
 /// Over the cap: told so without a task that could be held up.
 fn refuse(stream: TcpStream) {
     let _ = stream.try_write(
-        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/json\r\n\
+          content-length: 53\r\nconnection: close\r\n\r\n\
+          {\"error\":\"Overloaded, try again\",\"code\":\"OVERLOADED\"}",
     );
     let mut stream = stream;
     tokio::spawn(async move {

@@ -6,24 +6,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 use hookward_core::{Head, Reply, Timestamp};
 use hookward_engine::accept::Refusal;
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, StatusCode};
 
 use crate::body::Incoming;
 use crate::hooks::Shared;
-
-/// More headers, or a longer head, are answered with 431.
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD: usize = 16 * 1024;
-/// The longest target.
-const MAX_TARGET: usize = 4096;
+use crate::strict;
 
 /// Every source's path, and `/health`.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router =
-        Router::new().route("/health", get(health)).route("/webhooks/{*source}", any(receive));
+        Router::new().route("/health", page()).route("/webhooks/{*source}", any(receive));
     let plan = shared.engine.plan();
     let elsewhere = plan.paths.keys().filter(|path| !path.starts_with("/webhooks/"));
     for path in elsewhere {
@@ -35,12 +30,18 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 /// The same, and anything else is an unknown source: for a server that is nothing but this. Paths
 /// that a reload moves are found here, too.
 pub(crate) fn standalone(shared: Arc<Shared>) -> Router {
-    Router::new().route("/health", get(health)).fallback(receive).with_state(shared)
+    Router::new().route("/health", page()).fallback(receive).with_state(shared)
+}
+
+/// The health page, and what else its path may be asked.
+fn page() -> MethodRouter<Arc<Shared>> {
+    let other = || async { written(Refusal::Method { allowed: &["GET", "HEAD"] }.reply()) };
+    get(health).fallback(other).layer(axum::middleware::from_fn(strict::layer))
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(refusal) = well_formed(&parts) {
+    if let Err(refusal) = strict::well_formed(&parts) {
         return written(shared.engine.refuse("", &refusal));
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
@@ -48,22 +49,6 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let head = Head { method: parts.method, target, headers: parts.headers, client };
     let body = Incoming::new(body, shared.budget.clone());
     written(shared.engine.receive(head, body).await)
-}
-
-/// What no sender of ours does and an attacker might.
-fn well_formed(parts: &http::request::Parts) -> Result<(), Refusal> {
-    let size: usize = parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
-    if parts.headers.len() > MAX_HEADERS || size > MAX_HEAD {
-        return Err(Refusal::HeaderTooLarge);
-    }
-    if parts.uri.path_and_query().is_some_and(|t| t.as_str().len() > MAX_TARGET) {
-        return Err(Refusal::TargetTooLong);
-    }
-    let hosts = parts.headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
-        return Err(Refusal::NotOneHost);
-    }
-    Ok(())
 }
 
 /// An answer as HTTP.

@@ -1,5 +1,6 @@
 //! A connection's socket, with what HTTP libraries leave out: a peer that reads nothing is cut off,
-//! and closing lingers long enough for the last answer to arrive.
+//! closing lingers long enough for the last answer to arrive, and an answer of the library's own gets
+//! a body like any other refusal.
 
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::own_answer::{OwnAnswer, Turn};
 
 /// A write that makes no progress for this long ends the connection.
 const WRITE: Duration = Duration::from_secs(10);
@@ -22,11 +25,14 @@ pub(crate) struct Guarded {
     stream: TcpStream,
     stalled: Option<Pin<Box<Sleep>>>,
     closing: Option<(Pin<Box<Sleep>>, usize)>,
+    turn: Turn,
+    own: Option<OwnAnswer>,
 }
 
 impl Guarded {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: None, closing: None }
+    /// `turn` is the service's side of telling its answers from the library's.
+    pub(crate) fn new(stream: TcpStream, turn: Turn) -> Self {
+        Self { stream, stalled: None, closing: None, turn, own: None }
     }
 
     /// Progress clears the timer; the lack of it runs into it.
@@ -41,9 +47,30 @@ impl Guarded {
         }
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE)));
         match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => {
+                // What the peer did not read would be kept for minutes after the end.
+                let _ = self.stream.set_zero_linger();
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Writes our words in the place of the library's, if these are its own: `None`, they are not.
+    fn in_place_of(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.own.is_none() && self.turn.is_the_librarys() {
+            self.own = OwnAnswer::in_place_of(buf);
+        }
+        let own = self.own.as_mut()?;
+        while !own.left().is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, own.left()) {
+                Poll::Ready(Ok(n)) => own.written(n),
+                Poll::Ready(Err(e)) => return Some(Poll::Ready(Err(e))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        self.own = None;
+        Some(Poll::Ready(Ok(buf.len())))
     }
 }
 
@@ -63,7 +90,10 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let polled = match self.in_place_of(cx, buf) {
+            Some(polled) => polled,
+            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+        };
         self.judge(cx, polled)
     }
 
@@ -72,7 +102,11 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let first = bufs.first().map_or(&[][..], |buf| buf);
+        let polled = match self.in_place_of(cx, first) {
+            Some(polled) => polled,
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        };
         self.judge(cx, polled)
     }
 

@@ -32,6 +32,8 @@ mod ingress;
 mod io;
 mod lifecycle;
 mod metrics;
+mod own_answer;
+mod strict;
 
 pub use accept_loop::{Limits, Serve, serve};
 pub use app::{App, AppError, BuildAppError};

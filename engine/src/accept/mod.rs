@@ -3,6 +3,7 @@
 //! request on the receiving port.
 
 mod checks;
+mod commit;
 mod handshake;
 mod keys;
 mod limits;
@@ -10,12 +11,13 @@ mod record;
 mod refusal;
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use hookward_core::store::{Acceptance, KeyKind, NewDelivery};
+use hookward_core::store::{Acceptance, KeyKind};
 use hookward_core::{Head, Outcome, Proof, Reply, Request, VerifyCx, VerifyError, prove};
 
+pub(crate) use commit::Waiting;
 pub(crate) use limits::Limiters;
 pub use refusal::{ReadError, Refusal};
 
@@ -23,13 +25,10 @@ use crate::engine::Engine;
 use crate::plan::{Plan, Source};
 use crate::telemetry;
 
-/// A commit that takes longer is answered with 503; should it land after all, the sender's retry is
-/// a duplicate, not a loss.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A body that has not been read yet. The server bounds its time; the limit is the source's. It is
-/// kept until the delivery is stored: what it holds back for the bytes in memory is held that long.
-pub trait ReadBody: Send {
+/// kept until the store has answered, even where the sender no longer waits for that: what it holds
+/// back for the bytes in memory is held as long as they are.
+pub trait ReadBody: Send + 'static {
     /// Reads it, at most `limit` bytes. Called once.
     fn read(&mut self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
 }
@@ -103,16 +102,21 @@ impl Engine {
         self.limiters.spend_rate(source, now)?;
 
         let record = record::of(plan, source, &delivery, now)?;
-        self.commit(source, record).await
+        self.commit(source, record, incoming).await
     }
 
     /// Stores it, and gives the answer that was stored.
-    async fn commit(&self, source: &Source, record: record::Record) -> Result<Reply, Refusal> {
+    async fn commit(
+        &self,
+        source: &Source,
+        record: record::Record,
+        incoming: impl ReadBody,
+    ) -> Result<Reply, Refusal> {
         let record::Record { delivery, outcome } = record;
         let answer = delivery.answer.clone();
         let first = delivery.events.first().map(|e| (e.id.to_string(), e.event_type.clone()));
         let jobs = delivery.events.iter().map(|e| e.jobs.len()).sum();
-        match self.store_one(delivery).await? {
+        match self.store_one(delivery, incoming).await? {
             Acceptance::Duplicate { answer, of, by } => {
                 let by = match by {
                     KeyKind::Id => "id",
@@ -139,21 +143,6 @@ impl Engine {
                     self.work_waits();
                 }
                 Ok(answer)
-            }
-        }
-    }
-
-    async fn store_one(&self, delivery: NewDelivery) -> Result<Acceptance, Refusal> {
-        let committed = tokio::time::timeout(COMMIT_TIMEOUT, self.store().accept(vec![delivery]));
-        match committed.await {
-            Ok(Ok(mut answers)) => answers.pop().ok_or(Refusal::StoreSlow),
-            Ok(Err(e)) => {
-                self.store_failed("accept", &e);
-                Err(Refusal::Store(e))
-            }
-            Err(_) => {
-                telemetry::store_failed("accept", "no commit within 2 s");
-                Err(Refusal::StoreSlow)
             }
         }
     }

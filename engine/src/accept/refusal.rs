@@ -30,8 +30,8 @@ pub enum Refusal {
     HeaderTooLarge,
     /// Too long a target.
     TargetTooLong,
-    /// No Host header, or several.
-    NotOneHost,
+    /// Not as HTTP wants it, or in a way that two readers could take for two things: what is wrong.
+    Malformed(&'static str),
     /// The source's sender does not use this method.
     Method {
         /// Those that it uses.
@@ -69,6 +69,8 @@ pub enum Refusal {
     },
     /// Stopping: come back to the next process.
     Draining,
+    /// So many deliveries wait for the store that one more would wait too long.
+    QueueFull,
     /// The store took too long.
     StoreSlow,
     /// The store failed.
@@ -95,7 +97,7 @@ impl Refusal {
             Self::UnknownSource => StatusCode::NOT_FOUND,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::NotOneHost => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType { .. } | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IpNotAllowed => StatusCode::FORBIDDEN,
@@ -108,9 +110,11 @@ impl Refusal {
             Self::Body(ReadError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(ReadError::Broken) => StatusCode::BAD_REQUEST,
             Self::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Body(ReadError::NoRoom) | Self::Draining | Self::StoreSlow | Self::Store(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Body(ReadError::NoRoom)
+            | Self::Draining
+            | Self::QueueFull
+            | Self::StoreSlow
+            | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -120,7 +124,7 @@ impl Refusal {
             Self::UnknownSource => "UNKNOWN_SOURCE",
             Self::HeaderTooLarge => "HEADER_TOO_LARGE",
             Self::TargetTooLong => "URI_TOO_LONG",
-            Self::NotOneHost => "BAD_REQUEST",
+            Self::Malformed(_) => "BAD_REQUEST",
             Self::Method { .. } => "METHOD_NOT_ALLOWED",
             Self::MediaType { .. } | Self::ContentEncoding => "UNSUPPORTED_MEDIA_TYPE",
             Self::IpNotAllowed => "IP_NOT_ALLOWED",
@@ -129,7 +133,7 @@ impl Refusal {
             Self::TooLarge { .. } | Self::Body(ReadError::TooLarge) => "PAYLOAD_TOO_LARGE",
             Self::Body(ReadError::TooSlow) => "REQUEST_TIMEOUT",
             Self::Body(ReadError::Broken) => "BAD_REQUEST",
-            Self::Body(ReadError::NoRoom) => "OVERLOADED",
+            Self::Body(ReadError::NoRoom) | Self::QueueFull => "OVERLOADED",
             Self::Invalid { .. } => "INVALID_EVENT",
             Self::Draining => "DRAINING",
             Self::StoreSlow | Self::Store(_) => "STORE_UNAVAILABLE",
@@ -141,7 +145,7 @@ impl Refusal {
             Self::UnknownSource => "No webhook source at this path",
             Self::HeaderTooLarge => "Header too large",
             Self::TargetTooLong => "Target too long",
-            Self::NotOneHost => "A request has one Host header",
+            Self::Malformed(what) => what,
             Self::Method { .. } => "Method not allowed",
             Self::MediaType { .. } => "Media type not supported",
             Self::ContentEncoding => "Compressed bodies are not supported",
@@ -152,7 +156,7 @@ impl Refusal {
             Self::TooLarge { .. } | Self::Body(ReadError::TooLarge) => "Body too large",
             Self::Body(ReadError::TooSlow) => "The body came too slowly",
             Self::Body(ReadError::Broken) => "The body could not be read",
-            Self::Body(ReadError::NoRoom) => "Overloaded, try again",
+            Self::Body(ReadError::NoRoom) | Self::QueueFull => "Overloaded, try again",
             Self::Invalid { .. } => "The event is not valid",
             Self::Draining => "Stopping, try again",
             Self::StoreSlow | Self::Store(_) => "The event could not be stored, try again",

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hookward_core::store::StoreError;
 use hookward_engine::operate::ReplayError;
+use http_body_util::BodyExt;
 
 use crate::hooks::Shared;
 
@@ -42,7 +43,31 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     probes
         .merge(guarded)
         .fallback(|| async { Failure::not_found("no such page") })
+        .layer(axum::middleware::map_response(in_words))
+        .layer(axum::middleware::from_fn(crate::strict::layer))
         .with_state(shared)
+}
+
+/// Refusals of the router itself, such as a wrong method, say `{"error":…}` like all others. The
+/// readiness probe's words are for people and stay as they are.
+async fn in_words(response: Response) -> Response {
+    let status = response.status();
+    let json = |v: &axum::http::HeaderValue| v.as_bytes().starts_with(b"application/json");
+    if !status.is_client_error() || response.headers().get(header::CONTENT_TYPE).is_some_and(json) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // A router's own words, and bounded.
+    #[allow(clippy::disallowed_methods, reason = "limited in the same line")]
+    let said = http_body_util::Limited::new(body, 4096).collect().await;
+    let said = said.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let message = match std::str::from_utf8(&said) {
+        Ok(text) if !text.is_empty() => text.to_owned(),
+        _ => status.canonical_reason().unwrap_or("refused").to_lowercase(),
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    (parts, Failure { status, message }).into_response()
 }
 
 fn json_text(text: &'static str) -> Response {

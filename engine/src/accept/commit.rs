@@ -1,0 +1,72 @@
+//! The way into the store: bounded in number and in time. Called once for each proven delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookward_core::store::{Acceptance, NewDelivery};
+use tokio::sync::Semaphore;
+
+use crate::accept::ReadBody;
+use crate::accept::refusal::Refusal;
+use crate::engine::Engine;
+use crate::telemetry;
+
+/// A commit that takes longer is answered with 503; should it land after all, the sender's retry is
+/// a duplicate, not a loss.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// So many deliveries may wait for the store. Beyond that senders are told to come back, at once and
+/// before their bodies are read: an answer after their own timeout is worth nothing. Fewer than what
+/// the embedded store queues, so that deliveries cannot take the place of the workers' calls.
+const WAITING: usize = 2048;
+
+/// Places in the queue to the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting(Arc<Semaphore>);
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(WAITING)))
+    }
+}
+
+impl Waiting {
+    /// Whether there is a place now.
+    pub(crate) fn has_room(&self) -> Result<(), Refusal> {
+        if self.0.available_permits() == 0 { Err(Refusal::QueueFull) } else { Ok(()) }
+    }
+}
+
+impl Engine {
+    /// Stores one delivery. What is asked of the store runs on where the sender goes away or its
+    /// time is up: the store has the bytes as long as it has not answered, so that long they count
+    /// as waiting and as memory that is taken.
+    pub(super) async fn store_one(
+        &self,
+        delivery: NewDelivery,
+        incoming: impl ReadBody,
+    ) -> Result<Acceptance, Refusal> {
+        let place = self.waiting.0.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)?;
+        let store = self.store().clone();
+        let storing = tokio::spawn(async move {
+            let stored = store.accept(vec![delivery]).await;
+            drop((incoming, place));
+            stored
+        });
+        match tokio::time::timeout(COMMIT_TIMEOUT, storing).await {
+            Ok(Ok(Ok(mut answers))) => answers.pop().ok_or(Refusal::StoreSlow),
+            Ok(Ok(Err(e))) => {
+                self.store_failed("accept", &e);
+                Err(Refusal::Store(e))
+            }
+            Ok(Err(_)) => {
+                telemetry::store_failed("accept", "the store panicked");
+                Err(Refusal::StoreSlow)
+            }
+            Err(_) => {
+                telemetry::store_failed("accept", "no commit within 2 s");
+                Err(Refusal::StoreSlow)
+            }
+        }
+    }
+}
