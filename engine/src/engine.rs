@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::{Limiters, Refusal, Waiting};
 use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
+use crate::work::breaker::Breakers;
 
 /// Everything that is shared by accepting and working.
 pub struct Engine {
@@ -24,6 +25,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) limiters: Limiters,
+    pub(crate) breakers: Breakers,
     pub(crate) waiting: Waiting,
     draining: AtomicBool,
     work: Notify,
@@ -63,6 +65,7 @@ impl Engine {
             clock,
             keys,
             limiters: Limiters::default(),
+            breakers: Breakers::default(),
             waiting: Waiting::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),

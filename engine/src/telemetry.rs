@@ -65,6 +65,24 @@ pub fn dead(route: &str, job: JobId, reason: &str) {
     tracing::warn!(route, job = %job, reason, "a job went to the dead letters");
 }
 
+/// `hookward_breaker_state{handler,route,step}`: 0 closed, 1 half open (one job finds out), 2 open.
+pub fn breaker_state(handler: &str, route: &str, step: &str, state: f64) {
+    let labels =
+        [("handler", handler.to_owned()), ("route", route.to_owned()), ("step", step.to_owned())];
+    gauge!("hookward_breaker_state", &labels).set(state);
+}
+
+/// A step failed so often in a row that its route gets no jobs for a while.
+pub fn breaker_opened(route: &str, step: &str, failures: u32, pause: Duration) {
+    let pause = humantime::format_duration(pause);
+    tracing::warn!(route, step, failures, %pause, "a step keeps failing; its route pauses");
+}
+
+/// The step answers again.
+pub fn breaker_closed(route: &str, step: &str) {
+    tracing::info!(route, step, "a step answers again; its route goes on");
+}
+
 /// `hookward_queue_depth{route}`: jobs that wait or run.
 pub fn queue_depth(route: &str, open: u64) {
     #[expect(

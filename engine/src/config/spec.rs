@@ -52,6 +52,7 @@ pub(super) struct Admin {
 pub(super) struct Defaults {
     pub(super) limits: Option<DefaultLimits>,
     pub(super) retry: Option<Retry>,
+    pub(super) breaker: Option<Breaker>,
     pub(super) step_timeout: Option<SpanAboveZero>,
     pub(super) keep: Option<Keep>,
     #[schemars(range(min = 1, max = 10_000))]
@@ -81,6 +82,16 @@ pub(super) struct Retry {
     pub(super) factor: Option<f64>,
     pub(super) max_delay: Option<Span>,
     pub(super) jitter: Option<Jitter>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Breaker {
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) failures: Option<u32>,
+    pub(super) over: Option<Span>,
+    pub(super) pause: Option<SpanAboveZero>,
+    pub(super) max_pause: Option<SpanAboveZero>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -155,6 +166,7 @@ pub(super) struct Route {
     #[schemars(required, length(min = 1))]
     pub(super) chain: Option<Vec<Option<Step>>>,
     pub(super) retry: Option<Retry>,
+    pub(super) breaker: Option<Breaker>,
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) concurrency: Option<usize>,
     pub(super) order_by: Option<Address>,

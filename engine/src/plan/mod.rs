@@ -182,6 +182,8 @@ pub struct Route {
     pub chain: Vec<Step>,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// When a step that keeps failing is left alone.
+    pub breaker: BreakerPolicy,
     /// Jobs at a time.
     pub concurrency: usize,
     /// Events with the same value here run one after the other.
@@ -216,6 +218,19 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
     /// Whether a delay is drawn between zero and its bound (`full`) or is the bound (`none`).
     pub jitter: Jitter,
+}
+
+/// When a step that keeps failing is left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// So many failures in a row open it; 0: none ever do.
+    pub failures: u32,
+    /// And only if the first of them is this long ago.
+    pub over: Duration,
+    /// It first stays open for this long, then for twice as long each time.
+    pub pause: Duration,
+    /// But no longer than this.
+    pub max_pause: Duration,
 }
 
 /// How a delay is drawn.

@@ -55,7 +55,8 @@ async fn purge(engine: &Engine, stop: &CancellationToken) {
 
 async fn tell(engine: &Engine) {
     let Ok(depth) = engine.store().depth().await else { return };
-    for route in engine.plan().routes.keys() {
+    for (route, compiled) in &engine.plan().routes {
+        engine.breakers.tell_all(compiled, engine.now());
         let open = depth.routes.iter().find(|d| d.route == *route).map_or(0, |d| d.open);
         telemetry::queue_depth(route, open);
     }

@@ -1,6 +1,7 @@
 //! The work loop: claim, run, settle. One task claims what there are free slots for; each job runs on
 //! its own; one task settles in batches; one keeps the leases. Started once per process by servers.
 
+pub(crate) mod breaker;
 mod keep;
 pub mod retry;
 mod run;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::plan::Route;
 use crate::telemetry;
 
 /// A lease ends so long after its claim or its last heartbeat.
@@ -132,12 +134,14 @@ impl Shared {
     /// Free slots per route of the plan in force; those without one are named, too: a route that
     /// is not named is one that is gone.
     fn free(&self) -> Vec<(Arc<str>, usize)> {
-        let plan = self.engine.plan();
-        let used = self.slots();
-        let free = |name: &Arc<str>, concurrency: usize| {
-            concurrency.saturating_sub(used.get(name).copied().unwrap_or(0))
+        let (plan, now) = (self.engine.plan(), self.engine.now());
+        let slots = self.slots();
+        let free = |route: &Route| {
+            let used = slots.get(&route.name).copied().unwrap_or(0);
+            let free = route.concurrency.saturating_sub(used);
+            self.engine.breakers.allowed(route, free, used, now)
         };
-        plan.routes.values().map(|r| (r.name.clone(), free(&r.name, r.concurrency))).collect()
+        plan.routes.values().map(|r| (r.name.clone(), free(r))).collect()
     }
 
     /// Takes a slot; it comes back when the chain has ended, before its outcome is stored, so that

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::plan::{Route, Step};
 use crate::telemetry;
+use crate::work::breaker::Ended;
 use crate::work::retry::{Next, after_failure};
 
 /// How a step ended, other than well.
@@ -48,6 +49,16 @@ pub(crate) async fn attempt(
     run.chain(engine, runtime, first, stop).await
 }
 
+/// What this says about the handler; a step that was stopped says nothing.
+fn of_handler(ended: &Result<Flow, Failure>) -> Option<Ended> {
+    match ended {
+        Ok(_) => Some(Ended::Answered),
+        Err(Failure::Error(e)) if e.remedy() == Remedy::Fatal => Some(Ended::Answered),
+        Err(Failure::Error(_) | Failure::Timeout(_) | Failure::Panic) => Some(Ended::Failed),
+        Err(Failure::Stopped) => None,
+    }
+}
+
 struct Run<'a> {
     job: &'a Job,
     route: &'a Arc<Route>,
@@ -74,6 +85,9 @@ impl Run<'_> {
             let begun = Instant::now();
             let ended = self.step(engine, runtime, step, event.clone(), stop).await;
             telemetry::step_seconds(&self.route.name, &step.handler_name, begun.elapsed());
+            if let Some(ended) = of_handler(&ended) {
+                engine.breakers.tell(self.route, step, ended, engine.now());
+            }
             match ended {
                 Ok(Flow::Next) => {}
                 Ok(Flow::Replace(next)) => {

@@ -55,6 +55,8 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<A
                 .help("add `schema:`, or remove the key");
         }
         let retry = settings::retry(gate, &format!("{at}/retry"), spec.retry, defaults.retry);
+        let breaker =
+            settings::breaker(gate, &format!("{at}/breaker"), spec.breaker, defaults.breaker);
         let steps = spec.chain.unwrap_or_default();
         let chain = chain::chain(gate, &format!("{at}/chain"), steps, defaults.step_timeout);
         let Some(route_name) = spec.name.map(|n| name(&n)) else { continue };
@@ -67,6 +69,7 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<A
             on_invalid: on_invalid(spec.on_invalid),
             chain,
             retry,
+            breaker,
             concurrency: spec.concurrency.unwrap_or(defaults.concurrency),
             order_by: spec.order_by.map(|a| a.0),
             config_hash: hash(gate.written.pointer(&at).unwrap_or(&Value::Null)),

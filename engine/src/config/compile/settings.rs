@@ -8,7 +8,7 @@ use hookward_core::plugin::StoreDescriptor;
 use super::plugin::{self, Kind};
 use super::{Gate, Spot};
 use crate::config::spec;
-use crate::plan::{AdminPlan, Jitter, Keep, RetryPolicy, ServerPlan, StorePlan};
+use crate::plan::{AdminPlan, BreakerPolicy, Jitter, Keep, RetryPolicy, ServerPlan, StorePlan};
 
 const MIB: usize = 1024 * 1024;
 const DAY: u64 = 24 * 60 * 60;
@@ -18,6 +18,7 @@ const STORE: &str = "sqlite:hookward.db";
 pub(super) struct Defaults {
     pub(super) body: usize,
     pub(super) retry: RetryPolicy,
+    pub(super) breaker: BreakerPolicy,
     pub(super) step_timeout: Duration,
     pub(super) concurrency: usize,
     pub(super) keep: Keep,
@@ -69,11 +70,19 @@ pub(super) fn defaults(gate: &mut Gate<'_>) -> Defaults {
         jitter: Jitter::Full,
     };
     let retry = retry(gate, "/defaults/retry", defaults.retry, built_in);
+    let built_in = BreakerPolicy {
+        failures: 20,
+        over: Duration::from_secs(30),
+        pause: Duration::from_secs(15),
+        max_pause: Duration::from_secs(300),
+    };
+    let breaker = breaker(gate, "/defaults/breaker", defaults.breaker, built_in);
     let keep = defaults.keep.unwrap_or_default();
     let days = |d: u64| Duration::from_secs(d * DAY);
     Defaults {
         body: defaults.limits.and_then(|l| l.body).map_or(10 * MIB, |b| b.0.as_usize()),
         retry,
+        breaker,
         step_timeout: defaults.step_timeout.map_or(Duration::from_secs(30), |s| s.0),
         concurrency: defaults.concurrency.unwrap_or(16),
         keep: Keep {
@@ -115,6 +124,37 @@ pub(super) fn retry(
         gate.doc
             .error(Spot::Value(&at), message)
             .help("raise `max_delay` or lower `first_delay`; a key left out counts as in `defaults.retry`");
+    }
+    policy
+}
+
+/// A `breaker:` block over what counts without it, key by key.
+pub(super) fn breaker(
+    gate: &mut Gate<'_>,
+    at: &str,
+    block: Option<spec::Breaker>,
+    base: BreakerPolicy,
+) -> BreakerPolicy {
+    let Some(block) = block else { return base };
+    let policy = BreakerPolicy {
+        failures: block.failures.unwrap_or(base.failures),
+        over: block.over.map_or(base.over, |s| s.0),
+        pause: block.pause.as_ref().map_or(base.pause, |s| s.0),
+        max_pause: block.max_pause.as_ref().map_or(base.max_pause, |s| s.0),
+    };
+    let written = block.pause.is_some() || block.max_pause.is_some();
+    if written && policy.pause > policy.max_pause && !gate.doc.is_poisoned(at) {
+        let key = if block.pause.is_some() { "pause" } else { "max_pause" };
+        let show = |d| humantime::format_duration(d).to_string();
+        let message = format!(
+            "the first pause, {}, is longer than `max_pause`, {}",
+            show(policy.pause),
+            show(policy.max_pause)
+        );
+        let at = format!("{at}/{key}");
+        gate.doc.error(Spot::Value(&at), message).help(
+            "raise `max_pause` or lower `pause`; a key left out counts as in `defaults.breaker`",
+        );
     }
     policy
 }

@@ -29,6 +29,8 @@ use hookward_testkit::clock::FakeClock;
 use hookward_testkit::handler::{Play, Recorder};
 use serde_json::Value;
 
+mod breaker;
+
 const START: Timestamp = Timestamp::from_secs(1_760_000_000);
 
 /// An engine, and what a test turns or reads.
