@@ -11,12 +11,20 @@
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod crash_points;
+mod descriptors;
+mod fault;
+mod fault_process;
+mod fault_trial;
 #[path = "../e2e/http.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod http;
 mod judge;
 mod kill;
 mod load;
+mod malformed;
+mod mid_handler;
+mod overload;
 mod power_cut;
 #[path = "../e2e/sender.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
@@ -25,6 +33,9 @@ mod sender;
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod server;
 mod sink;
+mod slow;
+mod sweep;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -35,6 +46,8 @@ pub(crate) struct Extent {
     pub(crate) seed: u64,
     pub(crate) runs: usize,
     pub(crate) until: Option<Instant>,
+    /// Neither a number nor a time was asked for.
+    pub(crate) short: bool,
 }
 
 impl Extent {
@@ -65,9 +78,20 @@ fn main() -> ExitCode {
     let until = value("--minutes").map(|m| Instant::now() + Duration::from_secs(m * 60));
     let extent = |short: usize| {
         let runs = value("--runs").and_then(|n| usize::try_from(n).ok()).unwrap_or(short);
-        Extent { seed, runs, until }
+        let short = until.is_none() && value("--runs").is_none();
+        Extent { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 2] = [("kill", kill::run), ("power-cut", power_cut::run)];
+    let suites: [(&str, Suite); 9] = [
+        ("kill", kill::run),
+        ("power-cut", power_cut::run),
+        ("sweep", sweep::run),
+        ("mid-handler", mid_handler::run),
+        ("recovery", crash_points::run),
+        ("slow", slow::run),
+        ("descriptors", descriptors::run),
+        ("overload", overload::run),
+        ("malformed", malformed::run),
+    ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
         if suite.is_some_and(|wanted| wanted != name) {

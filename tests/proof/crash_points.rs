@@ -1,0 +1,248 @@
+//! Crashes while a store is being opened: after an unclean stop, on a file of the first format, and
+//! on nothing at all, at every storage call that changes something, twice in a row. A crash is a kill
+//! before the call, after it or in its middle, or a power cut that takes back what was not synced.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Extent;
+use crate::fault::{CHANGES, Fault, Shim};
+use crate::fault_process::Ended;
+use crate::fault_trial::{FILE_STEP, Found, Ground, spread};
+use crate::judge::stored;
+use crate::load::Load;
+
+pub(crate) const STORE: &str = "sqlite:store/events.db";
+
+/// The kinds of crash, at which calls, and whether some of what was not synced survives.
+const CRASHES: [(&str, &str, bool); 5] = [
+    ("before", CHANGES, false),
+    ("after", CHANGES, false),
+    ("torn", "w", false),
+    ("cut", CHANGES, false),
+    ("cut", CHANGES, true),
+];
+
+/// What is found at the start.
+struct Template {
+    name: &'static str,
+    ground: Ground,
+    /// The calls from there to the end of an undisturbed run.
+    calls: String,
+}
+
+pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+    if let Some(missing) = Shim::missing() {
+        return Ok(format!("SKIP: {missing}"));
+    }
+    let shim = Shim::build()?;
+    let unclean = unclean(Duration::from_millis(80))?;
+    canary(&unclean)?;
+    let older = older(&unclean)?;
+    let named = [("unclean", unclean), ("format 1", older), ("new", Ground::new(STORE, FILE_STEP))];
+    let templates = named.map(|(name, ground)| template(&shim, name, ground));
+    let templates = templates.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let mut jobs = Vec::new();
+    for template in &templates {
+        for fault in points(&template.calls, &mut chance) {
+            let all = points(&template.calls, &mut chance);
+            let again = all[chance.usize(..all.len())];
+            jobs.push((template, fault, again));
+        }
+    }
+    chance.shuffle(&mut jobs);
+    let all = jobs.len();
+    let runs = spread(
+        3,
+        &jobs,
+        |n| extent.goes_on(n),
+        |(template, first, second)| {
+            twice(&shim, template, first, second)
+                .map_err(|e| format!("{}: {first}, then {second}: {e}", template.name))
+        },
+    )?;
+    let mut found = Found::default();
+    let mut crashes = 0;
+    for (fired, one) in &runs {
+        crashes += fired;
+        found.add(*one);
+    }
+    let calls: Vec<_> =
+        templates.iter().map(|t| format!("{} {}", t.calls.len(), t.name)).collect();
+    Ok(format!(
+        "{} of {all} pairs of crashes ({} calls), {crashes} crashes; {} acknowledged, {} stored, 0 lost, {} extra effects, {} further runs, each with its cause; canary, a log thrown away, lost",
+        runs.len(),
+        calls.join(", "),
+        found.acknowledged,
+        found.stored,
+        found.extra,
+        found.causes
+    ))
+}
+
+/// A store that a kill left under load.
+fn unclean(load_for: Duration) -> Result<Ground, String> {
+    let ground = Ground::new(STORE, FILE_STEP);
+    let server = ground.place.start();
+    let load = Load::start(&server.addr, 4, 0, &ground.known);
+    std::thread::sleep(load_for);
+    server.kill();
+    load.stop();
+    let acknowledged = ground.known.lock().unwrap().acknowledged.len();
+    if acknowledged < 5 {
+        return Err(format!("only {acknowledged} events were taken in for a start"));
+    }
+    Ok(ground)
+}
+
+/// The same store as the first format kept it, and stopped as uncleanly: its last changes are only
+/// in the log.
+fn older(unclean: &Ground) -> Result<Ground, String> {
+    let now = unclean.copy();
+    let old = unclean.copy();
+    std::fs::remove_dir_all(old.place.path("store")).map_err(|e| e.to_string())?;
+    std::fs::create_dir(old.place.path("store")).map_err(|e| e.to_string())?;
+    let file = old.place.path("first.db");
+    write_first_format(&file, &now.database()).map_err(|e| format!("the first format: {e}"))?;
+    let conn = rusqlite::Connection::open(&file).map_err(|e| e.to_string())?;
+    // Half of the events are in the file, and half in its log.
+    conn.execute_batch(
+        "pragma wal_autocheckpoint = 0;
+         create temp table later as select * from events where seq % 2;
+         delete from events where seq % 2;
+         pragma wal_checkpoint(truncate);
+         begin; insert into events select * from later; commit;",
+    )
+    .map_err(|e| e.to_string())?;
+    for end in ["", "-wal", "-shm"] {
+        let from = format!("{}{end}", file.display());
+        let to = format!("{}{end}", old.database().display());
+        std::fs::copy(&from, &to).map_err(|e| format!("{from}: {e}"))?;
+    }
+    drop(conn);
+    let _ = std::fs::remove_file(file);
+    Ok(old)
+}
+
+fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
+    let conn = rusqlite::Connection::open(file)?;
+    conn.execute_batch("pragma auto_vacuum = incremental; pragma journal_mode = wal;")?;
+    conn.execute_batch(include_str!("../../stores/sqlite/src/migrations/0001_first.sql"))?;
+    conn.execute("attach ?1 as now", [now.to_str().expect("a temporary path is text")])?;
+    for table in ["names", "deliveries", "events", "jobs", "twins"] {
+        conn.execute_batch(&format!("insert into main.{table} select * from now.{table}"))?;
+    }
+    // Every key was written at once, with its event.
+    conn.execute_batch(
+        "insert into main.meta select * from now.meta where name <> 'keys_flushed_to';
+         with recursive cut (event, at, keys, n) as (
+             select seq, received_at, keys, 0 from main.events where length(keys) >= 16
+             union all
+             select event, at, keys, n + 1 from cut where length(keys) >= 16 * (n + 2)
+         )
+         insert into main.keys (hash, kind, event, at)
+             select substr(keys, 16 * n + 1, 16), n > 0, event, at from cut;
+         pragma application_id = 0x484b5744;
+         pragma user_version = 1;
+         detach now;",
+    )
+}
+
+fn template(shim: &Shim, name: &'static str, ground: Ground) -> Result<Template, String> {
+    let plain = ground.copy();
+    let (crashed, calls) = crash(&plain, shim, &Fault::NONE, &[])?;
+    if crashed {
+        return Err(format!("{name}: it crashed without a fault"));
+    }
+    plain.judge().map_err(|e| format!("{name}, undisturbed: {e}"))?;
+    let calls = calls.chars().filter(|call| CHANGES.contains(*call)).collect();
+    Ok(Template { name, ground, calls })
+}
+
+/// Every call with every crash that fits it.
+pub(crate) fn points(calls: &str, chance: &mut fastrand::Rng) -> Vec<Fault> {
+    let mut points = Vec::new();
+    for (kind, counted, some_survives) in CRASHES {
+        let k = calls.chars().filter(|call| counted.contains(*call)).count() as u64;
+        for at in 1..=k {
+            let seed = if some_survives { chance.u64(1..) } else { 0 };
+            points.push(Fault { kind, calls: counted, at, seed, ..Fault::NONE });
+        }
+    }
+    points
+}
+
+/// How many of the two crashes took place, and what the judge counted.
+fn twice(
+    shim: &Shim,
+    template: &Template,
+    first: &Fault,
+    second: &Fault,
+) -> Result<(usize, Found), String> {
+    let ground = template.ground.copy();
+    let mut crashes = 0;
+    for fault in [first, second] {
+        let (crashed, _) = crash(&ground, shim, fault, &[])?;
+        crashes += usize::from(crashed);
+    }
+    let found = ground.judge()?;
+    repetitions(&ground)?;
+    Ok((crashes, found))
+}
+
+/// Starts, sends, works, drains, and crashes somewhere on the way: whether it did, and its calls.
+pub(crate) fn crash(
+    ground: &Ground,
+    shim: &Shim,
+    fault: &Fault,
+    ids: &[&str],
+) -> Result<(bool, String), String> {
+    let (mut process, trace) = ground.start(shim, fault, Duration::from_secs(20));
+    if let Some((addr, _)) = process.ready.clone() {
+        std::thread::scope(|scope| {
+            let send = |id| ground.send(&addr, id, Duration::from_secs(7)).map(drop);
+            let sent: Vec<_> = ids.iter().map(|id| scope.spawn(move || send(id))).collect();
+            sent.into_iter().try_for_each(|one| one.join().expect("a sender does not panic"))
+        })?;
+        process.settle(Duration::from_secs(20));
+        process.signal("-TERM");
+    }
+    let (ended, log) = process.end(Duration::from_secs(35));
+    match ended {
+        _ if log.contains("panicked") => Err(format!("a panic: {log}")),
+        Ended::Code(0) => Ok((false, trace.calls())),
+        Ended::Killed if trace.fired() > 0 => Ok((true, trace.calls())),
+        _ => Err(format!("it ended with {ended:?}: {log}")),
+    }
+}
+
+/// Some that were acknowledged come again: each is known.
+fn repetitions(ground: &Ground) -> Result<(), String> {
+    let known: Vec<_> = ground.known.lock().unwrap().acknowledged.iter().cloned().collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let server = ground.place.start();
+    let before = stored(&server)?.len();
+    for id in known.iter().step_by(known.len().div_ceil(3)) {
+        if !ground.send(&server.addr, id, Duration::from_secs(7))? {
+            return Err(format!("{id} was refused when it came again"));
+        }
+    }
+    let after = stored(&server)?.len();
+    server.kill();
+    if after == before { Ok(()) } else { Err(format!("{before} events became {after}")) }
+}
+
+/// A recovery that forgets the log: the oracle must see it.
+fn canary(unclean: &Ground) -> Result<(), String> {
+    let ground = unclean.copy();
+    let mut log = ground.database().into_os_string();
+    log.push("-wal");
+    std::fs::remove_file(&log).map_err(|e| format!("{}: {e}", log.display()))?;
+    match ground.judge() {
+        Err(told) if told.contains("lost") => Ok(()),
+        other => Err(format!("the canary, a log thrown away, was not seen: {other:?}")),
+    }
+}

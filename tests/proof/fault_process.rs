@@ -1,0 +1,130 @@
+//! A server that may fail: it may never be ready, end by itself, or hang, and each of these is told
+//! apart.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::http;
+use crate::server::HOOKWARD;
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Code(i32),
+    Killed,
+    /// It did not, and was killed for it.
+    Hung,
+}
+
+pub(crate) struct Process {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+    /// The receiving port and the admin port, once it said that it is ready.
+    pub(crate) ready: Option<(String, String)>,
+}
+
+impl Process {
+    /// Starts it, and waits until it is ready, has ended, or `patience` is over.
+    pub(crate) fn start(folder: &Path, env: &[(String, String)], patience: Duration) -> Self {
+        let mut child = Command::new(HOOKWARD)
+            .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .current_dir(folder)
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (kept, mut stderr) = (log.clone(), child.stderr.take().unwrap());
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut chunk) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..n]));
+            }
+        });
+        let (say, said) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = say.send(line);
+            }
+        });
+        let until = Instant::now() + patience;
+        let next = |start: &str| {
+            let line = said.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
+            line.strip_prefix(start).map(str::to_owned)
+        };
+        let ready = next("listening on http://").zip(next("admin on http://"));
+        Self { child, log, reader: Some(reader), ready }
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Asks the admin port; `None` where no answer comes.
+    pub(crate) fn admin(&self, target: &str) -> Option<Value> {
+        let (_, admin) = self.ready.as_ref()?;
+        let answer = http::send(admin, "GET", target, &[], b"").ok()?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+
+    /// Waits until nothing waits or runs, it has ended, or `patience` is over.
+    pub(crate) fn settle(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while self.is_alive() && Instant::now() < until {
+            if self.admin("/api/v1/stats").is_some_and(|page| page["open"] == 0) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        false
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args([name, &pid]).stderr(Stdio::null()).status();
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
+    /// Waits for its end. What it said comes with it.
+    pub(crate) fn end(mut self, patience: Duration) -> (Ended, String) {
+        let until = Instant::now() + patience;
+        let ended = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break match status.signal() {
+                    Some(_) => Ended::Killed,
+                    None => Ended::Code(status.code().unwrap_or(-1)),
+                };
+            }
+            if Instant::now() > until {
+                self.kill();
+                let _ = self.child.wait();
+                break Ended::Hung;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        let log = self.log.lock().unwrap().clone();
+        (ended, log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

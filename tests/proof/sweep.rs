@@ -1,0 +1,215 @@
+//! Every storage call of a small workload, spoilt in every way, one at a time: the disk fails, is
+//! full, takes half, or hangs, once or from then on. Whatever happens, an answer comes in time, what
+//! was acknowledged is there afterwards, and the process goes on or says why it ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::Extent;
+use crate::fault::{ALL, Fault, Shim};
+use crate::fault_process::Ended;
+use crate::fault_trial::{FILE_STEP, Found, Ground, spread};
+
+const STORE: &str = "sqlite:store/events.db";
+
+/// The kinds of fault, the calls at which they can take place, and whether they can stay.
+const KINDS: [(&str, &str, bool); 7] = [
+    ("eio", ALL, false),
+    ("eio", ALL, true),
+    ("enospc", "owstnm", false),
+    ("enospc", "owstnm", true),
+    ("short", "rw", false),
+    ("short", "w", true),
+    ("delay", "owstnm", false),
+];
+
+/// How a run ends, if the fault did not end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Drain,
+    Kill,
+    /// A power cut: what was not synced is gone.
+    Cut,
+}
+
+const ENDINGS: [Ending; 3] = [Ending::Drain, Ending::Kill, Ending::Cut];
+
+/// What came of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) found: Found,
+    pub(crate) calls: String,
+    fired: bool,
+    /// The process ended by itself, with 70.
+    gave_up: bool,
+    kind: &'static str,
+}
+
+pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+    if let Some(missing) = Shim::missing() {
+        return Ok(format!("SKIP: {missing}"));
+    }
+    let shim = Shim::build()?;
+    let canary = canary(&shim, extent.seed)?;
+    let plain = one(&shim, &Fault::NONE, Ending::Drain)?;
+    if plain.gave_up || plain.found.acknowledged < EVENTS {
+        return Err("without a fault not everything was taken in".to_owned());
+    }
+    let mut points = points(&plain.calls);
+    let all = points.len();
+    fastrand::Rng::with_seed(extent.seed).shuffle(&mut points);
+    // The short form takes some of each kind.
+    let short = extent.until.is_none() && extent.runs <= 20;
+    let per_kind = if short { 6 } else { usize::MAX };
+    let mut taken = BTreeMap::new();
+    points.retain(|(fault, _)| {
+        let n = taken.entry((fault.kind, fault.ever)).or_insert(0);
+        *n += 1;
+        *n <= per_kind
+    });
+    let goes_on = |n: usize| short || extent.goes_on(n);
+    // Those that hang wait most of their time.
+    let (hang, fail): (Vec<_>, Vec<_>) = points.into_iter().partition(|(f, _)| f.kind == "delay");
+    let trial = |(fault, ending): &(Fault, Ending)| {
+        one(&shim, fault, *ending).map_err(|e| format!("{fault}, then {ending:?}: {e}"))
+    };
+    let mut seen = spread(3, &fail, goes_on, trial)?;
+    seen.extend(spread(6, &hang, goes_on, trial)?);
+    Ok(told(&seen, all, plain.calls.len(), &canary))
+}
+
+fn told(seen: &[Seen], all: usize, calls: usize, canary: &str) -> String {
+    let mut found = Found::default();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for run in seen {
+        found.add(run.found);
+        *kinds.entry(run.kind).or_insert(0) += usize::from(run.fired);
+    }
+    let fired: usize = kinds.values().sum();
+    let gave_up = seen.iter().filter(|run| run.gave_up).count();
+    let kinds: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    format!(
+        "{} of {all} runs over {calls} calls; {fired} faults took place ({}), {gave_up} ended with 70; {} acknowledged, {} stored, 0 lost; canary: {canary}",
+        seen.len(),
+        kinds.join(", "),
+        found.acknowledged,
+        found.stored
+    )
+}
+
+/// Every call with every kind of fault that fits it; endings in turn.
+fn points(calls: &str) -> Vec<(Fault, Ending)> {
+    let mut points = Vec::new();
+    for (kind, counted, ever) in KINDS {
+        let k = calls.chars().filter(|call| counted.contains(*call)).count() as u64;
+        for at in 1..=k {
+            let fault = Fault { kind, calls: counted, at, ever, ..Fault::NONE };
+            points.push((fault, ENDINGS[points.len() % ENDINGS.len()]));
+        }
+    }
+    points
+}
+
+const EVENTS: usize = 6;
+
+/// Starts on nothing, takes events in, works them, ends; then judges what is left.
+pub(crate) fn one(shim: &Shim, fault: &Fault, ending: Ending) -> Result<Seen, String> {
+    let ground = Ground::new(STORE, FILE_STEP);
+    let mut seen = spoil(&ground, shim, fault, ending)?;
+    seen.found = ground.judge()?;
+    Ok(seen)
+}
+
+/// The part in which things go wrong.
+pub(crate) fn spoil(
+    ground: &Ground,
+    shim: &Shim,
+    fault: &Fault,
+    ending: Ending,
+) -> Result<Seen, String> {
+    let (mut process, trace) = ground.start(shim, fault, Duration::from_secs(20));
+    let Some((addr, _)) = process.ready.clone() else {
+        let (ended, log) = process.end(Duration::from_secs(5));
+        return started_not(ended, &log).map(|()| Seen {
+            fired: trace.fired() > 0,
+            gave_up: true,
+            kind: fault.kind,
+            ..Seen::default()
+        });
+    };
+    let refused = send(ground, &addr)?;
+    process.settle(Duration::from_secs(if fault.ever { 2 } else { 8 }));
+    let by_itself = !process.is_alive();
+    match ending {
+        Ending::Drain => process.signal("-TERM"),
+        Ending::Kill => process.kill(),
+        Ending::Cut => trace.cut().map_err(|e| e.to_string())?,
+    }
+    let (ended, log) = process.end(Duration::from_secs(40));
+    if log.contains("panicked") {
+        return Err(format!("a panic: {log}"));
+    }
+    let gave_up = ended == Ended::Code(70);
+    match ended {
+        Ended::Code(70) if !log.contains("the store failed") => {
+            return Err(format!("70 without a word: {log}"));
+        }
+        Ended::Code(0 | 70) => {}
+        Ended::Killed if ending != Ending::Drain => {}
+        _ => return Err(format!("it ended with {ended:?}: {log}")),
+    }
+    if by_itself && !gave_up {
+        return Err(format!("it ended by itself with {ended:?}: {log}"));
+    }
+    if !gave_up && !fault.ever && !refused.is_empty() {
+        return Err(format!("it went on and refused {refused:?} to the end: {log}"));
+    }
+    let fired = trace.fired() > 0;
+    Ok(Seen { calls: trace.calls(), fired, gave_up, kind: fault.kind, found: Found::default() })
+}
+
+/// It did not start: it must say why.
+fn started_not(ended: Ended, log: &str) -> Result<(), String> {
+    match ended {
+        Ended::Code(70) if log.contains("events.db") && !log.contains("panicked") => Ok(()),
+        _ => Err(format!("it was never ready and ended with {ended:?}: {log}")),
+    }
+}
+
+/// Two senders, and one of them says something twice. Who was refused to the end.
+fn send(ground: &Ground, addr: &str) -> Result<Vec<String>, String> {
+    let sender = |sender: usize| {
+        let mut refused = Vec::new();
+        for n in 0..EVENTS / 2 {
+            let id = format!("evt_{sender}_{n}");
+            for _ in 0..=usize::from(n == 0) {
+                if !ground.send(addr, &id, Duration::from_secs(7))? {
+                    refused.push(id.clone());
+                }
+            }
+        }
+        Ok::<_, String>(refused)
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| sender(1));
+        let mut refused = sender(0)?;
+        refused.extend(other.join().map_err(|_| "a sender panicked")??);
+        Ok(refused)
+    })
+}
+
+/// Syncs that do nothing, and a power cut: the oracle must see it.
+fn canary(shim: &Shim, seed: u64) -> Result<String, String> {
+    for n in 0..5 {
+        let lie = Fault { lie: true, seed: (seed.wrapping_add(n)) | 1, ..Fault::NONE };
+        match one(shim, &lie, Ending::Cut) {
+            Ok(_) => {}
+            // Lost, or so mixed up that it cannot be read.
+            Err(told) if ["lost", "damaged"].iter().any(|word| told.contains(word)) => {
+                return Ok(told.chars().take(40).collect());
+            }
+            Err(told) => return Err(format!("the canary ended otherwise: {told}")),
+        }
+    }
+    Err("the canary, syncs that do nothing and a power cut, lost nothing in 5 cuts".to_owned())
+}
