@@ -2,7 +2,7 @@
 
 use hookward_core::vectors::judge;
 use hookward_core::{Body, Proof, Request, VerifyError};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::{Good, Kept, Trial, ensure};
 use crate::provider::good::recordings;
@@ -77,7 +77,9 @@ pub(super) async fn missing_headers(trial: &Trial<'_>, goods: &[Good]) -> Kept {
                 format!("{} without {name}: {}", good.label, told(&found))
             })?;
         }
-        let bare = Request::default();
+        // A POST: some senders try an address with a bare GET or HEAD before they use it.
+        let mut bare = Request::default();
+        bare.head.method = Method::POST;
         refused(trial, good, bare, || "with nothing in it at all".to_owned()).await?;
     }
     Ok(())
