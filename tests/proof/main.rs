@@ -34,6 +34,7 @@ mod sender;
 mod server;
 mod sink;
 mod slow;
+mod slow_peer;
 mod sweep;
 mod watch;
 
