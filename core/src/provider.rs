@@ -33,6 +33,13 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// batches. Pure.
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError>;
 
+    /// A text that the proof covers and that no other delivery carries, for senders whose signature
+    /// leaves the body open. Whoever captured a request could send its signature again with another body and
+    /// another id; the engine takes a second delivery with this text for a duplicate of the first.
+    fn replay_token(&self, _delivery: &Verified) -> Option<String> {
+        None
+    }
+
     /// The answer once everything is stored.
     fn reply(&self, receipt: &Receipt) -> Reply {
         Reply::received(receipt)

@@ -49,6 +49,8 @@ fn a_contradiction_is_refused_at_its_place() {
         ("/message", json!("{key}{body}"), "/message"),
         ("/key", json!("whpk"), "/key"),
         ("/key", json!("spki-b64"), "/key"),
+        ("/replay_token", json!("token"), "/replay_token"),
+        ("/replay_token", json!("header:x-token"), "/replay_token"),
     ];
     for (pointer, value, at) in cases {
         let found = compile(scheme(pointer, value.clone())).unwrap_err();
@@ -62,6 +64,30 @@ fn a_contradiction_is_refused_at_its_place() {
     }
     assert!(compile(scheme("/signature", list)).is_ok());
     assert!(compile(scheme("/timestamp", time("json:/time"))).is_ok());
+}
+
+#[test]
+fn a_replay_token_is_signed_and_does_not_go_with_a_batch() {
+    let with = |message: &str, token: &str| {
+        let mut scheme = scheme("/message", json!(message));
+        scheme["replay_token"] = json!(token);
+        scheme
+    };
+    for (message, token, fine) in [
+        ("{json:/time}{json:/token}", "/token", true),
+        ("{json:/time}{json:/token}", "json:/token", true),
+        ("{json:/time}{json:/token}", "/id", false),
+        ("{form:token}", "form:token", true),
+        ("{form:token}", "/token", false),
+        ("{header:x-token}", "header:X-Token", true),
+        ("{body}", "/token", true),
+        ("{body}", "header:x-token", false),
+    ] {
+        assert_eq!(compile(with(message, token)).is_ok(), fine, "{token} in {message}");
+    }
+    let mut batch = with("{body}", "/token");
+    batch["batch"] = json!("/events");
+    assert_eq!(compile(batch).unwrap_err().0, "/replay_token");
 }
 
 fn tag(message: &str) -> String {

@@ -25,6 +25,7 @@ pub struct CompiledScheme {
     pub(crate) key: KeyForm,
     pub(crate) timestamp: Option<CompiledTime>,
     pub(crate) naming: Naming,
+    pub(crate) replay_token: Option<Address>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +65,15 @@ impl Scheme {
         let timestamp = self.timestamp.map(compile_time).transpose()?;
         check_message(&message, &self.signature, timestamp.as_ref(), alg)?;
         let naming = Naming::new(self.event_type, self.event_id, self.batch)?;
+        let replay_token =
+            self.replay_token.map(|text| replay_token(&text, &message)).transpose()?;
+        if replay_token.is_some() && naming.is_batch() {
+            // The items of one delivery would have one token, and a longer one would bring new items.
+            return Err(SchemeError::new(
+                "/replay_token",
+                "`replay_token` does not go with `batch`",
+            ));
+        }
         Ok(CompiledScheme {
             signature: self.signature,
             message,
@@ -71,6 +81,7 @@ impl Scheme {
             key: self.key,
             timestamp,
             naming,
+            replay_token,
         })
     }
 }
@@ -129,6 +140,26 @@ fn compile_time(spec: crate::scheme::TimestampSpec) -> Result<CompiledTime, Sche
         _ => TimeSource::At(Address::parse(&spec.from, "/timestamp/from")?),
     };
     Ok(CompiledTime { from, unit: spec.unit, past: spec.past.0, future: spec.future.0 })
+}
+
+/// A text that anyone could change would stop nobody, so the message has to hold it.
+fn replay_token(text: &str, message: &[Segment]) -> Result<Address, SchemeError> {
+    let at = "/replay_token";
+    let address = match Address::parse(text, at)? {
+        Address::Pointer(pointer) => Address::Root(pointer),
+        other => other,
+    };
+    let holds = |segment: &Segment| match (segment, &address) {
+        (Segment::Header(a), Address::Header(b))
+        | (Segment::Json(a), Address::Root(b))
+        | (Segment::Form(a), Address::Form(b)) => a == b,
+        (Segment::Body, address) => !matches!(address, Address::Header(_)),
+        _ => false,
+    };
+    if message.iter().any(holds) {
+        return Ok(address);
+    }
+    Err(SchemeError::new(at, "this text is not part of the signed message, so it stops nobody"))
 }
 
 fn check_message(
@@ -225,6 +256,11 @@ impl CompiledScheme {
     /// Names the events of a proven delivery.
     pub fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         self.naming.identify(delivery, |address| self.signs(address))
+    }
+
+    /// The signed text that no other delivery carries, where the scheme says that there is one.
+    pub fn replay_token(&self, delivery: &Verified) -> Option<String> {
+        self.replay_token.as_ref()?.text(delivery, None)
     }
 
     /// Whether what stands there cannot be changed without breaking the proof. A token proves all

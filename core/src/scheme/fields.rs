@@ -3,20 +3,30 @@
 use crate::proof::VerifyError;
 use crate::request::Request;
 
-/// The one value of a field; an error where it stands there with different values.
-pub(crate) fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyError> {
-    let mut found: Option<String> = None;
-    for pair in bytes.split(|b| *b == b'&') {
-        let (key, value) = match pair.iter().position(|b| *b == b'=') {
+/// The fields of a form body or a query, decoded, in the order in which they stand there. Names and
+/// values are bytes: a proof may cover some that are not UTF-8. An escape that is none stays as it is.
+pub fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
+    bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = match pair.iter().position(|b| *b == b'=') {
             Some(at) => (pair.get(..at), pair.get(at + 1..)),
-            None => (Some(pair), Some(&[][..])),
+            None => (Some(pair), None),
         };
-        let (Some(key), Some(value)) = (key, value) else { continue };
-        if decoded(key).as_deref() != Some(field) {
+        (decoded(name.unwrap_or_default()), decoded(value.unwrap_or_default()))
+    })
+}
+
+/// The one value of a field of a form body or a query.
+///
+/// # Errors
+/// [`VerifyError::InvalidFormat`] where it stands there with different values or is not UTF-8.
+pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyError> {
+    let mut found: Option<String> = None;
+    for (name, value) in form_pairs(bytes) {
+        if name != field.as_bytes() {
             continue;
         }
-        let value = decoded(value)
-            .ok_or_else(|| VerifyError::format(format!("the field {field} is not UTF-8")))?;
+        let value = String::from_utf8(value)
+            .map_err(|_| VerifyError::format(format!("the field {field} is not UTF-8")))?;
         match &found {
             Some(first) if *first != value => {
                 return Err(VerifyError::format(format!(
@@ -43,7 +53,7 @@ pub(super) fn non_empty<'a>(value: &'a str, name: &str) -> Result<&'a str, Verif
     Ok(value)
 }
 
-fn decoded(part: &[u8]) -> Option<String> {
+fn decoded(part: &[u8]) -> Vec<u8> {
     let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
     let mut out = Vec::with_capacity(part.len());
     let mut at = 0;
@@ -60,7 +70,7 @@ fn decoded(part: &[u8]) -> Option<String> {
         }
         at += 1;
     }
-    String::from_utf8(out).ok()
+    out
 }
 
 #[cfg(test)]
@@ -74,5 +84,13 @@ mod tests {
         assert!(form_value(b"a=1&a=2", "a").is_err());
         assert_eq!(form_value(b"a=1", "b").unwrap(), None);
         assert_eq!(form_value(b"a=%zz", "a").unwrap().as_deref(), Some("%zz"));
+        assert!(form_value(b"a=%ff", "a").is_err());
+    }
+
+    #[test]
+    fn pairs_keep_their_order_and_bytes() {
+        let pairs: Vec<_> = form_pairs(b"b=2&&a=%ff+&c").collect();
+        let want: [(&[u8], &[u8]); 3] = [(b"b", b"2"), (b"a", b"\xff "), (b"c", b"")];
+        assert_eq!(pairs, want.map(|(name, value)| (name.to_vec(), value.to_vec())));
     }
 }

@@ -20,6 +20,7 @@ mod verify;
 
 pub use address::Address;
 pub use compiled::CompiledScheme;
+pub use fields::{form_pairs, form_value};
 pub use naming::Naming;
 pub use spec::{
     Alg, KeyForm, OneOrMore, Place, Scheme, SchemeError, SignatureSpec, TimeUnit, TimestampSpec,

@@ -29,6 +29,10 @@ impl Provider for CompiledScheme {
         CompiledScheme::identify(self, delivery)
     }
 
+    fn replay_token(&self, delivery: &Verified) -> Option<String> {
+        CompiledScheme::replay_token(self, delivery)
+    }
+
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
         CompiledScheme::check_secret(self, secret)
     }

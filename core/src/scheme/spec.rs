@@ -40,6 +40,10 @@ pub struct Scheme {
     /// Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at the body.
     #[serde(default)]
     pub batch: Option<String>,
+    /// Where a signed text is that no other delivery carries, for signatures that leave the body open:
+    /// `header:NAME`, `json:/pointer` or `form:FIELD`. A second delivery with it is a duplicate of the first.
+    #[serde(default)]
+    pub replay_token: Option<String>,
 }
 
 fn body() -> String {

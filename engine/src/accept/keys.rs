@@ -8,7 +8,8 @@ use crate::plan::{Dedupe, Source};
 
 /// The claims of the n-th event of a delivery. An id inside the signed bytes is one claim; next to
 /// an unsigned id stands a second one on the signed bytes, because whoever captured one request
-/// could send it again under any id. No id: the bytes alone.
+/// could send it again under any id. No id: the bytes alone. Where the signature leaves the body
+/// open, both could be changed, and what it does cover is a claim as well.
 pub(crate) fn of(
     source: &Source,
     delivery: &Verified,
@@ -32,6 +33,10 @@ pub(crate) fn of(
     };
     if !enough && !body.is_empty() {
         keys.push(by_content());
+    }
+    if let Some(token) = source.provider.replay_token(delivery) {
+        let parts = [source.name.as_bytes(), b"token", token.as_bytes()];
+        keys.push(DedupeKey { kind: KeyKind::Content, hash: hash(&parts, index, &identity.part) });
     }
     keys
 }
