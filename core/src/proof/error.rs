@@ -22,6 +22,13 @@ pub enum VerifyError {
     /// It is well-formed and no active secret made it for these bytes.
     #[error("no active secret made this signature for these bytes")]
     InvalidSignature,
+    /// A token is genuine and says something else than it must: made for another receiver, by
+    /// another issuer, for other bytes.
+    #[error("{what}")]
+    InvalidClaim {
+        /// What it says; never the token.
+        what: Cow<'static, str>,
+    },
     /// Rightly signed, too long ago.
     #[error("signed {age:?} ago; the tolerance is {tolerance:?}")]
     TimestampTooOld {
@@ -57,12 +64,23 @@ impl VerifyError {
         Self::InvalidFormat { what: what.into() }
     }
 
+    /// [`VerifyError::InvalidClaim`] with this text.
+    pub fn claim(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::InvalidClaim { what: what.into() }
+    }
+
+    /// [`VerifyError::KeyUnavailable`] for this reason.
+    pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::KeyUnavailable { reason: reason.into() }
+    }
+
     /// The word that the sender, the metrics and `verify` show.
     pub fn code(&self) -> &'static str {
         match self {
             Self::MissingSignature { .. } => "MISSING_SIGNATURE",
             Self::InvalidFormat { .. } => "INVALID_FORMAT",
-            Self::InvalidSignature => "INVALID_SIGNATURE",
+            // To a sender a token for somebody else is as wrong as one that nobody signed.
+            Self::InvalidSignature | Self::InvalidClaim { .. } => "INVALID_SIGNATURE",
             Self::TimestampTooOld { .. } => "TIMESTAMP_TOO_OLD",
             Self::TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
             Self::KeyUnavailable { .. } => "KEY_UNAVAILABLE",

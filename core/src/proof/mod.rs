@@ -2,6 +2,7 @@
 //! Called by the engine, the CLI and the conformance kit, all through [`prove`].
 
 mod algorithm;
+pub(crate) mod der;
 mod error;
 mod public;
 mod tag;
@@ -10,7 +11,7 @@ use std::fmt;
 
 pub use algorithm::Algorithm;
 pub use error::VerifyError;
-pub use public::p256_point;
+pub use public::{p256_point, rsa_key, rsa_key_of};
 pub use tag::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
 
 use crate::body::{Body, BodyError};

@@ -1,7 +1,12 @@
 //! Signatures under a public key, strictly: what only some libraries would accept is refused.
 
-use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
 
+use super::der;
 use super::tag::Tag;
 
 /// Bytes of an uncompressed point of P-256.
@@ -43,6 +48,34 @@ pub fn p256_point(spki: &[u8]) -> Option<&[u8]> {
     (point.len() == P256_POINT && point.first() == Some(&4)).then_some(point)
 }
 
+/// The PKCS#1 `RSAPublicKey` in a SubjectPublicKeyInfo; `None` for any other key or form, and for
+/// one that is too short to be believed.
+pub fn rsa_key(spki: &[u8]) -> Option<&[u8]> {
+    der::rsa_in_spki(spki).filter(|key| is_rsa_key(key))
+}
+
+/// The PKCS#1 `RSAPublicKey` of a modulus and an exponent, big-endian without leading zeros; `None`
+/// where they are no key that is believed.
+pub fn rsa_key_of(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
+    // Longer ones are refused anyway; this keeps their making cheap.
+    let short = modulus.len() <= 1024 && exponent.len() <= 8;
+    short.then(|| der::rsa_of(modulus, exponent)).filter(|key| is_rsa_key(key))
+}
+
+/// Whether this is a `RSAPublicKey` of 2048 to 8192 bits with an odd modulus and an odd exponent
+/// of 3 to 2³³ - 1.
+pub(super) fn is_rsa_key(key: &[u8]) -> bool {
+    let Some((modulus, exponent)) = der::rsa_numbers(key) else { return false };
+    let bits = modulus.first().map_or(0, |b| modulus.len() * 8 - b.leading_zeros() as usize);
+    let odd = |number: &[u8]| number.last().is_some_and(|b| b % 2 == 1);
+    let small = match exponent {
+        [e] => *e >= 3,
+        [high, _, _, _, _] => *high == 1,
+        _ => exponent.len() <= 4,
+    };
+    (2048..=8192).contains(&bits) && odd(modulus) && odd(exponent) && small
+}
+
 /// Whether 32 bytes spell a point in the one canonical way, and not one of small order. Whether
 /// there is such a point on the curve is found out when something is verified with it.
 pub(super) fn is_ed25519_point(bytes: &[u8]) -> bool {
@@ -63,6 +96,22 @@ pub(super) fn ed25519(key: &[u8], message: &[u8], tags: &[Tag]) -> bool {
 /// Whether any of these is an ECDSA signature of the message.
 pub(super) fn ecdsa_p256(key: &[u8], message: &[u8], tags: &[Tag]) -> bool {
     tags.iter().any(|tag| verifies(&ECDSA_P256_SHA256_ASN1, key, message, tag))
+}
+
+/// Whether any of these is an ECDSA signature of the message, as two numbers of 32 bytes each.
+pub(super) fn ecdsa_p256_fixed(key: &[u8], message: &[u8], tags: &[Tag]) -> bool {
+    tags.iter().any(|tag| verifies(&ECDSA_P256_SHA256_FIXED, key, message, tag))
+}
+
+/// Whether any of these is a PKCS#1 v1.5 signature over the message's SHA-256.
+pub(super) fn rsa_sha256(key: &[u8], message: &[u8], tags: &[Tag]) -> bool {
+    tags.iter().any(|tag| verifies(&RSA_PKCS1_2048_8192_SHA256, key, message, tag))
+}
+
+/// Whether any of these is a PKCS#1 v1.5 signature over the message's SHA-1.
+pub(super) fn rsa_sha1(key: &[u8], message: &[u8], tags: &[Tag]) -> bool {
+    tags.iter()
+        .any(|tag| verifies(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, key, message, tag))
 }
 
 fn verifies(
@@ -123,6 +172,30 @@ mod tests {
             }
         }
         assert!(!Algorithm::Ed25519.takes_key(&[7; 31]) && !Algorithm::Ed25519.takes_key(b""));
+    }
+
+    #[test]
+    fn rsa_keys_that_are_short_even_or_of_exponent_one_are_refused() {
+        let odd = |bytes: usize, first: u8| {
+            let mut modulus = vec![0x11; bytes];
+            modulus[0] = first;
+            modulus
+        };
+        let takes = |modulus: &[u8], exponent: &[u8]| {
+            let key = der::rsa_of(modulus, exponent);
+            assert_eq!(rsa_key_of(modulus, exponent).is_some(), is_rsa_key(&key));
+            is_rsa_key(&key)
+        };
+        assert!(takes(&odd(256, 0x80), &[1, 0, 1]) && takes(&odd(256, 0xff), &[3]));
+        assert!(takes(&odd(1024, 0xff), &[1, 0, 0, 0, 1]));
+        assert!(!takes(&odd(256, 0x7f), &[1, 0, 1]), "2047 bits");
+        assert!(!takes(&odd(128, 0xff), &[1, 0, 1]), "1024 bits");
+        assert!(!takes(&odd(1025, 1), &[1, 0, 1]), "8193 bits");
+        assert!(!takes(&[odd(255, 0x81), vec![2]].concat(), &[1, 0, 1]), "even");
+        for bad in [[1].as_slice(), &[2], &[0], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1, 0, 0, 0, 0, 1]] {
+            assert!(!takes(&odd(256, 0x81), bad), "exponent {bad:?}");
+        }
+        assert!(!is_rsa_key(b"") && rsa_key(b"").is_none());
     }
 
     #[test]

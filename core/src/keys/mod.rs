@@ -2,7 +2,13 @@
 //! for a document by its address, which it has pinned to its sender's hosts before; whoever runs the
 //! engine brings the [`KeySource`] that fetches, caches and limits. There is no network in a provider.
 
+mod jwk;
+pub mod jwt;
+pub mod x509;
+
 use std::fmt;
+
+pub use jwk::{Jwk, Jwks, PublicKey};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -58,12 +64,27 @@ pub struct KeyDocument {
     pub bytes: Bytes,
     /// When it was fetched.
     pub fetched_at: Timestamp,
+    /// Whether nobody fetched it: whoever asks for this judgement gave it and answers for it. What
+    /// ties a certificate to its sender is then not asked for: its chain, its name, its days.
+    pub by_hand: bool,
+}
+
+impl KeyDocument {
+    /// A document that was fetched at this moment.
+    pub fn fetched(bytes: impl Into<Bytes>, at: Timestamp) -> Self {
+        Self { bytes: bytes.into(), fetched_at: at, by_hand: false }
+    }
 }
 
 impl KeyRequest {
     /// The document at this address, however old the copy.
     pub fn at(url: impl Into<String>) -> Self {
         Self { url: url.into(), post: None, newer_than: None }
+    }
+
+    /// The same, but no copy from before this moment: it did not hold what is needed.
+    pub fn newer_than(&self, moment: Timestamp) -> Self {
+        Self { newer_than: Some(moment), ..self.clone() }
     }
 }
 
@@ -74,13 +95,11 @@ pub struct NoKeys;
 #[async_trait]
 impl KeySource for NoKeys {
     async fn fetch(&self, _: &KeyRequest) -> Result<KeyDocument, VerifyError> {
-        let reason = "this program fetches no keys".into();
-        Err(VerifyError::KeyUnavailable { reason })
+        Err(VerifyError::unavailable("this program fetches no keys"))
     }
 
     async fn confirm(&self, _: &str) -> Result<(), VerifyError> {
-        let reason = "this program calls no addresses".into();
-        Err(VerifyError::KeyUnavailable { reason })
+        Err(VerifyError::unavailable("this program calls no addresses"))
     }
 }
 
@@ -92,7 +111,7 @@ pub struct FixedKeys(pub Bytes);
 impl KeySource for FixedKeys {
     async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
         let fetched_at = want.newer_than.unwrap_or(Timestamp::from_secs(0));
-        Ok(KeyDocument { bytes: self.0.clone(), fetched_at })
+        Ok(KeyDocument { bytes: self.0.clone(), fetched_at, by_hand: true })
     }
 
     async fn confirm(&self, _: &str) -> Result<(), VerifyError> {

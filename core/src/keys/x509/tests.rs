@@ -1,0 +1,97 @@
+//! Certificates made for these tests: a chain of three, and others.
+
+use webpki::anchor_from_trusted_cert;
+
+use super::*;
+
+const CHAIN: &str = include_str!("../../../tests/keys/chain.pem");
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const HOST: &str = "certs.example.com";
+
+fn read(pem: &str) -> Result<Certificates, VerifyError> {
+    Certificates::read(&KeyDocument::fetched(pem.to_owned(), NOW))
+}
+
+fn chain(certificates: &Certificates, hosts: &[&str], now: Timestamp) -> bool {
+    let pem = include_str!("../../../tests/keys/root.pem");
+    let root = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let anchor = anchor_from_trusted_cert(&root).unwrap();
+    certificates.check_chain_to(&[anchor], hosts, now).is_ok()
+}
+
+#[test]
+fn a_chain_is_trusted_for_its_host_and_days_alone() {
+    let certificates = read(CHAIN).unwrap();
+    assert!(matches!(certificates.key(), PublicKey::Rsa(_)));
+    assert!(chain(&certificates, &[HOST], NOW));
+    assert!(chain(&certificates, &["other.example.com", HOST], NOW));
+    assert!(!chain(&certificates, &["other.example.com"], NOW));
+    assert!(!chain(&certificates, &[], NOW));
+    for years in [-20, 40] {
+        let then = Timestamp::from_secs(NOW.as_secs() + years * 365 * 86_400);
+        assert!(!chain(&certificates, &[HOST], then), "{years} years");
+        assert!(certificates.check_days(then).is_err(), "{years} years");
+    }
+    assert!(certificates.check_days(NOW).is_ok());
+    assert!(certificates.check_chain(&[HOST], NOW).is_err(), "no public root");
+}
+
+#[test]
+fn a_leaf_alone_one_that_signed_itself_and_a_changed_one_have_no_chain() {
+    let end = "-----END CERTIFICATE-----\n";
+    let first = CHAIN.split_inclusive(end).next().unwrap();
+    assert!(!chain(&read(first).unwrap(), &[HOST], NOW));
+    let own = read(include_str!("../../../tests/keys/self-signed.pem")).unwrap();
+    assert!(!chain(&own, &[HOST], NOW));
+    // Another subject of the same length, under the old signature.
+    let der = CertificateDer::from_pem_slice(CHAIN.as_bytes()).unwrap().to_vec();
+    let at = der.windows(5).rposition(|name| name == b"certs").unwrap();
+    let mut changed = der.clone();
+    changed[at] = b'C';
+    let above = read(CHAIN).unwrap().chain[1..].to_vec();
+    let certificates = Certificates {
+        chain: [vec![CertificateDer::from(changed)], above].concat(),
+        ..read(CHAIN).unwrap()
+    };
+    assert!(!chain(&certificates, &[HOST], NOW));
+}
+
+#[test]
+fn one_given_by_hand_is_not_asked_for_its_chain_or_days() {
+    let document = KeyDocument { by_hand: true, ..KeyDocument::fetched(CHAIN.to_owned(), NOW) };
+    let certificates = Certificates::read(&document).unwrap();
+    assert!(certificates.check_days(Timestamp::from_secs(0)).is_ok());
+    assert!(certificates.check_chain(&["any"], Timestamp::from_secs(0)).is_ok());
+}
+
+#[test]
+fn what_is_no_certificate_or_holds_a_short_key_is_refused() {
+    let short = include_str!("../../../tests/keys/short.pem");
+    let cut = &CHAIN[..200];
+    let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+    let garbage = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
+    for wrong in [short, cut, empty, garbage, "", "<html>"] {
+        assert_eq!(read(wrong).map_err(|e| e.code()).err(), Some("KEY_UNAVAILABLE"), "{wrong}");
+    }
+}
+
+#[test]
+fn days_are_read_from_both_ways_to_write_them() {
+    let read = |tag: u8, text: &str| {
+        let length = u8::try_from(text.len()).unwrap();
+        time(&mut Der(&[&[tag, length], text.as_bytes()].concat())).map(|t| t.to_string())
+    };
+    assert_eq!(read(0x17, "500101000000Z").as_deref(), Some("1950-01-01T00:00:00Z"));
+    assert_eq!(read(0x17, "491231235959Z").as_deref(), Some("2049-12-31T23:59:59Z"));
+    assert_eq!(read(0x18, "20561118195900Z").as_deref(), Some("2056-11-18T19:59:00Z"));
+    for (tag, text) in [
+        (0x17, "500101000000"),
+        (0x17, "501301000000Z"),
+        (0x17, "5001010000+0000Z"),
+        (0x18, "500101000000Z"),
+        (0x18, "2056111819590\u{660}Z"),
+        (0x04, "500101000000Z"),
+    ] {
+        assert_eq!(read(tag, text), None, "{text}");
+    }
+}
