@@ -7,9 +7,11 @@ use hookward_core::{Event, EventId, EventParts, Timestamp};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use crate::answer;
-use crate::fault::unreadable;
+use crate::fault::{is_damage, unreadable};
 use crate::late::Taken;
 use crate::queue::{Effect, Fresh};
+use crate::sums::whole;
+use crate::telemetry;
 use crate::writer::Writer;
 
 impl Writer {
@@ -29,7 +31,7 @@ impl Writer {
             }
         }
         match known.first() {
-            Some((seq, by)) if self.next_seq == first => self.duplicate(*seq, *by),
+            Some((seq, by)) if self.next_seq == first => self.duplicate(delivery, *seq, *by),
             _ => {
                 self.keep_delivery(delivery, first)?;
                 Ok(Acceptance::Accepted { known: known.len() })
@@ -39,7 +41,12 @@ impl Writer {
 
     /// Whose event this is a repetition of. A key is removed together with its event.
     fn owner(&self, event: &NewEvent, since: Timestamp) -> Result<Option<(i64, KeyKind)>> {
-        let mut written = self.conn.prepare_cached("select event, at from keys where hash = ?1")?;
+        // A key counts only while its event says the same: a damaged one must not send an event away
+        // that was never seen.
+        let mut written = self.conn.prepare_cached(
+            "select k.event, e.received_at from keys k join events e on e.seq = k.event
+             where k.hash = ?1 and instr(e.keys, ?1) > 0",
+        )?;
         for DedupeKey { kind, hash } in &event.keys {
             let read = |row: &Row<'_>| Ok(Taken { seq: row.get(0)?, at: row.get(1)? });
             let taken = match self.late.taken(hash) {
@@ -53,23 +60,37 @@ impl Writer {
         Ok(None)
     }
 
-    fn duplicate(&self, seq: i64, by: KeyKind) -> Result<Acceptance> {
-        let mut found = self.conn.prepare_cached(
-            "select e.id, d.answer from events e join deliveries d on d.id = e.delivery
-             where e.seq = ?1",
-        )?;
-        found.query_row([seq], |row| {
-            let answer = answer::decode(row.get_ref(1)?.as_blob()?);
+    fn duplicate(&self, delivery: &NewDelivery, seq: i64, by: KeyKind) -> Result<Acceptance> {
+        let mut found = self.conn.prepare_cached(concat!(
+            "select e.id, d.answer, ",
+            whole!(answer "d"),
+            " from events e join deliveries d on d.id = e.delivery where e.seq = ?1"
+        ))?;
+        let stored = found.query_row([seq], |row| {
+            let answer = match row.get(2)? {
+                true => answer::decode(row.get_ref(1)?.as_blob()?),
+                false => None,
+            };
             let answer = answer.ok_or_else(|| unreadable("an answer"))?;
             Ok(Acceptance::Duplicate { answer, of: EventId::from_bytes(row.get(0)?), by })
-        })
+        });
+        match stored {
+            // It is stored all the same; others of this group must not suffer from it.
+            Err(e) if is_damage(&e) => {
+                telemetry::damaged("an answer", seq);
+                let Some(of) = delivery.events.first().map(|event| event.id) else { return Err(e) };
+                Ok(Acceptance::Duplicate { answer: delivery.answer.clone(), of, by })
+            }
+            stored => stored,
+        }
     }
 
     /// At most a hundred per event: a flood of repetitions must not fill the disk.
     fn twin(&self, seq: i64, event: &NewEvent, received_at: Timestamp) -> Result<()> {
         let mut add = self.conn.prepare_cached(
-            "insert into twins (event, n, event_id, received_at)
-             select ?1, count(*), ?2, ?3 from twins where event = ?1 having count(*) < 100",
+            "insert into twins (event, n, event_id, received_at, sum)
+             select ?1, count(*), ?2, ?3, checksum(?1, count(*), ?2, ?3)
+             from twins where event = ?1 having count(*) < 100",
         )?;
         add.execute(params![seq, event.event_id, received_at.as_millis()])?;
         Ok(())
@@ -79,8 +100,8 @@ impl Writer {
         let headers = serde_json::to_string(&delivery.headers[..]);
         let headers = headers.map_err(|_| unreadable("headers"))?;
         let mut add = self.conn.prepare_cached(
-            "insert into deliveries (id, events, headers, answer, body)
-             values (?1, ?2, ?3, ?4, ?5)",
+            "insert into deliveries (id, events, headers, answer, body, answer_sum, body_sum)
+             values (?1, ?2, ?3, ?4, ?5, checksum(?1, ?2, ?4), checksum(?1, ?3, ?5))",
         )?;
         add.execute(params![
             first,
@@ -112,8 +133,9 @@ impl Writer {
         let notes = (!new.notes.is_empty()).then(|| serde_json::to_string(&new.notes)).transpose();
         let mut add = self.conn.prepare_cached(
             "insert into events (seq, delivery, id, source, received_at, status, event_type,
-                                 event_id, part, keys, notes)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                 event_id, part, keys, notes, sum)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+                     checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11))",
         )?;
         add.execute(params![
             seq,
@@ -151,8 +173,9 @@ impl Writer {
         for (n, job) in (0..).zip(&new.jobs) {
             let route = self.names.number(&self.conn, &job.route)?;
             let mut add = self.conn.prepare_cached(
-                "insert into jobs (event, n, route, due, config_hash, order_key)
-                 values (?1, ?2, ?3, ?4, ?5, ?6)",
+                "insert into jobs (event, n, route, due, config_hash, order_key, sum)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, checksum(?1, ?2, ?3, 0, ?4, 0, 0, 0, ?5, null,
+                         null, ?6, null, null, null, null, null))",
             )?;
             add.execute(params![
                 seq,

@@ -7,12 +7,14 @@ use hookward_core::store::{
     Cursor, EventDetail, EventPage, EventSummary, Filter, JobCounts, JobDetail, JobState, Status,
     Twin,
 };
-use hookward_core::{EventId, Timestamp};
+use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::fault::unreadable;
+use crate::fault::{is_damage, unreadable};
 use crate::late::id_hash;
 use crate::rows;
+use crate::sums::whole;
+use crate::telemetry;
 
 /// At most so many events are looked at per call.
 const LOOK: usize = 5_000;
@@ -88,18 +90,43 @@ pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>
     // One moment of the store, though it takes several statements.
     let _moment = conn.unchecked_transaction()?;
     let Some(seq) = rows::seq(conn, id)? else { return Ok(None) };
-    let (Some(mut summary), Some(event)) = (summary(conn, seq)?, rows::event(conn, seq)?) else {
-        return Ok(None);
+    let Some(mut summary) = summary(conn, seq)? else { return Ok(None) };
+    let mut notes = notes(conn, seq)?;
+    let event = match rows::event(conn, seq) {
+        Ok(Some(event)) => event,
+        Err(e) if !is_damage(&e) => return Err(e),
+        // It is there, and is shown, without what nobody can vouch for.
+        _ => {
+            telemetry::damaged("an event", seq);
+            notes.insert(0, rows::DAMAGED.to_owned());
+            Event::new(EventParts {
+                id: summary.id,
+                source: summary.source.as_str().into(),
+                event_type: summary.event_type.clone(),
+                event_id: summary.event_id.clone(),
+                received_at: summary.received_at,
+                headers: Arc::from([]),
+                body: Body::default(),
+            })
+        }
     };
     let jobs = jobs(conn, seq)?;
     jobs.iter().for_each(|job| summary.jobs.add(job.state));
     summary.status = summary.jobs.status(summary.status);
+    Ok(Some(EventDetail { summary, event, notes, jobs, twins: twins(conn, seq)? }))
+}
+
+/// None of a damaged event: they are part of its row.
+fn notes(conn: &Connection, seq: i64) -> Result<Vec<String>> {
     let notes: Option<String> = conn
-        .prepare_cached("select notes from events where seq = ?1")?
+        .prepare_cached(concat!(
+            "select case when ",
+            whole!(events "events"),
+            " then notes end from events where seq = ?1"
+        ))?
         .query_row([seq], |row| row.get(0))?;
     let notes = notes.map(|text| serde_json::from_str(&text)).transpose();
-    let notes = notes.map_err(|_| unreadable("notes"))?.unwrap_or_default();
-    Ok(Some(EventDetail { summary, event, notes, jobs, twins: twins(conn, seq)? }))
+    Ok(notes.map_err(|_| unreadable("notes"))?.unwrap_or_default())
 }
 
 pub(crate) fn find(conn: &Connection, event_id: &str, limit: usize) -> Result<Vec<EventId>> {
@@ -134,11 +161,16 @@ pub(crate) fn oldest(
 
 /// Its status is the one without jobs.
 fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
-    let mut found = conn.prepare_cached(
-        "select e.id, s.name, e.event_type, e.event_id, e.status, e.received_at
-         from events e join names s on s.id = e.source where e.seq = ?1",
-    )?;
+    let mut found = conn.prepare_cached(concat!(
+        "select e.id, coalesce(s.name, ''), e.event_type, e.event_id, e.status, e.received_at, ",
+        whole!(events "e"),
+        " and s.name is not null
+         from events e left join names s on s.id = e.source where e.seq = ?1",
+    ))?;
     let read = |row: &Row<'_>| {
+        if !row.get::<_, bool>(6)? {
+            return Ok(damaged(row));
+        }
         Ok(EventSummary {
             id: EventId::from_bytes(row.get(0)?),
             source: row.get(1)?,
@@ -152,9 +184,27 @@ fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     found.query_row([seq], read).optional()
 }
 
+/// A row that is not as it was written, as far as it can be listed.
+fn damaged(row: &Row<'_>) -> EventSummary {
+    EventSummary {
+        id: EventId::from_bytes(row.get(0).unwrap_or_default()),
+        source: row.get(1).unwrap_or_default(),
+        event_type: Some(rows::DAMAGED_TYPE.to_owned()),
+        event_id: None,
+        status: Status::Invalid,
+        received_at: Timestamp::from_millis(row.get(5).unwrap_or_default()),
+        jobs: JobCounts::default(),
+    }
+}
+
 fn counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
     let mut counts = JobCounts::default();
-    let mut found = conn.prepare_cached("select state from jobs where event = ?1")?;
+    // A damaged job counts as dead: that is what it will be once somebody claims it.
+    let mut found = conn.prepare_cached(concat!(
+        "select case when ",
+        whole!(jobs "jobs"),
+        " then state else 2 end from jobs where event = ?1"
+    ))?;
     for state in found.query_map([seq], |row| row.get(0))? {
         counts.add(rows::job_state(state?, false));
     }
@@ -162,12 +212,25 @@ fn counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
 }
 
 fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
-    let mut found = conn.prepare_cached(
-        "select j.n, r.name, j.state, j.token is not null, j.attempt, j.step, j.due, j.reason,
-                j.attempts
-         from jobs j join names r on r.id = j.route where j.event = ?1 order by j.n",
-    )?;
+    let mut found = conn.prepare_cached(concat!(
+        "select j.n, coalesce(r.name, ''), j.state, j.token is not null, j.attempt, j.step, j.due,
+                j.reason, j.attempts, ",
+        whole!(jobs "j"),
+        " from jobs j left join names r on r.id = j.route where j.event = ?1 order by j.n",
+    ))?;
     let read = |row: &Row<'_>| {
+        if !row.get::<_, bool>(9)? {
+            return Ok(JobDetail {
+                n: row.get(0)?,
+                route: row.get(1)?,
+                state: JobState::Dead,
+                attempt: 0,
+                step: None,
+                due: None,
+                reason: Some(rows::DAMAGED.to_owned()),
+                attempts: Vec::new(),
+            });
+        }
         let state = rows::job_state(row.get(2)?, row.get(3)?);
         let due = Timestamp::from_millis(row.get(6)?);
         Ok(JobDetail {
@@ -185,9 +248,15 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
 }
 
 fn twins(conn: &Connection, seq: i64) -> Result<Vec<Twin>> {
-    let mut found =
-        conn.prepare_cached("select event_id, received_at from twins where event = ?1 order by n")?;
+    let mut found = conn.prepare_cached(
+        "select event_id, received_at, coalesce(sum = checksum(event, n, event_id, received_at), 1)
+         from twins where event = ?1 order by n",
+    )?;
     let read = |row: &Row<'_>| {
+        if !row.get::<_, bool>(2)? {
+            let event_id = Some(rows::DAMAGED_TYPE.to_owned());
+            return Ok(Twin { event_id, received_at: Timestamp::default() });
+        }
         Ok(Twin { event_id: row.get(0)?, received_at: Timestamp::from_millis(row.get(1)?) })
     };
     found.query_map([seq], read)?.collect()

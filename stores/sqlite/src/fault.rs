@@ -23,9 +23,23 @@ pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// Whether a row holds what this store never wrote there. What SQLite itself finds damaged is not
+/// among this: its structure is hit, and nothing that it says can be trusted.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    matches!(
+        error,
+        E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..)
+            | E::QueryReturnedNoRows
+    )
+}
+
 /// Something in the file is not what this store writes.
 pub(crate) fn unreadable(what: &str) -> rusqlite::Error {
-    let words = format!("{what} cannot be read back");
+    let words = format!("{what} is not as it was written");
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, words.into())
 }
 

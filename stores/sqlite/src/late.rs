@@ -243,7 +243,7 @@ impl Writer {
         if last {
             let mut done = self
                 .conn
-                .prepare_cached("update meta set value = ?1 where name = 'keys_flushed_to'")?;
+                .prepare_cached("update meta set value = ?1, sum = checksum(name, ?1) where name = 'keys_flushed_to'")?;
             done.execute([to])?;
         }
         self.commit()?;

@@ -14,9 +14,10 @@ const APPLICATION_ID: i32 = 0x484b_5744;
 type Then = fn(&Connection) -> Result<()>;
 
 /// Each step raises the format by one; what SQL cannot say comes after it.
-const STEPS: [(&str, Then); 2] = [
+const STEPS: [(&str, Then); 3] = [
     (include_str!("migrations/0001_first.sql"), |_| Ok(())),
     (include_str!("migrations/0002_late_index.sql"), hash_event_ids),
+    (include_str!("migrations/0003_checksums.sql"), |_| Ok(())),
 ];
 
 /// Refuses what is not ours; brings what is ours to the newest format.

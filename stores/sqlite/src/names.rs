@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Result};
 
+use crate::fault::unreadable;
+
 /// The table `names`, by heart.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -17,9 +19,13 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn read(conn: &Connection) -> Result<Self> {
         let mut names = Self::default();
-        let mut rows = conn.prepare("select id, name from names")?;
+        let mut rows =
+            conn.prepare("select id, name, coalesce(sum = checksum(id, name), 1) from names")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
+            if !row.get::<_, bool>(2)? {
+                return Err(unreadable("a name of a source or route"));
+            }
             names.learn(row.get(0)?, row.get(1)?);
         }
         Ok(names)
@@ -30,8 +36,11 @@ impl Names {
         if let Some(number) = self.numbers.get(name) {
             return Ok(*number);
         }
-        conn.prepare_cached("insert into names (name) values (?1)")?.execute([&**name])?;
-        let number = conn.last_insert_rowid();
+        let mut add = conn.prepare_cached(
+            "insert into names (id, name, sum) select n, ?1, checksum(n, ?1)
+             from (select coalesce(max(id), 0) + 1 as n from names) returning id",
+        )?;
+        let number = add.query_row([&**name], |row| row.get(0))?;
         self.learn(number, name.clone());
         self.new.push(name.clone());
         Ok(number)

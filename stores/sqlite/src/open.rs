@@ -9,13 +9,19 @@ use hookward_core::store::OpenError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::fault::is_damage;
 use crate::lock::Lock;
 use crate::migrate::migrate;
 use crate::room::Room;
+use crate::sums;
 use crate::writer::Writer;
 
 /// Beside the writer, so many connections read.
 pub(crate) const READERS: usize = 3;
+
+/// A file of up to so many bytes is looked at as a whole at each start, which takes a tenth of a second
+/// at most.
+const WHOLE: i64 = 32 * 1024 * 1024;
 
 /// Opens the file at `path`, creating it where there is none. Blocks.
 pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connection>), OpenError> {
@@ -29,7 +35,9 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     let lock = Lock::take(path)?;
     let room = Room::of(path);
     let say = |e: rusqlite::Error| cannot(path, &e);
+    crate::log::check(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(say)?;
+    whole(&conn, path)?;
     migrate(&conn, path)?;
     conn.execute_batch(
         "pragma journal_mode = wal;
@@ -71,6 +79,21 @@ pub(crate) fn durable(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Looks at all of a file that is soon read: its structure, and that indexes and tables agree. Larger
+/// ones are looked at where they are read.
+fn whole(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let say = |e: rusqlite::Error| cannot(path, &e);
+    let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let bytes =
+        number("page_count").map_err(say)?.saturating_mul(number("page_size").map_err(say)?);
+    if bytes > WHOLE {
+        return Ok(());
+    }
+    let found: String =
+        conn.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(say)?;
+    if found == "ok" { Ok(()) } else { Err(damaged(path, &found)) }
+}
+
 /// A path is a path: no `file:` with options.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let common = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -80,6 +103,9 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     // Else a statement is planned anew whenever another value is bound to it, which costs more
     // than most of them do.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // A damaged page must not lead it astray.
+    conn.execute_batch("pragma cell_size_check = on; pragma trusted_schema = off")?;
+    sums::install(&conn)?;
     Ok(conn)
 }
 
@@ -87,6 +113,14 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::empty())?;
     conn.execute_batch("pragma query_only = on; pragma cache_size = -4096")?;
     Ok(conn)
+}
+
+fn damaged(path: &Path, found: &str) -> OpenError {
+    OpenError(format!(
+        "{} is damaged ({}); restore it from a backup, or move it away to start anew",
+        path.display(),
+        found.replace('\n', " ")
+    ))
 }
 
 /// In an operator's words.
@@ -101,9 +135,8 @@ pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
              user may write"
         ),
         Some(ErrorCode::DiskFull) => format!("there is no room for {file}: {error}"),
-        Some(ErrorCode::DatabaseCorrupt) => format!(
-            "{file} is damaged ({error}); restore it from a backup, or move it away to start anew"
-        ),
+        Some(ErrorCode::DatabaseCorrupt) => return damaged(path, &error.to_string()),
+        None if is_damage(error) => return damaged(path, &error.to_string()),
         _ => format!("{file} cannot be opened: {error}"),
     })
 }

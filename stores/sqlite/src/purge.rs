@@ -56,8 +56,8 @@ impl Writer {
         self.purged = at;
         if removed > 0 {
             self.conn.execute(
-                "insert into meta (name, value) values ('seq', ?1)
-                 on conflict do update set value = ?1",
+                "insert into meta (name, value, sum) values ('seq', ?1, checksum('seq', ?1))
+                 on conflict do update set value = excluded.value, sum = excluded.sum",
                 [self.next_seq],
             )?;
             self.shrink()?;

@@ -7,22 +7,37 @@ use hookward_core::Timestamp;
 use hookward_core::store::Entry;
 use rusqlite::{Result, params};
 
+use crate::fault::unreadable;
 use crate::queue::Key;
 use crate::rows;
+use crate::sums::{JobUpdate, job_update, whole};
 use crate::telemetry;
 use crate::writer::Writer;
 
 /// A job that ran alone this many times when the process died is what kills it.
 const LONE_CRASHES: i64 = 3;
 
+/// Since when, and how often before the process died; `None` if the disk changed it.
+type Running = Option<(Timestamp, i64)>;
+
+static CRASHED: JobUpdate = JobUpdate::new(|| {
+    let set = [("crashes", "crashes + 1"), ("state", "?3"), ("reason", "?4")];
+    job_update(&set, "where event = ?1 and n = ?2")
+});
+
 impl Writer {
     /// Voids all leases, counts crashes, and fills the schedule.
     pub(crate) fn recover(&mut self, now: Timestamp) -> Result<()> {
         self.conn.execute_batch("begin immediate")?;
+        self.counters()?;
         self.number()?;
         let running = self.running()?;
         let mut poison = 0;
-        for (key, started, crashes) in &running {
+        for (key, running) in &running {
+            let Some((started, crashes)) = running else {
+                self.bury(*key, "a job")?;
+                continue;
+            };
             self.interrupted(*key, *started, Duration::ZERO, "crash")?;
             poison += usize::from(self.crashed(*key, *crashes)?);
         }
@@ -36,11 +51,21 @@ impl Writer {
         self.feed()
     }
 
+    /// All numbering rests on a few counters.
+    fn counters(&self) -> Result<()> {
+        let hit = "select exists (select 1 from meta where sum <> checksum(name, value))";
+        match self.conn.query_row(hit, [], |row| row.get(0))? {
+            true => Err(unreadable("a counter")),
+            false => Ok(()),
+        }
+    }
+
     /// Tokens must differ from those of all former owners; `seq` must never be given twice.
     fn number(&mut self) -> Result<()> {
         let opens: i64 = self.conn.query_row(
-            "insert into meta (name, value) values ('opens', 1)
-             on conflict do update set value = value + 1 returning value",
+            "insert into meta (name, value, sum) values ('opens', 1, checksum('opens', 1))
+             on conflict do update set value = value + 1, sum = checksum(name, value + 1)
+             returning value",
             [],
             |row| row.get(0),
         )?;
@@ -55,13 +80,19 @@ impl Writer {
         Ok(())
     }
 
-    fn running(&self) -> Result<Vec<(Key, Timestamp, i64)>> {
-        let mut found = self.conn.prepare(
-            "select event, n, started, crashes from jobs where state = 0 and token is not null",
-        )?;
+    fn running(&self) -> Result<Vec<(Key, Running)>> {
+        let mut found = self.conn.prepare(concat!(
+            "select event, n, ",
+            whole!(jobs "jobs"),
+            ", started, crashes from jobs where state = 0 and token is not null"
+        ))?;
         let read = |row: &rusqlite::Row<'_>| {
-            let started = Timestamp::from_millis(row.get::<_, Option<i64>>(2)?.unwrap_or(0));
-            Ok(((row.get(0)?, row.get(1)?), started, row.get(3)?))
+            let key = (row.get(0)?, row.get(1)?);
+            if !row.get::<_, bool>(2)? {
+                return Ok((key, None));
+            }
+            let started = Timestamp::from_millis(row.get::<_, Option<i64>>(3)?.unwrap_or(0));
+            Ok((key, Some((started, row.get(4)?))))
         };
         found.query_map([], read)?.collect()
     }
@@ -74,12 +105,7 @@ impl Writer {
         let reason = poison.then(|| {
             format!("poison: the process died {LONE_CRASHES} times while this job ran alone")
         });
-        self.conn
-            .prepare_cached(
-                "update jobs set crashes = crashes + 1, state = ?3, reason = ?4
-                 where event = ?1 and n = ?2",
-            )?
-            .execute(params![seq, n, state, reason])?;
+        self.conn.prepare_cached(&CRASHED)?.execute(params![seq, n, state, reason])?;
         Ok(poison)
     }
 
@@ -114,19 +140,29 @@ impl Writer {
 
     fn page(&mut self, route: &Arc<str>, from: Key, limit: usize) -> Result<Vec<Entry<Key>>> {
         let number = self.names.number(&self.conn, route)?;
-        let mut found = self.conn.prepare_cached(
-            "select event, n, due, order_key, crashes from jobs
+        let mut found = self.conn.prepare_cached(concat!(
+            "select event, n, ",
+            whole!(jobs "jobs"),
+            ", due, order_key, crashes from jobs
              where route = ?1 and state = 0 and (event, n) >= (?2, ?3)
              order by event, n limit ?4",
-        )?;
+        ))?;
         let read = |row: &rusqlite::Row<'_>| {
-            Ok(Entry {
-                key: (row.get(0)?, row.get(1)?),
+            let key = (row.get(0)?, row.get(1)?);
+            let mut entry = Entry {
+                key,
                 route: route.clone(),
-                due: Timestamp::from_millis(row.get(2)?),
-                order_key: row.get::<_, Option<String>>(3)?.map(Into::into),
-                suspect: row.get::<_, i64>(4)? > 0,
-            })
+                due: Timestamp::default(),
+                order_key: None,
+                suspect: false,
+            };
+            // Whoever claims a damaged one finds that out, and buries it.
+            if row.get(2)? {
+                entry.due = Timestamp::from_millis(row.get(3)?);
+                entry.order_key = row.get::<_, Option<String>>(4)?.map(Into::into);
+                entry.suspect = row.get::<_, i64>(5)? > 0;
+            }
+            Ok(entry)
         };
         found.query_map(params![number, from.0, from.1, limit as i64], read)?.collect()
     }

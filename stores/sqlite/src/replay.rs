@@ -8,7 +8,21 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use crate::queue::Effect;
 use crate::rows;
+use crate::sums::{JobUpdate, job_update};
 use crate::writer::Writer;
+
+static REVIVE: JobUpdate = JobUpdate::new(|| {
+    let set = [
+        ("state", "0"),
+        ("due", "?3"),
+        ("attempt", "0"),
+        ("crashes", "0"),
+        ("replay", "1"),
+        ("cause", "'replay'"),
+        ("reason", "null"),
+    ];
+    job_update(&set, "where event = ?1 and n = ?2")
+});
 
 impl Writer {
     /// How many jobs that makes.
@@ -35,13 +49,7 @@ impl Writer {
             })
             .optional()?;
         let Some((route, order_key)) = dead else { return Ok(false) };
-        self.conn
-            .prepare_cached(
-                "update jobs set state = 0, due = ?3, attempt = 0, crashes = 0, replay = 1,
-                    cause = 'replay', reason = null
-                 where event = ?1 and n = ?2",
-            )?
-            .execute(params![seq, n, now.as_millis()])?;
+        self.conn.prepare_cached(&REVIVE)?.execute(params![seq, n, now.as_millis()])?;
         self.effects.push(Effect::Revived(Entry {
             key: (seq, n),
             route: self.names.name(route),
@@ -58,9 +66,11 @@ impl Writer {
         let n: u32 = self
             .conn
             .prepare_cached(
-                "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause)
-                 select ?1, coalesce(max(n) + 1, 0), ?2, ?3, ?4, ?5, 1, 'replay'
-                 from jobs where event = ?1
+                "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause, sum)
+                 select ?1, n, ?2, ?3, ?4, ?5, 1, 'replay',
+                        checksum(?1, n, ?2, 0, ?3, 0, 0, 1, ?4, null, null, ?5, null, 'replay',
+                                 null, null, null)
+                 from (select coalesce(max(n) + 1, 0) as n from jobs where event = ?1)
                  returning n",
             )?
             .query_row(

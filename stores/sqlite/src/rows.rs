@@ -8,6 +8,7 @@ use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use crate::fault::unreadable;
+use crate::sums::whole;
 
 /// `jobs.state`.
 pub(crate) const OPEN: i64 = 0;
@@ -15,14 +16,27 @@ pub(crate) const DONE: i64 = 1;
 pub(crate) const DEAD: i64 = 2;
 pub(crate) const UNROUTED: i64 = 3;
 
-/// The event with this `seq`.
+/// Why a job is dead whose row, or whose event's, is not as it was written.
+pub(crate) const DAMAGED: &str = "damaged: the disk changed what was stored";
+
+/// What a damaged event is listed as.
+pub(crate) const DAMAGED_TYPE: &str = "(damaged)";
+
+/// The event with this `seq`. An error that [`is_damage`](crate::fault::is_damage) if the disk
+/// changed any of it.
 pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
-    let mut found = conn.prepare_cached(
-        "select e.id, s.name, e.event_type, e.event_id, e.received_at, d.headers, d.body, e.part
-         from events e join deliveries d on d.id = e.delivery join names s on s.id = e.source
+    let mut found = conn.prepare_cached(concat!(
+        "select e.id, s.name, e.event_type, e.event_id, e.received_at, d.headers, d.body, e.part, ",
+        whole!(events "e"),
+        " and ",
+        whole!(body "d"),
+        " from events e join deliveries d on d.id = e.delivery join names s on s.id = e.source
          where e.seq = ?1",
-    )?;
+    ))?;
     let read = |row: &rusqlite::Row<'_>| {
+        if !row.get::<_, bool>(8)? {
+            return Err(unreadable("an event"));
+        }
         let body = Body::new(Bytes::from(row.get::<_, Vec<u8>>(6)?));
         let part: Option<String> = row.get(7)?;
         let item = part.and_then(|part| part_of(&body, &part));

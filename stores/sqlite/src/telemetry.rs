@@ -31,6 +31,11 @@ pub(crate) fn recovered(jobs: usize, poison: usize) {
     );
 }
 
+/// A row is not as it was written: the disk changed it. Nothing of it is used; said at ERROR.
+pub(crate) fn damaged(what: &str, event: i64) {
+    tracing::error!(event, "the disk changed {what} of the store: it is not used");
+}
+
 /// Little room is left on the disk: senders get 503 until there is more. Said once, at WARN.
 pub(crate) fn room_low(free: u64, mark: u64) {
     tracing::warn!(

@@ -7,11 +7,76 @@ use hookward_core::store::{
 use hookward_core::{Body, Timestamp};
 use rusqlite::{OptionalExtension, Result, params};
 
-use crate::fault::unreadable;
+use crate::fault::{is_damage, unreadable};
 use crate::leases::Held;
 use crate::queue::{Effect, Fresh, Key};
 use crate::rows;
+use crate::sums::{JobUpdate, job_update, whole};
+use crate::telemetry;
 use crate::writer::Writer;
+
+/// The lease is the current one.
+const CURRENT: &str = "where event = ?1 and n = ?2 and token = ?3";
+
+static CLAIMED: JobUpdate = JobUpdate::new(|| {
+    let set = [("attempt", "?3"), ("token", "?4"), ("started", "?5")];
+    job_update(&set, "where event = ?1 and n = ?2")
+});
+
+static ENDED: JobUpdate = JobUpdate::new(|| {
+    let attempts = one_more("?5");
+    let set = [
+        ("state", "?4"),
+        ("token", "null"),
+        ("started", "null"),
+        ("body", "null"),
+        ("attempts", &attempts),
+    ];
+    job_update(&set, CURRENT)
+});
+
+static DIED: JobUpdate = JobUpdate::new(|| {
+    let attempts = one_more("?7");
+    let set = [
+        ("state", "2"),
+        ("token", "null"),
+        ("started", "null"),
+        ("reason", "?4"),
+        ("step", "?5"),
+        ("body", "?6"),
+        ("attempts", &attempts),
+    ];
+    job_update(&set, CURRENT)
+});
+
+static BACK: JobUpdate = JobUpdate::new(|| {
+    let attempts = one_more("?9");
+    let set = [
+        ("token", "null"),
+        ("started", "null"),
+        ("step", "?4"),
+        ("body", "?5"),
+        ("cause", "coalesce(?6, cause)"),
+        ("due", "coalesce(?7, due)"),
+        ("attempt", "attempt - ?8"),
+        ("attempts", &attempts),
+    ];
+    job_update(&set, CURRENT)
+});
+
+static INTERRUPTED: JobUpdate = JobUpdate::new(|| {
+    let attempts = one_more("?4");
+    let set = [("token", "null"), ("started", "null"), ("cause", "?3"), ("attempts", &*attempts)];
+    job_update(&set, "where event = ?1 and n = ?2")
+});
+
+/// The attempts with this one behind them, if there is one.
+fn one_more(record: &str) -> String {
+    format!(
+        "case when {record} is null then attempts
+              else coalesce(attempts || ',', '') || {record} end"
+    )
+}
 
 impl Writer {
     pub(crate) fn claim(&mut self, want: &Claim) -> Result<Vec<Job>> {
@@ -20,7 +85,8 @@ impl Writer {
         let mut taken = taken.into_iter();
         while let Some(entry) = taken.next() {
             match self.hand_out(&entry, want) {
-                Ok(job) => jobs.push(job),
+                Ok(Some(job)) => jobs.push(job),
+                Ok(None) => {}
                 Err(e) => {
                     // Those before it are taken back with the group.
                     for entry in std::iter::once(entry).chain(taken) {
@@ -33,7 +99,8 @@ impl Writer {
         Ok(jobs)
     }
 
-    fn hand_out(&mut self, entry: &Entry<Key>, want: &Claim) -> Result<Job> {
+    /// `None`: the disk changed it, and it is dead.
+    fn hand_out(&mut self, entry: &Entry<Key>, want: &Claim) -> Result<Option<Job>> {
         let token = self.next_token;
         self.next_token += 1;
         let lease =
@@ -50,18 +117,36 @@ impl Writer {
                 config_hash,
                 cause: None,
             },
-            None => self.read_job(entry, lease)?,
+            None => match self.read_job(entry, lease) {
+                Ok(job) => job,
+                Err(e) if is_damage(&e) => {
+                    self.bury(entry.key, "what it works on")?;
+                    self.damaged.push(entry.clone());
+                    return Ok(None);
+                }
+                Err(e) => return Err(e),
+            },
         };
-        let mut write = self.conn.prepare_cached(
-            "update jobs set attempt = ?3, token = ?4, started = ?5 where event = ?1 and n = ?2",
-        )?;
+        let mut write = self.conn.prepare_cached(&CLAIMED)?;
         let (seq, n) = entry.key;
         write.execute(params![seq, n, job.attempt, token, want.now.as_millis()])?;
         let id = job.lease.job;
         let (entry, until) = (entry.clone(), want.lease_until);
         self.queue.held.insert(id, Held { entry, token, started: want.now, until });
         self.claimed.push(id);
-        Ok(job)
+        Ok(Some(job))
+    }
+
+    /// To the dead letters with a job that the disk changed. Its sum stays as it is: it was right.
+    pub(crate) fn bury(&self, (seq, n): Key, what: &str) -> Result<()> {
+        telemetry::damaged(what, seq);
+        self.conn
+            .prepare_cached(
+                "update jobs set state = 2, token = null, started = null, reason = ?3
+                 where event = ?1 and n = ?2",
+            )?
+            .execute(params![seq, n, rows::DAMAGED])?;
+        Ok(())
     }
 
     fn read_job(
@@ -71,11 +156,15 @@ impl Writer {
     ) -> Result<Job> {
         let (seq, n) = entry.key;
         let event = rows::event(&self.conn, seq)?.ok_or_else(|| unreadable("an event"))?;
-        let mut found = self.conn.prepare_cached(
-            "select attempt, crashes, replay, config_hash, step, cause, body from jobs
-             where event = ?1 and n = ?2",
-        )?;
+        let mut found = self.conn.prepare_cached(concat!(
+            "select attempt, crashes, replay, config_hash, step, cause, body, ",
+            whole!(jobs "jobs"),
+            " from jobs where event = ?1 and n = ?2"
+        ))?;
         found.query_row(params![seq, n], |row| {
+            if !row.get::<_, bool>(7)? {
+                return Err(unreadable("a job"));
+            }
             let body: Option<Vec<u8>> = row.get(6)?;
             Ok(Job {
                 lease: lease(event.id()),
@@ -128,22 +217,11 @@ impl Writer {
                     Settlement::Done => rows::DONE,
                     _ => rows::UNROUTED,
                 };
-                let mut write = self.conn.prepare_cached(
-                    "update jobs set state = ?4, token = null, started = null, body = null,
-                        attempts = case when ?5 is null then attempts
-                                        else coalesce(attempts || ',', '') || ?5 end
-                     where event = ?1 and n = ?2 and token = ?3",
-                )?;
+                let mut write = self.conn.prepare_cached(&ENDED)?;
                 write.execute(params![seq, n, token, state, record])?
             }
             Settlement::Dead { reason, step, body } => {
-                let mut write = self.conn.prepare_cached(
-                    "update jobs set state = 2, token = null, started = null, reason = ?4,
-                        step = ?5, body = ?6,
-                        attempts = case when ?7 is null then attempts
-                                        else coalesce(attempts || ',', '') || ?7 end
-                     where event = ?1 and n = ?2 and token = ?3",
-                )?;
+                let mut write = self.conn.prepare_cached(&DIED)?;
                 let body = body.as_deref();
                 write.execute(params![seq, n, token, reason, step, body, record])?
             }
@@ -168,13 +246,7 @@ impl Writer {
         record: Option<&str>,
     ) -> Result<usize> {
         let (step, body, cause, due, back) = keep;
-        let mut write = self.conn.prepare_cached(
-            "update jobs set token = null, started = null, step = ?4, body = ?5,
-                cause = coalesce(?6, cause), due = coalesce(?7, due), attempt = attempt - ?8,
-                attempts = case when ?9 is null then attempts
-                                else coalesce(attempts || ',', '') || ?9 end
-             where event = ?1 and n = ?2 and token = ?3",
-        )?;
+        let mut write = self.conn.prepare_cached(&BACK)?;
         let body = body.map(|bytes| &bytes[..]);
         write.execute(params![seq, n, token, step, body, cause, due, back, record])
     }
@@ -237,13 +309,7 @@ impl Writer {
             })
             .optional()?;
         let record = record.as_ref().map(rows::attempt).transpose()?;
-        self.conn
-            .prepare_cached(
-                "update jobs set token = null, started = null, cause = ?3,
-                    attempts = coalesce(attempts || ',', '') || ?4
-                 where event = ?1 and n = ?2",
-            )?
-            .execute(params![seq, n, outcome, record])?;
+        self.conn.prepare_cached(&INTERRUPTED)?.execute(params![seq, n, outcome, record])?;
         Ok(())
     }
 }

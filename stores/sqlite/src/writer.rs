@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use hookward_core::Timestamp;
 use hookward_core::store::{
-    Acceptance, Claim, Job, JobId, Lease, NewDelivery, Outcome, Purge, ReplayJob, Settled,
+    Acceptance, Claim, Entry, Job, JobId, Lease, NewDelivery, Outcome, Purge, ReplayJob, Settled,
     Settlement, StoreError,
 };
 use rusqlite::Connection;
@@ -20,7 +20,7 @@ use crate::late::Late;
 use crate::lock::Lock;
 use crate::names::Names;
 use crate::purge::Place;
-use crate::queue::{Effect, Queue};
+use crate::queue::{Effect, Key, Queue};
 use crate::room::Room;
 use crate::telemetry;
 
@@ -103,6 +103,8 @@ pub(crate) struct Writer {
     pub(crate) effects: Vec<Effect>,
     /// What is taken back if it is not.
     pub(crate) claimed: Vec<JobId>,
+    /// Jobs that cannot be handed out, because the disk changed them; likewise.
+    pub(crate) damaged: Vec<Entry<Key>>,
     /// What the writer asks of itself.
     backlog: VecDeque<Command>,
     pub(crate) poison: Option<StoreError>,
@@ -131,6 +133,7 @@ impl Writer {
             purged: Place::default(),
             effects: Vec::new(),
             claimed: Vec::new(),
+            damaged: Vec::new(),
             backlog: VecDeque::new(),
             poison: None,
             room,
@@ -266,8 +269,8 @@ impl Writer {
             Work::Replay(now, jobs) => Answer::Count(self.replay(now, jobs)?),
             Work::Probe => {
                 self.conn.execute(
-                    "insert into meta (name, value) values ('probes', 1)
-                     on conflict do update set value = value + 1",
+                    "insert into meta (name, value, sum) values ('probes', 1, checksum('probes', 1))
+                     on conflict do update set value = value + 1, sum = checksum(name, value + 1)",
                     [],
                 )?;
                 Answer::Nothing
@@ -280,6 +283,10 @@ impl Writer {
         self.names.committed();
         self.late.committed();
         self.claimed.clear();
+        for entry in std::mem::take(&mut self.damaged) {
+            self.queue.schedule.remove(entry.key);
+            self.queue.count(&entry.route, -1, 1);
+        }
         for effect in std::mem::take(&mut self.effects) {
             self.queue.apply(effect);
         }
@@ -305,6 +312,9 @@ impl Writer {
         self.late.rolled_back();
         for job in std::mem::take(&mut self.claimed) {
             self.queue.unclaim(job);
+        }
+        for entry in std::mem::take(&mut self.damaged) {
+            self.queue.schedule.push(entry, Timestamp::default());
         }
         match error {
             StoreError::Poisoned(_) => self.poison = Some(error.clone()),
