@@ -78,6 +78,12 @@ impl serde::Serialize for Timestamp {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// A reading that only ever goes on, at the pace of time, whatever is done to the wall clock. Two
+    /// readings tell the span between them; one tells nothing.
+    fn steady(&self) -> Duration {
+        self.now().since(Timestamp::default())
+    }
 }
 
 /// The clock of the machine.
@@ -90,6 +96,11 @@ impl Clock for SystemClock {
         let now = std::time::SystemTime::now();
         let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn steady(&self) -> Duration {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed()
     }
 }
 

@@ -13,7 +13,7 @@ use hookward_core::{Clock, Store, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Limiters, Refusal, Waiting};
+use crate::accept::{ClockWatch, Limiters, Refusal, Waiting};
 use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
 use crate::work::breaker::Breakers;
@@ -26,6 +26,7 @@ pub struct Engine {
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) limiters: Limiters,
     pub(crate) breakers: Breakers,
+    clock_watch: ClockWatch,
     pub(crate) waiting: Waiting,
     draining: AtomicBool,
     work: Notify,
@@ -66,6 +67,7 @@ impl Engine {
             keys,
             limiters: Limiters::default(),
             breakers: Breakers::default(),
+            clock_watch: ClockWatch::default(),
             waiting: Waiting::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),
@@ -86,6 +88,11 @@ impl Engine {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether the wall clock was set within the last minute.
+    pub(crate) fn clock_is_suspect(&self) -> bool {
+        self.clock_watch.suspect(&*self.clock)
     }
 
     /// Puts a new plan in force, all of it at once. Store, ports, token and the bounds of

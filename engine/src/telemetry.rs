@@ -113,6 +113,12 @@ pub fn duplicate(source: &str, of: &str, by: &'static str) {
     tracing::info!(source, of, by, "repeated delivery answered again");
 }
 
+/// The wall clock was set: signed times are not judged against it for a minute.
+pub fn clock_set(by: Duration, forward: bool) {
+    let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
+    tracing::warn!(%by, forward, "the machine's clock was set; stale signatures get 503 for a minute");
+}
+
 /// A set-up handshake was answered.
 pub fn handshake(source: &str, status: u16) {
     tracing::info!(source, status, "set-up request answered");

@@ -3,6 +3,8 @@
 //! request on the receiving port.
 
 mod checks;
+mod client;
+mod clock_watch;
 mod commit;
 mod handshake;
 mod keys;
@@ -17,6 +19,9 @@ use bytes::Bytes;
 use hookward_core::store::{Acceptance, KeyKind};
 use hookward_core::{Head, Outcome, Proof, Reply, Request, VerifyCx, VerifyError, prove};
 
+#[doc(hidden)]
+pub use client::forwarded_for;
+pub(crate) use clock_watch::ClockWatch;
 pub(crate) use commit::Waiting;
 pub(crate) use limits::Limiters;
 pub use refusal::{ReadError, Refusal};
@@ -43,9 +48,11 @@ impl ReadBody for Bytes {
 impl Engine {
     /// Takes a request from its head to its answer. A 2xx is given only after the event and its
     /// dedupe keys are durable.
-    pub async fn receive(&self, head: Head, body: impl ReadBody) -> Reply {
+    pub async fn receive(&self, mut head: Head, body: impl ReadBody) -> Reply {
         let start = Instant::now();
         let plan = self.plan();
+        let trusted = &plan.server.trusted_proxies;
+        head.client = head.client.map(|peer| client::address(peer, &head.headers, trusted));
         let path = head.target.split('?').next().unwrap_or_default();
         let Some(source) = plan.paths.get(path) else {
             return self.refuse("", &Refusal::UnknownSource);
@@ -66,11 +73,19 @@ impl Engine {
         mut incoming: impl ReadBody,
     ) -> Result<Reply, Refusal> {
         let now = self.now();
+        self.clock_is_suspect();
         checks::open_for_this(source, &head)?;
         self.limiters.may_try(source, head.client, now)?;
         self.accepting()?;
         let client = head.client;
         let forged = |e| {
+            let by_time = matches!(
+                e,
+                VerifyError::TimestampTooOld { .. } | VerifyError::TimestampInFuture { .. }
+            );
+            if by_time && self.clock_is_suspect() {
+                return Refusal::ClockSuspect;
+            }
             // Without its key nothing was found out about the sender.
             if !matches!(e, VerifyError::KeyUnavailable { .. }) {
                 self.limiters.spend_failure(source, client, now);

@@ -71,6 +71,8 @@ pub enum Refusal {
     Draining,
     /// So many deliveries wait for the store that one more would wait too long.
     QueueFull,
+    /// Rightly signed for another time, while the machine's own clock was set just now.
+    ClockSuspect,
     /// The store took too long.
     StoreSlow,
     /// The store failed.
@@ -113,6 +115,7 @@ impl Refusal {
             Self::Body(ReadError::NoRoom)
             | Self::Draining
             | Self::QueueFull
+            | Self::ClockSuspect
             | Self::StoreSlow
             | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -136,6 +139,7 @@ impl Refusal {
             Self::Body(ReadError::NoRoom) | Self::QueueFull => "OVERLOADED",
             Self::Invalid { .. } => "INVALID_EVENT",
             Self::Draining => "DRAINING",
+            Self::ClockSuspect => "CLOCK_SUSPECT",
             Self::StoreSlow | Self::Store(_) => "STORE_UNAVAILABLE",
         }
     }
@@ -159,6 +163,7 @@ impl Refusal {
             Self::Body(ReadError::NoRoom) | Self::QueueFull => "Overloaded, try again",
             Self::Invalid { .. } => "The event is not valid",
             Self::Draining => "Stopping, try again",
+            Self::ClockSuspect => "The receiver's clock was just set, try again",
             Self::StoreSlow | Self::Store(_) => "The event could not be stored, try again",
         }
     }

@@ -34,6 +34,7 @@ pub(super) struct File {
 pub(super) struct Server {
     pub(super) listen: Option<Listen>,
     pub(super) public_url: Option<PublicUrl>,
+    pub(super) trusted_proxies: Option<Vec<Option<Network>>>,
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: Option<usize>,
     pub(super) max_body_bytes_in_flight: Option<Bytes>,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hookward_core::plugin::StoreDescriptor;
 use hookward_core::{ActiveSecrets, Handler, Provider, Secret, SecretSet, Timestamp};
+use ipnet::IpNet;
 
 pub use handed_over::HandedOver;
 pub use limits::{Limits, Rate};
@@ -61,6 +62,8 @@ pub struct ServerPlan {
     pub listen: SocketAddr,
     /// Scheme and host that senders call.
     pub public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Open connections at most.
     pub max_connections: usize,
     /// Bytes of bodies in memory at most.

@@ -73,9 +73,12 @@ impl Breaker {
     }
 }
 
+/// The breakers of a route that have counted anything, by step.
+type Steps = HashMap<Arc<str>, Breaker>;
+
 /// All breakers of a process, by route and step.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<HashMap<Arc<str>, HashMap<Arc<str>, Breaker>>>);
+pub(crate) struct Breakers(Mutex<HashMap<Arc<str>, Steps>>);
 
 impl Breakers {
     /// Of a route's free slots, so many may be filled now; `used` are filled already.

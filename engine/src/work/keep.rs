@@ -22,6 +22,7 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let mut since_purge = LOOK;
     loop {
+        engine.clock_is_suspect();
         tell(&engine).await;
         let keep = engine.plan().keep;
         let look = (keep.events.min(keep.dead) / 10).clamp(Duration::from_secs(1), LOOK);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Claim, Job, JobId, Lease, Outcome, Settled, Settlement};
+use hookward_core::store::{Claim, Job, JobId, Lease, Outcome, Settled, Settlement, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -240,7 +240,9 @@ async fn settle(shared: &Shared, batch: &mut Vec<(Arc<str>, Outcome)>) {
             Ok(answers) => break answers,
             Err(e) => {
                 shared.engine.store_failed("settle", &e);
-                if shared.abandon.is_cancelled() {
+                // A store that is lost takes none any more; a new process finds these jobs running.
+                let lost = matches!(e, StoreError::Poisoned(_));
+                if lost || shared.abandon.is_cancelled() {
                     break vec![Settled::Stale; batch.len()];
                 }
                 tokio::time::sleep(pause).await;

@@ -30,6 +30,7 @@ use hookward_testkit::handler::{Play, Recorder};
 use serde_json::Value;
 
 mod breaker;
+mod clock;
 
 const START: Timestamp = Timestamp::from_secs(1_760_000_000);
 
@@ -415,6 +416,22 @@ async fn an_outcome_is_not_lost_when_the_store_is_away_for_a_moment() {
     worker.stop(Duration::from_secs(5)).await;
 }
 
+/// The sooner the process ends, the sooner a new one recovers: nothing waits for an answer that will
+/// not come.
+#[tokio::test]
+async fn an_outcome_that_the_store_will_never_take_does_not_hold_up_the_end() {
+    let store = Arc::new(Fails::default());
+    let way = way_over(store.clone(), "", ALL, vec![Play::Slow(Duration::from_millis(100))]);
+    way.post("id-1", "{}").await;
+    let worker = way.work();
+    way.until_runs(1).await;
+    *store.with.lock().unwrap() = Some(StoreError::Poisoned("a sync failed".to_owned()));
+    way.engine.store_lost().await;
+    let asked = std::time::Instant::now();
+    worker.stop(Duration::from_secs(15)).await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
 #[tokio::test]
 async fn a_queued_job_whose_route_is_gone_is_unrouted_and_whose_step_is_gone_is_dead() {
     let way = way("", ALL, vec![Play::Fail]);
@@ -503,42 +520,51 @@ async fn a_rate_of_more_than_one_a_millisecond_is_a_limit_too() {
     assert_eq!(way.post("id-3", "3").await.status, 200);
 }
 
-/// A provider whose keys cannot be fetched.
+/// Finds every request wrong in one way.
 #[derive(Debug)]
-struct Keyless;
+struct Refusing(VerifyError);
 
 #[async_trait]
-impl Provider for Keyless {
+impl Provider for Refusing {
     fn precheck(&self, _: &Head) -> Result<(), VerifyError> {
         Ok(())
     }
     async fn verify(&self, _: &Request, _: &VerifyCx<'_>) -> Result<Verification, VerifyError> {
-        Err(VerifyError::KeyUnavailable { reason: "away".into() })
+        Err(self.0.clone())
     }
     fn identify(&self, _: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         Ok(Vec::new())
     }
 }
 
-#[tokio::test]
-async fn keys_that_are_away_are_no_failed_proof_and_lock_nobody_out() {
+/// A way whose only source has this provider.
+fn way_of(provider: impl Provider) -> Way {
     let mut plan = way("", ALL, vec![]).engine_plan();
     let (name, source) = plan.sources.pop_first().unwrap();
     plan.paths.clear();
     let source = Arc::into_inner(source).unwrap();
-    let source = Arc::new(Source { provider: Arc::new(Keyless), ..source });
+    let source = Arc::new(Source { provider: Arc::new(provider), ..source });
     plan.paths.insert(source.path.clone(), source.clone());
     plan.sources.insert(name, source);
     let way = way("", ALL, vec![]);
     way.engine.reload(plan).unwrap();
+    way
+}
+
+fn bare_head() -> Head {
+    Head {
+        method: http::Method::POST,
+        target: "/webhooks/github".to_owned(),
+        client: "203.0.113.10".parse().ok(),
+        ..Head::default()
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_away_are_no_failed_proof_and_lock_nobody_out() {
+    let way = way_of(Refusing(VerifyError::KeyUnavailable { reason: "away".into() }));
     for n in 0..100 {
-        let head = Head {
-            method: http::Method::POST,
-            target: "/webhooks/github".to_owned(),
-            client: "203.0.113.10".parse().ok(),
-            ..Head::default()
-        };
-        let reply = way.engine.receive(head, Bytes::from_static(b"{}")).await;
+        let reply = way.engine.receive(bare_head(), Bytes::from_static(b"{}")).await;
         assert_eq!((reply.status.as_u16(), code(&reply).as_str()), (503, "KEY_UNAVAILABLE"), "{n}");
     }
 }

@@ -8,27 +8,40 @@ use hookward_core::{Clock, Timestamp};
 
 /// Clones show the same time.
 #[derive(Debug, Clone)]
-pub struct FakeClock(Arc<AtomicI64>);
+pub struct FakeClock(Arc<Hands>);
+
+#[derive(Debug)]
+struct Hands {
+    wall: AtomicI64,
+    steady: AtomicI64,
+}
 
 impl FakeClock {
     /// Stands at `now` until it is moved.
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(now.as_millis())))
+        let millis = now.as_millis();
+        Self(Arc::new(Hands { wall: AtomicI64::new(millis), steady: AtomicI64::new(millis) }))
     }
 
-    /// Moves it on.
+    /// Moves it on: time passes.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        self.0.steady.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Sets it, backwards too.
+    /// Sets the wall clock, backwards too, while no time passes.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_millis(), Ordering::SeqCst);
+        self.0.wall.store(now.as_millis(), Ordering::SeqCst);
     }
 }
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.0.wall.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.steady.load(Ordering::SeqCst)).unwrap_or(0))
     }
 }

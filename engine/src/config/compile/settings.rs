@@ -33,6 +33,13 @@ pub(super) fn server(gate: &mut Gate<'_>) -> ServerPlan {
     ServerPlan {
         listen: server.listen.map_or(local(8080), |l| l.0),
         public_url: server.public_url.map(|u| u.0),
+        trusted_proxies: server
+            .trusted_proxies
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|net| net.0)
+            .collect(),
         max_connections: server.max_connections.unwrap_or(10_000),
         max_body_bytes_in_flight: server
             .max_body_bytes_in_flight

@@ -1,0 +1,17 @@
+//! A wall clock that is set while the engine runs.
+
+use super::*;
+
+#[tokio::test]
+async fn behind_a_step_of_the_clock_a_stale_signature_may_come_again_instead_of_being_refused() {
+    let (age, tolerance) = (Duration::from_secs(3600), Duration::from_secs(300));
+    let way = way_of(Refusing(VerifyError::TimestampTooOld { age, tolerance }));
+    let post = || way.engine.receive(bare_head(), Bytes::new());
+    assert_eq!(code(&post().await), "TIMESTAMP_TOO_OLD");
+    way.clock.set(way.clock.now().plus(Duration::from_secs(3600)));
+    let reply = post().await;
+    assert_eq!((reply.status.as_u16(), code(&reply).as_str()), (503, "CLOCK_SUSPECT"));
+    assert!(reply.headers.iter().any(|(name, _)| name == "retry-after"));
+    way.clock.advance(Duration::from_secs(60));
+    assert_eq!(code(&post().await), "TIMESTAMP_TOO_OLD");
+}
