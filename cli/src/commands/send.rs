@@ -70,9 +70,10 @@ pub(crate) async fn run(args: SendArgs, registry: &Registry) -> ExitCode {
         Err(e) => return output::fail(USAGE, e),
     };
     if args.print {
-        return print(&request, &sender.public_url);
+        return print(&request, &called(&sender.public_url, &request));
     }
-    post(request, &sender.url).await
+    let url = called(&sender.url, &request);
+    post(request, &url).await
 }
 
 fn sender(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
@@ -141,6 +142,14 @@ fn url_of(to: &str, path: &str) -> Result<String, String> {
         url.set_path(path);
     }
     Ok(url.into())
+}
+
+/// The URL to call: with the query that was signed, for senders that say something of the body there.
+fn called(url: &str, request: &Request) -> String {
+    match (url.split('?').next(), request.head.query()) {
+        (Some(base), Some(query)) => format!("{base}?{query}"),
+        _ => url.to_owned(),
+    }
 }
 
 fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {

@@ -1,0 +1,125 @@
+//! Payment notifications: a batch in which each item carries a signature over eight of its fields.
+//! Called by the provider for requests without the signature header.
+
+use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag};
+use hookward_core::{
+    EventName, IdentifyError, Identity, Request, Secret, Verified, VerifyCx, VerifyError,
+};
+use serde_json::Value;
+
+/// Where the items are, and what each is wrapped in.
+const ITEMS: &str = "/notificationItems";
+const ITEM: &str = "/NotificationRequestItem";
+const SIGNATURE: &str = "/additionalData/hmacSignature";
+/// Adyen sends one; more than this is no notification.
+const MAX_ITEMS: usize = 1000;
+/// The signed fields, in their order.
+const SIGNED: [&str; 8] = [
+    "/pspReference",
+    "/originalReference",
+    "/merchantAccountCode",
+    "/merchantReference",
+    "/amount/value",
+    "/amount/currency",
+    "/eventCode",
+    "/success",
+];
+
+/// Index of the secret that signed the items. Each has to be signed, by any secret.
+pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
+    let missing = || {
+        VerifyError::missing(
+            "the header HmacSignature, and notificationItems of the body with hmacSignature,",
+        )
+    };
+    let body = request.body.json().map_err(|_| missing())?;
+    let items = body.pointer(ITEMS).and_then(Value::as_array).ok_or_else(missing)?;
+    if items.is_empty() {
+        return Err(missing());
+    }
+    if items.len() > MAX_ITEMS {
+        return Err(VerifyError::format(format!("over {MAX_ITEMS} items")));
+    }
+    let mut first = None;
+    for item in items {
+        let item = item.pointer(ITEM).ok_or_else(missing)?;
+        let given = item.pointer(SIGNATURE).and_then(Value::as_str).ok_or_else(missing)?;
+        let tag = Tag::decode(given, Encoding::Base64, 32..=32)
+            .ok_or_else(|| VerifyError::format("an hmacSignature is not base64 of 32 bytes"))?;
+        let message = message(item)?;
+        let tags = [tag];
+        let mut found = None;
+        for (index, secret) in cx.secrets.iter() {
+            let matches = mac(secret, &message).is_some_and(|mac| mac.matches_any(&tags));
+            if matches && found.is_none() {
+                found = Some(index);
+            }
+        }
+        let index = found.ok_or(VerifyError::InvalidSignature)?;
+        first.get_or_insert(index);
+    }
+    first.ok_or_else(missing)
+}
+
+fn mac(secret: &Secret, message: &str) -> Option<Mac> {
+    let key = Encoding::Hex.decode(secret.expose())?;
+    let mut mac = Mac::new(HmacAlg::Sha256, &key)?;
+    mac.update(message.as_bytes());
+    Some(mac)
+}
+
+/// The signed fields with colons between them; one that is absent is empty.
+fn message(item: &Value) -> Result<String, VerifyError> {
+    let text = |pointer: &&str| match item.pointer(pointer) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(Value::Bool(truth)) => Ok(truth.to_string()),
+        Some(_) => Err(VerifyError::format(format!("{pointer} of an item is no text or number"))),
+    };
+    Ok(SIGNED.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(":"))
+}
+
+/// The proven items: the type is the event code, the id is what Adyen tells repetitions by, with the
+/// outcome, which a later notification of the same payment may correct.
+pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+    let wrong = |reason: &str| IdentifyError { reason: reason.to_owned() };
+    let body = delivery.json().map_err(|e| wrong(&e.to_string()))?;
+    let items = body.pointer(ITEMS).and_then(Value::as_array);
+    let items = items.ok_or_else(|| wrong("there are no notificationItems"))?;
+    let one = |(n, item): (usize, &Value)| {
+        let text = |pointer: &str| {
+            let found = item.pointer(ITEM)?.pointer(pointer)?;
+            let text =
+                found.as_str().map(str::to_owned).or_else(|| Some(found.as_bool()?.to_string()));
+            text.filter(|text| !text.is_empty())
+        };
+        let event_type = text("/eventCode");
+        let id = || {
+            let success = text("/success").unwrap_or_default();
+            Some(format!("{}:{}:{success}", text("/pspReference")?, event_type.as_deref()?))
+        };
+        let event_id = id().map(|value| EventName { value, signed: true });
+        Identity { event_id, event_type, part: Some(format!("{ITEMS}/{n}{ITEM}")) }
+    };
+    Ok(items.iter().enumerate().map(one).collect())
+}
+
+/// Whether a body is of this kind.
+pub(crate) fn are_in(body: &Value) -> bool {
+    body.pointer(ITEMS).is_some()
+}
+
+/// Signs each item of a body; `None` where it is not one that can be signed.
+pub(crate) fn signed(body: &Value, secret: &Secret) -> Option<Value> {
+    let mut body = body.clone();
+    for item in body.pointer_mut(ITEMS)?.as_array_mut()? {
+        let item = item.pointer_mut(ITEM)?;
+        let tag = Encoding::Base64.encode(&mac(secret, &message(item).ok()?)?.finish());
+        let members = item.as_object_mut()?;
+        let data =
+            members.entry("additionalData").or_insert_with(|| Value::Object(Default::default()));
+        data.as_object_mut()?.insert("hmacSignature".to_owned(), Value::String(tag));
+    }
+    Some(body)
+}

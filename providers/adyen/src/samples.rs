@@ -1,0 +1,18 @@
+//! Events for `hookward send`: small, and shaped as the sender shapes them.
+
+use hookward_core::Sample;
+
+/// All samples; `*` serves every other type.
+pub(crate) const ALL: &[Sample] = &[
+    Sample {
+        event_type: "balancePlatform.accountHolder.created",
+        id_prefix: "",
+        body: include_str!("samples/balancePlatform.accountHolder.created.json"),
+    },
+    Sample {
+        event_type: "AUTHORISATION",
+        id_prefix: "",
+        body: include_str!("samples/AUTHORISATION.json"),
+    },
+    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+];

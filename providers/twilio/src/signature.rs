@@ -1,0 +1,109 @@
+//! The proof: an HMAC over the URL and, for forms, the sorted parameters. Called by the provider.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
+use hookward_core::scheme::{form_pairs, form_value};
+use hookward_core::{Head, Request, VerifyCx, VerifyError};
+use http::header;
+use sha2::{Digest, Sha256};
+
+use crate::url;
+
+pub(crate) const SIGNATURE: &str = "x-twilio-signature";
+const SETTINGS: &str = "x-twilio-webhooks-signature-settings";
+/// The query parameter that binds a body which is no form.
+pub(crate) const BODY_HASH: &str = "bodySHA256";
+
+/// Algorithm and tag, from the head alone.
+pub(crate) fn read_head(head: &Head) -> Result<(HmacAlg, Tag), VerifyError> {
+    let text = head.required(SIGNATURE)?;
+    let settings = head.single(SETTINGS)?;
+    let alg = algorithm(settings.unwrap_or_default())?;
+    let length = alg.tag_len();
+    if let Some(tag) = Tag::decode(text, Encoding::Base64, length..=length) {
+        return Ok((alg, tag));
+    }
+    // Signed with a shared key, and what says so was lost on the way.
+    if settings.is_none() && Tag::decode(text, Encoding::Base64, 32..=32).is_some() {
+        return Err(VerifyError::missing(format!("the header {SETTINGS}")));
+    }
+    Err(VerifyError::format(format!("the signature is not base64 of {length} bytes")))
+}
+
+/// `key=…,algorithm=HMAC_SHA256`; without a word about it, HMAC-SHA-1 under the auth token.
+fn algorithm(settings: &str) -> Result<HmacAlg, VerifyError> {
+    let mut named = settings
+        .split(',')
+        .filter_map(|part| part.split_once('='))
+        .filter(|(name, value)| name.trim() == "algorithm" && !value.trim().is_empty())
+        .map(|(_, value)| value.trim().to_ascii_uppercase());
+    match (named.next().as_deref(), named.next()) {
+        (None | Some("HMAC_SHA1"), None) => Ok(HmacAlg::Sha1),
+        (Some("HMAC_SHA256"), None) => Ok(HmacAlg::Sha256),
+        _ => Err(VerifyError::format(format!("{SETTINGS} names no algorithm that is known here"))),
+    }
+}
+
+/// Index of the secret that made the signature.
+pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
+    let (alg, tag) = read_head(&request.head)?;
+    let url = request.url(cx.public_url).ok_or_else(|| {
+        VerifyError::format(
+            "Twilio signs the URL that it calls; set server.public_url to its scheme and host",
+        )
+    })?;
+    let parameters = parameters(request)?;
+    let tags = [tag];
+    let mut found = None;
+    for (index, secret) in cx.secrets.iter() {
+        let Some(mac) = Mac::new(alg, secret.expose().as_bytes()) else { continue };
+        for url in url::spellings(&url) {
+            let mut mac = mac.clone();
+            mac.update(url.as_bytes());
+            mac.update(&parameters);
+            if mac.matches_any(&tags) && found.is_none() {
+                found = Some(index);
+            }
+        }
+    }
+    found.ok_or(VerifyError::InvalidSignature)
+}
+
+/// What stands behind the URL in the signed text. A body that is no form adds nothing, and has to be
+/// the one whose hash stands in the URL.
+fn parameters(request: &Request) -> Result<Vec<u8>, VerifyError> {
+    let body = request.body.bytes();
+    let query = request.head.query().unwrap_or_default();
+    if let Some(expected) = form_value(query.as_bytes(), BODY_HASH)? {
+        let hash = Encoding::Hex.encode(&Sha256::digest(body));
+        return match tokens_equal(expected.to_ascii_lowercase().as_bytes(), hash.as_bytes()) {
+            true => Ok(Vec::new()),
+            false => Err(VerifyError::InvalidSignature),
+        };
+    }
+    if !body.is_empty() && !is_form(&request.head) {
+        return Err(VerifyError::missing(format!(
+            "the query parameter {BODY_HASH}, which binds a body that is no form,"
+        )));
+    }
+    let mut sorted: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for (name, value) in form_pairs(body) {
+        sorted.entry(name).or_default().insert(value);
+    }
+    let mut text = Vec::with_capacity(body.len());
+    for (name, values) in &sorted {
+        for value in values {
+            text.extend_from_slice(name);
+            text.extend_from_slice(value);
+        }
+    }
+    Ok(text)
+}
+
+/// A body of no type is read as a form, which then all of it is signed as.
+fn is_form(head: &Head) -> bool {
+    let Some(value) = head.headers.get(header::CONTENT_TYPE) else { return true };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
