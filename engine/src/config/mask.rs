@@ -56,7 +56,7 @@ impl Walk<'_> {
                 self.masks.push(node.span.clone());
             }
             Kind::Scalar(_) => {
-                let found = url_password(self.text.slice(&node.span));
+                let found = url_secrets(self.text.slice(&node.span)).into_iter();
                 self.masks
                     .extend(found.map(|r| node.span.start + r.start..node.span.start + r.end));
             }
@@ -113,15 +113,40 @@ fn is_reference(text: &str) -> bool {
     rest.is_empty()
 }
 
-/// The password of `scheme://user:password@host`.
-fn url_password(text: &str) -> Option<Range<usize>> {
-    let start = text.find("://")? + 3;
-    let rest = text.get(start..)?;
-    let authority = rest.get(..rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len()))?;
-    let (user, _) = authority.rsplit_once('@')?;
-    let colon = user.find(':')?;
-    let password = start + colon + 1..start + user.len();
-    (!text.get(password.clone())?.starts_with("${")).then_some(password)
+/// What is secret in a URL: the password of `scheme://user:password@host`, also where slashes are
+/// missing or too many, and the values of parameters such as `?password=`.
+fn url_secrets(text: &str) -> Vec<Range<usize>> {
+    let (start, end) = match (text.find("://"), text.find(":/")) {
+        (Some(at), _) => (at + 3, ['?', '#', ' ', '"', '\''].as_slice()),
+        (None, Some(at)) => (at + 2, ['?', '#', ' ', '"', '\''].as_slice()),
+        (None, None) => match text.split_once(':') {
+            Some((scheme, _)) if !scheme.contains(' ') => (scheme.len() + 1, [' '].as_slice()),
+            _ => return Vec::new(),
+        },
+    };
+    let rest = text.get(start..).unwrap_or_default();
+    let authority = rest.get(..rest.find(end).unwrap_or(rest.len())).unwrap_or_default();
+    let password = authority.rsplit_once('@').and_then(|(user, _)| {
+        let (name, password) = user.split_once(':')?;
+        // A port, and an `@` in the path.
+        let port =
+            password.split_once('/').is_some_and(|(p, _)| p.bytes().all(|b| b.is_ascii_digit()));
+        (!port).then_some(start + name.len() + 1..start + user.len())
+    });
+    let query = text.find('?').map_or(text.len(), |at| at + 1);
+    let mut at = query;
+    let parameters = text.get(query..).unwrap_or_default().split('&').filter_map(|pair| {
+        let from = at;
+        at += pair.len() + 1;
+        let (key, value) = pair.split_once('=')?;
+        let value = value.split([' ', '"', '\'', '#', ',', '}']).next()?;
+        let secret = names_secret(key) || ["key", "pass", "pwd", "sig"].contains(&key);
+        secret.then_some(from + key.len() + 1..from + key.len() + 1 + value.len())
+    });
+    let shows = |r: &Range<usize>| {
+        text.get(r.clone()).is_some_and(|t| !t.is_empty() && !t.starts_with("${"))
+    };
+    password.into_iter().chain(parameters).filter(shows).collect()
 }
 
 /// The places that plugins' schemas mark `writeOnly`.
@@ -218,8 +243,9 @@ pub(super) fn by_lines(text: &SourceText) -> Vec<Range<usize>> {
         if let Some(colon) = secret_key(line) {
             masks.push(range.start + colon + 1..range.end);
             below = Some(indent);
-        } else if let Some(password) = url_password(line) {
-            masks.push(range.start + password.start..range.start + password.end);
+        } else {
+            let found = url_secrets(line).into_iter();
+            masks.extend(found.map(|r| range.start + r.start..range.start + r.end));
         }
     }
     masks
@@ -246,10 +272,23 @@ mod tests {
     }
 
     #[test]
-    fn only_the_password_of_a_url_is_hidden() {
-        let url = "postgres://me:hunter2@db:5432/x";
-        assert_eq!(&url[url_password(url).unwrap()], "hunter2");
-        assert_eq!(url_password("https://example.com:80/a@b"), None);
-        assert_eq!(url_password("postgres://me:${PW}@db/x"), None);
+    fn of_a_url_the_password_and_secret_parameters_are_hidden_and_nothing_else() {
+        for (url, hidden) in [
+            ("postgres://me:hunter2@db:5432/x", &["hunter2"][..]),
+            ("postgres:/me:hunter2@db", &["hunter2"]),
+            ("postgres:///me:hunter2@db", &["hunter2"]),
+            ("postgres:me:hunter2@db", &["hunter2"]),
+            ("postgres://me:hun/ter:2@db", &["hun/ter:2"]),
+            ("mongo://me:hunter2@db/x?a=1&password=hunter3&key=k", &["hunter2", "hunter3", "k"]),
+            ("https://example.com/in?token=hunter2#x", &["hunter2"]),
+            ("https://example.com:80/a@b", &[]),
+            ("postgres://me:${PW}@db/x?password=${PW}", &[]),
+            ("sqlite:events.db", &[]),
+            ("me@example.com", &[]),
+            ("a text: with a@b in it", &[]),
+        ] {
+            let found: Vec<_> = url_secrets(url).into_iter().map(|r| &url[r]).collect();
+            assert_eq!(found, hidden, "{url}");
+        }
     }
 }
