@@ -1,1 +1,79 @@
-//! Discord interactions and webhook events.
+//! Discord: `X-Signature-Ed25519` over time and body, Ed25519 under the app's public key.
+//!
+//! How it signs is data (`scheme.json`). What needs code is the PING of both kinds of address
+//! (interactions and webhook events), and the answers: an interaction wants one of its own.
+#![warn(missing_docs)]
+
+mod handshake;
+mod samples;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, Sample, Secret, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(DiscordConfig);
+
+/// The `with:` block: there is nothing to choose.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiscordConfig {}
+
+impl ProviderConfig for DiscordConfig {
+    const NAME: &'static str = "discord";
+    const SUMMARY: &'static str =
+        "Discord interactions and webhook events, with the app's public key";
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        Ok(Arc::new(Discord { scheme }))
+    }
+}
+
+#[derive(Debug)]
+struct Discord {
+    scheme: CompiledScheme,
+}
+
+#[async_trait]
+impl Provider for Discord {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.scheme.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        let secret = self.scheme.verify(request, cx)?;
+        Ok(match handshake::answer(request) {
+            Some(reply) => Verification::Handshake(reply.into()),
+            None => Verification::Genuine { secret },
+        })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    fn reply(&self, receipt: &Receipt) -> Reply {
+        let first = receipt.events.first();
+        handshake::acknowledgement(first.and_then(|event| event.event_type.as_deref()))
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+}

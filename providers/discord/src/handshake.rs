@@ -1,0 +1,73 @@
+//! What Discord wants back: PING of an interactions address is answered with PONG, that of a webhook
+//! events address with an empty 204, and so is an event; an interaction gets its deferral, since what
+//! it asked for is done later by the handlers.
+
+use hookward_core::{Reply, Request};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+/// The answer to a proven request, if it is a PING.
+pub(crate) fn answer(request: &Request) -> Option<Reply> {
+    let body = request.body.json().ok()?;
+    match body.get("type").and_then(Value::as_u64)? {
+        // An event has type 1 as well, and it has an event in it.
+        1 if body.get("event").is_none() => Some(Reply::json(StatusCode::OK, &json!({"type": 1}))),
+        0 => Some(no_content()),
+        _ => None,
+    }
+}
+
+/// The answer once an event of this type is stored. Interactions have numbers for types.
+pub(crate) fn acknowledgement(event_type: Option<&str>) -> Reply {
+    let deferred = match event_type {
+        // A command, a submitted form: an answer will follow.
+        Some("2" | "5") => json!({"type": 5}),
+        // A component: the message will be changed later.
+        Some("3") => json!({"type": 6}),
+        // Autocompletion cannot wait: there is nothing to choose from.
+        Some("4") => json!({"type": 8, "data": {"choices": []}}),
+        _ => return no_content(),
+    };
+    Reply::json(StatusCode::OK, &deferred)
+}
+
+/// 204; Discord wants a media type even with no content.
+fn no_content() -> Reply {
+    let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+    reply.headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use hookward_core::{Body, Head};
+
+    use super::*;
+
+    fn answer_to(body: &str) -> Option<(u16, String)> {
+        let reply = answer(&Request::new(Head::default(), Body::new(body.to_owned())))?;
+        Some((reply.status.as_u16(), String::from_utf8(reply.body.to_vec()).unwrap()))
+    }
+
+    #[test]
+    fn pings_of_both_kinds_are_answered_and_events_are_not() {
+        assert_eq!(answer_to(r#"{"type":1}"#), Some((200, r#"{"type":1}"#.to_owned())));
+        assert_eq!(answer_to(r#"{"version":1,"type":0}"#), Some((204, String::new())));
+        for event in [r#"{"type":1,"event":{"type":"X"}}"#, r#"{"type":2}"#, r#"{"type":"1"}"#, "x"]
+        {
+            assert_eq!(answer_to(event), None, "{event}");
+        }
+    }
+
+    #[test]
+    fn an_interaction_is_deferred_and_an_event_has_no_content() {
+        let body = |event_type| acknowledgement(event_type).body;
+        assert_eq!(body(Some("2")).as_ref(), br#"{"type":5}"#);
+        assert_eq!(body(Some("3")).as_ref(), br#"{"type":6}"#);
+        assert_eq!(body(Some("4")).as_ref(), br#"{"data":{"choices":[]},"type":8}"#);
+        for other in [Some("APPLICATION_AUTHORIZED"), None] {
+            let reply = acknowledgement(other);
+            assert_eq!((reply.status.as_u16(), reply.body.len()), (204, 0));
+        }
+    }
+}
