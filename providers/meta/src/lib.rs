@@ -1,1 +1,101 @@
-//! Meta: Facebook, Instagram, WhatsApp.
+//! Meta: `X-Hub-Signature-256` over the body, HMAC-SHA-256, for Facebook, Instagram, Messenger and
+//! WhatsApp alike.
+//!
+//! How it signs is data (`scheme.json`). What needs code is the verification of an address: a GET with
+//! a token that was agreed on and a challenge that has to come back.
+#![warn(missing_docs)]
+
+mod handshake;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use http::Method;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(MetaConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetaConfig {
+    /// The text that you chose as Verify Token when you gave Meta the address. Without it the app
+    /// secret is expected in its place.
+    #[serde(default)]
+    pub verify_token: Option<Secret>,
+}
+
+impl ProviderConfig for MetaConfig {
+    const NAME: &'static str = "meta";
+    const SUMMARY: &'static str = "Meta webhooks: Facebook, Instagram, Messenger and WhatsApp";
+    const METHODS: &'static [&'static str] = &["POST", "GET"];
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        if self.verify_token.as_ref().is_some_and(|token| token.expose().is_empty()) {
+            return Err(BuildError::at("/verify_token", "the verify token is empty"));
+        }
+        let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        Ok(Arc::new(Meta { scheme, verify_token: self.verify_token }))
+    }
+}
+
+#[derive(Debug)]
+struct Meta {
+    scheme: CompiledScheme,
+    verify_token: Option<Secret>,
+}
+
+#[async_trait]
+impl Provider for Meta {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        match head.method {
+            Method::GET => handshake::read(head).map(drop),
+            _ => self.scheme.precheck(head),
+        }
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        if request.head.method == Method::GET {
+            let asked = handshake::read(&request.head)?;
+            let reply = handshake::answer(asked, self.verify_token.as_ref(), cx);
+            return Ok(Verification::Handshake(reply.into()));
+        }
+        let secret = self.scheme.verify(request, cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        let shared = self.verify_token.is_none().then(|| {
+            "the app secret is also the verify token, which travels in URLs and so into logs; set \
+             `with: { verify_token: … }` to another text"
+                .to_owned()
+        });
+        shared.into_iter().collect()
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(&self.scheme)
+    }
+}

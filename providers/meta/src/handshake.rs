@@ -1,0 +1,87 @@
+//! The verification of an address: `GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…`, sent
+//! when an address is saved. Whoever knows the token gets the challenge back.
+
+use hookward_core::proof::tokens_equal;
+use hookward_core::scheme::form_value;
+use hookward_core::{Head, Reply, Secret, VerifyCx, VerifyError, echo_token};
+use http::StatusCode;
+
+/// What the query says.
+pub(crate) struct Asked {
+    token: String,
+    challenge: String,
+}
+
+/// Reads the query; whatever is no verification is refused here, from the head alone.
+pub(crate) fn read(head: &Head) -> Result<Asked, VerifyError> {
+    let field = |name: &str| {
+        let found = form_value(head.query().unwrap_or_default().as_bytes(), name)?;
+        found.ok_or_else(|| VerifyError::missing(format!("the query parameter {name}")))
+    };
+    if field("hub.mode")? != "subscribe" {
+        return Err(VerifyError::format("hub.mode is not `subscribe`"));
+    }
+    let (token, challenge) = (field("hub.verify_token")?, field("hub.challenge")?);
+    echo_token(&challenge, "hub.challenge")?;
+    Ok(Asked { token, challenge })
+}
+
+/// The challenge, or 403 for a wrong token.
+pub(crate) fn answer(asked: Asked, verify_token: Option<&Secret>, cx: &VerifyCx<'_>) -> Reply {
+    let is = |secret: &Secret| tokens_equal(asked.token.as_bytes(), secret.expose().as_bytes());
+    let right = match verify_token {
+        Some(token) => is(token),
+        None => cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found),
+    };
+    if right {
+        Reply::text(StatusCode::OK, asked.challenge)
+    } else {
+        Reply::empty(StatusCode::FORBIDDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hookward_core::keys::NoKeys;
+    use hookward_core::{SecretSet, Timestamp};
+
+    use super::*;
+
+    fn status(query: &str, verify_token: Option<&str>) -> Result<u16, &'static str> {
+        let head = Head { target: format!("/in/1?{query}"), ..Head::default() };
+        let asked = read(&head).map_err(|e| e.code())?;
+        let secrets = SecretSet::of(["old", "app-secret"]).unwrap();
+        let now = Timestamp::from_secs(0);
+        let active = secrets.active(now);
+        let cx =
+            VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
+        let token = verify_token.map(Secret::new);
+        Ok(answer(asked, token.as_ref(), &cx).status.as_u16())
+    }
+
+    fn query(token: &str) -> String {
+        format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}")
+    }
+
+    #[test]
+    fn the_token_is_the_configured_one_or_else_a_secret() {
+        assert_eq!(status(&query("mine"), Some("mine")), Ok(200));
+        assert_eq!(status(&query("app-secret"), Some("mine")), Ok(403));
+        assert_eq!(status(&query("app-secret"), None), Ok(200));
+        assert_eq!(status(&query("old"), None), Ok(200));
+        assert_eq!(status(&query("app-secre"), None), Ok(403));
+        assert_eq!(status(&query(""), None), Ok(403));
+    }
+
+    #[test]
+    fn what_is_no_verification_is_refused() {
+        assert_eq!(status("", None), Err("MISSING_SIGNATURE"));
+        assert_eq!(status("hub.mode=subscribe&hub.challenge=1", None), Err("MISSING_SIGNATURE"));
+        let other = query("app-secret").replace("subscribe", "unsubscribe");
+        assert_eq!(status(&other, None), Err("INVALID_FORMAT"));
+        let markup = query("app-secret").replace("1158201444", "%3Cscript%3E");
+        assert_eq!(status(&markup, None), Err("INVALID_FORMAT"));
+        let twice = format!("{}&hub.verify_token=x", query("app-secret"));
+        assert_eq!(status(&twice, None), Err("INVALID_FORMAT"));
+    }
+}
