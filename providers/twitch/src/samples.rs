@@ -1,0 +1,18 @@
+//! Events for `hookward send`: small, and shaped as the sender shapes them.
+
+use hookward_core::Sample;
+
+/// All samples; `*` serves every other type.
+pub(crate) const ALL: &[Sample] = &[
+    Sample {
+        event_type: "channel.follow",
+        id_prefix: "",
+        body: include_str!("samples/channel.follow.json"),
+    },
+    Sample {
+        event_type: "revocation",
+        id_prefix: "",
+        body: include_str!("samples/revocation.json"),
+    },
+    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+];
