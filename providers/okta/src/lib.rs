@@ -1,1 +1,80 @@
-//! Okta event hooks.
+//! Okta event hooks: the `Authorization` header holds a text that was agreed on.
+//!
+//! How it is checked is data (`scheme.json`). What needs code is the verification of an address, a GET
+//! with a challenge that has to come back as JSON.
+#![warn(missing_docs)]
+
+mod handshake;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use http::Method;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(OktaConfig);
+
+/// The `with:` block: there is nothing to choose.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OktaConfig {}
+
+impl ProviderConfig for OktaConfig {
+    const NAME: &'static str = "okta";
+    const SUMMARY: &'static str = "Okta event hooks, with the authentication secret";
+    const METHODS: &'static [&'static str] = &["POST", "GET"];
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        Ok(Arc::new(Okta { scheme }))
+    }
+}
+
+#[derive(Debug)]
+struct Okta {
+    scheme: CompiledScheme,
+}
+
+#[async_trait]
+impl Provider for Okta {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        match head.method {
+            Method::GET => handshake::answer(head).map(drop),
+            _ => self.scheme.precheck(head),
+        }
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        if request.head.method == Method::GET {
+            return Ok(Verification::Handshake(handshake::answer(&request.head)?.into()));
+        }
+        let secret = self.scheme.verify(request, cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(&self.scheme)
+    }
+}
