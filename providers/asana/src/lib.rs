@@ -1,1 +1,82 @@
-//! Asana.
+//! Asana: `X-Hook-Signature` over the body, HMAC-SHA-256, under a secret that Asana makes up.
+//!
+//! How it signs is data (`scheme.json`). What needs code is the handshake, in which Asana says the
+//! secret, and the heartbeats, which are proven and hold no event.
+#![warn(missing_docs)]
+
+mod handshake;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(AsanaConfig);
+
+/// The `with:` block: there is nothing to choose.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AsanaConfig {}
+
+impl ProviderConfig for AsanaConfig {
+    const NAME: &'static str = "asana";
+    const SUMMARY: &'static str = "Asana webhooks, with the secret that Asana hands over at set-up";
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const HANDS_OVER_SECRET: bool = true;
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        Ok(Arc::new(Asana { scheme }))
+    }
+}
+
+#[derive(Debug)]
+struct Asana {
+    scheme: CompiledScheme,
+}
+
+#[async_trait]
+impl Provider for Asana {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        match handshake::offered(head)? {
+            Some(_) => Ok(()),
+            None => self.scheme.precheck(head),
+        }
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        if let Some(secret) = handshake::offered(&request.head)? {
+            return handshake::answer(secret, cx).map(Verification::Handshake);
+        }
+        let secret = self.scheme.verify(request, cx)?;
+        Ok(match handshake::heartbeat(request) {
+            Some(reply) => Verification::Handshake(reply.into()),
+            None => Verification::Genuine { secret },
+        })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(&self.scheme)
+    }
+}
