@@ -2,12 +2,14 @@
 //! for a document by its address, which it has pinned to its sender's hosts before; whoever runs the
 //! engine brings the [`KeySource`] that fetches, caches and limits. There is no network in a provider.
 
+mod address;
 mod jwk;
 pub mod jwt;
 pub mod x509;
 
 use std::fmt;
 
+pub use address::https_parts;
 pub use jwk::{Jwk, Jwks, PublicKey};
 
 use async_trait::async_trait;

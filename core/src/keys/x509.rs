@@ -48,6 +48,28 @@ impl Certificates {
         &self.key
     }
 
+    /// Whether the document holds the first certificate and none above it: no chain can be made of it.
+    pub fn is_alone(&self) -> bool {
+        self.chain.len() == 1
+    }
+
+    /// Whether the first certificate names one of these hosts. One given by hand is taken as it is.
+    ///
+    /// # Errors
+    /// [`VerifyError::KeyUnavailable`] with the reason.
+    pub fn check_name(&self, hosts: &[&str]) -> Result<(), VerifyError> {
+        let leaf = self.chain.first().and_then(|first| EndEntityCert::try_from(first).ok());
+        let is = |host: &str| {
+            let name = ServerName::try_from(host).ok();
+            name.zip(leaf.as_ref())
+                .is_some_and(|(name, leaf)| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+        };
+        if self.by_hand || hosts.iter().any(|host| is(host)) {
+            return Ok(());
+        }
+        Err(VerifyError::unavailable("the certificate is for another host"))
+    }
+
     /// Whether the first certificate is valid at this moment. One given by hand always is.
     ///
     /// # Errors
@@ -99,14 +121,7 @@ impl Certificates {
             None,
         )
         .map_err(untrusted)?;
-        let is = |host: &str| {
-            ServerName::try_from(host)
-                .is_ok_and(|name| leaf.verify_is_valid_for_subject_name(&name).is_ok())
-        };
-        if hosts.iter().any(|host| is(host)) {
-            return Ok(());
-        }
-        Err(VerifyError::unavailable("the certificate is for another host"))
+        self.check_name(hosts)
     }
 }
 
