@@ -88,6 +88,22 @@ impl Process {
         false
     }
 
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Whether it has ended by itself, or does within `patience`.
+    pub(crate) fn ends_within(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while self.is_alive() {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").args([name, &pid]).stderr(Stdio::null()).status();
@@ -117,8 +133,7 @@ impl Process {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
-        let log = self.log.lock().unwrap().clone();
-        (ended, log)
+        (ended, self.log())
     }
 }
 

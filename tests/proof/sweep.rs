@@ -23,6 +23,9 @@ const KINDS: [(&str, &str, bool); 7] = [
     ("delay", "owstnm", false),
 ];
 
+/// What the log says of a store that can no longer be trusted.
+const LOST: &str = "the store failed and takes nothing in any more";
+
 /// How a run ends, if the fault did not end it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -59,22 +62,25 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let all = points.len();
     fastrand::Rng::with_seed(extent.seed).shuffle(&mut points);
     // The short form takes some of each kind.
-    let short = extent.until.is_none() && extent.runs <= 20;
-    let per_kind = if short { 6 } else { usize::MAX };
+    let per_kind = if extent.short { 6 } else { usize::MAX };
     let mut taken = BTreeMap::new();
-    points.retain(|(fault, _)| {
+    points.retain(|(fault, ending)| {
+        // To drain with a store that stays broken takes all of its time, 20 s.
+        if extent.short && fault.ever && *ending == Ending::Drain {
+            return false;
+        }
         let n = taken.entry((fault.kind, fault.ever)).or_insert(0);
         *n += 1;
         *n <= per_kind
     });
-    let goes_on = |n: usize| short || extent.goes_on(n);
+    let goes_on = |n: usize| extent.short || extent.goes_on(n);
     // Those that hang wait most of their time.
     let (hang, fail): (Vec<_>, Vec<_>) = points.into_iter().partition(|(f, _)| f.kind == "delay");
     let trial = |(fault, ending): &(Fault, Ending)| {
         one(&shim, fault, *ending).map_err(|e| format!("{fault}, then {ending:?}: {e}"))
     };
-    let mut seen = spread(3, &fail, goes_on, trial)?;
-    seen.extend(spread(6, &hang, goes_on, trial)?);
+    let mut seen = spread(6, &fail, goes_on, trial)?;
+    seen.extend(spread(12, &hang, goes_on, trial)?);
     Ok(told(&seen, all, plain.calls.len(), &canary))
 }
 
@@ -137,9 +143,19 @@ pub(crate) fn spoil(
             ..Seen::default()
         });
     };
-    let refused = send(ground, &addr)?;
+    // What stays broken is not waited for.
+    let patience = Duration::from_millis(if fault.ever { 500 } else { 7000 });
+    let refused = send(ground, &addr, patience)?;
     process.settle(Duration::from_secs(if fault.ever { 2 } else { 8 }));
-    let by_itself = !process.is_alive();
+    // A store that is lost is to be opened anew, and soon.
+    let by_itself = if process.log().contains(LOST) {
+        if !process.ends_within(Duration::from_secs(5)) {
+            return Err(format!("it holds a lost store for 5 s and more: {}", process.log()));
+        }
+        true
+    } else {
+        !process.is_alive()
+    };
     match ending {
         Ending::Drain => process.signal("-TERM"),
         Ending::Kill => process.kill(),
@@ -177,13 +193,13 @@ fn started_not(ended: Ended, log: &str) -> Result<(), String> {
 }
 
 /// Two senders, and one of them says something twice. Who was refused to the end.
-fn send(ground: &Ground, addr: &str) -> Result<Vec<String>, String> {
+fn send(ground: &Ground, addr: &str, patience: Duration) -> Result<Vec<String>, String> {
     let sender = |sender: usize| {
         let mut refused = Vec::new();
         for n in 0..EVENTS / 2 {
             let id = format!("evt_{sender}_{n}");
             for _ in 0..=usize::from(n == 0) {
-                if !ground.send(addr, &id, Duration::from_secs(7))? {
+                if !ground.send(addr, &id, patience)? {
                     refused.push(id.clone());
                 }
             }
