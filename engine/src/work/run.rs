@@ -2,12 +2,13 @@
 //! or the worker stops.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::store::{AttemptRecord, Job, Outcome, Settlement};
 use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, Remedy, Timestamp};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -44,7 +45,9 @@ pub(crate) async fn attempt(
     let Some(first) = first else {
         let name = job.step.as_deref().unwrap_or_default();
         let reason = format!("the step `{name}` is no longer in the chain of `{}`", route.name);
-        return run.dead(name, "error", reason, None);
+        // As that step would have received it: an operator may bring the step back and revive the job.
+        let body = job.event.body().bytes().clone();
+        return run.dead(name, "error", reason, Some(body));
     };
     run.chain(engine, runtime, first, stop).await
 }

@@ -1,0 +1,91 @@
+//! What a chain has come to is kept, whatever the configuration does in between.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookward_core::plugin::Registry;
+use hookward_core::store::{Filter, Status};
+use hookward_core::{Body, Draft, Handler, Secret, Timestamp};
+use hookward_engine::Engine;
+use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
+use hookward_engine::memory::MemoryStore;
+use hookward_engine::plan::Plan;
+use hookward_engine::work::Worker;
+use hookward_testkit::clock::FakeClock;
+use hookward_testkit::handler::{Play, Recorder};
+
+const START: Timestamp = Timestamp::from_secs(1_760_000_000);
+
+/// One route with the step `first` and another one.
+fn plan(recorder: &Recorder, other: &str) -> Plan {
+    let mut registry = Registry::empty();
+    registry.add(hookward_engine::memory::PLUGINS).unwrap();
+    registry.add(hookward_provider_github::PLUGINS).unwrap();
+    let text = format!(
+        "store: memory\nsources: {{ github: {{ secrets: [s] }} }}\nroutes:\n  - name: r\n    \
+         events: github/**\n    retry: {{ first_delay: 1s, jitter: none }}\n    chain:\n      \
+         - {{ handler: record, name: first }}\n      - {{ handler: record, name: {other} }}\n"
+    );
+    let handler: Arc<dyn Handler> = Arc::new(recorder.clone());
+    let handlers = BTreeMap::from([("record".to_owned(), handler)]);
+    let cx = LoadCx {
+        registry: &registry,
+        environment: &SystemEnvironment,
+        builtin_schemas: &[],
+        handlers: &handlers,
+        now: START,
+    };
+    load_text(Path::new("routes.yaml"), &text, &cx).unwrap_or_else(|e| panic!("{e}")).plan
+}
+
+async fn until(engine: &Engine, status: Status) {
+    let filter = Filter { status: Some(status), ..Filter::default() };
+    for _ in 0..2_000 {
+        let browse = engine.store().browse().unwrap();
+        if !browse.list(&filter, 1, None).await.unwrap().events.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never {status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it_made() {
+    let recorder = Recorder::playing([Play::Replace(Body::new("made")), Play::Fail]);
+    let clock = FakeClock::at(START);
+    let store = Arc::new(MemoryStore::new());
+    let engine = Engine::new(plan(&recorder, "second"), store, Arc::new(clock.clone()));
+    let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
+    let source = engine.plan().sources["github"].clone();
+    let draft = Draft {
+        event_type: "push".to_owned(),
+        event_id: "id-1".to_owned(),
+        body: Body::new("{}"),
+        url: "http://localhost/webhooks/github".to_owned(),
+        now: START,
+    };
+    let request = source.provider.signer().unwrap().sign(&draft, &Secret::new("s")).unwrap();
+    let reply = engine.receive(request.head, Bytes::from_static(b"{}")).await;
+    assert_eq!(reply.status, 200);
+    recorder.wait_for(2).await;
+
+    // The next attempt finds its step gone.
+    engine.reload(plan(&recorder, "other")).unwrap();
+    clock.advance(Duration::from_secs(60));
+    engine.work_waits();
+    until(&engine, Status::Dead).await;
+    // It comes back, and an operator revives the job.
+    engine.reload(plan(&recorder, "second")).unwrap();
+    let filter = Filter::default();
+    engine.replay_all(&filter, 9, false, &mut |_| {}).await.unwrap();
+    until(&engine, Status::Done).await;
+    let bodies: Vec<_> =
+        recorder.runs().iter().map(|run| run.event.body().bytes().clone()).collect();
+    assert_eq!(bodies, ["{}", "made", "made"]);
+    worker.stop(Duration::from_secs(5)).await;
+}
