@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hookward_core::store::{JobId, NewDelivery, NewEvent, NewJob, NewStatus};
 use hookward_core::{Body, EventId, Identity, Outcome, Receipt, ReceiptEvent, Timestamp, Verified};
 
-use crate::accept::keys;
+use crate::accept::keys::Claims;
 use crate::accept::refusal::Refusal;
 use crate::plan::{OnInvalid, Plan, Source};
 use crate::routing::{self, Subject, Verdict};
@@ -38,6 +38,7 @@ pub(crate) fn of(
     let headers = kept_headers(source, delivery);
     let mut events = Vec::new();
     let mut rejected = Vec::new();
+    let mut claims = Claims::default();
     for (index, identity) in identities(source, delivery).into_iter().enumerate() {
         let (identity, unreadable) = identity;
         let judged = match unreadable {
@@ -45,7 +46,7 @@ pub(crate) fn of(
             None => judge(plan, source, delivery, &identity, &headers),
         };
         rejected.extend(judged.reject);
-        let keys = keys::of(source, delivery, &identity, index);
+        let keys = claims.of(source, delivery, &identity, index);
         let event_id = identity.event_id.map(|name| name.value);
         let Judged { status, jobs, notes, .. } = judged;
         let (event_type, part, id) = (identity.event_type, identity.part, EventId::generate(now));
