@@ -40,6 +40,13 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
     if items.len() > MAX_ITEMS {
         return Err(VerifyError::format(format!("over {MAX_ITEMS} items")));
     }
+    // Items are signed one by one, so whoever captured one could put it twice into a delivery.
+    let mut ids: Vec<Option<String>> =
+        items.iter().filter_map(|item| Some(id_of(item.pointer(ITEM)?))).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err(VerifyError::format("an item stands there twice"));
+    }
     let mut first = None;
     for item in items {
         let item = item.pointer(ITEM).ok_or_else(missing)?;
@@ -88,21 +95,23 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
     let items = body.pointer(ITEMS).and_then(Value::as_array);
     let items = items.ok_or_else(|| wrong("there are no notificationItems"))?;
     let one = |(n, item): (usize, &Value)| {
-        let text = |pointer: &str| {
-            let found = item.pointer(ITEM)?.pointer(pointer)?;
-            let text =
-                found.as_str().map(str::to_owned).or_else(|| Some(found.as_bool()?.to_string()));
-            text.filter(|text| !text.is_empty())
-        };
-        let event_type = text("/eventCode");
-        let id = || {
-            let success = text("/success").unwrap_or_default();
-            Some(format!("{}:{}:{success}", text("/pspReference")?, event_type.as_deref()?))
-        };
-        let event_id = id().map(|value| EventName { value, signed: true });
+        let item = item.pointer(ITEM).unwrap_or(&Value::Null);
+        let event_id = id_of(item).map(|value| EventName { value, signed: true });
+        let event_type = text_of(item, "/eventCode");
         Identity { event_id, event_type, part: Some(format!("{ITEMS}/{n}{ITEM}")) }
     };
     Ok(items.iter().enumerate().map(one).collect())
+}
+
+fn id_of(item: &Value) -> Option<String> {
+    let success = text_of(item, "/success").unwrap_or_default();
+    Some(format!("{}:{}:{success}", text_of(item, "/pspReference")?, text_of(item, "/eventCode")?))
+}
+
+fn text_of(item: &Value, pointer: &str) -> Option<String> {
+    let found = item.pointer(pointer)?;
+    let text = found.as_str().map(str::to_owned).or_else(|| Some(found.as_bool()?.to_string()));
+    text.filter(|text| !text.is_empty())
 }
 
 /// Whether a body is of this kind.
