@@ -4,10 +4,12 @@
 
 mod answers;
 mod config;
+mod corpus;
 mod http;
 mod operating;
 mod quickstart;
 mod reliability;
+mod secrets;
 mod sender;
 mod server;
 mod working;

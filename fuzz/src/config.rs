@@ -1,0 +1,87 @@
+//! routes.yaml: the whole way from text to plan, or to messages.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use hookward_engine::config::{Diagnostics, Environment, LoadCx, Loaded, load_text};
+use hookward_engine::plan::Plan;
+
+use super::input::text;
+use super::senders::{NOW, registry};
+
+/// What must not be shown of the environment.
+const HIDDEN: &str = "hidden-in-the-environment";
+
+/// Variables that are all set to one value, and three files.
+struct World;
+
+impl Environment for World {
+    fn var(&self, name: &str) -> Option<String> {
+        match name.as_bytes().first()? {
+            b'N' => Some("8".to_owned()),
+            b'E' => Some(String::new()),
+            b'U' => None,
+            _ => Some(HIDDEN.to_owned()),
+        }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match path.file_name().and_then(|name| name.to_str()) {
+            Some("schema.json") => Ok(br#"{"type":"object"}"#.to_vec()),
+            Some("wrong.json") => Ok(br#"{"type":"objct"}"#.to_vec()),
+            Some("secret.txt") => Ok(format!("{HIDDEN}\n").into_bytes()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Any text.
+pub fn run(data: &[u8]) {
+    let Some(file) = text(data) else { return };
+    match load(file) {
+        Ok(loaded) => {
+            judge(file, &loaded.warnings);
+            assert_eq!(loaded.warnings.errors(), 0);
+            let shown = format!("{:?}", loaded.plan.sources);
+            assert!(!shown.contains(HIDDEN), "Debug shows a secret");
+        }
+        Err(diagnostics) => {
+            assert!(diagnostics.errors() > 0, "refused without a word");
+            judge(file, &diagnostics);
+        }
+    }
+}
+
+/// The plan of a text that is right.
+pub fn plan_of(file: &str) -> Option<Plan> {
+    load(file).ok().map(|loaded| loaded.plan)
+}
+
+fn load(file: &str) -> Result<Loaded, Diagnostics> {
+    let handlers = BTreeMap::new();
+    let cx = LoadCx {
+        registry: registry(),
+        environment: &World,
+        builtin_schemas: &[("stripe/invoice.paid", r#"{"type":"object"}"#)],
+        handlers: &handlers,
+        now: NOW,
+    };
+    load_text(Path::new("routes.yaml"), file, &cx)
+}
+
+/// Every message has a place within the file, and none shows what the environment holds.
+fn judge(file: &str, diagnostics: &Diagnostics) {
+    let file = file.strip_prefix('\u{feff}').unwrap_or(file);
+    let text = file.replace("\r\n", "\n").replace('\r', "\n");
+    let lines: Vec<&str> = text.split('\n').collect();
+    for d in diagnostics {
+        assert!((1..=lines.len()).contains(&d.line), "line {} of {}", d.line, lines.len());
+        let width = lines[d.line - 1].chars().count();
+        assert!((1..=width + 1).contains(&d.column), "column {} of {width}: {d:?}", d.column);
+        assert!(!d.message.is_empty());
+    }
+    for shown in [diagnostics.render(false), diagnostics.render(true)] {
+        assert!(!shown.contains(HIDDEN), "{shown}");
+    }
+}

@@ -1,0 +1,183 @@
+//! Forgery: a request is signed as its sender does, then changed. Where the changed one is believed,
+//! it must mean the same: same signed bytes, same tag, same signed names, within the time.
+
+use hookward_core::{Body, Draft, Identity, Proof, Request, Secret, Timestamp};
+use http::{HeaderName, HeaderValue, Method};
+
+use super::input::{lines, text};
+use super::senders::{self, NOW, PUBLIC_URL, Sender};
+
+/// What the script made of a signed request.
+struct Forged {
+    request: Request,
+    secret: String,
+    now: Timestamp,
+}
+
+/// Lines: the provider, the type, the id, the script, then the body. Of the script, three bytes are a
+/// change: what, where, and with which byte.
+pub fn run(data: &[u8]) {
+    let [name, event_type, event_id, script, body] = lines(data);
+    let Some(sender) = senders::named(name) else { return };
+    let Some(signer) = sender.provider.signer() else { return };
+    let (Some(event_type), Some(event_id)) = (text(event_type), text(event_id)) else { return };
+    let draft = Draft {
+        event_type: event_type.to_owned(),
+        event_id: event_id.to_owned(),
+        body: Body::new(body.to_vec()),
+        url: format!("{PUBLIC_URL}/webhooks/fuzz"),
+        now: NOW,
+    };
+    let Ok(signed) = signer.sign(&draft, &Secret::new(sender.secret.as_str())) else { return };
+    let first = match sender.prove_at(&signed, &sender.secret, NOW) {
+        Ok(Proof::Genuine(delivery)) => sender.provider.identify(&delivery).unwrap_or_default(),
+        Ok(Proof::Handshake(_)) => return,
+        // An id that is signed must be there, and a header's value must not be cut to nothing.
+        Err(_) if event_id.trim().is_empty() || event_type.trim().is_empty() => return,
+        // The body has no time in it.
+        Err(_)
+            if sender
+                .says("/timestamp/from")
+                .is_some_and(|from| !from.contains("header:") && !from.contains("sig:")) =>
+        {
+            return;
+        }
+        // A signed id that is changed on its way in a header is no longer the signed one.
+        Err(_) if event_id.trim() != event_id || !event_id.is_ascii() => return,
+        Err(error) if event_type.is_ascii() => {
+            panic!("{}: what it signed is refused: {error}", sender.name)
+        }
+        Err(_) => return,
+    };
+    let mut forged = Forged { request: signed.clone(), secret: sender.secret.clone(), now: NOW };
+    for change in script.chunks_exact(3).take(32) {
+        let [what, place, byte] = change else { continue };
+        alter(&mut forged, sender, *what, *place, *byte);
+    }
+    if let Ok(Proof::Genuine(delivery)) =
+        sender.prove_at(&forged.request, &forged.secret, forged.now)
+    {
+        let second = sender.provider.identify(&delivery).unwrap_or_default();
+        same_meaning(sender, &signed, &forged, (&first, &second));
+    }
+}
+
+fn alter(forged: &mut Forged, sender: &Sender, what: u8, place: u8, byte: u8) {
+    let request = &mut forged.request;
+    match what % 8 {
+        0 => {
+            let mut bytes = request.body.bytes().to_vec();
+            edit(&mut bytes, what / 8, place, byte);
+            request.body = Body::new(bytes);
+        }
+        1 | 2 => {
+            let names: Vec<HeaderName> = request.head.headers.keys().cloned().collect();
+            let Some(name) = names.get(usize::from(byte) % names.len().max(1)) else { return };
+            let Some(old) = request.head.headers.get(name) else { return };
+            let mut bytes = old.as_bytes().to_vec();
+            edit(&mut bytes, what / 8, place, byte.rotate_left(3));
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                request.head.headers.insert(name, value);
+            }
+        }
+        3 => forged.now = forged.now.plus(std::time::Duration::from_secs(u64::from(place) * 7)),
+        4 => forged.now = forged.now.minus(std::time::Duration::from_secs(u64::from(place) * 7)),
+        5 if place % 2 == 0 => request.head.method = Method::PUT,
+        5 => request.head.target.push(char::from(byte % 26 + b'a')),
+        6 => {
+            let mut bytes = forged.secret.clone().into_bytes();
+            edit(&mut bytes, what / 8, place, byte % 96 + 32);
+            if let Ok(secret) = String::from_utf8(bytes) {
+                forged.secret = secret;
+            }
+        }
+        _ => {
+            let name = sender.says("/signature/name").unwrap_or("x-other").replace('*', "2");
+            let value = HeaderValue::from_bytes(&[b"v1=", [byte].as_slice()].concat());
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
+                request.head.headers.append(name, value);
+            }
+        }
+    }
+}
+
+/// One edit of some bytes: put in, take out, replace, cut, write twice.
+fn edit(bytes: &mut Vec<u8>, how: u8, place: u8, byte: u8) {
+    let at = usize::from(place) * (bytes.len() + 1) / 256;
+    match how % 5 {
+        0 => bytes.insert(at, byte),
+        1 if at < bytes.len() => drop(bytes.remove(at)),
+        2 => bytes.truncate(at),
+        3 => bytes.extend_from_within(at..),
+        _ => {
+            if let Some(old) = bytes.get_mut(at) {
+                *old ^= byte;
+            }
+        }
+    }
+}
+
+/// What must be as it was for a proof to hold.
+fn same_meaning(
+    sender: &Sender,
+    signed: &Request,
+    forged: &Forged,
+    (first, second): (&[Identity], &[Identity]),
+) {
+    let who = &sender.name;
+    if !sender.descriptor.needs_secret {
+        return;
+    }
+    let (before, after) = (signed, &forged.request);
+    // Two spellings of a key in hexadecimal or base64 may be one key.
+    assert!(forged.secret.eq_ignore_ascii_case(&sender.secret), "{who}: under another secret");
+    let header =
+        |request: &Request, name: &str| request.head.single(name).ok().flatten().map(str::to_owned);
+    if let (Some(message), false) = (sender.message(), sender.by_token()) {
+        if message.contains("{body}") {
+            assert_eq!(before.body.bytes(), after.body.bytes(), "{who}: another body");
+        }
+        if message.contains("{method}") {
+            assert_eq!(before.head.method, after.head.method, "{who}");
+        }
+        if message.contains("{url}") {
+            assert_eq!(before.head.target, after.head.target, "{who}");
+        }
+        for name in sender.signed_headers() {
+            assert_eq!(header(before, &name), header(after, &name), "{who}: another {name}");
+        }
+        if message.contains("{sig:") || message.contains("{timestamp}") {
+            let name = sender.says("/signature/name").unwrap_or_default();
+            let time = NOW.as_secs().to_string();
+            let text = header(before, name).unwrap_or_default();
+            let kept = header(after, name).unwrap_or_default();
+            assert!(!text.contains(&time) || kept.contains(&time), "{who}: another time");
+        }
+    }
+    if let Some(name) = sender.says("/signature/name").filter(|_| !who.starts_with("svix")) {
+        if let Some(tag) = header(before, name) {
+            let kept = header(after, name);
+            let all: String = after
+                .head
+                .headers
+                .values()
+                .map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase())
+                .collect();
+            let longest = tag.split([',', ' ', '=', ';', ':']).max_by_key(|part| part.len());
+            let longest = longest.unwrap_or_default().to_ascii_lowercase();
+            assert!(all.contains(&longest), "{who}: {tag} became {kept:?}");
+        }
+    }
+    if let Some(window) = sender.window() {
+        let away = forged.now.since(NOW).max(NOW.since(forged.now));
+        assert!(away <= window, "{who}: {away:?} away");
+    }
+    if sender.by_token() {
+        return;
+    }
+    for (was, is) in first.iter().zip(second) {
+        let id = |i: &Identity| i.event_id.clone().filter(|id| id.signed).map(|id| id.value);
+        let (was, is) = (id(was), id(is));
+        assert!(was.is_none() || was == is, "{who}: the signed id {was:?} became {is:?}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Naming events: what a provider makes of a request that was taken for proven.
+
+use hookward_core::keys::NoKeys;
+use hookward_core::store::part_of;
+use hookward_core::{Proof, SecretSet, VerifyCx, prove};
+
+use super::http_file::parser;
+use super::input::lines;
+use super::senders::{self, NOW, at_once};
+
+/// Lines: the provider, then a request as in a `.http` file.
+pub fn run(data: &[u8]) {
+    let [name, file] = lines(data);
+    let Some(sender) = senders::named(name) else { return };
+    let Ok(captured) = parser::parse(file) else { return };
+    // Believes everything, so that naming is reached with any bytes.
+    let Some(believer) = senders::named(b"none") else { return };
+    let secrets = SecretSet::default();
+    let cx = VerifyCx {
+        now: NOW,
+        secrets: secrets.active(NOW),
+        tolerance: None,
+        public_url: None,
+        keys: &NoKeys,
+    };
+    let proof = at_once(prove(&*believer.provider, captured.request, &cx));
+    let Some(Ok(Proof::Genuine(delivery))) = proof else { return };
+    let Ok(events) = sender.provider.identify(&delivery) else { return };
+    assert!(!events.is_empty(), "{}: no event at all", sender.name);
+    assert!(events.len() == 1 || events.iter().all(|e| e.part.is_some()), "{}", sender.name);
+    for event in &events {
+        assert_ne!(event.event_type.as_deref(), Some(""), "{}", sender.name);
+        assert!(event.event_id.as_ref().is_none_or(|id| !id.value.is_empty()), "{}", sender.name);
+    }
+    for part in events.iter().filter_map(|e| e.part.as_deref()).take(20) {
+        assert!(part_of(delivery.body(), part).is_some(), "{}: no {part}", sender.name);
+    }
+    assert_eq!(sender.provider.identify(&delivery).as_ref(), Ok(&events), "{}", sender.name);
+}

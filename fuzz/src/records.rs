@@ -1,0 +1,47 @@
+//! Records of a store as texts: ids, states, attempts, kept answers, and test vectors.
+
+use hookward_core::EventId;
+use hookward_core::store::{AttemptRecord, JobId, Status};
+use hookward_core::vectors::{VectorFile, judge};
+
+use super::input::text;
+use super::senders::{self, at_once};
+
+#[path = "../../stores/sqlite/src/answer.rs"]
+mod answer;
+
+/// Any bytes, read as each of them.
+pub fn run(data: &[u8]) {
+    if let Some(reply) = answer::decode(data) {
+        assert_eq!(answer::decode(&answer::encode(&reply)), Some(reply));
+    }
+    let Some(text) = text(data) else { return };
+    if let Ok(job) = text.parse::<JobId>() {
+        assert_eq!(job.to_string().parse(), Ok(job));
+    }
+    if let Ok(id) = text.parse::<EventId>() {
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+    if let Some(status) = Status::parse(text) {
+        assert_eq!(Status::parse(status.as_str()), Some(status));
+    }
+    if let Ok(attempts) = serde_json::from_str::<Vec<AttemptRecord>>(&format!("[{text}]")) {
+        let written: Vec<_> =
+            attempts.iter().filter_map(|a| serde_json::to_string(a).ok()).collect();
+        let again: Vec<AttemptRecord> =
+            serde_json::from_str(&format!("[{}]", written.join(","))).unwrap_or_default();
+        assert_eq!(format!("{attempts:?}"), format!("{again:?}"));
+    }
+}
+
+/// A file of test vectors, as `hookward verify --vectors` reads it.
+pub fn vectors(data: &[u8]) {
+    let Ok(file) = serde_json::from_slice::<VectorFile>(data) else { return };
+    for vector in file.vectors.iter().take(4) {
+        let Some(sender) = senders::named(vector.provider.as_bytes()) else { return };
+        let Some(judgement) = at_once(judge(&*sender.provider, vector, file.now_default)) else {
+            return;
+        };
+        let _ = judgement.agrees(vector);
+    }
+}

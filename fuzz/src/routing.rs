@@ -1,0 +1,113 @@
+//! What decides about routes: `events:` globs, `match:` patterns, `when:` conditions, and event types
+//! against the whole table.
+
+use hookward_core::Body;
+use hookward_engine::routing::{Condition, DataAddress, Pattern, Subject, TypeGlob};
+use serde_json::{Value, json};
+
+use super::input::{lines, sections, text};
+
+const HEADERS: [(&str, &str); 2] = [("x-a", "10.1.2.3"), ("content-type", "application/json")];
+
+fn headers() -> [(String, String); 2] {
+    HEADERS.map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+/// Sections: the pattern as JSON, the body.
+pub fn pattern(data: &[u8]) {
+    let [pattern, body] = sections(data);
+    let Ok(block) = serde_json::from_slice(pattern) else { return };
+    let compiled = match Pattern::compile(&block) {
+        Ok(compiled) => compiled,
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            let place = |at: &str| at.is_empty() || at.starts_with('/');
+            assert!(errors.iter().all(|e| place(&e.at) && !e.message.is_empty()), "{errors:?}");
+            return;
+        }
+    };
+    for address in compiled.addresses() {
+        assert_eq!(DataAddress::parse(&address.to_string()).as_ref(), Ok(address));
+    }
+    let (body, headers) = (Body::new(body.to_vec()), headers());
+    let subject = Subject::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+    let first = compiled.misfit(&subject).map_err(|e| e.to_string());
+    assert_eq!(first, compiled.misfit(&subject).map_err(|e| e.to_string()));
+}
+
+/// Sections: the expression, the body.
+pub fn condition(data: &[u8]) {
+    let [when, body] = sections(data);
+    let Some(when) = text(when) else { return };
+    let condition = match Condition::compile(when) {
+        Ok(condition) => condition,
+        Err(told) => return assert!(!told.is_empty()),
+    };
+    assert_eq!(condition.text(), when);
+    let (body, headers) = (Body::new(body.to_vec()), headers());
+    let subject = Subject::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+    let verdict = condition.holds(&subject);
+    assert_eq!(verdict.is_err(), body.json().is_err());
+}
+
+/// Lines: an event type, then globs, a route each. The table finds what each glob alone would let
+/// through.
+pub fn globs(data: &[u8]) {
+    let [event_type, rest] = lines(data);
+    let (Some(event_type), Some(rest)) = (text(event_type), text(rest)) else { return };
+    let known = |glob: &TypeGlob| ["stripe", "github", "*"].contains(&glob.source());
+    let globs: Vec<TypeGlob> =
+        rest.lines().take(12).filter_map(|line| TypeGlob::parse(line).ok()).filter(known).collect();
+    for glob in &globs {
+        assert_eq!(TypeGlob::parse(&glob.to_string()).as_ref(), Ok(glob));
+    }
+    let Some(plan) = super::config::plan_of(&routes(&globs)) else { return };
+    // A longer type is cut.
+    let segments: Vec<&str> = event_type.split(['.', '/']).take(64).collect();
+    for source in ["stripe", "github"] {
+        let found: Vec<usize> = plan
+            .table
+            .find(source, event_type)
+            .iter()
+            .filter_map(|route| route.name.strip_prefix('r')?.parse().ok())
+            .collect();
+        let lets_through = |glob: &TypeGlob| {
+            let text = glob.to_string();
+            let (of, wanted) = text.split_once('/').unwrap_or_default();
+            let wanted: Vec<&str> = wanted.split(['.', '/']).collect();
+            (of == "*" || of == source) && matches(&wanted, &segments)
+        };
+        let all = globs.iter().enumerate();
+        let wanted: Vec<usize> =
+            all.filter(|(_, glob)| lets_through(glob)).map(|(n, _)| n).collect();
+        assert_eq!(found, wanted, "{source}/{event_type}");
+    }
+}
+
+/// A routes.yaml with a route for each.
+fn routes(globs: &[TypeGlob]) -> String {
+    let route = |(n, glob): (usize, &TypeGlob)| json!({ "name": format!("r{n}"), "events": glob.to_string(), "chain": ["noop"] });
+    let routes: Vec<Value> = globs.iter().enumerate().map(route).collect();
+    let source = json!({ "secrets": ["a secret"] });
+    json!({ "store": "memory:", "sources": { "stripe": source, "github": source }, "routes": routes })
+        .to_string()
+}
+
+/// The meaning of a glob, said in another way: row by row of a table.
+fn matches(glob: &[&str], segments: &[&str]) -> bool {
+    let mut row = vec![false; segments.len() + 1];
+    row[0] = true;
+    for part in glob {
+        let mut next = vec![false; segments.len() + 1];
+        next[0] = *part == "**" && row[0];
+        for (n, segment) in segments.iter().enumerate() {
+            next[n + 1] = match *part {
+                "**" => row[n + 1] || next[n],
+                "*" => row[n],
+                literal => row[n] && literal == *segment,
+            };
+        }
+        row = next;
+    }
+    row[segments.len()]
+}

@@ -1,0 +1,193 @@
+//! Every linked provider, built once with each of its ways of signing, a secret that it takes, and its
+//! scheme where that is known. Used by the targets that prove.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hookward_core::keys::NoKeys;
+use hookward_core::plugin::{BuildCx, Plugin, ProviderDescriptor, Registry};
+use hookward_core::{
+    Proof, Provider, Request, Secret, SecretSet, Timestamp, Verification, VerifyCx, VerifyError,
+    prove,
+};
+use serde_json::{Value, json};
+
+/// How the providers sign whose descriptors do not say it.
+const SCHEMES: &str = include_str!("../../cli/src/diagnose/schemes.json");
+
+/// The moment of all proofs.
+pub const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
+
+/// What senders call.
+pub const PUBLIC_URL: &str = "https://hooks.example.com";
+
+/// Texts that some provider takes for a secret: a text, base64, hexadecimal, public keys.
+const SECRETS: &[&str] = &[
+    "a secret of the fuzz targets, 40 characters long",
+    "whsec_YSBzZWNyZXQgb2YgdGhlIGZ1enogdGFyZ2V0cyEh",
+    "6120736563726574206f66207468652066757a7a20746172676574732e2e2e2e",
+    "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=",
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBKrsc2NXJvIT+4qeZNo7hjLkFJWpRNAEW1IuunJA+tWH2TFXmKqjpboBd1eHztBeqve04J/IHW0apUboNl1SXQ==",
+];
+
+/// A provider with everything that a target needs of it.
+#[derive(Debug)]
+pub struct Sender {
+    /// Its name, and of several ways of signing which one: `gitlab`, `gitlab:token`.
+    pub name: String,
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// Its facts.
+    pub descriptor: ProviderDescriptor,
+    /// A secret that it takes.
+    pub secret: String,
+    /// How it signs, in the words of the scheme grammar, where that is all there is to it.
+    pub scheme: Option<Value>,
+}
+
+/// The plugins of this program.
+pub fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| Registry::linked().unwrap_or_default())
+}
+
+/// All of them.
+pub fn all() -> &'static [Sender] {
+    static ALL: OnceLock<Vec<Sender>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let plugins = registry().all().filter_map(|plugin| match plugin {
+            Plugin::Provider(provider) => Some(provider),
+            _ => None,
+        });
+        plugins.flat_map(ways).collect()
+    })
+}
+
+/// The sender of this name; where there is none, one that the bytes stand for.
+pub fn named(name: &[u8]) -> Option<&'static Sender> {
+    let found = all().iter().find(|s| s.name.as_bytes() == name);
+    let sum = name.iter().fold(0_usize, |sum, b| sum.wrapping_mul(31).wrapping_add((*b).into()));
+    found.or_else(|| all().get(sum.checked_rem(all().len())?))
+}
+
+fn ways(descriptor: &ProviderDescriptor) -> Vec<Sender> {
+    let mut blocks = vec![(descriptor.name.to_owned(), Value::Null)];
+    if descriptor.name == "hmac" {
+        blocks = vec![(
+            "hmac".to_owned(),
+            json!({
+                "signature": { "in": "header", "name": "X-Signature", "prefix": "sha256=" },
+                "message": "{method}:{url}:{header:X-Id}:{timestamp}:{body}",
+                "alg": "hmac-sha256",
+                "timestamp": { "from": "header:X-Time", "unit": "s" },
+                "event_type": ["header:X-Type", "/type"],
+                "event_id": ["header:X-Id", "/id"],
+            }),
+        )];
+    }
+    // A key of the block with a few words to choose from is a way of signing.
+    let schema = (descriptor.schema)();
+    let keys = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    for (key, of) in keys {
+        let words = of.get("enum").and_then(Value::as_array).into_iter().flatten();
+        for word in words.filter_map(Value::as_str) {
+            blocks.push((format!("{}:{word}", descriptor.name), json!({ key: word })));
+        }
+    }
+    blocks.into_iter().filter_map(|(name, with)| sender(descriptor, name, with)).collect()
+}
+
+fn sender(descriptor: &ProviderDescriptor, name: String, with: Value) -> Option<Sender> {
+    let cx = BuildCx { base_dir: Path::new("."), name: "fuzz" };
+    let provider = (descriptor.build)(with.clone(), &cx).ok()?;
+    let takes = |text: &&&str| provider.check_secret(&Secret::new(**text)).is_ok();
+    let secret = (*SECRETS.iter().find(takes).unwrap_or(&SECRETS[0])).to_owned();
+    let scheme = (descriptor.scheme)(&with)
+        .or_else(|| serde_json::from_str::<Value>(SCHEMES).ok()?.get(descriptor.name).cloned());
+    Some(Sender { name, provider, descriptor: *descriptor, secret, scheme })
+}
+
+impl Sender {
+    /// Proves a request with one secret at a moment.
+    pub fn prove_at(
+        &self,
+        request: &Request,
+        secret: &str,
+        now: Timestamp,
+    ) -> Result<Proof, VerifyError> {
+        let Ok(secrets) = SecretSet::of([secret]) else {
+            return Err(VerifyError::InvalidSignature);
+        };
+        let cx = VerifyCx {
+            now,
+            secrets: secrets.active(now),
+            tolerance: None,
+            public_url: Some(PUBLIC_URL),
+            keys: &NoKeys,
+        };
+        at_once(prove(&*self.provider, request.clone(), &cx))
+            .unwrap_or(Err(VerifyError::InvalidSignature))
+    }
+
+    /// The verification alone, without the look at the head before it.
+    pub fn verify(&self, request: &Request) -> Result<Verification, VerifyError> {
+        let secrets = SecretSet::of([self.secret.as_str()]).unwrap_or_default();
+        let cx = VerifyCx {
+            now: NOW,
+            secrets: secrets.active(NOW),
+            tolerance: None,
+            public_url: Some(PUBLIC_URL),
+            keys: &NoKeys,
+        };
+        at_once(self.provider.verify(request, &cx)).unwrap_or(Err(VerifyError::InvalidSignature))
+    }
+
+    /// Whether the signature is a token, which covers no bytes.
+    pub fn by_token(&self) -> bool {
+        self.says("/alg") == Some("equal")
+    }
+
+    /// A text of its scheme, such as `/signature/name`.
+    pub fn says(&self, pointer: &str) -> Option<&str> {
+        self.scheme.as_ref()?.pointer(pointer)?.as_str()
+    }
+
+    /// The message of its scheme.
+    pub fn message(&self) -> Option<&str> {
+        self.scheme.as_ref().map(|_| self.says("/message").unwrap_or("{body}"))
+    }
+
+    /// The headers that are part of the message or hold its time, as the scheme writes them.
+    pub fn signed_headers(&self) -> Vec<String> {
+        let message = self.message().unwrap_or_default();
+        let mut names: Vec<String> = message
+            .split("{header:")
+            .skip(1)
+            .filter_map(|rest| rest.split('}').next())
+            .map(str::to_owned)
+            .collect();
+        let time = self.says("/timestamp/from").and_then(|from| from.strip_prefix("header:"));
+        names.extend(time.filter(|_| message.contains("{timestamp}")).map(str::to_owned));
+        names
+    }
+
+    /// How far its signed time may be away.
+    pub fn window(&self) -> Option<Duration> {
+        self.scheme.as_ref()?.get("timestamp")?;
+        self.descriptor.tolerance.or(Some(Duration::from_secs(300)))
+    }
+}
+
+/// What a future gives that never waits; `None` where it does.
+pub fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,269 @@
+//! A database file in which values were changed from outside: opened and worked with as a server
+//! would. What cannot be read is an error, never an end of the process or of its writing thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hookward_core::store::{
+    AttemptRecord, Browse, Claim, DedupeKey, Filter, KeyKind, NewDelivery, NewEvent, NewJob,
+    NewStatus, Outcome, Purge, ReplayJob, Settlement, StoreError,
+};
+use hookward_core::{Body, EventId, Reply, Store, Timestamp};
+use hookward_store_sqlite::SqliteStore;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::input::text;
+use super::senders::NOW;
+
+/// Tables, the column that tells rows apart, and what can be changed.
+const TABLES: &[(&str, &str, &[&str])] = &[
+    ("meta", "name", &["value"]),
+    ("names", "id", &["name", "id"]),
+    ("deliveries", "id", &["events", "headers", "answer", "body", "id"]),
+    (
+        "events",
+        "seq",
+        &[
+            "delivery",
+            "id",
+            "source",
+            "received_at",
+            "status",
+            "event_type",
+            "event_id",
+            "part",
+            "keys",
+            "notes",
+            "seq",
+        ],
+    ),
+    ("keys", "hash", &["event", "at", "hash"]),
+    (
+        "jobs",
+        "event",
+        &[
+            "route",
+            "state",
+            "due",
+            "attempt",
+            "crashes",
+            "replay",
+            "config_hash",
+            "token",
+            "started",
+            "order_key",
+            "step",
+            "cause",
+            "reason",
+            "body",
+            "attempts",
+            "n",
+            "event",
+        ],
+    ),
+    ("twins", "event", &["n", "event_id", "received_at"]),
+    ("event_ids", "hash", &["event"]),
+];
+
+/// Lines: `TABLE COLUMN ROW KIND VALUE`, with KIND one of i, t, b, n; a change each.
+pub fn run(data: &[u8]) {
+    let Some(changes) = text(data) else { return };
+    let path = fresh();
+    if std::fs::write(&path, template()).is_ok() {
+        change(&path, changes);
+        let verdict = runtime().block_on(async { tokio::time::timeout(WAIT, work(&path)).await });
+        let told = match verdict {
+            Ok(told) => told,
+            Err(_) => panic!("it does not answer within {WAIT:?}"),
+        };
+        assert!(!told.contains("writing thread ended"), "{told}");
+    }
+    for end in ["", "-wal", "-shm", ".lock"] {
+        let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+    }
+}
+
+const WAIT: Duration = Duration::from_secs(20);
+
+fn change(path: &Path, changes: &str) {
+    let Ok(conn) = Connection::open(path) else { return };
+    let _ = conn.execute_batch("pragma journal_mode = off; pragma synchronous = off");
+    for line in changes.lines().take(16) {
+        let mut words = line.splitn(5, ' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (table, column, row, kind, value) = (word(), word(), word(), word(), word());
+        let Some((table, key, columns)) = pick(TABLES, table, |(name, ..)| name) else { continue };
+        let Some(column) = pick(columns, column, |name| name) else { continue };
+        let value = match kind {
+            "i" => Value::Integer(value.parse().unwrap_or(i64::MIN)),
+            "t" => Value::Text(value.to_owned()),
+            "b" => Value::Blob(value.as_bytes().to_vec()),
+            _ => Value::Null,
+        };
+        let row: u8 = row.parse().unwrap_or(0);
+        let sql = format!(
+            "update or replace {table} set {column} = ?1
+             where {key} = (select {key} from {table} limit 1 offset {row})"
+        );
+        let _ = conn.execute(&sql, [value]);
+    }
+}
+
+/// The one of this name, else one that the name stands for.
+fn pick<'a, T>(from: &'a [T], name: &str, of: impl Fn(&T) -> &str) -> Option<&'a T> {
+    let sum = name.bytes().fold(0_usize, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    from.iter().find(|t| of(t) == name).or_else(|| from.get(sum.checked_rem(from.len())?))
+}
+
+/// All that a server and its operator do. Gives what went wrong, in words.
+async fn work(path: &Path) -> String {
+    let mut told = String::new();
+    let store = match SqliteStore::open(path.to_owned(), NOW).await {
+        Ok(store) => store,
+        Err(error) => return error.to_string(),
+    };
+    let mut note = |error: StoreError| told.push_str(&format!("{error}; "));
+    let _ = store.check().await.map_err(&mut note);
+    let _ = store.depth().await.map_err(&mut note);
+    let _ = store.next_due().await.map_err(&mut note);
+    let page = store.list(&Filter::default(), 50, None).await.map_err(&mut note);
+    let events = page.map(|page| page.events).unwrap_or_default();
+    for event in &events {
+        let shown = store.show(event.id).await.map_err(&mut note);
+        let jobs = shown.ok().flatten().map(|s| s.jobs).unwrap_or_default();
+        let replays = jobs.into_iter().map(|job| {
+            ReplayJob::Revive(hookward_core::store::JobId { event: event.id, n: job.n })
+        });
+        let _ = store.replay(NOW, replays.collect()).await.map_err(&mut note);
+        let job = NewJob { route: "orders".into(), order_key: None, config_hash: 1 };
+        let add = vec![ReplayJob::Add { event: event.id, job }];
+        let _ = store.replay(NOW, add).await.map_err(&mut note);
+    }
+    let _ = store.find("evt_1", 10).await.map_err(&mut note);
+    let _ = store.accept(vec![delivery(1), delivery(9)]).await.map_err(&mut note);
+    for round in 0..2_u64 {
+        let now = NOW.plus(Duration::from_secs(3600 * (round + 1)));
+        let want = claim(now);
+        let jobs = store.claim(want).await.map_err(&mut note).unwrap_or_default();
+        let outcomes = jobs.iter().enumerate().map(|(n, job)| Outcome {
+            lease: job.lease,
+            settlement: settlement(n, now),
+            attempt: Some(record(job.attempt)),
+        });
+        let _ = store.settle(outcomes.collect()).await.map_err(&mut note);
+    }
+    let purge =
+        Purge { events_before: NOW.plus(Duration::from_secs(7200)), dead_before: NOW, limit: 100 };
+    let _ = store.purge(purge).await.map_err(&mut note);
+    store.close().await;
+    told
+}
+
+fn claim(now: Timestamp) -> Claim {
+    let lease_until = now.plus(Duration::from_secs(30));
+    Claim { now, lease_until, slots: vec![("orders".into(), 4)], unknown: 4 }
+}
+
+fn settlement(n: usize, now: Timestamp) -> Settlement {
+    let body = Some(bytes::Bytes::from_static(b"another body"));
+    match n % 4 {
+        0 => Settlement::Done,
+        1 => Settlement::Retry { at: now, step: Some("b".into()), body, cause: "error" },
+        2 => Settlement::Dead { reason: "why".into(), step: None, body: None },
+        _ => Settlement::Released { step: None, body: None },
+    }
+}
+
+fn record(attempt: u32) -> AttemptRecord {
+    AttemptRecord {
+        attempt,
+        step: Some("a".into()),
+        started_at: NOW.to_string(),
+        duration_ms: 1,
+        outcome: "error".into(),
+        error: Some("it said \"no\"".into()),
+        cause: None,
+    }
+}
+
+/// A batch of two events, a job each.
+fn delivery(n: u8) -> NewDelivery {
+    let key = |kind, salt: u8| DedupeKey { kind, hash: [n.wrapping_mul(7) ^ salt; 16] };
+    let event = |item: u8| NewEvent {
+        id: EventId::from_bytes([n * 2 + item; 16]),
+        event_type: Some("order.paid".into()),
+        event_id: Some(format!("evt_{n}")),
+        part: Some(format!("/{item}")),
+        keys: vec![key(KeyKind::Id, item), key(KeyKind::Content, 128 + item)],
+        status: NewStatus::Routed,
+        notes: vec!["a note".into()],
+        jobs: vec![NewJob {
+            route: if n % 2 == 0 { "orders" } else { "gone" }.into(),
+            order_key: (item == 0).then(|| "k".to_owned()),
+            config_hash: 1,
+        }],
+    };
+    NewDelivery {
+        source: Arc::from("stripe"),
+        body: Body::new(format!(r#"[{{"n":{n}}},{{"n":"{n}"}}]"#)),
+        headers: Arc::from([("content-type".to_owned(), "application/json".to_owned())]),
+        received_at: NOW,
+        answer: Reply::text(http::StatusCode::OK, "kept"),
+        dedupe_since: NOW.minus(Duration::from_secs(3600)),
+        events: vec![event(0), event(1)],
+    }
+}
+
+/// The bytes of a file with something of everything in it: waiting, running, done and dead jobs,
+/// attempts, a body of a later step, twins.
+fn template() -> &'static [u8] {
+    static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let path = fresh();
+        runtime().block_on(fill(&path));
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let _ = std::fs::remove_file(&path);
+        let _ = std::fs::remove_file(format!("{}.lock", path.display()));
+        bytes
+    })
+}
+
+async fn fill(path: &Path) {
+    let Ok(store) = SqliteStore::open(path.to_owned(), NOW).await else { return };
+    let _ = store.accept((0..4).map(delivery).collect()).await;
+    let mut twin = delivery(2);
+    for event in &mut twin.events {
+        event.keys.retain(|key| key.kind == KeyKind::Content);
+        event.event_id = Some("evt_twin".into());
+    }
+    let _ = store.accept(vec![twin]).await;
+    let jobs = store.claim(claim(NOW)).await.unwrap_or_default();
+    // One stays out, as of a process that died.
+    let settled = jobs.iter().skip(1).enumerate().map(|(n, job)| Outcome {
+        lease: job.lease,
+        settlement: settlement(n, NOW),
+        attempt: Some(record(1)),
+    });
+    let _ = store.settle(settled.collect()).await;
+    store.close().await;
+}
+
+fn fresh() -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    // In memory where there is such a folder: each commit waits for the disk.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    folder.join(format!("hookward-fuzz-{}-{number}.db", std::process::id()))
+}
+
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap_or_else(|e| panic!("no runtime: {e}"))
+    })
+}

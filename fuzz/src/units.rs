@@ -1,0 +1,38 @@
+//! Spans, sizes, rates, times and addresses as people write them.
+
+use hookward_core::{Period, Size, Timestamp};
+use hookward_engine::plan::Rate;
+use hookward_engine::routing::DataAddress;
+
+use super::input::text;
+
+/// One text, read as each of them.
+pub fn run(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    match Period::parse(text) {
+        Ok(period) => {
+            // What is written out again is the same span.
+            assert_eq!(Period::parse(&period.to_string()), Ok(period));
+            let _ = Timestamp::from_secs(0).plus(period.0).minus(period.0).to_string();
+        }
+        Err(told) => assert!(told.contains("span")),
+    }
+    match Size::parse(text) {
+        Ok(size) => {
+            let _ = (size.as_usize(), size.to_string());
+        }
+        Err(told) => assert!(told.contains("size")),
+    }
+    if let Ok(rate) = Rate::parse(text) {
+        assert!(rate.count > 0 && !rate.per.is_zero());
+    }
+    if let Some(time) = Timestamp::parse_rfc3339(text) {
+        assert_eq!(Timestamp::parse_rfc3339(&time.to_string()), Some(time));
+    }
+    if let Some(end) = Timestamp::parse_end_of_date(text) {
+        assert_eq!(end.as_secs().rem_euclid(86_400), 0);
+    }
+    if let Ok(address) = DataAddress::parse(text) {
+        assert_eq!(DataAddress::parse(&address.to_string()), Ok(address));
+    }
+}
