@@ -17,11 +17,20 @@ or a choice of headers; their pages say what their signatures cover:
 
 | provider | sender |
 | --- | --- |
+| [`asana`](../providers/asana) | Asana; takes over the secret that Asana makes up |
+| [`discord`](../providers/discord) | Discord interactions and webhook events |
+| [`dropbox`](../providers/dropbox) | Dropbox |
 | [`github`](../providers/github) | GitHub |
+| [`meta`](../providers/meta) | Facebook, Instagram, Messenger, WhatsApp |
+| [`notion`](../providers/notion) | Notion; takes over the token that Notion makes up |
+| [`okta`](../providers/okta) | Okta event hooks |
 | [`shopify`](../providers/shopify) | Shopify |
 | [`slack`](../providers/slack) | Slack |
 | [`standard_webhooks`](../providers/standard-webhooks) | everyone who signs by Standard Webhooks, with `webhook-*` or `svix-*` headers |
 | [`stripe`](../providers/stripe) | Stripe |
+| [`trello`](../providers/trello) | Trello |
+| [`twitch`](../providers/twitch) | Twitch EventSub |
+| [`zoom`](../providers/zoom) | Zoom |
 | [`hmac`](../providers/hmac) | anyone else whose signature can be described, in routes.yaml |
 | [`none`](../providers/none) | nobody in particular: it verifies nothing |
 

@@ -1,1 +1,78 @@
-//! Notion.
+//! Notion: `X-Notion-Signature: sha256=…` over the body, HMAC-SHA-256, under a token that Notion makes up.
+//!
+//! How it signs is data (`scheme.json`). What needs code is the verification of a subscription, in
+//! which Notion says the token without a signature.
+#![warn(missing_docs)]
+
+mod handshake;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(NotionConfig);
+
+/// The `with:` block: there is nothing to choose.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotionConfig {}
+
+impl ProviderConfig for NotionConfig {
+    const NAME: &'static str = "notion";
+    const SUMMARY: &'static str =
+        "Notion webhooks, with the verification token that Notion hands over";
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const HANDS_OVER_SECRET: bool = true;
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        Ok(Arc::new(Notion { scheme }))
+    }
+}
+
+#[derive(Debug)]
+struct Notion {
+    scheme: CompiledScheme,
+}
+
+#[async_trait]
+impl Provider for Notion {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        if handshake::may_be(head) { Ok(()) } else { self.scheme.precheck(head) }
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        if handshake::may_be(&request.head) {
+            return handshake::answer(request, cx).map(Verification::Handshake);
+        }
+        // A signed request with a token in its body is an event like any other.
+        let secret = self.scheme.verify(request, cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(&self.scheme)
+    }
+}
