@@ -16,7 +16,7 @@ use crate::proof::{Proof, VerifyError, prove};
 use crate::provider::{Provider, VerifyCx};
 use crate::reply::Reply;
 use crate::request::{Head, Request};
-use crate::secret::SecretSet;
+use crate::secret::{EmptySecret, SecretSet};
 
 /// A file of them.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,7 +46,8 @@ pub struct Vector {
     pub name: String,
     /// Whether everyone must agree.
     pub class: Class,
-    /// The secret; empty: one that must never verify anything.
+    /// The secret. Empty: one that must never verify anything, or none where the vector brings the
+    /// sender's public keys.
     pub secret: String,
     /// Several, in order; takes precedence over `secret`.
     #[serde(default)]
@@ -250,6 +251,22 @@ impl Recorded {
     }
 }
 
+impl Vector {
+    /// What is configured as secrets.
+    ///
+    /// # Errors
+    /// Where one of them is empty, and no public key stands for it.
+    pub fn secrets(&self) -> Result<SecretSet, EmptySecret> {
+        match self.secrets.as_slice() {
+            [] if self.secret.is_empty() && self.material.keys().is_some() => {
+                SecretSet::of(Option::<String>::None)
+            }
+            [] => SecretSet::of([&self.secret].into_iter().cloned()),
+            several => SecretSet::of(several.iter().cloned()),
+        }
+    }
+}
+
 /// Proves and identifies the request of a vector.
 pub async fn judge(provider: &dyn Provider, vector: &Vector, now_default: i64) -> Judgement {
     let accept = |event_type, event_id| Judgement {
@@ -258,11 +275,7 @@ pub async fn judge(provider: &dyn Provider, vector: &Vector, now_default: i64) -
         event_type,
         event_id,
     };
-    let texts = match vector.secrets.as_slice() {
-        [] => std::slice::from_ref(&vector.secret),
-        several => several,
-    };
-    let Ok(secrets) = SecretSet::of(texts.iter().cloned()) else {
+    let Ok(secrets) = vector.secrets() else {
         return Judgement::reject(VerifyError::InvalidSignature.code());
     };
     let now = Timestamp::from_secs(vector.now_unix.unwrap_or(now_default));

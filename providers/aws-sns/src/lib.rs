@@ -1,1 +1,135 @@
-//! Amazon SNS.
+//! Amazon SNS: messages that AWS signs with the key of a certificate on its own hosts.
+//!
+//! The signature says that AWS sent a message; of which of its customers' topics, only the topic in
+//! it says. `topics` names those that are believed and subscribed to.
+#![warn(missing_docs)]
+
+mod handshake;
+mod message;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::keys::KeyRequest;
+use hookward_core::keys::x509::Certificates;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::proof::Encoding;
+use hookward_core::{
+    EventName, Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified,
+    VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use message::{Kind, Message};
+
+hookward_core::register_provider!(AwsSnsConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AwsSnsConfig {
+    /// ARNs of the topics that are believed. Their subscriptions are confirmed; messages of all
+    /// others are refused.
+    #[serde(default)]
+    topics: Vec<String>,
+    /// Whether messages signed in SNS's first way, with SHA-1, are refused. The second is an
+    /// attribute of a topic: `SignatureVersion: 2`.
+    #[serde(default)]
+    require_version_2: bool,
+}
+
+impl ProviderConfig for AwsSnsConfig {
+    const NAME: &'static str = "aws_sns";
+    const SUMMARY: &'static str = "Amazon SNS over HTTP, signed with a certificate of AWS";
+    // What a topic's delivery policy does not set otherwise comes as text.
+    const MEDIA_TYPES: &'static [&'static str] = &["text/plain", "application/json"];
+    const NEEDS_SECRET: bool = false;
+    const KEEP_HEADERS: &'static [&'static str] =
+        &["x-amz-sns-message-type", "x-amz-sns-topic-arn", "x-amz-sns-subscription-arn"];
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        for (n, topic) in self.topics.iter().enumerate() {
+            if topic.split(':').count() != 6 || !topic.starts_with("arn:aws") {
+                let found = format!("`{topic}` is no ARN of a topic");
+                let help = "write it in full, such as arn:aws:sns:eu-west-1:123456789012:orders";
+                return Err(BuildError::at(format!("/topics/{n}"), found).help(help));
+            }
+        }
+        Ok(Arc::new(AwsSns(self)))
+    }
+}
+
+#[derive(Debug)]
+struct AwsSns(AwsSnsConfig);
+
+impl AwsSns {
+    /// Whether the message is AWS's and of a topic that is believed.
+    async fn prove(&self, message: &Message<'_>, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
+        let document = cx.keys.fetch(&KeyRequest::at(message.certificate)).await?;
+        let certificates = Certificates::read(&document)?;
+        certificates.check_days(cx.now)?;
+        let (signed, signature) = (message.signed(), message.signature);
+        let key = certificates.key();
+        key.verify(message.version.algorithm(), signed.as_bytes(), signature, Encoding::Base64)?;
+        message.check_time(cx)?;
+        let topics = &self.0.topics;
+        if topics.is_empty() || topics.iter().any(|own| own == message.topic) {
+            return Ok(());
+        }
+        Err(VerifyError::claim("the message is of a topic that is not among `topics`"))
+    }
+}
+
+#[async_trait]
+impl Provider for AwsSns {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        // Raw delivery is the bare message: nothing in it is signed.
+        if head.single("x-amz-sns-rawdelivery")?.is_some_and(|raw| raw != "false") {
+            return Err(VerifyError::format(
+                "the message is delivered raw, without a signature; turn raw message delivery off",
+            ));
+        }
+        Kind::of(head.required("x-amz-sns-message-type")?).map(drop)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.precheck(&request.head)?;
+        let message = Message::read(&request.body, self.0.require_version_2)?;
+        self.prove(&message, cx).await?;
+        Ok(match message.kind {
+            Kind::SubscriptionConfirmation => {
+                Verification::Handshake(handshake::answer(&message, !self.0.topics.is_empty())?)
+            }
+            _ => Verification::Genuine { secret: 0 },
+        })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let text = |name: &str| {
+            let text = body.get(name).and_then(serde_json::Value::as_str);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let event_id = text("MessageId").map(|value| EventName { value, signed: true });
+        Ok(vec![Identity { event_type: text("Type"), event_id, part: None }])
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        let mut cautions = Vec::new();
+        if self.0.topics.is_empty() {
+            cautions.push(
+                "every topic of every AWS customer is believed, and no subscription is confirmed; \
+                 set `topics` to the ARNs of yours"
+                    .to_owned(),
+            );
+        }
+        cautions
+    }
+}

@@ -103,15 +103,10 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
         });
     }
     for (vector, now_default) in recordings(trial) {
-        let several = if vector.secrets.is_empty() {
-            std::slice::from_ref(&vector.secret)
-        } else {
-            vector.secrets.as_slice()
-        };
         goods.push(Good {
             label: format!("the recording {}", vector.id),
             request: vector.request.request().map_err(|e| e.to_string())?,
-            secrets: SecretSet::of(several.iter().cloned()).map_err(|e| e.to_string())?,
+            secrets: vector.secrets().map_err(|e| e.to_string())?,
             now: Timestamp::from_secs(vector.now_unix.unwrap_or(now_default)),
             tolerance: vector.tolerance_s.map(Duration::from_secs),
             public_url: vector.request.public_url().to_owned(),

@@ -1,0 +1,132 @@
+//! Amazon SNS keeps the contract and agrees with its vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hookward_core::keys::FixedKeys;
+use hookward_core::plugin::{BuildCx, Plugin};
+use hookward_core::vectors::VectorFile;
+use hookward_core::{
+    Body, Effect, Proof, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove,
+};
+use hookward_provider_aws_sns::PLUGINS;
+use hookward_testkit::provider::{Subject, run_vectors};
+use serde_json::{Value, json};
+
+const TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:MyTopic";
+
+fn vectors() -> VectorFile {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+/// Some members of a message and its white space are not signed, so not every bit counts: those that
+/// do are changed below.
+fn subject() -> Subject {
+    Subject::of(PLUGINS, "unused", "unused-too").body_is_not_signed()
+}
+
+fn with(topics: Value) -> Arc<dyn Provider> {
+    let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
+    let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
+    (descriptor.build)(json!({ "topics": topics }), &cx).unwrap()
+}
+
+/// Proves the vector of this id, its body changed.
+fn proven(
+    provider: &dyn Provider,
+    id: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Proof, VerifyError> {
+    let file = vectors();
+    let vector = file.vectors.iter().find(|v| v.id == id).unwrap();
+    let mut request = vector.request.request().unwrap();
+    let mut body = request.body.json().unwrap().clone();
+    change(&mut body);
+    request.body = Body::from_json(body);
+    let keys = FixedKeys(vector.material.certificate_pem.clone().unwrap().into());
+    let secrets = SecretSet::of(Option::<String>::None).unwrap();
+    let now = Timestamp::from_secs(file.now_default);
+    let cx = VerifyCx {
+        now,
+        secrets: secrets.active(now),
+        tolerance: None,
+        public_url: None,
+        keys: &keys,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(prove(provider, request, &cx))
+}
+
+#[test]
+fn aws_sns_keeps_the_contract() {
+    subject().recordings(vectors()).check();
+}
+
+#[test]
+fn aws_sns_agrees_with_every_vector() {
+    run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}
+
+#[test]
+fn no_signed_member_can_be_changed_added_or_taken() {
+    let provider = with(json!([]));
+    for (id, names) in [
+        ("sns-own-notification-v2", ["Message", "MessageId", "Subject", "Timestamp", "TopicArn"]),
+        ("sns-own-notification-v1", ["Message", "MessageId", "Subject", "Timestamp", "TopicArn"]),
+        ("sns-own-unsubscribe", ["Message", "MessageId", "SubscribeURL", "Token", "Timestamp"]),
+    ] {
+        assert!(proven(&*provider, id, |_| {}).is_ok(), "{id}");
+        for name in names.into_iter().chain(["Type"]) {
+            let changed = proven(&*provider, id, |body| {
+                body[name] = format!("{} ", body[name].as_str().unwrap()).into();
+            });
+            assert!(changed.is_err(), "{id}: {name} changed");
+            let taken = proven(&*provider, id, |body| {
+                body.as_object_mut().unwrap().remove(name);
+            });
+            assert!(taken.is_err(), "{id}: {name} taken");
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_is_not_listed_is_refused_though_aws_signed_its_message() {
+    let (ours, others) = (with(json!([TOPIC])), with(json!([TOPIC.replace("My", "Your")])));
+    for id in ["sns-own-notification-v2", "sns-own-subscribe", "sns-own-unsubscribe"] {
+        assert!(proven(&*ours, id, |_| {}).is_ok(), "{id}");
+        let refused = proven(&*others, id, |_| {}).unwrap_err();
+        assert!(matches!(refused, VerifyError::InvalidClaim { .. }), "{id}: {refused}");
+    }
+}
+
+#[test]
+fn a_subscription_is_confirmed_for_a_listed_topic_alone_and_only_on_hosts_of_sns() {
+    let effect = |topics: Value, id: &str| match proven(&*with(topics), id, |_| {}) {
+        Ok(Proof::Handshake(handshake)) => {
+            assert_eq!((handshake.reply.status.as_u16(), handshake.reply.body.len()), (200, 0));
+            match handshake.effect {
+                Some(Effect::Confirm { url }) => Ok(Some(url)),
+                _ => Ok(None),
+            }
+        }
+        Ok(Proof::Genuine(_)) => panic!("{id} is taken for an event"),
+        Err(e) => Err(e.code()),
+    };
+    let url = effect(json!([TOPIC]), "sns-own-subscribe").unwrap().unwrap();
+    assert!(url.starts_with("https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription"));
+    assert_eq!(effect(json!([]), "sns-own-subscribe"), Ok(None));
+    let elsewhere = "sns-own-subscribe-elsewhere";
+    assert_eq!(effect(json!([TOPIC]), elsewhere), Err("INVALID_FORMAT"));
+    assert_eq!(effect(json!([]), elsewhere), Ok(None));
+}
+
+#[test]
+fn topics_are_whole_arns_and_leaving_them_out_is_cautioned() {
+    let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
+    let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
+    let error = (descriptor.build)(json!({ "topics": [TOPIC, "orders"] }), &cx).unwrap_err();
+    assert_eq!(error.at, "/topics/1");
+    assert!(with(json!([])).cautions()[0].contains("set `topics`"));
+    assert!(with(json!([TOPIC])).cautions().is_empty());
+}
