@@ -1,6 +1,7 @@
 //! Opening: the lock, the file, the settings on which durability rests, the recovery of what a
 //! former owner left behind. What stands in the way is told with what to do.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,7 +53,26 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     durable(&conn, path)?;
     let readers = (0..READERS).map(|_| reader(path)).collect::<Result<Vec<_>, _>>().map_err(say)?;
     let writer = Writer::new(conn, lock, room, now).map_err(say)?;
+    keep_names(path)?;
     Ok((writer, readers))
+}
+
+/// Syncs the folder once the log is there, which stays the same file until it is closed. SQLite does
+/// so, too, but takes no notice if it fails; and then a power cut can take the log out of the folder,
+/// with all that was answered since.
+fn keep_names(path: &Path) -> Result<(), OpenError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems keep names without being asked, and cannot be.
+        Err(e) if !matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            Err(OpenError(format!(
+                "the folder of {} cannot be synced ({e}): a power cut could lose answered events",
+                path.display()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads back what an answer 200 rests on: a commit must be on the disk when it returns.
