@@ -32,8 +32,9 @@ pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
         }
         let pause = look.min(TELL);
         tokio::select! {
-            () = tokio::time::sleep(pause) => since_purge += pause,
+            biased;
             () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => since_purge += pause,
         }
     }
 }

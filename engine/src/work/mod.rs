@@ -6,7 +6,7 @@ mod keep;
 pub mod retry;
 mod run;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ pub struct Worker {
 struct Shared {
     engine: Arc<Engine>,
     runtime: Handle,
-    running: Mutex<HashMap<JobId, Running>>,
+    /// In the order of their ids, so that what happens to all of them happens in one order.
+    running: Mutex<BTreeMap<JobId, Running>>,
     slots: Mutex<HashMap<Arc<str>, usize>>,
     freed: Notify,
     /// No more claims.
@@ -115,7 +116,7 @@ impl Drop for Worker {
 }
 
 impl Shared {
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Running>> {
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -169,8 +170,9 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
             Err(e) => {
                 shared.engine.store_failed("claim", &e);
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    biased;
                     () = shared.stop.cancelled() => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 }
                 continue;
             }
@@ -196,10 +198,11 @@ async fn wait(shared: &Shared, full: bool, claimed_at: Timestamp) {
         None => LOOK,
     };
     tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
         () = shared.engine.work_arrives() => {}
         () = shared.freed.notified() => {}
         () = tokio::time::sleep(pause) => {}
-        () = shared.stop.cancelled() => {}
     }
 }
 
@@ -283,8 +286,9 @@ async fn heartbeat(shared: Arc<Shared>) {
     ticks.tick().await;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            biased;
             () = shared.settled.cancelled() => return,
+            _ = ticks.tick() => {}
         }
         let leases: Vec<Lease> = shared.running().values().map(|r| r.lease).collect();
         if leases.is_empty() {
