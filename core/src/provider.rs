@@ -40,6 +40,19 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// What an event's id is unique within, where it is not the source alone: a sender that relays for
+    /// others gives each of them ids of its own. Two events are one only where this is the same too.
+    fn scope(&self, _delivery: &Verified, _event: &Identity) -> Option<String> {
+        None
+    }
+
+    /// Whether two deliveries with the same bytes and without an id are one that came twice. Not so
+    /// where a sender tells no more than that something changed: it says the same again when that
+    /// changes again.
+    fn same_bytes_are_one(&self) -> bool {
+        true
+    }
+
     /// The answer once everything is stored.
     fn reply(&self, receipt: &Receipt) -> Reply {
         Reply::received(receipt)

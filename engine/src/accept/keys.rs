@@ -13,13 +13,13 @@ use crate::plan::{Dedupe, Source};
 /// are signed one by one. The same id again in one delivery is told by how often it came before.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    came: HashMap<String, usize>,
+    came: HashMap<(String, Option<String>), usize>,
 }
 
 impl Claims {
     /// The claims of the n-th event. An id inside the signed bytes is one claim; next to an unsigned id
     /// stands a second one on the signed bytes, because whoever captured one request could send it again
-    /// under any id. No id: the bytes alone. Where the signature leaves the body open, both could be
+    /// under any id. No id: the bytes alone, if they tell. Where the signature leaves the body open, both could be
     /// changed, and what it does cover is a claim as well.
     pub(crate) fn of(
         &mut self,
@@ -35,13 +35,17 @@ impl Claims {
         };
         let mut keys = Vec::with_capacity(2);
         if let Some(name) = &identity.event_id {
-            let came = self.came.entry(name.value.clone()).or_default();
-            keys.push(key(KeyKind::Id, &[b"id", name.value.as_bytes()], *came));
+            let scope = source.provider.scope(delivery, identity);
+            let mut parts: Vec<&[u8]> = vec![b"id", name.value.as_bytes()];
+            parts.extend(scope.as_ref().map(|scope| scope.as_bytes()));
+            let came = self.came.entry((name.value.clone(), scope.clone())).or_default();
+            keys.push(key(KeyKind::Id, &parts, *came));
             *came += 1;
         }
         let enough = match &identity.event_id {
             Some(name) => name.signed || source.dedupe == Dedupe::Id,
-            None => false,
+            // The same words are said again of another event.
+            None => !source.provider.same_bytes_are_one(),
         };
         let body = delivery.body().bytes();
         if !enough && !body.is_empty() {

@@ -70,6 +70,11 @@ impl Provider for Dropbox {
         self.scheme.identify(delivery)
     }
 
+    /// A second change of the same account has the same bytes.
+    fn same_bytes_are_one(&self) -> bool {
+        false
+    }
+
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
         self.scheme.check_secret(secret)
     }
