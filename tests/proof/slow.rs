@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::Extent;
 use crate::server::{Place, SOURCES};
 use crate::slow_peer::{Kind, Peer, peers};
-use crate::watch::{Honest, file_limit, limit_files, peak_mib};
+use crate::watch::{Honest, descriptors, file_limit, limit_files, peak_mib};
 
 /// In the short form.
 const SHORT: usize = 1500;
@@ -68,17 +68,32 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
 
     // Once more, and stopped with all of them open.
     let open = runtime.spawn(all(addr, peers(&mut chance, count)));
-    std::thread::sleep(Duration::from_secs(if extent.short { 1 } else { 4 }));
+    let held = most_open(server.pid(), count);
     let begun = Instant::now();
     let code = server.terminate();
     let stopped = begun.elapsed();
     open.abort();
+    if held < count / 2 {
+        return Err(format!("only {held} of {count} peers were there at the end"));
+    }
     if code != Some(0) {
         return Err(format!("stopped with {code:?}"));
     }
     Ok(format!(
-        "{count} slow peers, the last closed after {slowest:.1?}; {UNREAD} of 64 MiB unread answers closed; {memory} MiB at most; {served}; stopped with {count} open in {stopped:.1?}; a server without timers kept {left} of 60"
+        "{count} slow peers, the last closed after {slowest:.1?}; {UNREAD} of 64 MiB unread answers closed; {memory} MiB at most; {served}; stopped with {held} open in {stopped:.1?}; a server without timers kept {left} of 60"
     ))
+}
+
+/// Waits until nearly all peers that are not answered at once are there; how many are.
+fn most_open(pid: u32, count: usize) -> usize {
+    let begun = Instant::now();
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let open = descriptors(pid);
+        if open > count * 9 / 10 || begun.elapsed() > Duration::from_secs(9) {
+            return open;
+        }
+    }
 }
 
 /// The longest time that one was kept, or how many still are.
