@@ -13,6 +13,11 @@
 
 mod crash_points;
 mod descriptors;
+mod disk;
+mod disk_load;
+mod disk_mount;
+mod duplicates;
+mod duplicates_over;
 mod fault;
 mod fault_process;
 mod fault_trial;
@@ -27,6 +32,8 @@ mod malformed_case;
 mod malformed_client;
 mod malformed_mutate;
 mod mid_handler;
+mod order;
+mod order_sink;
 mod overload;
 mod power_cut;
 #[path = "../e2e/sender.rs"]
@@ -85,7 +92,7 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         Extent { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 9] = [
+    let suites: [(&str, Suite); 12] = [
         ("kill", kill::run),
         ("power-cut", power_cut::run),
         ("sweep", sweep::run),
@@ -95,6 +102,9 @@ fn main() -> ExitCode {
         ("descriptors", descriptors::run),
         ("overload", overload::run),
         ("malformed", malformed::run),
+        ("disk", disk::run),
+        ("duplicates", duplicates::run),
+        ("order", order::run),
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
