@@ -76,10 +76,8 @@ impl Ground {
             }
         }
         let known = self.known.lock().unwrap();
-        let known = Known {
-            acknowledged: known.acknowledged.clone(),
-            unknown: known.unknown.clone(),
-        };
+        let known =
+            Known { acknowledged: known.acknowledged.clone(), unknown: known.unknown.clone() };
         Self { place, known: Arc::new(Mutex::new(known)) }
     }
 
