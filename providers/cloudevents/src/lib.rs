@@ -1,1 +1,124 @@
-//! CloudEvents over HTTP webhooks.
+//! CloudEvents over HTTP, from anyone who keeps to the specification of web hooks: an OPTIONS request
+//! asks for permission, and deliveries bring a token, as `Authorization: Bearer` or `?access_token=`.
+//!
+//! Events come in any of three modes: the attributes in the JSON body, in `ce-` headers, or a batch.
+#![warn(missing_docs)]
+
+mod handshake;
+mod mode;
+mod samples;
+mod token;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::{
+    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
+    Verification, Verified, VerifyCx, VerifyError,
+};
+use http::{HeaderValue, Method, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use handshake::Permission;
+use token::Token;
+
+hookward_core::register_provider!(CloudEventsConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloudEventsConfig {
+    /// Who may send: the host names that senders give as `WebHook-Request-Origin`, or `*` for anyone.
+    /// Without this key nobody is given permission, and only senders that do not ask can deliver.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// How many requests a minute are permitted. Without this key, as many as the sender asks for.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub rate: Option<u32>,
+}
+
+impl ProviderConfig for CloudEventsConfig {
+    const NAME: &'static str = "cloudevents";
+    const SUMMARY: &'static str =
+        "CloudEvents with a bearer token, structured, binary or in batches";
+    const METHODS: &'static [&'static str] = &["POST", "OPTIONS"];
+    const KEEP_HEADERS: &'static [&'static str] = &[
+        "ce-id",
+        "ce-source",
+        "ce-specversion",
+        "ce-type",
+        "ce-subject",
+        "ce-time",
+        "ce-dataschema",
+    ];
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let permission = Permission::new(self.origins, self.rate)?;
+        Ok(Arc::new(CloudEvents { permission, token: Token::new()? }))
+    }
+}
+
+#[derive(Debug)]
+struct CloudEvents {
+    permission: Permission,
+    token: Token,
+}
+
+#[async_trait]
+impl Provider for CloudEvents {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        match head.method {
+            Method::OPTIONS => self.permission.answer(head).map(drop),
+            _ => self.token.precheck(head).and_then(|()| mode::precheck(head)),
+        }
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        if request.head.method == Method::OPTIONS {
+            let reply = self.permission.answer(&request.head)?;
+            return Ok(Verification::Handshake(reply.into()));
+        }
+        self.precheck(&request.head)?;
+        let secret = self.token.verify(request, cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        mode::identify(delivery)
+    }
+
+    /// Ids are unique within a source of events, of which many may send here.
+    fn scope(&self, delivery: &Verified, event: &Identity) -> Option<String> {
+        mode::source(delivery, event)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.token.check_secret(secret)
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        self.permission.cautions()
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(self)
+    }
+}
+
+/// Samples are whole events, so they go in structured mode.
+impl Signer for CloudEvents {
+    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        let mut request = self.token.sign(draft, secret)?;
+        let structured = HeaderValue::from_static("application/cloudevents+json");
+        request.head.headers.insert(header::CONTENT_TYPE, structured);
+        Ok(request)
+    }
+}

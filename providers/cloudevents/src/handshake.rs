@@ -1,0 +1,148 @@
+//! The handshake of the HTTP web hook specification (section 4): before it delivers, a sender asks with
+//! OPTIONS whether it may, and headers alone say so.
+
+use hookward_core::plugin::BuildError;
+use hookward_core::{Head, Reply, VerifyError, echo_token};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+const ORIGIN: &str = "webhook-request-origin";
+const RATE: &str = "webhook-request-rate";
+const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
+const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
+
+/// The longest host name there is.
+const MAX_ORIGIN: usize = 253;
+
+/// Who may send, and how much.
+#[derive(Debug)]
+pub(crate) struct Permission {
+    origins: Vec<String>,
+    rate: Option<u32>,
+}
+
+impl Permission {
+    pub(crate) fn new(origins: Vec<String>, rate: Option<u32>) -> Result<Self, BuildError> {
+        for (n, origin) in origins.iter().enumerate() {
+            if origin != "*" && !is_host(origin) {
+                let message = format!("`{origin}` is no host name, such as `sender.example.com`");
+                return Err(BuildError::at(format!("/origins/{n}"), message)
+                    .help("write it without scheme, port and path, or `*` for anyone"));
+            }
+        }
+        if rate == Some(0) {
+            return Err(BuildError::at("/rate", "a rate of 0 permits nothing; at least 1"));
+        }
+        Ok(Self { origins, rate })
+    }
+
+    /// Permission, or 405 without any of the headers that would give it.
+    pub(crate) fn answer(&self, head: &Head) -> Result<Reply, VerifyError> {
+        let origin = head.required(ORIGIN)?;
+        let asked = head.single(RATE)?;
+        let digits =
+            |text: &str| (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        if !is_host(origin) || asked.is_some_and(|rate| !digits(rate) || rate.starts_with('0')) {
+            return Err(VerifyError::format("the request for permission is not of the known form"));
+        }
+        let post = (header::ALLOW, HeaderValue::from_static("POST"));
+        let known = |o: &String| o == "*" || o.eq_ignore_ascii_case(origin);
+        if !self.origins.iter().any(known) {
+            let mut reply = Reply::empty(StatusCode::METHOD_NOT_ALLOWED);
+            reply.headers.push(post);
+            return Ok(reply);
+        }
+        let text = |text: &str| {
+            let value = HeaderValue::from_str(echo_token(text, "the request for permission")?);
+            value.map_err(|_| VerifyError::format("the origin cannot stand in a header"))
+        };
+        let mut reply = Reply::empty(StatusCode::OK);
+        reply.headers.push((ALLOWED_ORIGIN, text(origin)?));
+        let ours = self.rate.map(|rate| rate.to_string());
+        if let Some(rate) = ours.as_deref().or(asked) {
+            reply.headers.push((ALLOWED_RATE, text(rate)?));
+        }
+        reply.headers.push(post);
+        Ok(reply)
+    }
+
+    pub(crate) fn cautions(&self) -> Vec<String> {
+        let none = self.origins.is_empty().then(|| {
+            "senders that ask for permission before they deliver are refused; set `with: { origins: […] }`"
+                .to_owned()
+        });
+        let any = self.origins.iter().any(|o| o == "*").then(|| {
+            "anyone is given permission to send here, so that the address can be made the target of others' \
+             events; name the hosts in `with: { origins: […] }`"
+                .to_owned()
+        });
+        none.into_iter().chain(any).collect()
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    (1..=MAX_ORIGIN).contains(&text.len()) && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn asked(
+        origins: &[&str],
+        rate: Option<u32>,
+        headers: &[(&str, &str)],
+    ) -> Result<String, String> {
+        let origins = origins.iter().map(|o| (*o).to_owned()).collect();
+        let permission = Permission::new(origins, rate).map_err(|e| e.to_string())?;
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let head = Head { headers: map, ..Head::default() };
+        let reply = permission.answer(&head).map_err(|e| e.code().to_owned())?;
+        let headers = reply.headers.iter().map(|(n, v)| format!(" {n}={}", v.to_str().unwrap()));
+        Ok(format!("{}{}", reply.status.as_u16(), headers.collect::<String>()))
+    }
+
+    #[test]
+    fn a_known_origin_is_permitted_at_the_rate_that_it_asks_for_or_ours() {
+        let a = ("WebHook-Request-Origin", "A.example");
+        let ok = "200 webhook-allowed-origin=A.example";
+        assert_eq!(asked(&["a.example"], None, &[a]), Ok(format!("{ok} allow=POST")));
+        let rate = ("WebHook-Request-Rate", "120");
+        let at = |n| Ok(format!("{ok} webhook-allowed-rate={n} allow=POST"));
+        assert_eq!(asked(&["b", "a.example"], None, &[a, rate]), at(120));
+        assert_eq!(asked(&["*"], Some(60), &[a, rate]), at(60));
+        assert_eq!(asked(&["a.example"], Some(60), &[a]), at(60));
+    }
+
+    #[test]
+    fn any_other_is_refused_without_the_headers_that_would_permit_it() {
+        for known in [&["a.example"][..], &["sub.evil.example"], &["example"], &[]] {
+            let origin = ("WebHook-Request-Origin", "evil.example");
+            assert_eq!(asked(known, None, &[origin]), Ok("405 allow=POST".to_owned()));
+        }
+        assert_eq!(asked(&["*"], None, &[]), Err("MISSING_SIGNATURE".to_owned()));
+        let odd = ["", "a b", "a\"", "http://a.example"];
+        for origin in odd {
+            let asked = asked(&["*"], None, &[("WebHook-Request-Origin", origin)]);
+            assert_eq!(asked, Err("INVALID_FORMAT".to_owned()), "{origin}");
+        }
+        for rate in ["0", "-1", "1e9", "", "9999999999"] {
+            let headers = [("WebHook-Request-Origin", "a"), ("WebHook-Request-Rate", rate)];
+            assert_eq!(asked(&["*"], None, &headers), Err("INVALID_FORMAT".to_owned()));
+        }
+    }
+
+    #[test]
+    fn origins_are_hosts() {
+        for odd in ["https://a.example", "a.example:443", ""] {
+            assert!(Permission::new(vec![odd.to_owned()], None).is_err());
+        }
+        assert!(Permission::new(Vec::new(), Some(0)).is_err());
+    }
+}
