@@ -129,8 +129,9 @@ fn same_meaning(
         return;
     }
     let (before, after) = (signed, &forged.request);
-    // Two spellings of a key in hexadecimal or base64 may be one key.
-    assert!(forged.secret.eq_ignore_ascii_case(&sender.secret), "{who}: under another secret");
+    // A token that was changed as its secret was is right. Two spellings of a key may be one key.
+    let same_secret = sender.by_token() || forged.secret.eq_ignore_ascii_case(&sender.secret);
+    assert!(same_secret, "{who}: under another secret");
     let header =
         |request: &Request, name: &str| request.head.single(name).ok().flatten().map(str::to_owned);
     if let (Some(message), false) = (sender.message(), sender.by_token()) {

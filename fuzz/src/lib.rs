@@ -6,10 +6,12 @@
 mod config;
 mod forge;
 mod form;
+mod forwarded;
 mod http_file;
 mod identify;
 mod input;
 mod json;
+mod keys;
 mod prove;
 mod records;
 mod routing;
@@ -28,10 +30,12 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("config", config::run),
     ("forge", forge::run),
     ("form", form::run),
+    ("forwarded", forwarded::run),
     ("globs", routing::globs),
     ("http_file", http_file::run),
     ("identify", identify::run),
     ("json", json::run),
+    ("keys", keys::run),
     ("pattern", routing::pattern),
     ("prove", prove::run),
     ("records", records::run),

@@ -1,5 +1,7 @@
 //! The whole proof: a provider, a secret, a moment and any request, as far as its events' names.
 
+use bytes::Bytes;
+use hookward_core::keys::FixedKeys;
 use hookward_core::store::part_of;
 use hookward_core::{Proof, Timestamp};
 
@@ -7,14 +9,17 @@ use super::http_file::parser;
 use super::input::{lines, text};
 use super::senders;
 
-/// Lines: the provider, the secret, the moment in Unix seconds, then a request as in a `.http` file.
+/// Lines: the provider, the secret (or what is fetched where keys are, as JSON), the moment in Unix
+/// seconds, then a request as in a `.http` file.
 pub fn run(data: &[u8]) {
     let [name, secret, now, file] = lines(data);
     let (Some(sender), Some(secret)) = (senders::named(name), text(secret)) else { return };
     let Ok(captured) = parser::parse(file) else { return };
-    let secret = if secret.is_empty() { sender.secret.as_str() } else { secret };
+    let keys = FixedKeys(Bytes::copy_from_slice(secret.as_bytes()));
+    let secret =
+        if secret.is_empty() || secret.starts_with('{') { sender.secret.as_str() } else { secret };
     let now = text(now).and_then(|now| now.parse().ok()).map_or(senders::NOW, Timestamp::from_secs);
-    match sender.prove_at(&captured.request, secret, now) {
+    match sender.prove_with(&captured.request, secret, now, &keys) {
         Err(error) => {
             let told = format!("{} {error}", error.code());
             // Short ones stand in ordinary words.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hookward_core::keys::NoKeys;
+use hookward_core::keys::{KeySource, NoKeys};
 use hookward_core::plugin::{BuildCx, Plugin, ProviderDescriptor, Registry};
 use hookward_core::{
     Proof, Provider, Request, Secret, SecretSet, Timestamp, Verification, VerifyCx, VerifyError,
@@ -120,6 +120,17 @@ impl Sender {
         secret: &str,
         now: Timestamp,
     ) -> Result<Proof, VerifyError> {
+        self.prove_with(request, secret, now, &NoKeys)
+    }
+
+    /// The same where keys can be fetched.
+    pub fn prove_with(
+        &self,
+        request: &Request,
+        secret: &str,
+        now: Timestamp,
+        keys: &dyn KeySource,
+    ) -> Result<Proof, VerifyError> {
         let Ok(secrets) = SecretSet::of([secret]) else {
             return Err(VerifyError::InvalidSignature);
         };
@@ -128,7 +139,7 @@ impl Sender {
             secrets: secrets.active(now),
             tolerance: None,
             public_url: Some(PUBLIC_URL),
-            keys: &NoKeys,
+            keys,
         };
         at_once(prove(&*self.provider, request.clone(), &cx))
             .unwrap_or(Err(VerifyError::InvalidSignature))

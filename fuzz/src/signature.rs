@@ -24,7 +24,11 @@ pub fn run(data: &[u8]) {
         let early = sender.provider.precheck(&request.head);
         match sender.verify(&request) {
             Ok(Verification::Genuine { .. }) => {
-                assert!(!sender.descriptor.needs_secret, "{} believes it", sender.name);
+                // The fuzzer may well find a token: it is in this program.
+                let secret = sender.secret.as_bytes();
+                let given = || data.windows(secret.len()).any(|w| w == secret);
+                let token = sender.scheme.is_none() || (sender.by_token() && given());
+                assert!(token || !sender.descriptor.needs_secret, "{} believes it", sender.name);
                 assert_eq!(early, Ok(()), "{}", sender.name);
             }
             Ok(_) => {}

@@ -1,0 +1,68 @@
+//! Keys that live with the sender: documents, certificates, tokens under them, and addresses that a
+//! request names.
+
+use hookward_core::keys::jwt::{Rules, Token, bearer};
+use hookward_core::keys::x509::Certificates;
+use hookward_core::keys::{Jwks, KeyDocument, PublicKey, https_parts};
+use hookward_core::proof::{Algorithm, p256_point, rsa_key};
+
+use super::input::{lines, text};
+use super::senders::NOW;
+
+/// Lines: a token, an address, then a document: keys as JSON, certificates as PEM, or a key as DER.
+pub fn run(data: &[u8]) {
+    let [token, url, document] = lines(data);
+    if let Some(url) = text(url) {
+        address(url);
+    }
+    if let Some(point) = p256_point(document) {
+        assert!(Algorithm::EcdsaP256.takes_key(point));
+    }
+    if let Some(key) = rsa_key(document) {
+        assert!(Algorithm::RsaSha256.takes_key(key));
+    }
+    let _ = PublicKey::from_spki(document);
+    if let Ok(certificates) = Certificates::read(&KeyDocument::fetched(document.to_vec(), NOW)) {
+        let _ = certificates.is_alone();
+        let _ = certificates.check_name(&["certs.example.com"]);
+        let _ = certificates.check_days(NOW);
+        let public = certificates.check_chain(&["certs.example.com"], NOW);
+        assert!(public.is_err(), "no public authority signs what a fuzzer makes up");
+    }
+    if let Some(token) = text(token) {
+        under(token, document);
+    }
+}
+
+fn under(token: &str, document: &[u8]) {
+    if let Ok(inner) = bearer(token) {
+        assert!(token.ends_with(inner) || token.trim_end().ends_with(inner));
+    }
+    let Ok(parsed) = Token::parse(token) else { return };
+    let Ok(set) = Jwks::parse(document) else { return };
+    let Ok(claims) = parsed.prove(&set) else { return };
+    assert!(parsed.is_known_to(&set));
+    let strict = Rules {
+        issuers: vec!["https://issuer.example".to_owned()],
+        audiences: vec!["us".to_owned()],
+        expires: true,
+        ..Rules::default()
+    };
+    if claims.check(&strict, NOW).is_ok() {
+        assert_eq!(claims.text("iss"), Some("https://issuer.example"));
+        assert!(claims.holds("aud", "us"));
+        assert!(claims.get("exp").is_some());
+    }
+}
+
+/// What is fetched is what was judged: another reader of URLs sees the same host.
+fn address(url: &str) {
+    let Some((host, path)) = https_parts(url) else { return };
+    assert_eq!(format!("https://{host}{path}"), url);
+    let read = url::Url::parse(url).unwrap_or_else(|e| panic!("{url}: {e}"));
+    assert_eq!(read.scheme(), "https");
+    assert_eq!(read.host_str(), Some(host.to_ascii_lowercase().as_str()), "{url}");
+    assert!(read.domain().is_some(), "{url} names a number");
+    assert_eq!((read.username(), read.password(), read.port()), ("", None, None), "{url}");
+    assert_eq!(read.fragment(), None, "{url}");
+}
