@@ -43,6 +43,7 @@ enum Command {
     Schema(commands::schema::SchemaArgs),
     Events(commands::events::EventsArgs),
     Dead(commands::events::DeadArgs),
+    New(commands::new::NewArgs),
     Completions(commands::completions::CompletionsArgs),
 }
 
@@ -73,6 +74,7 @@ async fn run(command: Command, registry: &Registry) -> ExitCode {
         Command::Schema(_) => commands::schema::run(registry),
         Command::Events(args) => commands::events::run(args).await,
         Command::Dead(args) => commands::events::run_dead(args).await,
+        Command::New(args) => commands::new::run(&args, registry),
         Command::Completions(args) => commands::completions::run::<Cli>(&args),
     }
 }

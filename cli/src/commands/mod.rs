@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod new;
 pub(crate) mod plugins;
 pub(crate) mod routes;
 pub(crate) mod schema;

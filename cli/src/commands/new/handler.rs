@@ -1,0 +1,40 @@
+//! `hookward new handler NAME`
+
+use std::path::PathBuf;
+
+use hookward_core::plugin::Registry;
+
+use super::Plain;
+use super::house::House;
+use super::name::Name;
+use super::tree::Tree;
+
+pub(super) fn tree(args: &Plain, registry: &Registry) -> Result<(Tree, PathBuf), String> {
+    let name = Name::parse(&args.name)?;
+    if registry.handler(&name.snake).is_some() {
+        return Err(format!("there is a handler `{}` already; choose another name", name.snake));
+    }
+    let package = format!("hookward-handler-{}", name.kebab);
+    let folder = args.target.dir.clone().unwrap_or_else(|| PathBuf::from(&package));
+    let house = House::find(args.target.hookward.as_deref(), &folder)?;
+    let (core, kit) = (
+        house.dependency("hookward-core", "core"),
+        house.dependency("hookward-testkit", "tests/kit"),
+    );
+    let values = [
+        ("%PACKAGE%", package.as_str()),
+        ("%CRATE%", &package.replace('-', "_")),
+        ("%NAME%", &name.snake),
+        ("%Type%", &name.camel),
+        ("%CORE%", &core),
+        ("%KIT%", &kit),
+        ("%WORKSPACE%", house.workspace()),
+    ];
+    let mut tree = Tree::default();
+    let mut add = |path, template| tree.add(path, template, &values);
+    add("Cargo.toml", include_str!("../../../templates/handler/Cargo.toml.in"));
+    add("README.md", include_str!("../../../templates/handler/README.md.in"));
+    add("src/lib.rs", include_str!("../../../templates/handler/lib.rs.in"));
+    add("tests/contract.rs", include_str!("../../../templates/handler/contract.rs.in"));
+    Ok((tree, folder))
+}

@@ -1,0 +1,76 @@
+//! `hookward new`: writes a crate that compiles, passes its own tests and is explained by its comments.
+
+mod app;
+mod handler;
+mod house;
+mod name;
+mod provider;
+mod scheme;
+mod tree;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hookward_core::plugin::Registry;
+
+use crate::{USAGE, output};
+
+/// Write a new crate: a provider, a handler or an app
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hookward new provider acme --header X-Acme-Signature --prefix sha256=
+  hookward new provider acme --message '{timestamp}.{body}' --timestamp header:X-Acme-Time
+  hookward new handler post-to-ledger
+  hookward new app shop-hooks")]
+pub(crate) struct NewArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// A provider: how one sender signs, as data, with vectors and the suite that every provider passes
+    Provider(Box<provider::ProviderArgs>),
+    /// A handler: one kind of step, with the suite that every handler passes
+    Handler(Plain),
+    /// An app that takes webhooks itself and handles them in functions
+    App(Plain),
+}
+
+/// Where it goes, and what it builds on.
+#[derive(Debug, Clone, clap::Args)]
+struct Target {
+    /// The folder to write; it must not exist. Default: the crate's name, in the current folder
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// A checkout of Hookward to build on, instead of the published crates
+    #[arg(long, value_name = "DIR")]
+    hookward: Option<PathBuf>,
+}
+
+/// A crate that is asked for by its name alone.
+#[derive(Debug, clap::Args)]
+struct Plain {
+    /// Its name, such as `post-to-ledger`
+    name: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) fn run(args: &NewArgs, registry: &Registry) -> ExitCode {
+    let made = match &args.what {
+        What::Provider(args) => provider::tree(args, registry),
+        What::Handler(args) => handler::tree(args, registry),
+        What::App(args) => app::tree(args),
+    };
+    match made.and_then(|(tree, folder)| tree.write(&folder).map(|()| (tree, folder))) {
+        Ok((tree, folder)) => {
+            output::line(format!("{}:", folder.display()));
+            tree.paths().for_each(|path| output::line(format!("  {path}")));
+            output::note(format!("\nNext: cd {} && cargo test", folder.display()));
+            ExitCode::SUCCESS
+        }
+        Err(message) => output::fail(USAGE, message),
+    }
+}

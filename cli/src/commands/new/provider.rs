@@ -1,0 +1,236 @@
+//! `hookward new provider NAME`: the scheme as data, and vectors that were signed with it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hookward_core::plugin::Registry;
+use hookward_core::{Body, Draft, Period, Request, Secret, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::Target;
+use super::house::House;
+use super::name::Name;
+use super::scheme::{self, Chosen, SchemeArgs};
+use super::tree::Tree;
+
+/// The moment of the vectors.
+const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
+const EVENT_TYPE: &str = "thing.happened";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ProviderArgs {
+    /// The sender's name, such as `acme`
+    name: String,
+    #[command(flatten)]
+    scheme: SchemeArgs,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn tree(args: &ProviderArgs, registry: &Registry) -> Result<(Tree, PathBuf), String> {
+    let name = Name::parse(&args.name)?;
+    if registry.provider(&name.snake).is_some() {
+        return Err(format!(
+            "this build has a provider `{0}` already: `hookward send {0} TYPE --print` shows what it signs. Choose another name",
+            name.snake
+        ));
+    }
+    let package = format!("hookward-provider-{}", name.kebab);
+    let folder = args.target.dir.clone().unwrap_or_else(|| PathBuf::from(&package));
+    let house = House::find(args.target.hookward.as_deref(), &folder)?;
+    let chosen = scheme::choose(&args.scheme, &name)?;
+    let sample = sample(&chosen.json);
+    let secrets = secrets(&chosen.json, &name);
+    let vectors = vectors(&chosen, &name, &sample, &secrets)?;
+    let (tolerance, import) = tolerance(&chosen.json);
+    let keep_headers = format!("{:?}", naming_headers(&chosen.json));
+    let token = chosen.json.pointer("/alg") == Some(&json!("equal"));
+    let unsigned = if token { ".body_is_not_signed()" } else { "" };
+    let (core, kit) = (
+        house.dependency("hookward-core", "core"),
+        house.dependency("hookward-testkit", "tests/kit"),
+    );
+    let values = [
+        ("%PACKAGE%", package.as_str()),
+        ("%CRATE%", &package.replace('-', "_")),
+        ("%NAME%", &name.snake),
+        ("%NAME_UPPER%", &name.snake.to_uppercase()),
+        ("%Type%", &name.camel),
+        ("%SECRET%", &secrets[0]),
+        ("%OTHER_SECRET%", &secrets[1]),
+        ("%TOLERANCE%", &tolerance),
+        ("%USE_DURATION%", import),
+        ("%KEEP_HEADERS%", &keep_headers),
+        ("%UNSIGNED%", unsigned),
+        ("%CORE%", &core),
+        ("%KIT%", &kit),
+        ("%HOOKWARD%", &house.dependency("hookward", "server")),
+        ("%WORKSPACE%", house.workspace()),
+    ];
+    let mut tree = Tree::default();
+    let mut add = |path, template| tree.add(path, template, &values);
+    add("Cargo.toml", include_str!("../../../templates/provider/Cargo.toml.in"));
+    add("README.md", include_str!("../../../templates/provider/README.md.in"));
+    add("routes.yaml", include_str!("../../../templates/provider/routes.yaml.in"));
+    add("src/lib.rs", include_str!("../../../templates/provider/lib.rs.in"));
+    add("tests/contract.rs", include_str!("../../../templates/provider/contract.rs.in"));
+    tree.put("src/scheme.json", pretty(&chosen.json));
+    tree.put("src/samples/any.json", pretty(&sample));
+    tree.put("schemas/thing.happened.json", pretty(&schema(&sample)));
+    tree.put("tests/vectors.json", pretty(&vectors));
+    Ok((tree, folder))
+}
+
+fn pretty(value: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A body with type and id where the scheme looks for them.
+fn sample(scheme: &Value) -> Value {
+    let mut body = json!({ "data": { "amount": 1, "note": "made up" } });
+    for (key, placeholder) in [("event_type", "%TYPE%"), ("event_id", "%ID%")] {
+        if let Some(pointer) =
+            scheme.get(key).and_then(Value::as_str).filter(|p| p.starts_with('/'))
+        {
+            put(&mut body, pointer, json!(placeholder));
+        }
+    }
+    if let Some(pointer) = scheme.pointer("/timestamp/from").and_then(Value::as_str)
+        && let Some(pointer) = pointer.strip_prefix("json:").or(Some(pointer))
+        && pointer.starts_with('/')
+    {
+        put(&mut body, pointer, json!("%UNIX%"));
+    }
+    body
+}
+
+/// Sets a value at a pointer; objects on the way are made.
+fn put(body: &mut Value, pointer: &str, value: Value) {
+    let mut place = body;
+    for token in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        let Value::Object(members) = place else { return };
+        let key = token.replace("~1", "/").replace("~0", "~");
+        place = members.entry(key).or_insert(Value::Null);
+    }
+    *place = value;
+}
+
+/// A JSON Schema for events like the sample.
+fn schema(sample: &Value) -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": EVENT_TYPE,
+        "type": "object",
+        "required": sample.as_object().map(|o| o.keys().collect::<Vec<_>>()).unwrap_or_default(),
+        "properties": { "data": { "type": "object" } },
+    })
+}
+
+/// Two secrets of the form that the scheme takes.
+fn secrets(scheme: &Value, name: &Name) -> [String; 2] {
+    match scheme.get("key").and_then(Value::as_str) {
+        Some("hex") => ["00112233445566778899aabbccddeeff".to_owned(), "ff".repeat(16)],
+        Some("whsec") => {
+            let of = |text| format!("whsec_{text}");
+            [of("MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u"), of("emJjZGVmZ2hpamtsbW5vMDEyMzQ1Njc4")]
+        }
+        _ => [format!("{}-secret-of-the-tests", name.kebab), "another-secret".to_owned()],
+    }
+}
+
+/// The line that says how far a signed time may be off, and what it needs.
+fn tolerance(scheme: &Value) -> (String, &'static str) {
+    let window = |key: &str| match scheme.pointer(&format!("/timestamp/{key}")) {
+        Some(Value::Number(n)) => n.as_u64(),
+        Some(Value::String(text)) => Period::parse(text).ok().map(|p| p.0.as_secs()),
+        _ => Some(300),
+    };
+    let timed = scheme.get("timestamp").is_some_and(Value::is_object);
+    match (timed, window("past"), window("future")) {
+        (true, Some(past), Some(future)) if past == future => (
+            format!(
+                "    /// As in `scheme.json`; named here so that it is shown before a provider is built.\n    const TOLERANCE: Option<Duration> = Some(Duration::from_secs({past}));\n"
+            ),
+            "use std::time::Duration;\n",
+        ),
+        _ => (String::new(), ""),
+    }
+}
+
+/// The headers that name the event: worth keeping with it.
+fn naming_headers(scheme: &Value) -> Vec<String> {
+    let named = |key: &str| scheme.get(key)?.as_str()?.strip_prefix("header:");
+    let mut names: Vec<String> =
+        ["event_type", "event_id"].into_iter().filter_map(named).map(str::to_lowercase).collect();
+    names.dedup();
+    names
+}
+
+/// Requests that were signed here, and what must be refused.
+fn vectors(
+    chosen: &Chosen,
+    name: &Name,
+    sample: &Value,
+    secrets: &[String; 2],
+) -> Result<Value, String> {
+    let id = format!("{}_1", name.snake);
+    let body = sample
+        .to_string()
+        .replace("%TYPE%", EVENT_TYPE)
+        .replace("%ID%", &id)
+        .replace("%UNIX%", &NOW.as_secs().to_string());
+    let url = format!("https://hooks.example.com/webhooks/{}", name.snake);
+    let sign = |secret: &str| {
+        let draft = Draft {
+            event_type: EVENT_TYPE.to_owned(),
+            event_id: id.clone(),
+            body: Body::new(body.clone()),
+            url: url.clone(),
+            now: NOW,
+        };
+        chosen.compiled.sign(&draft, &Secret::new(secret)).map_err(|e| {
+            format!("{e}. A crate can be made where the signature is a MAC or a token in a header; for others, start from providers/discord (public keys) or providers/mailgun (in the body)")
+        })
+    };
+    let genuine = sign(&secrets[0])?;
+    let vector = |n: usize, what: &str, request: &Request, expect: &str, at: Timestamp| {
+        let headers: Vec<_> = request
+            .head
+            .headers
+            .iter()
+            .map(|(k, v)| json!([k.as_str(), String::from_utf8_lossy(v.as_bytes())]))
+            .collect();
+        json!({
+            "id": format!("{}-{n}", name.kebab), "provider": name.snake, "scheme": name.snake,
+            "name": what, "class": "normative", "secret": secrets[0],
+            "method": request.head.method.as_str(), "url": url, "headers": headers,
+            "body": String::from_utf8_lossy(request.body.bytes()), "now_unix": at.as_secs(),
+            "expect": expect,
+        })
+    };
+    let mut all = vec![vector(1, "signed by the scheme", &genuine, "accept", NOW)];
+    if let Some(Value::Object(first)) = all.first_mut() {
+        first.insert("event_type".to_owned(), json!(EVENT_TYPE));
+        first.insert("event_id".to_owned(), json!(id));
+    }
+    if chosen.json.pointer("/alg") != Some(&json!("equal")) {
+        let mut changed = genuine.clone();
+        changed.body = Body::new(body.replace("made up", "made UP"));
+        all.push(vector(2, "the body was changed", &changed, "reject", NOW));
+    }
+    all.push(vector(3, "signed with another secret", &sign(&secrets[1])?, "reject", NOW));
+    let signature = chosen.json.pointer("/signature/name").and_then(Value::as_str);
+    let mut bare = genuine.clone();
+    bare.head.headers.remove(signature.unwrap_or_default());
+    all.push(vector(4, "no signature", &bare, "reject", NOW));
+    if chosen.json.get("timestamp").is_some() {
+        let late = NOW.plus(Duration::from_secs(7 * 24 * 60 * 60));
+        all.push(vector(5, "a week old", &genuine, "reject", late));
+    }
+    Ok(json!({ "version": 1, "now_default": NOW.as_secs(), "vectors": all }))
+}

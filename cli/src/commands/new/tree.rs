@@ -1,0 +1,41 @@
+//! The files of a new crate: filled templates, written all or not at all.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Files by their path within the crate.
+#[derive(Debug, Default)]
+pub(super) struct Tree(BTreeMap<&'static str, String>);
+
+impl Tree {
+    /// Fills a template: each `%KEY%` of `values` is replaced.
+    pub(super) fn add(&mut self, path: &'static str, template: &str, values: &[(&str, &str)]) {
+        let fill = |text: String, (key, value): &(&str, &str)| text.replace(key, value);
+        self.0.insert(path, values.iter().fold(template.to_owned(), fill));
+    }
+
+    /// A file as it is.
+    pub(super) fn put(&mut self, path: &'static str, text: String) {
+        self.0.insert(path, text);
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// Writes them into a new folder. What is there already stays as it is.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), String> {
+        if folder.exists() {
+            let shown = folder.display();
+            return Err(format!("{shown} exists already; name another folder with --dir"));
+        }
+        for (path, text) in &self.0 {
+            let path = folder.join(path);
+            let parent = path.parent().unwrap_or(folder);
+            std::fs::create_dir_all(parent)
+                .and_then(|()| std::fs::write(&path, text))
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        Ok(())
+    }
+}
