@@ -2,7 +2,7 @@
 //! everything invalid refused. Where they leave a choice, or we are stricter, ours is listed below.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::proof::{Algorithm, Encoding, HmacAlg, Tag, p256_point};
+use hookward_core::proof::{Algorithm, Encoding, HmacAlg, Tag, p256_point, rsa_key};
 use serde::Deserialize;
 
 /// Vectors under one key, which is empty where each has its own.
@@ -109,4 +109,26 @@ fn every_ecdsa_vector_gets_its_verdict() {
     let key = |spki: &[u8]| p256_point(spki).map(<[u8]>::to_vec);
     let count = run("ecdsa-p256-sha256.json", Algorithm::EcdsaP256, key, |_| false);
     assert_eq!(count, Count { accepted: 174, refused: 310, by_choice: 0 });
+}
+
+#[test]
+fn every_ecdsa_vector_of_two_plain_numbers_gets_its_verdict() {
+    let key = |spki: &[u8]| p256_point(spki).map(<[u8]>::to_vec);
+    let count = run("ecdsa-p256-sha256-p1363.json", Algorithm::EcdsaP256Fixed, key, |_| false);
+    assert_eq!(count, Count { accepted: 173, refused: 89, by_choice: 0 });
+}
+
+#[test]
+fn every_rsa_vector_gets_its_verdict() {
+    let key = |spki: &[u8]| rsa_key(spki).map(<[u8]>::to_vec);
+    // The one that is acceptable leaves out the parameters of the hash's name: two spellings of one
+    // signature, of which we take one.
+    let sha256 = |case: &Case| case.result == "acceptable";
+    let count = run("rsa-pkcs1-2048-sha256.json", Algorithm::RsaSha256, key, sha256);
+    assert_eq!(count, Count { accepted: 9, refused: 249, by_choice: 1 });
+    // All of them are merely acceptable, for their hash. Ours: senders still sign so, and a key under
+    // 2048 bits is none.
+    let short = |case: &Case| case.sig.len() < 512;
+    let count = run("rsa-pkcs1-sha1.json", Algorithm::RsaSha1, key, short);
+    assert_eq!(count, Count { accepted: 8, refused: 0, by_choice: 8 });
 }
