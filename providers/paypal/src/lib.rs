@@ -1,1 +1,104 @@
-//! PayPal.
+//! PayPal: an RSA signature over a transmission's id and time, the webhook's id and the CRC-32 of
+//! the body, under a certificate on PayPal's own hosts.
+//!
+//! A CRC is no hash: whoever captured a request can make another body with the same one. The
+//! transmission's id is signed, so the engine takes such a second delivery for a duplicate.
+#![warn(missing_docs)]
+
+mod certificate;
+mod message;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::keys::KeyRequest;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::proof::{Algorithm, Encoding};
+use hookward_core::{
+    EventName, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use message::{ID, Transmission};
+
+hookward_core::register_provider!(PaypalConfig);
+
+/// The `with:` block: there is nothing to choose.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaypalConfig {}
+
+impl ProviderConfig for PaypalConfig {
+    const NAME: &'static str = "paypal";
+    const SUMMARY: &'static str =
+        "PayPal webhooks, signed with PayPal's certificate for a webhook id";
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const KEEP_HEADERS: &'static [&'static str] =
+        &["paypal-transmission-id", "paypal-transmission-time"];
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(Paypal))
+    }
+}
+
+#[derive(Debug)]
+struct Paypal;
+
+#[async_trait]
+impl Provider for Paypal {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        Transmission::read(head).map(drop)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        let transmission = Transmission::read(&request.head)?;
+        if cx.secrets.is_empty() {
+            return Err(VerifyError::InvalidSignature);
+        }
+        let document = cx.keys.fetch(&KeyRequest::at(transmission.certificate)).await?;
+        let key = certificate::key(&document, cx.now)?;
+        let right = |webhook_id: &Secret| {
+            let signed = transmission.signed(webhook_id, request.body.bytes());
+            let signature = transmission.signature;
+            key.verify(Algorithm::RsaSha256, signed.as_bytes(), signature, Encoding::Base64)
+        };
+        let mut found = Err(VerifyError::InvalidSignature);
+        for (index, webhook_id) in cx.secrets.iter() {
+            found = right(webhook_id).map(|()| index);
+            if found.is_ok() {
+                break;
+            }
+        }
+        let secret = found?;
+        transmission.check_time(cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let text = |name: &str| {
+            let text = body.get(name).and_then(Value::as_str);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        // A CRC does not keep anybody from writing another id.
+        let event_id = text("id").map(|value| EventName { value, signed: false });
+        Ok(vec![Identity { event_type: text("event_type"), event_id, part: None }])
+    }
+
+    fn replay_token(&self, delivery: &Verified) -> Option<String> {
+        delivery.header(ID).map(str::to_owned)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        message::check_webhook_id(secret)
+    }
+}

@@ -1,0 +1,60 @@
+//! PayPal keeps the contract and agrees with its vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use hookward_core::keys::FixedKeys;
+use hookward_core::vectors::VectorFile;
+use hookward_core::{Body, Proof, SecretSet, Timestamp, VerifyCx, prove};
+use hookward_provider_paypal::PLUGINS;
+use hookward_testkit::provider::{Subject, run_vectors};
+
+fn vectors() -> VectorFile {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+fn subject() -> Subject {
+    Subject::of(PLUGINS, "4JH86294D6297924G", "9XY00000AB1111111")
+}
+
+/// A CRC sees every change of one bit.
+#[test]
+fn paypal_keeps_the_contract() {
+    subject().recordings(vectors()).check();
+}
+
+#[test]
+fn paypal_agrees_with_every_vector() {
+    run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}
+
+#[tokio::test]
+async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsigned_id() {
+    let provider = subject().build().unwrap();
+    let file = vectors();
+    let mut tokens = Vec::new();
+    for id in ["paypal-001", "paypal-015"] {
+        let vector = file.vectors.iter().find(|v| v.id == id).unwrap();
+        let keys = FixedKeys(vector.material.certificate_pem.clone().unwrap().into());
+        let secrets = SecretSet::of(["9XY00000AB1111111", "4JH86294D6297924G"]).unwrap();
+        let now = Timestamp::from_secs(1_431_963_913);
+        let cx = VerifyCx {
+            now,
+            secrets: secrets.active(now),
+            tolerance: None,
+            public_url: None,
+            keys: &keys,
+        };
+        let proof = prove(&*provider, vector.request.request().unwrap(), &cx).await;
+        let Ok(Proof::Genuine(delivery)) = proof else { panic!("{id}: {proof:?}") };
+        assert_eq!(delivery.secret(), 1);
+        tokens.push(provider.replay_token(&delivery).unwrap());
+        if id == "paypal-001" {
+            let event = provider.identify(&delivery).unwrap().remove(0);
+            assert_eq!(event.event_type.as_deref(), Some("PAYMENT.SALE.COMPLETED"));
+            assert!(!event.event_id.unwrap().signed);
+        }
+        let mut longer = vector.request.request().unwrap();
+        longer.body = Body::new([longer.body.bytes().as_ref(), b" "].concat());
+        assert!(prove(&*provider, longer, &cx).await.is_err());
+    }
+    assert_eq!(tokens[0], tokens[1]);
+}
