@@ -31,6 +31,7 @@ use serde_json::Value;
 
 mod breaker;
 mod clock;
+mod replay;
 mod same;
 
 const START: Timestamp = Timestamp::from_secs(1_760_000_000);

@@ -17,10 +17,14 @@ or a choice of headers; their pages say what their signatures cover:
 
 | provider | sender |
 | --- | --- |
+| [`adyen`](../providers/adyen) | Adyen payment notifications and platform webhooks |
 | [`asana`](../providers/asana) | Asana; takes over the secret that Asana makes up |
+| [`contentful`](../providers/contentful) | Contentful |
 | [`discord`](../providers/discord) | Discord interactions and webhook events |
 | [`dropbox`](../providers/dropbox) | Dropbox |
 | [`github`](../providers/github) | GitHub |
+| [`hubspot`](../providers/hubspot) | HubSpot |
+| [`mailgun`](../providers/mailgun) | Mailgun |
 | [`meta`](../providers/meta) | Facebook, Instagram, Messenger, WhatsApp |
 | [`notion`](../providers/notion) | Notion; takes over the token that Notion makes up |
 | [`okta`](../providers/okta) | Okta event hooks |
@@ -29,6 +33,7 @@ or a choice of headers; their pages say what their signatures cover:
 | [`standard_webhooks`](../providers/standard-webhooks) | everyone who signs by Standard Webhooks, with `webhook-*` or `svix-*` headers |
 | [`stripe`](../providers/stripe) | Stripe |
 | [`trello`](../providers/trello) | Trello |
+| [`twilio`](../providers/twilio) | Twilio |
 | [`twitch`](../providers/twitch) | Twitch EventSub |
 | [`zoom`](../providers/zoom) | Zoom |
 | [`hmac`](../providers/hmac) | anyone else whose signature can be described, in routes.yaml |

@@ -1,1 +1,159 @@
-//! Contentful.
+//! Contentful: `X-Contentful-Signature` over method, path, the headers that the request names, and the
+//! body, HMAC-SHA-256 in hex.
+//!
+//! All of it is code: no other sender signs a list of headers of its choice in this form.
+#![warn(missing_docs)]
+
+mod canonical;
+mod samples;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag};
+use hookward_core::{
+    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
+    Timestamp, Verification, Verified, VerifyCx, VerifyError,
+};
+use http::{HeaderMap, HeaderValue, Method, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use canonical::{SIGNATURE, SIGNED_HEADERS, TIMESTAMP};
+
+hookward_core::register_provider!(ContentfulConfig);
+
+const TOPIC: &str = "x-contentful-topic";
+/// What Contentful's own library allows.
+const TOLERANCE: Duration = Duration::from_secs(30);
+
+/// The `with:` block: there is nothing to choose.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentfulConfig {}
+
+impl ProviderConfig for ContentfulConfig {
+    const NAME: &'static str = "contentful";
+    const SUMMARY: &'static str = "Contentful webhooks and app events with request verification";
+    const METHODS: &'static [&'static str] = &["POST", "PUT", "PATCH"];
+    const KEEP_HEADERS: &'static [&'static str] = &[
+        TOPIC,
+        "x-contentful-webhook-name",
+        "x-contentful-crn",
+        "x-contentful-space-id",
+        "x-contentful-environment-id",
+    ];
+    const TOLERANCE: Option<Duration> = Some(TOLERANCE);
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        Ok(Arc::new(Contentful))
+    }
+}
+
+#[derive(Debug)]
+struct Contentful;
+
+/// Tag, time and the signed text up to the body.
+fn read_head(head: &Head) -> Result<(Tag, Timestamp, String), VerifyError> {
+    let tag = Tag::decode(head.required(SIGNATURE)?, Encoding::Hex, 32..=32)
+        .ok_or_else(|| VerifyError::format("the signature is not hex of 32 bytes"))?;
+    let time = head.required(TIMESTAMP)?;
+    let digits = (1..=15).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_digit());
+    let millis = digits.then(|| time.parse().ok()).flatten();
+    let millis = millis.ok_or_else(|| VerifyError::format("the timestamp is no number"))?;
+    head.single(TOPIC)?;
+    Ok((tag, Timestamp::from_millis(millis), canonical::head(head)?))
+}
+
+fn mac(secret: &Secret, head: &str, body: &[u8]) -> Option<Mac> {
+    let mut mac = Mac::new(HmacAlg::Sha256, secret.expose().as_bytes())?;
+    mac.update(head.as_bytes());
+    mac.update(body);
+    Some(mac)
+}
+
+#[async_trait]
+impl Provider for Contentful {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        read_head(head).map(drop)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        let (tag, at, head) = read_head(&request.head)?;
+        let tags = [tag];
+        let mut found = None;
+        for (index, secret) in cx.secrets.iter() {
+            let mac = mac(secret, &head, request.body.bytes());
+            if mac.is_some_and(|mac| mac.matches_any(&tags)) && found.is_none() {
+                found = Some(index);
+            }
+        }
+        let secret = found.ok_or(VerifyError::InvalidSignature)?;
+        let tolerance = cx.tolerance.unwrap_or(TOLERANCE);
+        let (age, ahead) = (cx.now.since(at), at.since(cx.now));
+        if age > tolerance {
+            return Err(VerifyError::TimestampTooOld { age, tolerance });
+        }
+        if ahead > tolerance {
+            return Err(VerifyError::TimestampInFuture { ahead, tolerance });
+        }
+        Ok(Verification::Genuine { secret })
+    }
+
+    /// The topic counts only where it is signed. There is no id of the delivery: the one in the body is
+    /// that of the entry, and comes again with its next change.
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let names = canonical::signed_headers(delivery.head());
+        let signed = names.is_ok_and(|names| names.contains(TOPIC));
+        let topic = delivery.header(TOPIC).filter(|topic| signed && !topic.is_empty());
+        let kind = || {
+            let kind = delivery.json().ok()?.pointer("/sys/type").and_then(Value::as_str);
+            kind.filter(|kind| !kind.is_empty())
+        };
+        let event_type = topic.or_else(kind).unwrap_or("event").to_owned();
+        Ok(vec![Identity { event_type: Some(event_type), ..Identity::default() }])
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        match secret.expose().len() {
+            64 => Ok(()),
+            other => Err(format!("has {other} characters; Contentful's have 64")),
+        }
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(self)
+    }
+}
+
+impl Signer for Contentful {
+    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: String| SignError { reason };
+        let topic = HeaderValue::from_str(&draft.event_type)
+            .map_err(|_| fail("a header cannot hold this type".to_owned()))?;
+        let mut headers = HeaderMap::new();
+        let json = "application/vnd.contentful.management.v1+json";
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json));
+        headers.insert(TOPIC, topic);
+        headers.insert(TIMESTAMP, HeaderValue::from(draft.now.as_millis()));
+        let list =
+            "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic";
+        headers.insert(SIGNED_HEADERS, HeaderValue::from_static(list));
+        let target = draft.target().to_owned();
+        let mut head = Head { method: Method::POST, target, headers, client: None };
+        let text = canonical::head(&head).map_err(|e| fail(e.to_string()))?;
+        let mac = mac(secret, &text, draft.body.bytes());
+        let tag = mac.ok_or_else(|| fail("the secret is empty".to_owned()))?.finish();
+        let tag = HeaderValue::from_str(&Encoding::Hex.encode(&tag));
+        head.headers.insert(SIGNATURE, tag.map_err(|e| fail(e.to_string()))?);
+        Ok(Request::new(head, draft.body.clone()))
+    }
+}

@@ -1,1 +1,139 @@
-//! HubSpot.
+//! HubSpot: `X-HubSpot-Signature-v3` over method, URL, body and time, HMAC-SHA-256; and the two older
+//! signatures, plain hashes with the secret in front.
+//!
+//! How each signs is data (`scheme-v1.json` to `-v3.json`). What needs code is the URL of version 3,
+//! some of whose escapes are undone before it is signed, and bodies that are no batch.
+#![warn(missing_docs)]
+
+mod samples;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, Naming, OneOrMore, Scheme, SchemeError};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(HubspotConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HubspotConfig {
+    /// Which signature is checked; HubSpot sends an older one next to `v3`. No other is looked at.
+    #[serde(default)]
+    pub scheme: Version,
+}
+
+/// A version of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Version {
+    /// An HMAC over method, URL, body and time.
+    #[default]
+    V3,
+    /// A hash of secret, method, URL and body.
+    V2,
+    /// A hash of secret and body.
+    V1,
+}
+
+impl ProviderConfig for HubspotConfig {
+    const NAME: &'static str = "hubspot";
+    const SUMMARY: &'static str = "HubSpot webhooks, one event per item, and workflow requests";
+    const METHODS: &'static [&'static str] = &["POST", "GET"];
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const TOLERANCE: Option<Duration> = None;
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let text = match self.scheme {
+            Version::V3 => include_str!("scheme-v3.json"),
+            Version::V2 => include_str!("scheme-v2.json"),
+            Version::V1 => include_str!("scheme-v1.json"),
+        };
+        let scheme = Scheme::from_json(text)?.compile()?;
+        let (one, many) = (naming(None)?, naming(Some(String::new()))?);
+        Ok(Arc::new(Hubspot { version: self.scheme, scheme, one, many }))
+    }
+}
+
+fn naming(batch: Option<String>) -> Result<Naming, SchemeError> {
+    let place = |pointer: &str| Some(OneOrMore(vec![pointer.to_owned()]));
+    Naming::new(place("/subscriptionType"), place("/eventId"), batch)
+}
+
+#[derive(Debug)]
+struct Hubspot {
+    version: Version,
+    scheme: CompiledScheme,
+    one: Naming,
+    many: Naming,
+}
+
+#[async_trait]
+impl Provider for Hubspot {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.scheme.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        let targets = match self.version {
+            Version::V3 => url::targets(&request.head.target),
+            Version::V2 | Version::V1 => vec![request.head.target.clone()],
+        };
+        let mut found = Err(VerifyError::InvalidSignature);
+        for target in targets {
+            let mut request = request.clone();
+            request.head.target = target;
+            found = self.scheme.verify(&request, cx);
+            if !matches!(found, Err(VerifyError::InvalidSignature)) {
+                break;
+            }
+        }
+        found.map(|secret| Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        if delivery.json().is_ok_and(serde_json::Value::is_array) {
+            return self.many.identify(delivery, |_| true);
+        }
+        // A workflow or a card: an object or a query, without a word for what it is.
+        let mut found = self.one.identify(delivery, |_| true)?;
+        for identity in &mut found {
+            identity.event_type.get_or_insert_with(|| "event".to_owned());
+        }
+        Ok(found)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        match self.version {
+            Version::V3 => Vec::new(),
+            Version::V1 | Version::V2 => vec![
+                "this signature holds no time, so a captured delivery stays valid for ever; \
+                 set `scheme: v3`"
+                    .to_owned(),
+            ],
+        }
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(&self.scheme)
+    }
+}

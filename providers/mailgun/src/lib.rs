@@ -1,1 +1,137 @@
-//! Mailgun.
+//! Mailgun: HMAC-SHA-256 over a time and a random token, both in the body beside it. No event is signed.
+//!
+//! How it signs is data (`scheme*.json`). What needs code is the second signature that events of a
+//! subaccount carry, and signing inside the body.
+#![warn(missing_docs)]
+
+mod samples;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::proof::{Encoding, HmacAlg, Mac};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Body, Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError,
+    Signer, Verification, Verified, VerifyCx, VerifyError,
+};
+use http::{HeaderMap, HeaderValue, Method, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+hookward_core::register_provider!(MailgunConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MailgunConfig {
+    /// How bodies are written: `json`, or the older `legacy_form`.
+    #[serde(default)]
+    pub scheme: Form,
+}
+
+/// How bodies are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Form {
+    /// As JSON.
+    #[default]
+    Json,
+    /// As fields of a form.
+    LegacyForm,
+}
+
+impl ProviderConfig for MailgunConfig {
+    const NAME: &'static str = "mailgun";
+    const SUMMARY: &'static str = "Mailgun webhooks, JSON or the older form";
+    const MEDIA_TYPES: &'static [&'static str] =
+        &["application/json", "application/x-www-form-urlencoded"];
+    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let compile = |text| Ok::<_, BuildError>(Scheme::from_json(text)?.compile()?);
+        let (own, parent) = match self.scheme {
+            Form::Json => {
+                let parent = compile(include_str!("scheme-parent.json"))?;
+                (compile(include_str!("scheme.json"))?, Some(parent))
+            }
+            Form::LegacyForm => (compile(include_str!("scheme-legacy-form.json"))?, None),
+        };
+        Ok(Arc::new(Mailgun { own, parent }))
+    }
+}
+
+#[derive(Debug)]
+struct Mailgun {
+    own: CompiledScheme,
+    /// The signature of the primary account, beside that of the subaccount that it happened to.
+    parent: Option<CompiledScheme>,
+}
+
+#[async_trait]
+impl Provider for Mailgun {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.own.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        let own = self.own.verify(request, cx);
+        let secret = match (own, &self.parent) {
+            (Err(VerifyError::InvalidSignature), Some(parent)) => {
+                parent.verify(request, cx).map_err(|e| match e {
+                    VerifyError::MissingSignature { .. } => VerifyError::InvalidSignature,
+                    other => other,
+                })?
+            }
+            (own, _) => own?,
+        };
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.own.identify(delivery)
+    }
+
+    fn replay_token(&self, delivery: &Verified) -> Option<String> {
+        self.own.replay_token(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.own.check_secret(secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        if self.parent.is_some() { Some(self) } else { None }
+    }
+}
+
+/// Puts the signature into a JSON body; the event's id serves as the token.
+impl Signer for Mailgun {
+    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: &str| SignError { reason: reason.to_owned() };
+        let mut body = draft.body.json().map_err(|e| fail(&e.to_string()))?.clone();
+        let members = body.as_object_mut().ok_or_else(|| fail("the body is no JSON object"))?;
+        let (time, token) = (draft.now.as_secs().to_string(), draft.event_id.as_str());
+        let mut mac = Mac::new(HmacAlg::Sha256, secret.expose().as_bytes())
+            .ok_or_else(|| fail("the secret is empty"))?;
+        mac.update(time.as_bytes());
+        mac.update(token.as_bytes());
+        let tag = Encoding::Hex.encode(&mac.finish());
+        let signature = json!({ "timestamp": time, "token": token, "signature": tag });
+        members.insert("signature".to_owned(), signature);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let target = draft.target().to_owned();
+        let head = Head { method: Method::POST, target, headers, client: None };
+        Ok(Request::new(head, Body::from_json(body)))
+    }
+}

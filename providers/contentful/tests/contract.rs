@@ -1,0 +1,24 @@
+//! Contentful keeps the contract and agrees with its vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use hookward_core::vectors::VectorFile;
+use hookward_provider_contentful::PLUGINS;
+use hookward_testkit::provider::{Subject, run_vectors};
+
+fn vectors() -> VectorFile {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+fn subject() -> Subject {
+    Subject::of(PLUGINS, &"a".repeat(64), &"b".repeat(64))
+}
+
+#[test]
+fn contentful_keeps_the_contract() {
+    subject().recordings(vectors()).check();
+}
+
+#[test]
+fn contentful_agrees_with_every_vector() {
+    run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}
