@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::descriptors;
 use crate::hooks::Hooks;
 use crate::io::Guarded;
 use crate::own_answer::Turn;
@@ -24,7 +25,8 @@ use crate::own_answer::Turn;
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections; more are answered with 503 and closed.
+    /// Open connections; more are answered with 503 and closed. Fewer, where the process may not
+    /// open so many files.
     pub connections: usize,
     /// The first byte and the whole head of a request come within this time, also on a kept connection.
     pub head: Duration,
@@ -116,7 +118,8 @@ async fn accept(
     limits: &Limits,
     graceful: &GracefulShutdown,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+    let most = descriptors::fitting(limits.connections).min(Semaphore::MAX_PERMITS);
+    let permits = Arc::new(Semaphore::new(most));
     loop {
         let accepted = tokio::select! {
             biased;

@@ -26,6 +26,7 @@ mod accept_loop;
 pub mod admin;
 mod app;
 mod body;
+mod descriptors;
 mod function;
 mod hooks;
 mod ingress;
@@ -37,6 +38,7 @@ mod strict;
 
 pub use accept_loop::{Limits, Serve, serve};
 pub use app::{App, AppError, BuildAppError};
+pub use descriptors::raise_file_limit;
 pub use function::{HandlerFn, IntoFlow, Payload};
 pub use hooks::Hooks;
 pub use lifecycle::{shutdown_signal, watch_reload};

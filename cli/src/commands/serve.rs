@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hookward::{BuildAppError, Hooks, Metrics, serve, shutdown_signal, watch_reload};
+use hookward::{
+    BuildAppError, Hooks, Metrics, raise_file_limit, serve, shutdown_signal, watch_reload,
+};
 use tokio::net::TcpListener;
 
 use crate::commands::RoutesFile;
@@ -62,6 +64,7 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
             plan.file.display()
         ));
     }
+    raise_file_limit();
     let ingress = bind(args.listen.unwrap_or(plan.server.listen)).await?;
     let admin = bind(admin_addr).await?;
     if plan.admin.token.is_none() {
