@@ -46,6 +46,7 @@ mod sink;
 mod slow;
 mod slow_peer;
 mod sweep;
+mod timing;
 mod watch;
 
 use std::process::ExitCode;
@@ -92,7 +93,7 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         Extent { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 12] = [
+    let suites: [(&str, Suite); 13] = [
         ("kill", kill::run),
         ("power-cut", power_cut::run),
         ("sweep", sweep::run),
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         ("disk", disk::run),
         ("duplicates", duplicates::run),
         ("order", order::run),
+        ("timing", timing::run),
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
