@@ -64,6 +64,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether this configuration proves everything without a secret, although its sender's usual way
+    /// needs one: by tokens that are signed with a public key.
+    fn proves_without_secret(&self) -> bool {
+        false
+    }
+
     /// What this configuration leaves open, each as one sentence that ends with what to set: shown as
     /// warnings by `hookward check`. A token that anybody of the sender's other customers could get,
     /// an audience that is not named.

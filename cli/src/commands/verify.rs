@@ -85,7 +85,8 @@ async fn one(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String>
         Err(Unusable::Config(message)) => return Err(message),
     };
     let secrets = args.secrets.iter().map(from_file).collect::<Result<Vec<_>, _>>()?;
-    if secrets.is_empty() && chosen.descriptor.needs_secret {
+    let needed = chosen.descriptor.needs_secret && !chosen.provider.proves_without_secret();
+    if secrets.is_empty() && needed {
         return Err(format!(
             "`{}` verifies with a secret; give it with --secret",
             chosen.descriptor.name

@@ -1,1 +1,146 @@
-//! Microsoft Graph.
+//! Microsoft Graph change notifications: every item of a delivery holds the `clientState` that was
+//! agreed on.
+//!
+//! That is data (`scheme.json`). What needs code is the validation of an address, and the tokens that
+//! come with notifications that hold the resource itself.
+#![warn(missing_docs)]
+
+mod handshake;
+mod rich;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{CompiledScheme, OneOrMore, Scheme};
+use hookward_core::{
+    Body, Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError,
+    Signer, Verification, Verified, VerifyCx, VerifyError,
+};
+use http::{HeaderMap, HeaderValue, Method, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use rich::Publisher;
+
+hookward_core::register_provider!(MicrosoftGraphConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MicrosoftGraphConfig {
+    /// What proves a delivery: `client_state` (the default), or `validation_tokens`, where
+    /// notifications that hold the resource itself also need Microsoft's tokens for your application.
+    #[serde(default)]
+    pub scheme: Way,
+    /// With `validation_tokens`: the application (client) ids that subscribe.
+    #[serde(default)]
+    pub audience: Option<OneOrMore>,
+    /// With `validation_tokens`: the ids of the directories (tenants) that are expected; without this key, any.
+    #[serde(default)]
+    pub tenant: Option<OneOrMore>,
+}
+
+/// What proves a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Way {
+    // Without comments of their own the schema lists the two as one enumeration.
+    #[default]
+    #[allow(missing_docs, reason = "described at the key")]
+    ClientState,
+    #[allow(missing_docs, reason = "described at the key")]
+    ValidationTokens,
+}
+
+impl ProviderConfig for MicrosoftGraphConfig {
+    const NAME: &'static str = "microsoft_graph";
+    const SUMMARY: &'static str = "Microsoft Graph change and lifecycle notifications";
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json", "text/plain"];
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        let list = |texts: Option<OneOrMore>| texts.map(|t| t.0).unwrap_or_default();
+        let (audiences, tenants) = (list(self.audience), list(self.tenant));
+        let publisher = match self.scheme {
+            Way::ClientState if !(audiences.is_empty() && tenants.is_empty()) => {
+                let message = "`audience` and `tenant` go with `scheme: validation_tokens`";
+                return Err(BuildError::at("", message));
+            }
+            Way::ClientState => None,
+            Way::ValidationTokens => Some(Publisher::new(audiences, tenants)?),
+        };
+        Ok(Arc::new(MicrosoftGraph { scheme, publisher }))
+    }
+}
+
+#[derive(Debug)]
+struct MicrosoftGraph {
+    scheme: CompiledScheme,
+    publisher: Option<Publisher>,
+}
+
+#[async_trait]
+impl Provider for MicrosoftGraph {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        match handshake::answer(head)? {
+            Some(_) => Ok(()),
+            None => self.scheme.precheck(head),
+        }
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        if let Some(reply) = handshake::answer(&request.head)? {
+            return Ok(Verification::Handshake(reply.into()));
+        }
+        let secret = self.scheme.verify(request, cx)?;
+        // Strangers do not get as far as Microsoft's keys.
+        if let (Some(publisher), Ok(body)) = (&self.publisher, request.body.json()) {
+            publisher.verify(body, cx).await?;
+        }
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    /// A second change of the same resource may have the same bytes.
+    fn same_bytes_are_one(&self) -> bool {
+        false
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        if self.publisher.is_none() { Some(self) } else { None }
+    }
+}
+
+/// The text that was agreed on stands in the body, so it is put into every item of the draft's.
+impl Signer for MicrosoftGraph {
+    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = || SignError { reason: "the body has no array `value` of objects".to_owned() };
+        let mut body = draft.body.json().map_err(|_| fail())?.clone();
+        let items = body.get_mut("value").and_then(Value::as_array_mut).ok_or_else(fail)?;
+        for item in items {
+            let item = item.as_object_mut().ok_or_else(fail)?;
+            item.insert("clientState".to_owned(), json!(secret.expose()));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let target = draft.target().to_owned();
+        let head = Head { method: Method::POST, target, headers, client: None };
+        Ok(Request::new(head, Body::from_json(body)))
+    }
+}

@@ -30,6 +30,7 @@ pub(super) enum Unusable {
 const VARIANTS: &[(&str, &str, &str, &str)] = &[
     ("standard_webhooks", "standard_webhooks", "headers", "webhook"),
     ("svix", "standard_webhooks", "headers", "svix"),
+    ("msgraph_clientstate", "microsoft_graph", "scheme", "client_state"),
 ];
 
 /// Finds and builds it. `-` and `_` are alike in names and ids.

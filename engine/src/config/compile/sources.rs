@@ -272,7 +272,9 @@ fn secrets(
         good.push(TimedSecret { secret, until });
     }
     let own_file = gate.has(&format!("{at}/secret_file"));
-    let needed = descriptor.is_some_and(|d| d.needs_secret) && !own_file;
+    let needed = descriptor.is_some_and(|d| d.needs_secret)
+        && !own_file
+        && !provider.is_some_and(|p| p.proves_without_secret());
     if needed && good.is_empty() && !wrong {
         let spot = if gate.has(&list) { Spot::Key(&list) } else { Spot::Key(at) };
         gate.doc

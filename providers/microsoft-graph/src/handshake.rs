@@ -1,0 +1,38 @@
+//! The validation of an address: `POST ?validationToken=…`, sent when a subscription is made. It comes
+//! before any secret is agreed on, so what goes back is bounded in length and letters, and never read as anything
+//! but text.
+
+use hookward_core::scheme::form_value;
+use hookward_core::{Head, Reply, VerifyError, echo_token};
+use http::{Method, StatusCode};
+
+/// The decoded token as text, if there is one.
+pub(crate) fn answer(head: &Head) -> Result<Option<Reply>, VerifyError> {
+    let query = head.query().filter(|_| head.method == Method::POST).unwrap_or_default();
+    let Some(token) = form_value(query.as_bytes(), "validationToken")? else { return Ok(None) };
+    echo_token(&token, "the validation token")?;
+    Ok(Some(Reply::text(StatusCode::OK, token)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer_to(target: &str) -> Result<Option<Vec<u8>>, &'static str> {
+        let head = Head { method: Method::POST, target: target.to_owned(), ..Head::default() };
+        let reply = answer(&head).map_err(|e| e.code())?;
+        Ok(reply.map(|reply| reply.body.to_vec()))
+    }
+
+    #[test]
+    fn a_token_comes_back_decoded_and_markup_does_not() {
+        let said = "Validation: Testing client application reachability for subscription Request-Id: 522a8e7e";
+        let coded = said.replace(' ', "+").replace(':', "%3A");
+        let target = format!("/in/1?validationToken={coded}");
+        assert_eq!(answer_to(&target), Ok(Some(said.as_bytes().to_vec())));
+        assert_eq!(answer_to("/in/1?a=b"), Ok(None));
+        assert_eq!(answer_to("/in/1?validationToken=%3Cscript%3E"), Err("INVALID_FORMAT"));
+        assert_eq!(answer_to("/in/1?validationToken="), Err("INVALID_FORMAT"));
+        assert_eq!(answer_to("/in/1?validationToken=a&validationToken=b"), Err("INVALID_FORMAT"));
+    }
+}
