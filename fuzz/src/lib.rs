@@ -24,8 +24,11 @@ mod units;
 #[path = "../../cli/src/plugins.rs"]
 mod plugins;
 
+/// What a target does with an input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is that of its file and of its folder of seeds.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("condition", routing::condition),
     ("config", config::run),
     ("forge", forge::run),

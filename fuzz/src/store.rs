@@ -201,7 +201,7 @@ fn delivery(n: u8) -> NewDelivery {
         status: NewStatus::Routed,
         notes: vec!["a note".into()],
         jobs: vec![NewJob {
-            route: if n % 2 == 0 { "orders" } else { "gone" }.into(),
+            route: if n.is_multiple_of(2) { "orders" } else { "gone" }.into(),
             order_key: (item == 0).then(|| "k".to_owned()),
             config_hash: 1,
         }],
