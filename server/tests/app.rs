@@ -364,3 +364,49 @@ async fn hooks_that_are_dropped_without_a_stop_let_go_of_their_store() {
     }
     panic!("the store is still taken after four seconds");
 }
+
+#[tokio::test]
+async fn the_admin_port_says_in_json_why_it_refuses_also_what_no_page_of_it_sees() {
+    let (_folder, app) = app(&routes("[noop]"));
+    let hooks = app.handler_value("noop", Arc::new(Recorder::default())).build().await.unwrap();
+    let address = served(hooks.admin()).await;
+    for (method, target, expected) in [
+        ("PUT", "/api/v1/events", 405),
+        ("GET", "/api/v1/replay", 405),
+        ("POST", "/livez", 405),
+        ("GET", "/api/v1/events/%ff", 400),
+        ("GET", "/api/v1/events?limit=many", 400),
+        ("GET", "/nothing", 404),
+    ] {
+        let (status, body) = call(&address, method, target, "").await;
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        assert_eq!(status, expected, "{method} {target}");
+        assert!(body["error"].as_str().is_some_and(|e| !e.is_empty()), "{method} {target}: {body}");
+    }
+    hooks.stop().await;
+}
+
+#[tokio::test]
+async fn what_http_itself_cannot_read_is_refused_in_json_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/", get(|| async { StatusCode::BAD_REQUEST }));
+    let ends = std::future::pending();
+    tokio::spawn(hookward::serve(listener, app, ends).into_future());
+    let answer = async |request: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let refused = answer("GET / HTTP/1.1\r\nhost x\r\n\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    assert!(
+        refused.ends_with(r#"{"error":"Malformed request","code":"BAD_REQUEST"}"#),
+        "{refused}"
+    );
+    // An app's own answer stays its own, also where it looks the same.
+    let own = answer("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(own.starts_with("HTTP/1.1 400 ") && own.ends_with("\r\n\r\n"), "{own}");
+}
