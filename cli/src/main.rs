@@ -81,7 +81,7 @@ async fn run(command: Command, registry: &Registry) -> ExitCode {
 
 // For the end-to-end tests, which share this package's dev-dependencies.
 #[cfg(test)]
-use {fastrand as _, jsonschema as _, rusqlite as _};
+use {async_trait as _, fastrand as _, hookward_testkit as _, jsonschema as _, rusqlite as _};
 
 #[cfg(test)]
 mod tests {

@@ -42,6 +42,7 @@ mod sender;
 #[path = "../e2e/server.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod server;
+mod sim;
 mod sink;
 mod slow;
 mod slow_peer;
@@ -93,8 +94,9 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         Extent { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 13] = [
+    let suites: [(&str, Suite); 14] = [
         ("kill", kill::run),
+        ("sim", sim::run),
         ("power-cut", power_cut::run),
         ("sweep", sweep::run),
         ("mid-handler", mid_handler::run),
