@@ -28,6 +28,8 @@ const CRASHES: [(&str, &str, bool); 5] = [
 struct Template {
     name: &'static str,
     ground: Ground,
+    /// What is sent as soon as it is open.
+    ids: &'static [&'static str],
     /// The calls from there to the end of an undisturbed run.
     calls: String,
 }
@@ -40,8 +42,13 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let unclean = unclean(40)?;
     canary(&unclean)?;
     let older = older(&unclean)?;
-    let named = [("unclean", unclean), ("format 1", older), ("new", Ground::new(STORE, FILE_STEP))];
-    let templates = named.map(|(name, ground)| template(&shim, name, ground));
+    let new = Ground::new(STORE, FILE_STEP);
+    let named = [
+        ("unclean", unclean, &[][..]),
+        ("format 1", older, &[]),
+        ("new", new, &["evt_1", "evt_2"]),
+    ];
+    let templates = named.map(|(name, ground, ids)| template(&shim, name, ground, ids));
     let templates = templates.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut chance = fastrand::Rng::with_seed(extent.seed);
     let mut jobs = Vec::new();
@@ -154,15 +161,20 @@ fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
     )
 }
 
-fn template(shim: &Shim, name: &'static str, ground: Ground) -> Result<Template, String> {
+fn template(
+    shim: &Shim,
+    name: &'static str,
+    ground: Ground,
+    ids: &'static [&'static str],
+) -> Result<Template, String> {
     let plain = ground.copy();
-    let (crashed, calls) = crash(&plain, shim, &Fault::NONE, &[])?;
+    let (crashed, calls) = crash(&plain, shim, &Fault::NONE, ids)?;
     if crashed {
         return Err(format!("{name}: it crashed without a fault"));
     }
     plain.judge().map_err(|e| format!("{name}, undisturbed: {e}"))?;
     let calls = calls.chars().filter(|call| CHANGES.contains(*call)).collect();
-    Ok(Template { name, ground, calls })
+    Ok(Template { name, ground, ids, calls })
 }
 
 /// Every call with every crash that fits it.
@@ -188,7 +200,7 @@ fn twice(
     let ground = template.ground.copy();
     let mut crashes = 0;
     for fault in [first, second] {
-        let (crashed, _) = crash(&ground, shim, fault, &[])?;
+        let (crashed, _) = crash(&ground, shim, fault, template.ids)?;
         crashes += usize::from(crashed);
     }
     let found = ground.judge()?;
