@@ -1,1 +1,125 @@
-//! senders with HTTP Basic credentials.
+//! Senders that present a user and a password as `Authorization: Basic` and sign nothing: what they send
+//! is named by the `with:` block.
+#![warn(missing_docs)]
+
+mod credentials;
+mod samples;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::proof::Encoding;
+use hookward_core::scheme::{Address, Naming, OneOrMore};
+use hookward_core::{
+    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
+    Verification, Verified, VerifyCx, VerifyError,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+hookward_core::register_provider!(BasicConfig);
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicConfig {
+    /// The user; the secrets are then passwords. Without this key a secret is `user:password`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
+    /// the first that is there. Without this key every event has the type `event`.
+    #[serde(default)]
+    pub event_type: Option<OneOrMore>,
+    /// Where the event id is; as for `event_type`.
+    #[serde(default)]
+    pub event_id: Option<OneOrMore>,
+    /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
+    /// Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at the body.
+    #[serde(default)]
+    pub batch: Option<String>,
+}
+
+impl ProviderConfig for BasicConfig {
+    const NAME: &'static str = "basic";
+    const SUMMARY: &'static str = "any sender that presents a user and a password (HTTP Basic)";
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(':')) {
+            return Err(BuildError::at("/user", "a user is not empty and holds no colon"));
+        }
+        let naming = Naming::new(self.event_type, self.event_id, self.batch)?;
+        Ok(Arc::new(Basic { user: self.user, naming }))
+    }
+}
+
+#[derive(Debug)]
+struct Basic {
+    user: Option<String>,
+    naming: Naming,
+}
+
+impl Basic {
+    /// A secret as user and password.
+    fn whole(&self, secret: &Secret) -> Secret {
+        match &self.user {
+            Some(user) => Secret::new(format!("{user}:{}", secret.expose())),
+            None => secret.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Basic {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        credentials::given(head)?;
+        self.naming.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.precheck(&request.head)?;
+        let given = credentials::given(&request.head)?;
+        let right = |secret: &Secret| credentials::are(&given, &self.whole(secret));
+        let found = cx.secrets.iter().find(|(_, secret)| right(secret));
+        let (secret, _) = found.ok_or(VerifyError::InvalidSignature)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        // As with any token: the body counts, headers do not.
+        self.naming.identify(delivery, |address| !matches!(address, Address::Header(_)))
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        credentials::check(&self.whole(secret))
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(self)
+    }
+}
+
+impl Signer for Basic {
+    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: &str| SignError { reason: reason.to_owned() };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.naming.headers(&draft.event_type, &draft.event_id) {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| fail(&e.to_string()))?;
+            let value = HeaderValue::from_str(value).map_err(|e| fail(&e.to_string()))?;
+            headers.insert(name, value);
+        }
+        let coded = Encoding::Base64.encode(self.whole(secret).expose().as_bytes());
+        let value = HeaderValue::from_str(&format!("{}{coded}", credentials::SCHEME));
+        headers.insert(header::AUTHORIZATION, value.map_err(|e| fail(&e.to_string()))?);
+        let target = draft.target().to_owned();
+        let head = Head { method: Method::POST, target, headers, client: None };
+        Ok(Request::new(head, draft.body.clone()))
+    }
+}
