@@ -1,24 +1,46 @@
-//! GitHub: `X-Hub-Signature-256` over the body, HMAC-SHA-256. The older SHA-1 header is never looked at.
+//! GitHub: `X-Hub-Signature-256` over the body, HMAC-SHA-256. The older SHA-1 header is looked at only
+//! where the configuration says so.
 //!
-//! Everything about it is data: `scheme.json` says how it signs, `samples/` what it sends.
+//! How it signs is data (`scheme.json`, `scheme-sha1.json`). What needs code is the warning that goes
+//! with the older way.
 #![warn(missing_docs)]
 
 mod samples;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::Scheme;
-use hookward_core::{Provider, Sample};
+use hookward_core::scheme::{CompiledScheme, Scheme};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
+    Verified, VerifyCx, VerifyError,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 hookward_core::register_provider!(GithubConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// The `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GithubConfig {}
+pub struct GithubConfig {
+    /// Which signature is checked: `sha256`, or the older `sha1` of servers that send no other.
+    #[serde(default)]
+    pub scheme: Hash,
+}
+
+/// The hash under the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Hash {
+    /// `X-Hub-Signature-256`.
+    #[default]
+    Sha256,
+    /// `X-Hub-Signature`.
+    Sha1,
+}
 
 impl ProviderConfig for GithubConfig {
     const NAME: &'static str = "github";
@@ -35,6 +57,55 @@ impl ProviderConfig for GithubConfig {
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Scheme::from_json(include_str!("scheme.json"))?.compile()?))
+        let text = match self.scheme {
+            Hash::Sha256 => include_str!("scheme.json"),
+            Hash::Sha1 => include_str!("scheme-sha1.json"),
+        };
+        let scheme = Scheme::from_json(text)?.compile()?;
+        Ok(Arc::new(Github { hash: self.scheme, scheme }))
+    }
+}
+
+#[derive(Debug)]
+struct Github {
+    hash: Hash,
+    scheme: CompiledScheme,
+}
+
+#[async_trait]
+impl Provider for Github {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.scheme.precheck(head)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.scheme.verify(request, cx).map(|secret| Verification::Genuine { secret })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        self.scheme.identify(delivery)
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        self.scheme.check_secret(secret)
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        match self.hash {
+            Hash::Sha256 => Vec::new(),
+            Hash::Sha1 => vec![
+                "GitHub keeps the signature with SHA-1 for old receivers alone; set `scheme: sha256` \
+                 where it sends `X-Hub-Signature-256`"
+                    .to_owned(),
+            ],
+        }
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        Some(&self.scheme)
     }
 }

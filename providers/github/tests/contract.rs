@@ -4,21 +4,36 @@
 use hookward_core::vectors::VectorFile;
 use hookward_provider_github::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use serde_json::json;
 
 fn vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors.json")).unwrap()
 }
 
-fn subject() -> Subject {
-    Subject::of(PLUGINS, "orchard press", "another one")
+fn way(scheme: &str) -> &'static str {
+    if scheme.ends_with("sha1") { "sha1" } else { "sha256" }
+}
+
+fn subject(way: &str) -> Subject {
+    Subject::of(PLUGINS, "orchard press", "another one").with(json!({ "scheme": way }))
 }
 
 #[test]
 fn github_keeps_the_contract() {
-    subject().recordings(vectors()).check();
+    for hash in ["sha256", "sha1"] {
+        let mut recordings = vectors();
+        recordings.vectors.retain(|vector| way(&vector.scheme) == hash);
+        subject(hash).recordings(recordings).check();
+    }
 }
 
 #[test]
 fn github_agrees_with_every_vector() {
-    run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+    run_vectors(|scheme| subject(way(scheme)).build().ok(), &vectors()).assert_agrees();
+}
+
+#[test]
+fn the_older_signature_is_warned_of() {
+    assert_eq!(subject("sha1").build().unwrap().cautions().len(), 1);
+    assert!(subject("sha256").build().unwrap().cautions().is_empty());
 }

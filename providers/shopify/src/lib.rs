@@ -1,6 +1,8 @@
-//! Shopify: `X-Shopify-Hmac-Sha256` over the body, HMAC-SHA-256 in base64.
+//! Shopify: `X-Shopify-Hmac-Sha256` over the body, HMAC-SHA-256 in base64; the newer "events" have the
+//! same in `shopify-hmac-sha256`.
 //!
-//! Everything about it is data: `scheme.json` says how it signs, `samples/` what it sends.
+//! Everything about it is data: `scheme.json` and `scheme-events.json` say how it signs, `samples/` what it
+//! sends.
 #![warn(missing_docs)]
 
 mod samples;
@@ -15,10 +17,26 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(ShopifyConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// The `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ShopifyConfig {}
+pub struct ShopifyConfig {
+    /// Which headers are looked at: `webhooks` (`X-Shopify-*`) or `events` (`shopify-*`).
+    #[serde(default)]
+    pub scheme: Family,
+}
+
+/// A family of headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Family {
+    /// `X-Shopify-*`.
+    #[default]
+    Webhooks,
+    /// `shopify-*`.
+    Events,
+}
 
 impl ProviderConfig for ShopifyConfig {
     const NAME: &'static str = "shopify";
@@ -31,10 +49,23 @@ impl ProviderConfig for ShopifyConfig {
         "x-shopify-event-id",
         "x-shopify-api-version",
         "x-shopify-triggered-at",
+        "shopify-topic",
+        "shopify-action",
+        "shopify-shop-domain",
+        "shopify-webhook-id",
+        "shopify-event-id",
+        "shopify-api-version",
+        "shopify-handle",
+        "shopify-resource-id",
+        "shopify-triggered-at",
     ];
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Scheme::from_json(include_str!("scheme.json"))?.compile()?))
+        let text = match self.scheme {
+            Family::Webhooks => include_str!("scheme.json"),
+            Family::Events => include_str!("scheme-events.json"),
+        };
+        Ok(Arc::new(Scheme::from_json(text)?.compile()?))
     }
 }

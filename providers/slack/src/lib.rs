@@ -1,9 +1,11 @@
 //! Slack: `X-Slack-Signature: v0=…` over time and body, HMAC-SHA-256.
 //!
 //! How it signs is data (`scheme.json`). What needs code is the set-up handshake, in which Slack
-//! sends a signed challenge that has to come back as text.
+//! sends a signed challenge that has to come back as text, and the forms in which it sends slash
+//! commands and interactivity.
 #![warn(missing_docs)]
 
+mod forms;
 mod handshake;
 mod samples;
 
@@ -29,8 +31,10 @@ pub struct SlackConfig {}
 
 impl ProviderConfig for SlackConfig {
     const NAME: &'static str = "slack";
-    const SUMMARY: &'static str = "Slack events, signed with the app's signing secret";
-    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const SUMMARY: &'static str =
+        "Slack events, slash commands and interactivity, signed with the app's signing secret";
+    const MEDIA_TYPES: &'static [&'static str] =
+        &["application/json", "application/x-www-form-urlencoded"];
     const KEEP_HEADERS: &'static [&'static str] = &["x-slack-retry-num", "x-slack-retry-reason"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
     const SAMPLES: &'static [Sample] = samples::ALL;
@@ -66,6 +70,9 @@ impl Provider for Slack {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        if delivery.json().is_err() {
+            return Ok(vec![forms::identify(delivery.body().bytes())]);
+        }
         self.scheme.identify(delivery)
     }
 

@@ -1,8 +1,8 @@
 //! Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature: v1,…` over id, time
-//! and body, HMAC-SHA-256 in base64. Svix and those who send through it call the same headers
-//! `svix-*`; both are taken.
+//! and body, HMAC-SHA-256 in base64; or `v1a,…`, Ed25519 under a public key. Svix and those who send
+//! through it call the same headers `svix-*`; both are taken.
 //!
-//! How it signs is data (`scheme.json`, `scheme-svix.json`). What needs code is choosing between the
+//! How it signs is data (`scheme.json`, `scheme-svix.json`, and the same for `v1a`). What needs code is choosing between the
 //! two families of headers.
 #![warn(missing_docs)]
 
@@ -33,6 +33,21 @@ pub struct StandardWebhooksConfig {
     /// Which headers to look at: `auto` (either family), `webhook` or `svix` alone.
     #[serde(default)]
     pub headers: Headers,
+    /// Which signature is checked: `v1` under a shared secret, or `v1a` under the sender's public key. One
+    /// of the other version beside it is passed over.
+    #[serde(default)]
+    pub version: Version,
+}
+
+/// A version of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// HMAC-SHA-256.
+    #[default]
+    V1,
+    /// Ed25519.
+    V1a,
 }
 
 /// Which headers to look at.
@@ -58,10 +73,15 @@ impl ProviderConfig for StandardWebhooksConfig {
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        let (webhook, svix) = match self.version {
+            Version::V1 => (include_str!("scheme.json"), include_str!("scheme-svix.json")),
+            Version::V1a => (include_str!("scheme-v1a.json"), include_str!("scheme-svix-v1a.json")),
+        };
         Ok(Arc::new(StandardWebhooks {
             headers: self.headers,
-            webhook: Scheme::from_json(include_str!("scheme.json"))?.compile()?,
-            svix: Scheme::from_json(include_str!("scheme-svix.json"))?.compile()?,
+            version: self.version,
+            webhook: Scheme::from_json(webhook)?.compile()?,
+            svix: Scheme::from_json(svix)?.compile()?,
         }))
     }
 }
@@ -69,6 +89,7 @@ impl ProviderConfig for StandardWebhooksConfig {
 #[derive(Debug)]
 struct StandardWebhooks {
     headers: Headers,
+    version: Version,
     webhook: CompiledScheme,
     svix: CompiledScheme,
 }
@@ -113,6 +134,10 @@ impl Provider for StandardWebhooks {
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
-        Some(if self.headers == Headers::Svix { &self.svix } else { &self.webhook })
+        match (self.version, self.headers) {
+            (Version::V1a, _) => None,
+            (Version::V1, Headers::Svix) => Some(&self.svix),
+            (Version::V1, _) => Some(&self.webhook),
+        }
     }
 }

@@ -6,8 +6,17 @@ use hookward_provider_standard_webhooks::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use serde_json::json;
 
+/// Those of the shared secret; the others are `asymmetric()`.
 fn vectors() -> VectorFile {
-    serde_json::from_str(include_str!("vectors.json")).unwrap()
+    let mut file: VectorFile = serde_json::from_str(include_str!("vectors.json")).unwrap();
+    file.vectors.retain(|vector| !vector.scheme.ends_with("v1a"));
+    file
+}
+
+fn asymmetric() -> VectorFile {
+    let mut file: VectorFile = serde_json::from_str(include_str!("vectors.json")).unwrap();
+    file.vectors.retain(|vector| vector.scheme.ends_with("v1a"));
+    file
 }
 
 fn subject() -> Subject {
@@ -26,6 +35,35 @@ fn standard_webhooks_keeps_the_contract() {
 #[test]
 fn standard_webhooks_agrees_with_every_vector() {
     run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}
+
+/// Of this sender only the public key is known here, so its recordings are all there is.
+fn public() -> Subject {
+    let (own, other) = (
+        "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+        "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+    );
+    Subject::of(PLUGINS, own, other).with(json!({ "version": "v1a" }))
+}
+
+#[test]
+fn the_asymmetric_version_keeps_the_contract_and_agrees_with_every_vector() {
+    public().recordings(asymmetric()).check();
+    run_vectors(|_| public().build().ok(), &asymmetric()).assert_agrees();
+}
+
+#[test]
+fn a_version_is_never_proven_by_the_other() {
+    let accepted = |mut file: VectorFile| {
+        file.vectors.retain(|v| v.expect == Verdict::Accept);
+        for vector in &mut file.vectors {
+            vector.expect = Verdict::Reject;
+            (vector.event_type, vector.event_id) = (None, None);
+        }
+        file
+    };
+    run_vectors(|_| public().build().ok(), &accepted(vectors())).assert_agrees();
+    run_vectors(|_| subject().build().ok(), &accepted(asymmetric())).assert_agrees();
 }
 
 #[test]

@@ -1,0 +1,29 @@
+//! Slash commands and interactivity: signed form bodies. Called to name a proven delivery that is no
+//! JSON.
+
+use hookward_core::scheme::form_value;
+use hookward_core::{EventName, Identity, parse_strict};
+use serde_json::Value;
+
+/// Type and id of a form: the whole body is signed, so both are.
+pub(crate) fn identify(body: &[u8]) -> Identity {
+    let field = |name| form_value(body, name).ok().flatten().filter(|text| !text.is_empty());
+    let payload = field("payload").and_then(|text| parse_strict(text.as_bytes()).ok());
+    let (event_type, id) = match (payload, field("command")) {
+        (Some(payload), _) => (text(&payload, "type"), text(&payload, "trigger_id")),
+        (None, Some(command)) => {
+            (Some(format!("command.{}", command.trim_start_matches('/'))), field("trigger_id"))
+        }
+        (None, None) => (None, None),
+    };
+    Identity {
+        event_type: Some(event_type.unwrap_or_else(|| "event".to_owned())),
+        event_id: id.map(|value| EventName { value, signed: true }),
+        part: None,
+    }
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    let text = value.get(key)?.as_str()?;
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
