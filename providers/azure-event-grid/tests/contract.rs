@@ -1,0 +1,63 @@
+//! Event Grid keeps the contract and agrees with its vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use hookward_core::plugin::Plugin;
+use hookward_core::vectors::VectorFile;
+use hookward_provider_azure_event_grid::PLUGINS;
+use hookward_testkit::provider::{Subject, run_vectors};
+use serde_json::{Value, json};
+
+fn vectors() -> VectorFile {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+fn subject(with: Value) -> Subject {
+    Subject::of(PLUGINS, "orchard press&co", "another-press").with(with).body_is_not_signed()
+}
+
+fn with(scheme: &str) -> Value {
+    match scheme {
+        "entra" => json!({
+            "scheme": "entra",
+            "audience": "api://orchard",
+            "tenant": "84bd8158-6d4d-4958-8b9f-9d6445542f95",
+        }),
+        "header" => json!({"header": "X-Event-Grid-Secret"}),
+        _ => Value::Null,
+    }
+}
+
+#[test]
+fn every_way_keeps_the_contract() {
+    for way in ["azure-event-grid", "header", "entra"] {
+        let mut recordings = vectors();
+        recordings.vectors.retain(|v| v.scheme == way);
+        subject(with(way)).recordings(recordings).check();
+    }
+}
+
+#[test]
+fn event_grid_agrees_with_every_vector() {
+    run_vectors(|scheme| subject(with(scheme)).build().ok(), &vectors()).assert_agrees();
+}
+
+#[test]
+fn a_configuration_that_could_not_prove_anything_is_refused() {
+    let refused = |with| subject(with).build().unwrap_err();
+    assert!(refused(json!({"scheme": "entra"})).contains("audience"));
+    assert!(refused(json!({"scheme": "entra", "audience": "a"})).contains("tenant"));
+    let common = json!({"scheme": "entra", "audience": "a", "tenant": "common"});
+    assert!(refused(common).contains("directory"));
+    assert!(refused(json!({"audience": "a"})).contains("entra"));
+    assert!(refused(json!({"parameter": "a", "header": "b"})).contains("both"));
+    assert!(refused(json!({"header": "a b"})).contains("header"));
+}
+
+#[test]
+fn the_schema_lists_both_ways_and_only_one_needs_a_secret() {
+    let Some(Plugin::Provider(provider)) = PLUGINS.first() else { panic!() };
+    let schema = (provider.schema)();
+    assert_eq!(*schema.pointer("/properties/scheme/enum").unwrap(), json!(["secret", "entra"]));
+    assert!(subject(with("entra")).build().unwrap().proves_without_secret());
+    assert!(!subject(with("header")).build().unwrap().proves_without_secret());
+}
