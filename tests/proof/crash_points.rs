@@ -2,6 +2,7 @@
 //! on nothing at all, at every storage call that changes something, twice in a row. A crash is a kill
 //! before the call, after it or in its middle, or a power cut that takes back what was not synced.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,13 +16,20 @@ use crate::server::eventually;
 
 pub(crate) const STORE: &str = "sqlite:store/events.db";
 
+/// Six of these, and the log is taken into the file while events come in.
+pub(crate) const LARGE: usize = 800_000;
+
+/// Of thousands of calls so many are taken for each kind of crash or fault.
+pub(crate) const SOME: usize = 60;
+
 /// The kinds of crash, at which calls, and whether some of what was not synced survives.
-const CRASHES: [(&str, &str, bool); 5] = [
+const CRASHES: [(&str, &str, bool); 6] = [
     ("before", CHANGES, false),
     ("after", CHANGES, false),
     ("torn", "w", false),
     ("cut", CHANGES, false),
     ("cut", CHANGES, true),
+    ("cut", "ostn", true),
 ];
 
 /// What is found at the start.
@@ -43,10 +51,12 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     canary(&unclean)?;
     let older = older(&unclean)?;
     let new = Ground::new(STORE, FILE_STEP);
+    let large = Ground { padding: LARGE, ..Ground::new(STORE, FILE_STEP) };
     let named = [
         ("unclean", unclean, &[][..]),
         ("format 1", older, &[]),
         ("new", new, &["evt_1", "evt_2"]),
+        ("large", large, &["evt_1", "evt_2", "evt_3", "evt_4", "evt_5", "evt_6"]),
     ];
     let templates = named.map(|(name, ground, ids)| template(&shim, name, ground, ids));
     let templates = templates.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -61,6 +71,10 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     }
     chance.shuffle(&mut jobs);
     let all = jobs.len();
+    // Large events take most of the time.
+    jobs.retain(|(template, ..)| {
+        !extent.short || template.ground.padding == 0 || chance.u8(..5) == 0
+    });
     let runs = spread(
         3,
         &jobs,
@@ -182,12 +196,21 @@ pub(crate) fn points(calls: &str, chance: &mut fastrand::Rng) -> Vec<Fault> {
     let mut points = Vec::new();
     for (kind, counted, some_survives) in CRASHES {
         let k = calls.chars().filter(|call| counted.contains(*call)).count() as u64;
-        for at in 1..=k {
+        for at in spread_over(k, chance) {
             let seed = if some_survives { chance.u64(1..) } else { 0 };
             points.push(Fault { kind, calls: counted, at, seed, ..Fault::NONE });
         }
     }
     points
+}
+
+/// All of them, or some of very many.
+pub(crate) fn spread_over(k: u64, chance: &mut fastrand::Rng) -> Vec<u64> {
+    if k < 1000 {
+        return (1..=k).collect();
+    }
+    let some: BTreeSet<u64> = (0..SOME).map(|_| chance.u64(1..=k)).collect();
+    some.into_iter().collect()
 }
 
 /// How many of the two crashes took place, and what the judge counted.

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fault::{Fault, Shim, Trace};
 use crate::fault_process::Process;
 use crate::judge::{settled, stored};
 use crate::load::{Known, object};
-use crate::sender::stripe;
+use crate::sender::{Signed, now, stripe_raw};
 use crate::server::{Place, Server};
 
 /// No answer may take longer.
@@ -26,6 +26,8 @@ pub(crate) const FILE_STEP: &str = "{ handler: file, with: { path: ledger.jsonl 
 pub(crate) struct Ground {
     pub(crate) place: Place,
     pub(crate) known: Arc<Mutex<Known>>,
+    /// How much longer each event is than it has to be.
+    pub(crate) padding: usize,
 }
 
 /// What was counted while judging.
@@ -60,7 +62,7 @@ impl Ground {
                 "store: {store}\ndefaults: {{ retry: {{ attempts: 50, first_delay: 50ms, max_delay: 500ms }} }}\nsources:\n  stripe: {{ secrets: [whsec_e2e_stripe] }}\nroutes:\n  - name: effect\n    events: stripe/**\n    concurrency: 4\n    chain: [{step}]\n"
             ),
         );
-        Self { place, known: Arc::default() }
+        Self { place, known: Arc::default(), padding: 0 }
     }
 
     /// The same, to be spoilt apart from this one.
@@ -78,7 +80,7 @@ impl Ground {
         let known = self.known.lock().unwrap();
         let known =
             Known { acknowledged: known.acknowledged.clone(), unknown: known.unknown.clone() };
-        Self { place, known: Arc::new(Mutex::new(known)) }
+        Self { place, known: Arc::new(Mutex::new(known)), padding: self.padding }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -100,8 +102,9 @@ impl Ground {
         let mut refused = 0;
         self.known.lock().unwrap().unknown.insert(id.to_owned());
         loop {
+            let event = self.event(id);
             let asked = Instant::now();
-            let answer = stripe(id, "payment_intent.succeeded", object(id)).try_post(addr);
+            let answer = event.try_post(addr);
             let took = asked.elapsed();
             if took > ANSWER {
                 return Err(format!("{id}: no answer for {took:?}"));
@@ -122,6 +125,14 @@ impl Ground {
         }
     }
 
+    fn event(&self, id: &str) -> Signed {
+        let event_type = "payment_intent.succeeded";
+        let (object, padding) = (object(id), "x".repeat(self.padding));
+        let body =
+            json!({"id": id, "type": event_type, "data": {"object": object}, "padding": padding});
+        stripe_raw(id, event_type, body.to_string().as_bytes(), now())
+    }
+
     pub(crate) fn ledger(&self) -> Vec<Value> {
         self.place.lines("ledger.jsonl")
     }
@@ -134,7 +145,7 @@ impl Ground {
         // First what is there at all: an event that is lost has no work to wait for.
         lost(&stored(&server)?, &known)?;
         settled(&server)?;
-        let found = examine(&server, &known, &self.ledger())?;
+        let found = examine(&server, &known, &self.ledger(), self.padding)?;
         if server.log().contains("panicked") {
             return Err(format!("a panic: {}", server.log()));
         }
@@ -153,7 +164,12 @@ fn lost(stored: &HashMap<String, String>, known: &Known) -> Result<(), String> {
 /// Where nothing waits any more: all that was acknowledged is there; nothing is that was not sent;
 /// bodies are those that were sent; each event has its effect; each effect is of a recorded run, and
 /// each run after the first has its cause.
-pub(crate) fn examine(server: &Server, known: &Known, ledger: &[Value]) -> Result<Found, String> {
+pub(crate) fn examine(
+    server: &Server,
+    known: &Known,
+    ledger: &[Value],
+    padding: usize,
+) -> Result<Found, String> {
     let stored = stored(server)?;
     lost(&stored, known)?;
     let mut effects: HashMap<&str, Vec<u64>> = HashMap::new();
@@ -174,7 +190,9 @@ pub(crate) fn examine(server: &Server, known: &Known, ledger: &[Value]) -> Resul
         let event = server.admin("GET", &format!("/api/v1/events/{id}"), "").json();
         let body: Value = serde_json::from_str(event["body"].as_str().unwrap_or_default())
             .map_err(|e| format!("{name}: {e}"))?;
-        if body["data"]["object"] != object(name) || body["id"] != name.as_str() {
+        let padded = body["padding"].as_str().unwrap_or_default();
+        let whole = padded.len() == padding && padded.bytes().all(|b| b == b'x');
+        if body["data"]["object"] != object(name) || body["id"] != name.as_str() || !whole {
             return Err(format!("{name} is stored with other bytes"));
         }
         let effects = effects.remove(id.as_str()).unwrap_or_default();

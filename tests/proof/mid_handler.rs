@@ -215,8 +215,9 @@ fn canary(shim: &Shim) -> Result<&'static str, String> {
     let server = ground.place.start();
     crate::judge::settled(&server)?;
     let (known, ledger) = (ground.known.lock().unwrap(), ground.ledger());
-    examine(&server, &known, &ledger)?;
-    let seen = |what: &str, ledger: &[serde_json::Value]| match examine(&server, &known, ledger) {
+    examine(&server, &known, &ledger, 0)?;
+    let seen = |what: &str, ledger: &[serde_json::Value]| match examine(&server, &known, ledger, 0)
+    {
         Err(_) => Ok(()),
         Ok(_) => Err(format!("the oracle did not see {what}")),
     };

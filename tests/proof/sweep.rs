@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Extent;
+use crate::crash_points::{LARGE, STORE, spread_over};
 use crate::fault::{ALL, Fault, Shim};
 use crate::fault_process::Ended;
 use crate::fault_trial::{FILE_STEP, Found, Ground, spread};
-
-const STORE: &str = "sqlite:store/events.db";
 
 /// Each of them, in the short form, too: an answer 200 rests on nothing else.
 const SYNCS: &str = "s";
@@ -32,7 +31,7 @@ const LOST: &str = "the store failed and takes nothing in any more";
 
 /// How a run ends, if the fault did not end it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+enum Ending {
     Drain,
     Kill,
     /// A power cut: what was not synced is gone.
@@ -41,11 +40,14 @@ pub(crate) enum Ending {
 
 const ENDINGS: [Ending; 3] = [Ending::Drain, Ending::Kill, Ending::Cut];
 
+/// What goes wrong, how it ends, and how much longer events are than they have to be.
+type Point = (Fault, Ending, usize);
+
 /// What came of one run.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) found: Found,
-    pub(crate) calls: String,
+struct Seen {
+    found: Found,
+    calls: String,
     fired: bool,
     /// The process ended by itself, with 70.
     gave_up: bool,
@@ -58,37 +60,46 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     }
     let shim = Shim::build()?;
     let canary = canary(&shim, extent.seed)?;
-    let plain = one(&shim, &Fault::NONE, Ending::Drain)?;
-    if plain.gave_up || plain.found.acknowledged < EVENTS {
-        return Err("without a fault not everything was taken in".to_owned());
+    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let (mut all, mut calls) = (Vec::new(), Vec::new());
+    for padding in [0, LARGE] {
+        let plain = one(&shim, &Fault::NONE, Ending::Drain, padding)?;
+        if plain.gave_up || plain.found.acknowledged < EVENTS {
+            return Err("without a fault not everything was taken in".to_owned());
+        }
+        all.extend(points(&plain.calls, padding, &mut chance));
+        calls.push(plain.calls.len());
     }
-    let mut points = points(&plain.calls);
+    let mut points = all;
     let all = points.len();
-    fastrand::Rng::with_seed(extent.seed).shuffle(&mut points);
+    chance.shuffle(&mut points);
     // The short form takes some of each kind.
-    let per_kind = if extent.short { 6 } else { usize::MAX };
+    let per_kind = if extent.short { 5 } else { usize::MAX };
     let mut taken = BTreeMap::new();
-    points.retain(|(fault, ending)| {
+    points.retain(|(fault, ending, padding)| {
         // To drain with a store that stays broken takes all of its time, 20 s.
         if extent.short && fault.ever && *ending == Ending::Drain {
             return false;
         }
-        let n = taken.entry((fault.kind, fault.ever)).or_insert(0);
+        let n = taken.entry((fault.kind, fault.ever, padding > &0)).or_insert(0);
         *n += 1;
-        *n <= per_kind || fault.calls == SYNCS
+        *n <= per_kind >> (2 * u8::from(*padding > 0)) || (fault.calls == SYNCS && *padding == 0)
     });
     let goes_on = |n: usize| extent.short || extent.goes_on(n);
-    // Those that hang wait most of their time.
-    let (hang, fail): (Vec<_>, Vec<_>) = points.into_iter().partition(|(f, _)| f.kind == "delay");
-    let trial = |(fault, ending): &(Fault, Ending)| {
-        one(&shim, fault, *ending).map_err(|e| format!("{fault}, then {ending:?}: {e}"))
+    // Those that hang wait most of their time; large events keep a processor busy.
+    let (hang, fail): (Vec<_>, Vec<_>) = points.into_iter().partition(|(f, ..)| f.kind == "delay");
+    let (large, small): (Vec<_>, Vec<_>) = fail.into_iter().partition(|(.., padding)| *padding > 0);
+    let trial = |(fault, ending, padding): &Point| {
+        one(&shim, fault, *ending, *padding)
+            .map_err(|e| format!("{fault}, then {ending:?}, events of {padding} bytes: {e}"))
     };
-    let mut seen = spread(6, &fail, goes_on, trial)?;
+    let mut seen = spread(6, &small, goes_on, trial)?;
+    seen.extend(spread(2, &large, goes_on, trial)?);
     seen.extend(spread(12, &hang, goes_on, trial)?);
-    Ok(told(&seen, all, plain.calls.len(), &canary))
+    Ok(told(&seen, all, &calls, &canary))
 }
 
-fn told(seen: &[Seen], all: usize, calls: usize, canary: &str) -> String {
+fn told(seen: &[Seen], all: usize, calls: &[usize], canary: &str) -> String {
     let mut found = Found::default();
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for run in seen {
@@ -99,7 +110,7 @@ fn told(seen: &[Seen], all: usize, calls: usize, canary: &str) -> String {
     let gave_up = seen.iter().filter(|run| run.gave_up).count();
     let kinds: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     format!(
-        "{} of {all} runs over {calls} calls; {fired} faults took place ({}), {gave_up} ended with 70; {} acknowledged, {} stored, 0 lost; canary: {canary}",
+        "{} of {all} runs over {calls:?} calls with small and large events; {fired} faults took place ({}), {gave_up} ended with 70; {} acknowledged, {} stored, 0 lost; canary: {canary}",
         seen.len(),
         kinds.join(", "),
         found.acknowledged,
@@ -108,18 +119,18 @@ fn told(seen: &[Seen], all: usize, calls: usize, canary: &str) -> String {
 }
 
 /// Every call with every kind of fault that fits it; endings in turn.
-fn points(calls: &str) -> Vec<(Fault, Ending)> {
+fn points(calls: &str, padding: usize, chance: &mut fastrand::Rng) -> Vec<Point> {
     let mut points = Vec::new();
     for (kind, counted, ever) in KINDS {
         let k = calls.chars().filter(|call| counted.contains(*call)).count() as u64;
-        for at in 1..=k {
+        for at in spread_over(k, chance) {
             let fault = Fault { kind, calls: counted, at, ever, ..Fault::NONE };
             // What a failed sync did not bring to the disk, only a power cut tells.
             let ending = match counted {
                 SYNCS => Ending::Cut,
                 _ => ENDINGS[points.len() % ENDINGS.len()],
             };
-            points.push((fault, ending));
+            points.push((fault, ending, padding));
         }
     }
     points
@@ -128,20 +139,15 @@ fn points(calls: &str) -> Vec<(Fault, Ending)> {
 const EVENTS: usize = 6;
 
 /// Starts on nothing, takes events in, works them, ends; then judges what is left.
-pub(crate) fn one(shim: &Shim, fault: &Fault, ending: Ending) -> Result<Seen, String> {
-    let ground = Ground::new(STORE, FILE_STEP);
+fn one(shim: &Shim, fault: &Fault, ending: Ending, padding: usize) -> Result<Seen, String> {
+    let ground = Ground { padding, ..Ground::new(STORE, FILE_STEP) };
     let mut seen = spoil(&ground, shim, fault, ending)?;
     seen.found = ground.judge()?;
     Ok(seen)
 }
 
 /// The part in which things go wrong.
-pub(crate) fn spoil(
-    ground: &Ground,
-    shim: &Shim,
-    fault: &Fault,
-    ending: Ending,
-) -> Result<Seen, String> {
+fn spoil(ground: &Ground, shim: &Shim, fault: &Fault, ending: Ending) -> Result<Seen, String> {
     let (mut process, trace) = ground.start(shim, fault, Duration::from_secs(20));
     let Some((addr, _)) = process.ready.clone() else {
         let (ended, log) = process.end(Duration::from_secs(5));
@@ -227,7 +233,7 @@ fn send(ground: &Ground, addr: &str, patience: Duration) -> Result<Vec<String>, 
 fn canary(shim: &Shim, seed: u64) -> Result<String, String> {
     for n in 0..5 {
         let lie = Fault { lie: true, seed: (seed.wrapping_add(n)) | 1, ..Fault::NONE };
-        match one(shim, &lie, Ending::Cut) {
+        match one(shim, &lie, Ending::Cut, 0) {
             Ok(_) => {}
             // Lost, or so mixed up that it cannot be read.
             Err(told) if ["lost", "damaged"].iter().any(|word| told.contains(word)) => {
