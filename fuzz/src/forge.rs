@@ -132,12 +132,12 @@ fn same_meaning(
     // A token that was changed as its secret was is right. Two spellings of a key may be one key.
     let same_secret = sender.by_token() || forged.secret.eq_ignore_ascii_case(&sender.secret);
     assert!(same_secret, "{who}: under another secret");
+    if sender.covers_body() {
+        assert_eq!(before.body.bytes(), after.body.bytes(), "{who}: another body");
+    }
     let header =
         |request: &Request, name: &str| request.head.single(name).ok().flatten().map(str::to_owned);
     if let (Some(message), false) = (sender.message(), sender.by_token()) {
-        if message.contains("{body}") {
-            assert_eq!(before.body.bytes(), after.body.bytes(), "{who}: another body");
-        }
         if message.contains("{method}") {
             assert_eq!(before.head.method, after.head.method, "{who}");
         }

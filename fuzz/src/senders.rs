@@ -25,6 +25,13 @@ pub const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
 /// What senders call.
 pub const PUBLIC_URL: &str = "https://hooks.example.com";
 
+/// Providers without a scheme whose senders show a token.
+const TOKENS: &[&str] =
+    &["azure_event_grid", "basic", "bearer", "cloudevents", "microsoft_graph", "none", "okta"];
+
+/// Providers without a scheme whose senders sign parts of the body.
+const PARTS: &[&str] = &["adyen", "mailgun"];
+
 /// Texts that some provider takes for a secret: a text, base64, hexadecimal, public keys.
 const SECRETS: &[&str] = &[
     "a secret of the fuzz targets, 40 characters long",
@@ -160,7 +167,13 @@ impl Sender {
 
     /// Whether the signature is a token, which covers no bytes.
     pub fn by_token(&self) -> bool {
-        self.says("/alg") == Some("equal")
+        self.says("/alg") == Some("equal") || TOKENS.contains(&self.descriptor.name)
+    }
+
+    /// Whether another body is another message.
+    pub fn covers_body(&self) -> bool {
+        let body = self.message().map(|message| message.contains("{body}"));
+        !self.by_token() && body.unwrap_or(!PARTS.contains(&self.descriptor.name))
     }
 
     /// A text of its scheme, such as `/signature/name`.

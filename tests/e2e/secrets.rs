@@ -28,6 +28,9 @@ const WRITTEN_OUT: &str = "8iKanarek7written-out";
 const STORE_PASSWORD: &str = "9jKanarek7store-password";
 const URL_PASSWORD: &str = "AkKanarek7url-password";
 const WRONG_TOKEN: &str = "BlKanarek7wrong-token";
+/// Made up by a sender, and said by it at set-up.
+const HANDED_OVER: &str = "CmKanarek7handed-over";
+const TOO_LATE: &str = "DnKanarek7too-late";
 
 /// In the database and where an operator asks for one event; nowhere else.
 const PERSONAL: &[&str] =
@@ -42,6 +45,7 @@ sources:
     secrets: ["${C_STRIPE}", { value: "${C_STRIPE_OLD}", until: 2099-01-01 }]
   github: { secrets: ["${file:github.secret}"], limits: { body: 4KiB } }
   gitlab: { secrets: ["${C_TOKEN}"], limits: { rate: 1/h } }
+  asana: { secret_file: asana.secret }
   partner:
     provider: hmac
     secrets: ["8iKanarek7written-out"]
@@ -78,7 +82,15 @@ impl Scanner {
     }
 
     fn secrets() -> Self {
-        let others = [IN_FILE, WRITTEN_OUT, STORE_PASSWORD, URL_PASSWORD, WRONG_TOKEN];
+        let others = [
+            IN_FILE,
+            WRITTEN_OUT,
+            STORE_PASSWORD,
+            URL_PASSWORD,
+            WRONG_TOKEN,
+            HANDED_OVER,
+            TOO_LATE,
+        ];
         Self::of(SECRETS.iter().map(|(_, value)| *value).chain(others))
     }
 
@@ -290,6 +302,17 @@ fn send_everything(live: &Live, seen: &mut Seen) {
         let answer = request.post(&live.addr);
         assert!(status == 0 || answer.status == status, "{what}: {}", answer.text());
         seen.answer(what, &answer);
+    }
+    for (secret, status) in [(HANDED_OVER, 200), (TOO_LATE, 401)] {
+        let headers = vec![("x-hook-secret".to_owned(), secret.to_owned())];
+        let target = "/webhooks/asana".to_owned();
+        let answer = Signed { target, headers, body: Vec::new() }.post(&live.addr);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        // That it comes back is how a sender knows that it was heard.
+        match status {
+            200 => assert_eq!(answer.header("x-hook-secret").as_deref(), Some(secret)),
+            _ => seen.answer("a second handshake", &answer),
+        }
     }
     let raw = [
         format!("GET /webhooks/stripe?{} HTTP/1.1\r\nhost: h\r\n\r\n", PERSONAL[3]),
