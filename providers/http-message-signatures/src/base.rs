@@ -1,0 +1,179 @@
+//! The signature base (RFC 9421, section 2.5): a line for each covered component. Called by the proof
+//! and by the signer.
+
+use hookward_core::scheme::form_pairs;
+use hookward_core::{Head, VerifyError};
+
+use crate::fields::{self, Bare, InnerList, Params};
+
+/// Longer values are refused before anything looks into them.
+const MAX_FIELD: usize = 16 * 1024;
+
+/// Refuses components that are not known here, or stand there twice. Nothing is left out of the base:
+/// what cannot be written is an error.
+pub(crate) fn check(list: &InnerList, head: &Head) -> Result<(), VerifyError> {
+    for (n, (name, params)) in list.items.iter().enumerate() {
+        if list.items.iter().take(n).any(|other| other == &(name.clone(), params.clone())) {
+            return Err(VerifyError::format(format!("{name} is covered twice")));
+        }
+        // The URL is known later; all else is in the head.
+        if !matches!(name.as_str(), "@target-uri" | "@authority" | "@scheme") || !params.is_empty()
+        {
+            value(name, params, head, "")?;
+        }
+    }
+    Ok(())
+}
+
+/// The text that is signed; `base_url` is scheme and host.
+pub(crate) fn text(list: &InnerList, head: &Head, base_url: &str) -> Result<String, VerifyError> {
+    let mut out = String::new();
+    for (name, params) in &list.items {
+        let value = value(name, params, head, base_url)?;
+        out.push_str(&format!("{}: {value}\n", fields::item(name, params)));
+    }
+    out.push_str(&format!("\"@signature-params\": {}", fields::written(list)));
+    Ok(out)
+}
+
+fn value(name: &str, params: &Params, head: &Head, base_url: &str) -> Result<String, VerifyError> {
+    let unknown = || VerifyError::format(format!("the component {name} is not known here"));
+    if name == "@query-param" {
+        return match params.as_slice() {
+            [(key, Bare::Text(wanted))] if key == "name" => query_param(head, wanted),
+            _ => Err(unknown()),
+        };
+    }
+    // `sf`, `key`, `bs`, `tr` and `req` change what the value is.
+    if !params.is_empty() {
+        return Err(unknown());
+    }
+    let path = head.target.split('?').next().unwrap_or_default();
+    Ok(match name {
+        "@method" => head.method.as_str().to_owned(),
+        "@target-uri" => format!("{base_url}{}", head.target),
+        "@authority" => authority(base_url),
+        "@scheme" => base_url.split("://").next().unwrap_or_default().to_ascii_lowercase(),
+        "@request-target" => head.target.clone(),
+        "@path" => if path.is_empty() { "/" } else { path }.to_owned(),
+        "@query" => format!("?{}", head.query().unwrap_or_default()),
+        header if !header.starts_with('@') => field(header, head)?,
+        _ => return Err(unknown()),
+    })
+}
+
+/// The host in lower case, without the default port.
+fn authority(base_url: &str) -> String {
+    let (scheme, host) = base_url.split_once("://").unwrap_or(("https", base_url));
+    let host = host.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    host.strip_suffix(port).unwrap_or(&host).to_owned()
+}
+
+/// The values of a header in one line. One that came twice with the same value is one.
+fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err(VerifyError::format(format!("the component {name} is not in lower case")));
+    }
+    let mut values: Vec<&str> = Vec::new();
+    let mut bytes = 0;
+    for value in head.headers.get_all(name) {
+        bytes += value.len();
+        let text = value
+            .to_str()
+            .map_err(|_| VerifyError::format(format!("the header {name} is not visible ASCII")))?;
+        values.push(text.trim());
+    }
+    if bytes > MAX_FIELD {
+        return Err(VerifyError::format(format!("the header {name} is over {MAX_FIELD} bytes")));
+    }
+    let Some(first) = values.first() else {
+        return Err(VerifyError::missing(format!("the header {name}")));
+    };
+    if values.iter().all(|value| value == first) {
+        values.truncate(1);
+    }
+    let line = values.join(", ");
+    match line.is_empty() {
+        true => Err(VerifyError::format(format!("the header {name} is empty"))),
+        false => Ok(line),
+    }
+}
+
+/// The one value of a query parameter, escaped anew.
+fn query_param(head: &Head, wanted: &str) -> Result<String, VerifyError> {
+    let escaped = |bytes: &[u8]| {
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || b"*-._".contains(b);
+        let one = |b: &u8| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02X}") };
+        bytes.iter().map(one).collect::<String>()
+    };
+    let mut found = form_pairs(head.query().unwrap_or_default().as_bytes())
+        .filter(|(name, _)| escaped(name) == wanted)
+        .map(|(_, value)| escaped(&value));
+    match (found.next(), found.next()) {
+        (Some(value), None) => Ok(value),
+        (None, _) => Err(VerifyError::missing(format!("the query parameter {wanted}"))),
+        _ => Err(VerifyError::format(format!("the query parameter {wanted} came several times"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+    use super::*;
+
+    fn base(input: &str) -> Result<String, VerifyError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("x-one", "  a  "), ("x-two", "a"), ("x-two", "b"), ("x-same", "a"), ("x-same", "a")]
+        {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let target = "/path?q=a+b&r=%7E&q2=1&q2=2".to_owned();
+        let head = Head { method: Method::POST, target, headers, client: None };
+        let list = fields::lists(&format!("s={input}")).unwrap().remove(0).1;
+        check(&list, &head)?;
+        let text = text(&list, &head, "https://WWW.Example.com:443")?;
+        Ok(text.rsplit_once("\n\"@signature-params\"").map_or("", |(lines, _)| lines).to_owned())
+    }
+
+    #[test]
+    fn each_component_has_its_line() {
+        for (component, line) in [
+            (r#""@method""#, r#""@method": POST"#),
+            (r#""@authority""#, r#""@authority": www.example.com"#),
+            (r#""@scheme""#, r#""@scheme": https"#),
+            (r#""@path""#, r#""@path": /path"#),
+            (r#""@query""#, r#""@query": ?q=a+b&r=%7E&q2=1&q2=2"#),
+            (r#""@request-target""#, r#""@request-target": /path?q=a+b&r=%7E&q2=1&q2=2"#),
+            (r#""@query-param";name="q""#, r#""@query-param";name="q": a%20b"#),
+            (r#""@query-param";name="r""#, r#""@query-param";name="r": %7E"#),
+            (r#""x-one""#, r#""x-one": a"#),
+            (r#""x-two""#, r#""x-two": a, b"#),
+            (r#""x-same""#, r#""x-same": a"#),
+        ] {
+            assert_eq!(base(&format!("({component})")).as_deref(), Ok(line));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_and_never_left_out() {
+        for component in [
+            r#""@status""#,
+            r#""@signature-params""#,
+            r#""@method";req"#,
+            r#""x-one";sf"#,
+            r#""x-one";bs"#,
+            r#""X-One""#,
+            r#""x-absent""#,
+            r#""@query-param""#,
+            r#""@query-param";name="absent""#,
+            r#""@query-param";name="q2""#,
+            r#""x-one" "x-one""#,
+        ] {
+            assert!(base(&format!("({component})")).is_err(), "{component}");
+        }
+    }
+}

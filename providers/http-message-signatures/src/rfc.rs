@@ -1,0 +1,88 @@
+//! The test cases of RFC 9421, appendix B.2, whose algorithms are known here. Their messages leave the
+//! body uncovered or are responses, so the provider itself would refuse them: what is tested is the
+//! base and the keys.
+
+use hookward_core::proof::{Encoding, Tag};
+use hookward_core::{Head, Secret};
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::key::{Alg, SecretForm};
+use crate::{base, fields};
+
+const SHARED: &str =
+    "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
+const ED25519: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=
+-----END PUBLIC KEY-----";
+const P256: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf
+w0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==
+-----END PUBLIC KEY-----";
+
+fn request() -> Head {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("host", "example.com"),
+        ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
+        ("content-type", "application/json"),
+        ("content-length", "18"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let target = "/foo?param=Value&Pet=dog".to_owned();
+    Head { method: Method::POST, target, headers, client: None }
+}
+
+fn verifies(alg: Alg, secret: &str, base: &str, signature: &str) -> bool {
+    let key = alg.key(&Secret::new(secret), SecretForm::Base64).unwrap();
+    let algorithm = alg.algorithm();
+    let tag = Tag::decode(signature, Encoding::Base64, algorithm.tag_len()).unwrap();
+    algorithm.matches_any(&key, &[base.as_bytes()], &[tag])
+}
+
+fn base_of(input: &str) -> String {
+    let (_, list) = fields::lists(input).unwrap().remove(0);
+    base::check(&list, &request()).unwrap();
+    base::text(&list, &request(), "https://example.com").unwrap()
+}
+
+#[test]
+fn b_2_5_a_request_with_hmac_sha256() {
+    let base = base_of(
+        r#"sig-b25=("date" "@authority" "content-type");created=1618884473;keyid="test-shared-secret""#,
+    );
+    assert_eq!(
+        base,
+        "\"date\": Tue, 20 Apr 2021 02:07:55 GMT\n\
+         \"@authority\": example.com\n\
+         \"content-type\": application/json\n\
+         \"@signature-params\": (\"date\" \"@authority\" \"content-type\");created=1618884473;keyid=\"test-shared-secret\""
+    );
+    let signature = "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=";
+    assert!(verifies(Alg::HmacSha256, SHARED, &base, signature));
+    assert!(!verifies(Alg::HmacSha256, SHARED, &base.replace("55 GMT", "56 GMT"), signature));
+}
+
+#[test]
+fn b_2_6_a_request_with_ed25519() {
+    let base = base_of(
+        r#"sig-b26=("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519""#,
+    );
+    let signature =
+        "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
+    assert!(verifies(Alg::Ed25519, ED25519, &base, signature));
+    assert!(!verifies(Alg::Ed25519, ED25519, &base.replace("POST", "PUT"), signature));
+}
+
+#[test]
+fn b_2_4_a_response_with_ecdsa_p256() {
+    let base = "\"@status\": 200\n\
+        \"content-type\": application/json\n\
+        \"content-digest\": sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rjJuahq4l5aGgfLQ==:\n\
+        \"content-length\": 23\n\
+        \"@signature-params\": (\"@status\" \"content-type\" \"content-digest\" \"content-length\");created=1618884473;keyid=\"test-key-ecc-p256\"";
+    let signature =
+        "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==";
+    assert!(verifies(Alg::EcdsaP256Sha256, P256, base, signature));
+    assert!(!verifies(Alg::EcdsaP256Sha256, P256, &base.replace("200", "201"), signature));
+}
