@@ -58,7 +58,7 @@ const SENDERS: &[Sender] = &[
     ours("twitch-eventsub-message-signature", "Twitch", "twitch"),
     ours("x-docusign-signature-1", "DocuSign", "docusign"),
     other("plaid-verification", "Plaid"),
-    other("aeg-event-type", "Azure Event Grid"),
+    ours("aeg-event-type", "Azure Event Grid", "azure_event_grid"),
     ours("x-trello-webhook", "Trello", "trello"),
     ours("x-hook-signature", "Asana", "asana"),
     ours("x-pagerduty-signature", "PagerDuty", "pagerduty"),

@@ -31,10 +31,10 @@ hookward_core::register_provider!(MicrosoftGraphConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MicrosoftGraphConfig {
-    /// What proves a delivery: `client_state` (the default), or `validation_tokens`, where
+    /// What proves a delivery: `client_state` (the default without `audience`), or `validation_tokens`, where
     /// notifications that hold the resource itself also need Microsoft's tokens for your application.
     #[serde(default)]
-    pub scheme: Way,
+    pub scheme: Option<Way>,
     /// With `validation_tokens`: the application (client) ids that subscribe.
     #[serde(default)]
     pub audience: Option<OneOrMore>,
@@ -44,12 +44,11 @@ pub struct MicrosoftGraphConfig {
 }
 
 /// What proves a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Way {
     // Without comments of their own the schema lists the two as one enumeration.
-    #[default]
     #[allow(missing_docs, reason = "described at the key")]
     ClientState,
     #[allow(missing_docs, reason = "described at the key")]
@@ -66,7 +65,9 @@ impl ProviderConfig for MicrosoftGraphConfig {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
         let list = |texts: Option<OneOrMore>| texts.map(|t| t.0).unwrap_or_default();
         let (audiences, tenants) = (list(self.audience), list(self.tenant));
-        let publisher = match self.scheme {
+        let by_audience =
+            if audiences.is_empty() { Way::ClientState } else { Way::ValidationTokens };
+        let publisher = match self.scheme.unwrap_or(by_audience) {
             Way::ClientState if !(audiences.is_empty() && tenants.is_empty()) => {
                 let message = "`audience` and `tenant` go with `scheme: validation_tokens`";
                 return Err(BuildError::at("", message));
