@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hookward_core::plugin::{OpenCx, Plugin, Registry};
-use hookward_core::{Clock, Handler, SystemClock};
+use hookward_core::{Clock, Handler, KeySource, SystemClock};
 use hookward_engine::Engine;
 use hookward_engine::config::{self, Diagnostics, Environment, LoadCx, Loaded, SystemEnvironment};
 
 use crate::function::{Function, HandlerFn};
 use crate::hooks::{Hooks, handler_runtime, told};
+use crate::keys::NetworkKeys;
 use crate::metrics::Metrics;
 
 /// What a running [`Hooks`] is built from.
@@ -23,6 +24,7 @@ pub struct App {
     environment: Arc<dyn Environment + Send + Sync>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    keys: Option<Arc<dyn KeySource>>,
 }
 
 /// Why an app cannot be put together.
@@ -32,6 +34,9 @@ pub enum AppError {
     /// Two linked crates bring the same plugin.
     #[error(transparent)]
     Plugins(#[from] hookward_core::plugin::DuplicatePlugin),
+    /// What fetches senders' keys could not be made.
+    #[error("senders' keys cannot be fetched: {0}")]
+    Keys(String),
     /// The runtime of the handlers could not be made.
     #[error("the runtime of the handlers could not be made: {0}")]
     Runtime(String),
@@ -87,6 +92,7 @@ impl App {
             environment: Arc::new(SystemEnvironment),
             clock: Arc::new(SystemClock),
             metrics: Metrics::none(),
+            keys: None,
         })
     }
 
@@ -132,6 +138,14 @@ impl App {
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// Another source of the keys that live with senders than [`NetworkKeys`]: behind a proxy, from
+    /// files, or none at all.
+    #[must_use]
+    pub fn keys(mut self, keys: Arc<dyn KeySource>) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -187,7 +201,11 @@ impl App {
         if !store.durable() {
             tracing::warn!(store = %plan.store.shown(), "this store keeps nothing across a restart");
         }
-        Ok(Engine::new(plan, store, self.clock.clone()))
+        let keys: Arc<dyn KeySource> = match &self.keys {
+            Some(keys) => keys.clone(),
+            None => Arc::new(NetworkKeys::new(self.clock.clone()).map_err(AppError::Keys)?),
+        };
+        Ok(Engine::with_keys(plan, store, self.clock.clone(), keys))
     }
 }
 

@@ -31,6 +31,7 @@ mod function;
 mod hooks;
 mod ingress;
 mod io;
+mod keys;
 mod lifecycle;
 mod metrics;
 mod own_answer;
@@ -41,11 +42,13 @@ pub use app::{App, AppError, BuildAppError};
 pub use descriptors::raise_file_limit;
 pub use function::{HandlerFn, IntoFlow, Payload};
 pub use hooks::Hooks;
+pub use keys::NetworkKeys;
 pub use lifecycle::{shutdown_signal, watch_reload};
 pub use metrics::Metrics;
 
 pub use hookward_core::{
-    Event, EventId, Flow, Handler, HandlerCx, HandlerError, Provider, Store, Timestamp, plugin,
+    Event, EventId, Flow, Handler, HandlerCx, HandlerError, KeySource, Provider, Store, Timestamp,
+    plugin,
 };
 pub use hookward_engine::config::{Diagnostics, Environment, SystemEnvironment};
 pub use hookward_engine::{Engine, ReloadError};

@@ -69,18 +69,23 @@ pub struct Jwk {
 pub struct Jwks(pub Vec<Jwk>);
 
 impl Jwks {
-    /// Reads `{"keys": […]}`, `{"key": {…}}` or a key alone.
+    /// Reads `{"keys": […]}`, `{"key": {…}}`, a key alone or a list of keys alone.
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] where the document is none of these.
     pub fn parse(document: &[u8]) -> Result<Self, VerifyError> {
         let none =
             || VerifyError::unavailable("what was fetched is no JSON Web Key or set of them");
-        let Ok(Value::Object(mut members)) = parse_strict(document) else { return Err(none()) };
-        let keys = match (members.remove("keys"), members.remove("key")) {
-            (Some(Value::Array(keys)), _) => keys,
-            (None, Some(key @ Value::Object(_))) => vec![key],
-            (None, None) if members.contains_key("kty") => vec![Value::Object(members)],
+        let keys = match parse_strict(document) {
+            Ok(Value::Array(keys)) => keys,
+            Ok(Value::Object(mut members)) => {
+                match (members.remove("keys"), members.remove("key")) {
+                    (Some(Value::Array(keys)), _) => keys,
+                    (None, Some(key @ Value::Object(_))) => vec![key],
+                    (None, None) if members.contains_key("kty") => vec![Value::Object(members)],
+                    _ => return Err(none()),
+                }
+            }
             _ => return Err(none()),
         };
         let object = |key| if let Value::Object(key) = key { Some(key) } else { None };
@@ -147,7 +152,8 @@ mod tests {
         assert_eq!(count(EC), Some(1));
         assert_eq!(count(&format!("{{\"key\":{EC},\"request_id\":\"x\"}}")), Some(1));
         assert_eq!(count(&format!("{{\"keys\":[{EC},{EC}]}}")), Some(2));
-        for none in ["", "[]", "{}", "null", "{\"keys\":{}}", "{\"key\":[]}", "{\"key\":\"x\"}"] {
+        assert_eq!((count(&format!("[{EC},{EC}]")), count("[]")), (Some(2), Some(0)));
+        for none in ["", "7", "{}", "null", "{\"keys\":{}}", "{\"key\":[]}", "{\"key\":\"x\"}"] {
             assert_eq!(count(none), None, "{none}");
         }
         assert_eq!(count(&format!("{{\"keys\":[{EC}],\"keys\":[]}}")), None, "twice");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
-use super::{Jwk, Jwks, KeyRequest, PublicKey};
+use super::{Jwk, Jwks, KeyDocument, KeyRequest, PublicKey};
 use crate::clock::Timestamp;
 use crate::json::parse_strict;
 use crate::proof::{Algorithm, Encoding, VerifyError};
@@ -48,6 +48,8 @@ pub struct Rules {
     pub ahead: Duration,
     /// `iat` must be there, and at most this long ago.
     pub max_age: Option<Duration>,
+    /// Which of the keys may be used at a moment, where their owner says that in a way of its own.
+    pub usable: Option<fn(&Jwk, Timestamp) -> bool>,
 }
 
 /// A token as it came: well-formed, and not believed yet.
@@ -80,11 +82,15 @@ pub async fn verify(
     if !rules.algorithms.contains(&token.alg) {
         return Err(VerifyError::format("the token is signed in a way that is not allowed here"));
     }
-    let mut document = cx.keys.fetch(keys).await?;
-    let mut set = Jwks::parse(&document.bytes)?;
+    let usable = |document: &KeyDocument| {
+        let mut set = Jwks::parse(&document.bytes)?;
+        set.0.retain(|jwk| rules.usable.is_none_or(|usable| usable(jwk, cx.now)));
+        Ok::<_, VerifyError>(set)
+    };
+    let document = cx.keys.fetch(keys).await?;
+    let mut set = usable(&document)?;
     if !token.is_known_to(&set) && !document.by_hand {
-        document = cx.keys.fetch(&keys.newer_than(cx.now)).await?;
-        set = Jwks::parse(&document.bytes)?;
+        set = usable(&cx.keys.fetch(&keys.newer_than(cx.now)).await?)?;
     }
     let claims = token.prove(&set)?;
     claims.check(rules, cx.now)?;

@@ -28,6 +28,11 @@ pub enum Algorithm {
     RsaSha1,
 }
 
+/// The SHA-256 of some bytes, for tokens that hold it.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 impl Algorithm {
     /// How many bytes a tag has.
     pub fn tag_len(self) -> RangeInclusive<usize> {

@@ -9,7 +9,7 @@ mod tag;
 
 use std::fmt;
 
-pub use algorithm::Algorithm;
+pub use algorithm::{Algorithm, sha256};
 pub use error::VerifyError;
 pub use public::{p256_point, rsa_key, rsa_key_of};
 pub use tag::{Encoding, HmacAlg, Mac, Tag, tokens_equal};

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hookward_core::is_public_address;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tower::Service;
-
-use crate::public::is_public;
 
 /// An address that does not answer gives way to the next one after this long.
 const EACH_BUT_THE_LAST: Duration = Duration::from_secs(3);
@@ -92,7 +91,7 @@ impl Connector {
 
     fn allowed(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
         let refused = found.first().map(SocketAddr::ip);
-        let may = |address: &SocketAddr| self.allow_private || is_public(address.ip());
+        let may = |address: &SocketAddr| self.allow_private || is_public_address(address.ip());
         let allowed: Vec<_> = found.into_iter().filter(may).collect();
         match refused {
             Some(address) if allowed.is_empty() => Err(Refused { host: host.to_owned(), address }),

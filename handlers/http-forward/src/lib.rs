@@ -5,9 +5,6 @@
 mod answer;
 mod connect;
 mod headers;
-mod public;
-
-pub use public::is_public;
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -268,7 +268,7 @@ fn the_neighbours_of_private_ranges_are_public() {
     let addresses = include_str!("public-addresses.txt").lines();
     for address in addresses.filter(|l| !l.starts_with('#')) {
         let ip: IpAddr = address.parse().unwrap();
-        assert!(hookward_handler_http_forward::is_public(ip), "{ip}");
+        assert!(hookward_core::is_public_address(ip), "{ip}");
     }
 }
 

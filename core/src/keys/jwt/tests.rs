@@ -12,7 +12,7 @@ use ring::signature::{
 use serde_json::json;
 
 use super::*;
-use crate::keys::{FixedKeys, KeyDocument, KeySource, NoKeys};
+use crate::keys::{FixedKeys, KeySource, NoKeys};
 use crate::secret::SecretSet;
 
 const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
@@ -144,6 +144,7 @@ fn rules() -> Rules {
         grace: Duration::from_secs(10),
         ahead: Duration::from_secs(60),
         max_age: Some(Duration::from_secs(300)),
+        usable: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which addresses are public: the internet's, as opposed to this machine's, this network's and
 //! those that lead to either by another way. From the special-purpose address registries of IANA
-//! (RFC 6890 and its successors). Called by the connector for every address before it connects.
+//! (RFC 6890 and its successors). Called by whoever connects to an address that others chose, for
+//! every address before it connects.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -35,7 +36,7 @@ const V6: &[([u16; 3], u32)] = &[
 ];
 
 /// Whether an address is one of the internet's. An IPv4 address within IPv6 is not, whatever it is.
-pub fn is_public(ip: IpAddr) -> bool {
+pub fn is_public_address(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !V4.iter().any(|(net, bits)| v4_in(ip, Ipv4Addr::from(*net), *bits)),
         IpAddr::V6(ip) => {
