@@ -1,1 +1,147 @@
-//! Google Cloud Pub/Sub push.
+//! Google Cloud Pub/Sub push: an OpenID Connect token that Google signs for the service account of
+//! a subscription. It proves who sends, and does not cover the body.
+#![warn(missing_docs)]
+
+mod samples;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::keys::KeyRequest;
+use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{Naming, OneOrMore};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
+    VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+hookward_core::register_provider!(GooglePubsubConfig);
+
+/// Where Google publishes the keys of its tokens.
+const KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
+/// How Google calls itself as an issuer.
+const ISSUERS: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
+/// How far Google's clock may be ahead.
+const AHEAD: Duration = Duration::from_secs(60);
+/// The type of a message whose attributes name none.
+const UNNAMED: &str = "message";
+
+/// The `with:` block.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GooglePubsubConfig {
+    /// The audience of the subscription. By default what Pub/Sub takes by default: the URL that it
+    /// pushes to, which is `server.public_url` with the path of the request.
+    audience: Option<String>,
+    /// The service account of the subscription, such as `push@my-project.iam.gserviceaccount.com`.
+    email: Option<String>,
+    /// Where the type is: `/pointer` or a list of them. By default the attributes `eventType`,
+    /// `ce-type` and `type`, else it is `message`.
+    #[serde(default)]
+    event_type: Option<OneOrMore>,
+}
+
+impl ProviderConfig for GooglePubsubConfig {
+    const NAME: &'static str = "google_pubsub";
+    const SUMMARY: &'static str = "Google Cloud Pub/Sub push, with an OpenID Connect token";
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+    const NEEDS_SECRET: bool = false;
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        for (key, value) in [("/audience", &self.audience), ("/email", &self.email)] {
+            if value.as_ref().is_some_and(String::is_empty) {
+                return Err(BuildError::at(key, "it is empty"));
+            }
+        }
+        let event_type = self.event_type.unwrap_or_else(|| {
+            let of = |name: &str| format!("/message/attributes/{name}");
+            OneOrMore(["eventType", "ce-type", "type"].map(of).into())
+        });
+        let event_id = OneOrMore(vec!["/message/messageId".into(), "/message/message_id".into()]);
+        let naming = Naming::new(Some(event_type), Some(event_id), None)?;
+        Ok(Arc::new(GooglePubsub { audience: self.audience, email: self.email, naming }))
+    }
+}
+
+#[derive(Debug)]
+struct GooglePubsub {
+    audience: Option<String>,
+    email: Option<String>,
+    naming: Naming,
+}
+
+#[async_trait]
+impl Provider for GooglePubsub {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.naming.precheck(head)?;
+        token(head).map(drop)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.precheck(&request.head)?;
+        let text = token(&request.head)?;
+        let audience = self.audience.clone().or_else(|| request.url(cx.public_url));
+        let audience = audience.ok_or_else(|| {
+            VerifyError::claim("there is no audience to compare with: set `audience`")
+        })?;
+        let rules = Rules {
+            algorithms: vec![Alg::Rs256],
+            issuers: ISSUERS.map(str::to_owned).into(),
+            audiences: vec![audience],
+            expires: true,
+            grace: cx.tolerance.unwrap_or_default(),
+            ahead: cx.tolerance.unwrap_or(AHEAD),
+            ..Rules::default()
+        };
+        let claims = jwt::verify(text, &KeyRequest::at(KEYS), &rules, cx).await?;
+        if claims.get("email_verified") != Some(&Value::Bool(true)) {
+            return Err(VerifyError::claim("the token's email is not verified"));
+        }
+        if self.email.as_deref().is_some_and(|email| claims.text("email") != Some(email)) {
+            return Err(VerifyError::claim("the token is of another service account"));
+        }
+        Ok(Verification::Genuine { secret: 0 })
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let mut events = self.naming.identify(delivery, |_| false)?;
+        for event in &mut events {
+            event.event_type.get_or_insert_with(|| UNNAMED.to_owned());
+        }
+        Ok(events)
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        let mut cautions = Vec::new();
+        if self.email.is_none() {
+            cautions.push(
+                "every customer of Google Cloud can have a subscription push here with a right token; \
+                 set `email` to the service account of yours"
+                    .to_owned(),
+            );
+        }
+        if self.audience.is_none() {
+            cautions.push(
+                "the audience is taken from the path and query of each request; set `audience` to \
+                 that of the subscription"
+                    .to_owned(),
+            );
+        }
+        cautions
+    }
+}
+
+fn token(head: &Head) -> Result<&str, VerifyError> {
+    let text = jwt::bearer(head.required("authorization")?)?;
+    Token::parse(text).map(|_| text)
+}

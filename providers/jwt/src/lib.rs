@@ -1,1 +1,205 @@
-//! senders with a JWT of an issuer.
+//! Senders that present a JSON Web Token of an issuer who publishes the keys: a bearer token, or one
+//! that holds the hash of the body as well.
+#![warn(missing_docs)]
+
+mod body_hash;
+mod samples;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::keys::{KeyRequest, https_parts};
+use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
+use hookward_core::scheme::{Address, Naming, OneOrMore};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
+    VerifyError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use body_hash::BodyHash;
+
+hookward_core::register_provider!(JwtConfig);
+
+/// How far the issuer's clock may be ahead where the source sets no tolerance.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// A way to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// RSA, PKCS#1 v1.5, SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// ECDSA over P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+/// The `with:` block.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwtConfig {
+    /// `iss` of the tokens, exactly.
+    issuer: String,
+    /// `aud` of the tokens, or one of those in it.
+    audience: String,
+    /// Where the issuer publishes its keys: a public https address.
+    jwks_url: String,
+    /// The ways to sign that are taken; by default both.
+    #[serde(default = "both")]
+    algorithms: Vec<Algorithm>,
+    /// The header that holds the token; by default `Authorization`, where `Bearer` stands before it.
+    #[serde(default)]
+    header: Option<String>,
+    /// Claims that have to be there, and their texts.
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
+    /// The claim that holds the hash of the body, where the issuer puts one in.
+    #[serde(default)]
+    body_hash: Option<BodyHash>,
+    /// How long ago a token may have been issued; by default only its own end counts.
+    #[serde(default)]
+    max_age: Option<hookward_core::Period>,
+    /// Where the event type is: `/pointer`, `header:NAME` or a list of them. By default `/type`.
+    #[serde(default)]
+    event_type: Option<OneOrMore>,
+    /// Where the event id is, as for `event_type`. By default `/id`.
+    #[serde(default)]
+    event_id: Option<OneOrMore>,
+    /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
+    #[serde(default)]
+    batch: Option<String>,
+}
+
+fn both() -> Vec<Algorithm> {
+    vec![Algorithm::Rs256, Algorithm::Es256]
+}
+
+impl ProviderConfig for JwtConfig {
+    const NAME: &'static str = "jwt";
+    const SUMMARY: &'static str = "Tokens (JWT) of an issuer that publishes its keys";
+    const NEEDS_SECRET: bool = false;
+    const SAMPLES: &'static [Sample] = samples::ALL;
+
+    fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
+        for (key, text) in [("/issuer", &self.issuer), ("/audience", &self.audience)] {
+            if text.is_empty() {
+                return Err(BuildError::at(key, "it is empty"));
+            }
+        }
+        if https_parts(&self.jwks_url).is_none() {
+            let text = format!("`{}` is no plain https address", self.jwks_url);
+            return Err(BuildError::at("/jwks_url", text).help("write https://HOST/PATH"));
+        }
+        if self.algorithms.is_empty() {
+            return Err(BuildError::at("/algorithms", "there is none").help("RS256, ES256 or both"));
+        }
+        let header = self.header.map(|name| name.to_ascii_lowercase());
+        if let Some(name) =
+            header.as_ref().filter(|n| http::HeaderName::from_bytes(n.as_bytes()).is_err())
+        {
+            return Err(BuildError::at("/header", format!("`{name}` is not a header name")));
+        }
+        let one = |text: &str| OneOrMore(vec![text.to_owned()]);
+        let event_type = self.event_type.unwrap_or_else(|| one("/type"));
+        let event_id = self.event_id.unwrap_or_else(|| one("/id"));
+        let algorithm = |own: &Algorithm| match own {
+            Algorithm::Rs256 => Alg::Rs256,
+            Algorithm::Es256 => Alg::Es256,
+        };
+        Ok(Arc::new(Jwt {
+            keys: KeyRequest::at(self.jwks_url),
+            rules: Rules {
+                algorithms: self.algorithms.iter().map(algorithm).collect(),
+                issuers: vec![self.issuer],
+                audiences: vec![self.audience],
+                expires: true,
+                grace: Duration::ZERO,
+                ahead: AHEAD,
+                max_age: self.max_age.map(|period| period.0),
+                usable: None,
+            },
+            header,
+            claims: self.claims,
+            body_hash: self.body_hash,
+            naming: Naming::new(Some(event_type), Some(event_id), self.batch)?,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Jwt {
+    keys: KeyRequest,
+    rules: Rules,
+    header: Option<String>,
+    claims: BTreeMap<String, String>,
+    body_hash: Option<BodyHash>,
+    naming: Naming,
+}
+
+impl Jwt {
+    fn token<'a>(&self, head: &'a Head) -> Result<&'a str, VerifyError> {
+        let text = match &self.header {
+            Some(name) => head.required(name)?,
+            None => jwt::bearer(head.required("authorization")?)?,
+        };
+        Token::parse(text).map(|_| text)
+    }
+}
+
+#[async_trait]
+impl Provider for Jwt {
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.naming.precheck(head)?;
+        self.token(head).map(drop)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.naming.precheck(&request.head)?;
+        let token = self.token(&request.head)?;
+        let rules = Rules {
+            grace: cx.tolerance.unwrap_or(self.rules.grace),
+            ahead: cx.tolerance.unwrap_or(self.rules.ahead),
+            ..self.rules.clone()
+        };
+        let claims = jwt::verify(token, &self.keys, &rules, cx).await?;
+        for (name, wanted) in &self.claims {
+            let same = match claims.get(name) {
+                Some(Value::Bool(yes)) => yes.to_string() == *wanted,
+                Some(Value::Number(number)) => number.to_string() == *wanted,
+                _ => claims.holds(name, wanted),
+            };
+            if !same {
+                return Err(VerifyError::claim(format!("the token's `{name}` is another")));
+            }
+        }
+        match &self.body_hash {
+            Some(hash) if !hash.is_of(request.body.bytes(), &claims) => {
+                Err(VerifyError::claim("the token is for another body"))
+            }
+            _ => Ok(Verification::Genuine { secret: 0 }),
+        }
+    }
+
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let body_is_signed = self.body_hash.is_some();
+        let signed = |at: &Address| body_is_signed && !matches!(at, Address::Header(_));
+        self.naming.identify(delivery, signed)
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        let text = "the token says who sends and does not cover the body: whoever gets hold of one can \
+                    send anything with it until it ends; set `body_hash` if the issuer puts the \
+                    body's hash into it";
+        if self.body_hash.is_some() { Vec::new() } else { vec![text.to_owned()] }
+    }
+}

@@ -1,0 +1,90 @@
+//! Plaid keeps the contract and agrees with its vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use hookward_core::keys::{KeyDocument, KeyRequest};
+use hookward_core::plugin::{BuildCx, Plugin};
+use hookward_core::vectors::VectorFile;
+use hookward_core::{KeySource, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove};
+use hookward_provider_plaid::PLUGINS;
+use hookward_testkit::provider::{Subject, run_vectors};
+use serde_json::{Value, json};
+
+fn vectors() -> VectorFile {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+fn subject() -> Subject {
+    Subject::of(PLUGINS, "unused-secret", "unused-secret-too").samples_do_not_fit()
+}
+
+#[test]
+fn plaid_keeps_the_contract() {
+    subject().recordings(vectors()).check();
+}
+
+#[test]
+fn plaid_agrees_with_every_vector() {
+    run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
+}
+
+/// Remembers what it was asked for.
+#[derive(Debug)]
+struct Asked(Mutex<Vec<KeyRequest>>, Value);
+
+#[async_trait]
+impl KeySource for Asked {
+    async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
+        self.0.lock().unwrap().push(want.clone());
+        let document = json!({ "key": self.1, "request_id": "x" }).to_string();
+        Ok(KeyDocument::fetched(document, Timestamp::from_secs(0)))
+    }
+
+    async fn confirm(&self, _: &str) -> Result<(), VerifyError> {
+        panic!("Plaid confirms nothing")
+    }
+}
+
+#[tokio::test]
+async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_environment_alone() {
+    let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
+    let cx = BuildCx { base_dir: Path::new("."), name: "plaid" };
+    let with = json!({ "environment": "sandbox", "client_id": "c1", "secret": "s3cret-of-plaid" });
+    let provider = (descriptor.build)(with, &cx).unwrap();
+    assert!(provider.cautions().is_empty());
+    let file = vectors();
+    let vector = file.vectors.iter().find(|v| v.id == "plaid-001").unwrap();
+    let source = Asked(Mutex::default(), vector.material.jwk.clone().unwrap());
+    let secrets = SecretSet::of(Option::<String>::None).unwrap();
+    let now = Timestamp::from_secs(1_760_000_000);
+    let cx = VerifyCx {
+        now,
+        secrets: secrets.active(now),
+        tolerance: None,
+        public_url: None,
+        keys: &source,
+    };
+    let proof = prove(&*provider, vector.request.request().unwrap(), &cx).await;
+    assert!(proof.is_ok(), "{proof:?}");
+    let asked = source.0.lock().unwrap();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].url, "https://sandbox.plaid.com/webhook_verification_key/get");
+    let body: Value = serde_json::from_slice(&asked[0].post.as_ref().unwrap().0).unwrap();
+    let kid = "bfbd5111-8e33-4643-8ced-b2e642a72f3c";
+    assert_eq!(body, json!({ "client_id": "c1", "secret": "s3cret-of-plaid", "key_id": kid }));
+    assert!(!format!("{provider:?} {asked:?}").contains("s3cret-of-plaid"));
+}
+
+#[test]
+fn half_an_account_is_a_mistake_and_none_a_caution() {
+    let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
+    let cx = BuildCx { base_dir: Path::new("."), name: "plaid" };
+    let build =
+        |with: Value| -> Result<std::sync::Arc<dyn Provider>, _> { (descriptor.build)(with, &cx) };
+    assert_eq!(build(json!({ "client_id": "c" })).unwrap_err().at, "/secret");
+    assert_eq!(build(json!({ "secret": "s" })).unwrap_err().at, "/client_id");
+    assert!(build(json!({})).unwrap().cautions()[0].contains("client_id"));
+}
