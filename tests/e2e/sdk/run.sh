@@ -18,16 +18,8 @@ trap clean_up EXIT
 sdk=${HOOKWARD_SDK_DIR:-$work/sdk}
 "$here/install.sh" "$sdk"
 
-# New secrets for every run: nothing but the signature can make a request pass.
-fresh() { python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'; }
-for name in GITHUB SLACK SHOPIFY; do
-    secret=$(fresh)
-    export "SDK_${name}_SECRET=$secret"
-done
-for name in STRIPE STANDARD SVIX; do
-    secret=$(fresh)
-    export "SDK_${name}_SECRET=whsec_$secret"
-done
+# New keys for every run: nothing but the signature can make a request pass.
+eval "$(node "$here/keys.mjs")"
 
 cp "$here/routes.yaml" "$work/routes.yaml"
 start_server "$work/server" "$binary" "$work/routes.yaml"
@@ -35,7 +27,7 @@ start_server "$work/server" "$binary" "$work/routes.yaml"
 failed=0
 "$sdk/venv/bin/python" "$here/sign.py" "$SERVER_URL" || failed=1
 # Node looks for packages beside the script, not beside the caller.
-cp "$here/sign.mjs" "$sdk/sign.mjs"
+cp "$here/sign.mjs" "$here/senders.mjs" "$sdk/"
 node "$sdk/sign.mjs" "$SERVER_URL" || failed=1
 
 if [ "$failed" -ne 0 ]; then

@@ -1,53 +1,63 @@
-// Signs with GitHub's own JavaScript library and posts to a running Hookward.
+// Signs as the providers' own JavaScript libraries do and posts to a running Hookward.
 //
-//     node sign.mjs [BASE_URL]        (run.sh starts the server and sets the secret)
+//     node sign.mjs [BASE_URL]        (run.sh starts the server and sets the keys)
 //
-// The same four requests as sign.py sends for the other sources, judged by the library's own verifier and by the server.
-// Without a BASE_URL only the library judges. One line per request; ends with 1 if one is not as expected.
+// Each sender of senders.mjs makes four requests, judged by its own library's verifier and by the server; both must say what is
+// expected. Without a BASE_URL only the library judges. One line per request; ends with 1 if one is not as expected.
 
-import { randomBytes, randomUUID } from "node:crypto";
-import { sign, verify } from "@octokit/webhooks-methods";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { SENDERS } from "./senders.mjs";
 
-const TAG = "X-Hub-Signature-256";
+// What routes.yaml has as `public_url`: some senders sign it.
+const PUBLIC_URL = "https://hooks.example.com";
 
-// Spaces, an escape, letters outside ASCII and a line end: what a server that parses and writes again would change.
-const body = () =>
-  `{ "ref": "refs/heads/${randomBytes(4).toString("hex")}", "note" : "caf\\u00e9 – ça va? ♥",\t"n":1.0 }\n`;
+/** The same text with one character of the tag at its end changed: well-formed still, and of the same length. */
+const anotherTag = (tag) => {
+  const start = tag.search(/[A-Za-z0-9+/_-]+=*$/);
+  // Not the first one: of a signature in DER that would be its form, and the library says so in words of its own.
+  const at = start + Math.min(20, tag.length - start - 4);
+  return tag.slice(0, at) + (tag[at] === "a" ? "b" : "a") + tag.slice(at + 1);
+};
 
-const signed = async (secret, payload = body()) => ({
-  payload,
-  headers: {
-    "X-GitHub-Event": "push",
-    "X-GitHub-Delivery": randomUUID(),
-    [TAG]: await sign(secret, payload),
-  },
-});
-
-/** The same header with one digit of its tag changed: well-formed still, and of the same length. */
-const anotherTag = (value) => {
-  const start = "sha256=".length;
-  return value.slice(0, start) + (value[start] === "a" ? "b" : "a") + value.slice(start + 1);
+/** Another secret of the same form. */
+const anotherSecret = (secret) => {
+  const prefix = secret.match(/^(whsec|pdl_ntfset)_/)?.[0] ?? "";
+  const bytes = randomBytes(32);
+  if (/^[0-9a-f]+$/.test(secret)) return bytes.toString("hex").slice(0, secret.length);
+  return prefix + bytes.toString("base64url");
 };
 
 /** Name, request, expected status. Each is signed anew, so that none is a duplicate of another. */
-const cases = async (secret) => {
-  const bodyChanged = await signed(secret);
-  bodyChanged.payload = bodyChanged.payload.replace('"n":1.0', '"n":1.1');
-  const tagChanged = await signed(secret);
-  tagChanged.headers[TAG] = anotherTag(tagChanged.headers[TAG]);
+const cases = async (source, secret, path) => {
+  const { sign, pair } = SENDERS[source];
+  const made = (key = secret, other) => sign(key, path, other, PUBLIC_URL);
+  const [bodyChanged, tagChanged] = [await made(), await made()];
+  bodyChanged.payload = bodyChanged.payload.replace("1.0", "1.1");
+  tagChanged.tag = anotherTag(tagChanged.tag);
+  const stranger = pair
+    ? await made(secret, generateKeyPairSync(pair, { namedCurve: "P-256" }).privateKey)
+    : await made(anotherSecret(secret));
   return [
-    ["as signed", await signed(secret), 200],
+    ["as signed", await made(), 200],
     ["another body", bodyChanged, 401],
     ["another signature", tagChanged, 401],
-    ["another secret", await signed(randomBytes(32).toString("base64")), 401],
+    ["another secret", stranger, 401],
   ];
 };
 
+const taken = async (source, secret, request, path) => {
+  try {
+    return Boolean(await SENDERS[source].takes(secret, request, path, PUBLIC_URL));
+  } catch {
+    return false;
+  }
+};
+
 /** Status and the code of the answer, where it has one. */
-const post = async (url, { payload, headers }) => {
+const post = async (url, header, { payload, tag, headers }) => {
   const response = await fetch(url, {
     method: "POST",
-    headers: { ...headers, "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...headers, [header]: tag },
     body: payload,
     signal: AbortSignal.timeout(10_000),
   });
@@ -60,19 +70,22 @@ const post = async (url, { payload, headers }) => {
   }
 };
 
-const secret = process.env.SDK_GITHUB_SECRET;
-if (!secret) throw new Error("SDK_GITHUB_SECRET is not set");
 const base = process.argv[2]?.replace(/\/$/, "");
 
-for (const [name, request, expected] of await cases(secret)) {
-  const byLibrary = await verify(secret, request.payload, request.headers[TAG]);
-  let right = byLibrary === (expected === 200);
-  let line = `github    ${name.padEnd(18)} library ${byLibrary ? "takes" : "refuses"} it`;
-  if (base) {
-    const [status, code] = await post(`${base}/webhooks/github`, request);
-    right &&= status === expected && code === (expected === 200 ? null : "INVALID_SIGNATURE");
-    line += `, hookward ${status} ${code ?? ""}`.trimEnd();
+for (const [source, { header }] of Object.entries(SENDERS)) {
+  const secret = process.env[`SDK_${source.toUpperCase()}_SECRET`];
+  if (!secret) throw new Error(`SDK_${source.toUpperCase()}_SECRET is not set; see keys.mjs`);
+  const path = `/webhooks/${source}`;
+  for (const [name, request, expected] of await cases(source, secret, path)) {
+    const byLibrary = await taken(source, secret, request, path);
+    let right = byLibrary === (expected === 200);
+    let line = `${source.padEnd(11)} ${name.padEnd(18)} library ${byLibrary ? "takes" : "refuses"} it`;
+    if (base) {
+      const [status, code] = await post(base + path, header, request);
+      right &&= status === expected && code === (expected === 200 ? null : "INVALID_SIGNATURE");
+      line += `, hookward ${status} ${code ?? ""}`.trimEnd();
+    }
+    console.log(`${right ? "ok   " : "WRONG"} ${line}`);
+    if (!right) process.exitCode = 1;
   }
-  console.log(`${right ? "ok   " : "WRONG"} ${line}`);
-  if (!right) process.exitCode = 1;
 }

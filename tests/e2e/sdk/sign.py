@@ -4,7 +4,7 @@
 
 Each source is sent four requests: as signed, with another body, with another signature, signed with another secret. The library's
 own verifier judges each one too, and both must say what is expected. Without a BASE_URL only the library judges. One line per
-request; ends with 1 if one is not as expected. The requests for GitHub are in sign.mjs.
+request; ends with 1 if one is not as expected. The JavaScript libraries of these and other senders are in senders.mjs.
 """
 
 import base64
