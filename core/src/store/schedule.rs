@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 
@@ -37,9 +38,12 @@ pub struct Schedule<K> {
     out: HashMap<K, Entry<K>>,
     ordered: HashMap<(Arc<str>, Arc<str>), Ordered<K>>,
     suspect_out: Option<K>,
-    /// The latest moment that a caller named.
+    /// The latest moment that a claim named, since the clock was last set back.
     now: Timestamp,
 }
+
+/// Claims at the same time name moments a little apart; after a clock was set back, more.
+const APART: Duration = Duration::from_secs(1);
 
 /// One route. A key may stand in line twice, or no longer wait; [`Schedule::take`] looks again.
 #[derive(Debug)]
@@ -95,10 +99,10 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         Self::default()
     }
 
-    /// A job waits, newly or again.
-    pub fn push(&mut self, entry: Entry<K>, now: Timestamp) {
+    /// A job waits, newly or again. Time passes by what claims name alone: what others know of it may
+    /// be older than the last change of the clock.
+    pub fn push(&mut self, entry: Entry<K>, _now: Timestamp) {
         let key = entry.key;
-        self.now = self.now.max(now);
         let known = self.contains(key);
         self.take_back(key);
         let lane = self.routes.entry(entry.route.clone()).or_default();
@@ -144,6 +148,9 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         slots: &[(Arc<str>, usize)],
         unknown: usize,
     ) -> Vec<Entry<K>> {
+        if now.plus(APART) < self.now {
+            self.set_back(now);
+        }
         self.mature(now);
         let mut taken = Vec::new();
         for (route, free) in slots {
@@ -247,6 +254,19 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
             lane.suspects.push_back(entry.key);
         } else {
             lane.ready.push_back(entry.key);
+        }
+    }
+
+    /// The clock went back. What waits for a moment to come waits on as long as it would have by the
+    /// clock as it was: a job that came in while it was ahead is due, and no retry is at once.
+    fn set_back(&mut self, now: Timestamp) {
+        let by = self.now.since(now);
+        self.now = now;
+        self.later.clear();
+        for (key, entry) in self.waiting.iter_mut().filter(|(_, entry)| entry.due > now) {
+            entry.due = entry.due.minus(by);
+            // Those that are due by that are lined up from here.
+            self.later.push(Reverse((entry.due, *key)));
         }
     }
 
@@ -366,6 +386,26 @@ mod tests {
         assert_eq!(s.next_due(), Some(due));
         assert_eq!(s.claim(due, &[("r".into(), 1)], 0).len(), 1);
         assert_eq!(s.next_due(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_retry_immediate_and_keeps_no_job_waiting() {
+        let hour = std::time::Duration::from_secs(3600);
+        let secs = std::time::Duration::from_secs;
+        let (mut s, ahead) = (Schedule::new(), NOW.plus(hour));
+        s.claim(ahead, &[], 0);
+        // One that came in while the clock was ahead, one that was to be tried again then.
+        s.push(Entry { due: ahead, ..entry(1, None) }, ahead);
+        s.push(Entry { due: ahead.plus(secs(60)), ..entry(2, None) }, ahead);
+        assert_eq!(claim(&mut s, 9), [1]);
+        // And one that is to be tried again after.
+        s.push(Entry { due: NOW.plus(secs(5)), ..entry(1, None) }, NOW);
+        let mut claim = |after| {
+            let taken = s.claim(NOW.plus(secs(after)), &[("r".into(), 9)], 0);
+            taken.into_iter().map(|e| e.key).collect::<Vec<_>>()
+        };
+        assert_eq!((claim(0), claim(4), claim(5)), (vec![], vec![], vec![1]));
+        assert_eq!((claim(59), claim(60)), (vec![], vec![2]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! answer. Pure; slow where that is simpler.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use hookward_core::store::{
     Acceptance, Claim, DedupeKey, Job, JobId, JobState, KeyKind, Lease, NewDelivery, NewEvent,
@@ -37,9 +38,11 @@ pub(super) struct Books {
     places: HashMap<EventId, usize>,
     keys: HashMap<DedupeKey, (usize, Timestamp)>,
     tokens: HashSet<Lease>,
-    /// The latest moment that the store was told of. It may go by that one or by the present one
-    /// where a clock was set back.
+    /// The latest moment that the store was told of.
     pub(super) latest: Timestamp,
+    /// How far the clock was set back in all. A store may hand out that much earlier what was to wait
+    /// by the clock as it was.
+    pub(super) set_back: Duration,
 }
 
 impl MEvent {
@@ -175,12 +178,12 @@ impl Books {
 
     fn hand_out(&mut self, want: &Claim, handed: &Job) -> Result<(), String> {
         let place = self.place(handed.lease.job).ok_or("a job that nobody made")?;
-        let (latest, own) = (self.latest, self.events.get(place.0).ok_or("no such event")?);
+        let own = self.events.get(place.0).ok_or("no such event")?;
         let job = self.job(place).ok_or("no such job")?;
         if job.state != JobState::Pending {
             return Err(format!("a job that is {:?}", job.state));
         }
-        if job.due > latest {
+        if job.due > want.now.plus(self.set_back) {
             return Err(format!("it is due at {}", job.due));
         }
         if !self.is_free(place, job) {

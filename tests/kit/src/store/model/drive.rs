@@ -60,7 +60,9 @@ impl<S: Subject> Drive<S> {
                 Ok(())
             }
             Step::SetBack(secs) => {
-                self.now = self.now.minus(Duration::from_secs(*secs));
+                let by = Duration::from_secs(*secs);
+                self.now = self.now.minus(by);
+                self.books.set_back += by;
                 Ok(())
             }
             Step::Look => compare::whole(self.store.as_ref(), &self.books).await,
@@ -228,6 +230,7 @@ impl<S: Subject> Drive<S> {
         let should = self.books.next_due();
         let fits = match (is, should) {
             (Some(is), Some((first, last))) => {
+                let first = first.minus(self.books.set_back);
                 (first..=last).contains(&is) || is.max(last) <= self.books.latest
             }
             (is, should) => is.is_none() && should.is_none(),
