@@ -1,15 +1,21 @@
-//! What a chain has come to is kept, whatever the configuration does in between.
+//! What a chain has come to is kept, whatever the configuration does in between, and nothing runs twice
+//! because the store was slow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_core::plugin::Registry;
-use hookward_core::store::{Filter, Status};
-use hookward_core::{Body, Draft, Handler, Secret, Timestamp};
+use hookward_core::store::{
+    Acceptance, Browse, Claim, Depth, Filter, Job, Lease, NewDelivery, Outcome, Purge, Settled,
+    Status, StoreError,
+};
+use hookward_core::{Body, Draft, Handler, Secret, Store, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use hookward_engine::memory::MemoryStore;
@@ -54,13 +60,7 @@ async fn until(engine: &Engine, status: Status) {
     panic!("never {status:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it_made() {
-    let recorder = Recorder::playing([Play::Replace(Body::new("made")), Play::Fail]);
-    let clock = FakeClock::at(START);
-    let store = Arc::new(MemoryStore::new());
-    let engine = Engine::new(plan(&recorder, "second"), store, Arc::new(clock.clone()));
-    let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
+async fn post(engine: &Engine) {
     let source = engine.plan().sources["github"].clone();
     let draft = Draft {
         event_type: "push".to_owned(),
@@ -72,6 +72,16 @@ async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it
     let request = source.provider.signer().unwrap().sign(&draft, &Secret::new("s")).unwrap();
     let reply = engine.receive(request.head, Bytes::from_static(b"{}")).await;
     assert_eq!(reply.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it_made() {
+    let recorder = Recorder::playing([Play::Replace(Body::new("made")), Play::Fail]);
+    let clock = FakeClock::at(START);
+    let store = Arc::new(MemoryStore::new());
+    let engine = Engine::new(plan(&recorder, "second"), store, Arc::new(clock.clone()));
+    let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
+    post(&engine).await;
     recorder.wait_for(2).await;
 
     // The next attempt finds its step gone.
@@ -88,4 +98,68 @@ async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it
         recorder.runs().iter().map(|run| run.event.body().bytes().clone()).collect();
     assert_eq!(bodies, ["{}", "made", "made"]);
     worker.stop(Duration::from_secs(5)).await;
+}
+
+/// Its first claim of a job takes 40 s.
+#[derive(Debug)]
+struct Slow {
+    inner: MemoryStore,
+    clock: FakeClock,
+    was: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Slow {
+    async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
+        self.inner.accept(deliveries).await
+    }
+    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+        // So that others have their turn.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let jobs = self.inner.claim(want).await?;
+        if !jobs.is_empty() && !self.was.swap(true, Ordering::SeqCst) {
+            self.clock.advance(Duration::from_secs(40));
+        }
+        Ok(jobs)
+    }
+    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+        self.inner.settle(outcomes).await
+    }
+    async fn extend(
+        &self,
+        leases: Vec<Lease>,
+        until: Timestamp,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.inner.extend(leases, until).await
+    }
+    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+        self.inner.purge(what).await
+    }
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_due().await
+    }
+    async fn depth(&self) -> Result<Depth, StoreError> {
+        self.inner.depth().await
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+    async fn close(&self) {}
+    fn browse(&self) -> Option<&dyn Browse> {
+        self.inner.browse()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_claim_took_longer_than_its_lease_runs_once() {
+    let recorder = Recorder::always(Play::Slow(Duration::from_secs(1)));
+    let clock = FakeClock::at(START);
+    let (inner, was) = (MemoryStore::new(), AtomicBool::new(false));
+    let store = Arc::new(Slow { inner, clock: clock.clone(), was });
+    let engine = Engine::new(plan(&recorder, "second"), store, Arc::new(clock));
+    post(&engine).await;
+    let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
+    until(&engine, Status::Done).await;
+    worker.stop(Duration::from_secs(5)).await;
+    assert_eq!(recorder.runs().len(), 2, "each of the two steps once");
 }

@@ -164,7 +164,8 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
         let slots = shared.free();
         let now = shared.engine.now();
         let full = slots.iter().all(|(_, free)| *free == 0);
-        let want = Claim { now, lease_until: now.plus(LEASE), slots, unknown: UNKNOWN };
+        let until = now.plus(LEASE);
+        let want = Claim { now, lease_until: until, slots, unknown: UNKNOWN };
         let claimed = match shared.engine.store().claim(want).await {
             Ok(jobs) => jobs,
             Err(e) => {
@@ -178,8 +179,13 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
             }
         };
         let none = claimed.is_empty();
+        // Where the claim took longer than the lease, these may be another's by now.
+        let late = shared.engine.now() >= until;
         for job in claimed {
-            start(&shared, job, &outcomes);
+            match late {
+                true => give_back(job, &outcomes),
+                false => start(&shared, job, &outcomes),
+            }
         }
         if none || full {
             wait(&shared, full, now).await;
@@ -204,6 +210,13 @@ async fn wait(shared: &Shared, full: bool, claimed_at: Timestamp) {
         () = shared.freed.notified() => {}
         () = tokio::time::sleep(pause) => {}
     }
+}
+
+/// Nothing ran; it goes on where it stood.
+fn give_back(job: Job, outcomes: &mpsc::UnboundedSender<(Arc<str>, Outcome)>) {
+    let body = job.step.is_some().then(|| job.event.body().bytes().clone());
+    let settlement = Settlement::Released { step: job.step, body };
+    let _ = outcomes.send((job.route, Outcome { lease: job.lease, settlement, attempt: None }));
 }
 
 fn start(shared: &Arc<Shared>, job: Job, outcomes: &mpsc::UnboundedSender<(Arc<str>, Outcome)>) {
