@@ -3,6 +3,7 @@
 //! says in which order things became durable, for the judge.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::store::{
@@ -41,10 +42,12 @@ pub(crate) enum Durable {
         jobs: u32,
         answer: Reply,
     },
-    /// `before`: an open job of its order key that came earlier.
+    /// `before`: an open job of its order key that came earlier. `early`: it was not yet due, by
+    /// the clock or by how far that was set back since.
     HandedOut {
         lease: Lease,
         before: Option<JobId>,
+        early: bool,
     },
     Settled {
         lease: Lease,
@@ -85,6 +88,8 @@ pub(crate) struct Disk {
     /// Known by heart: lost with the owner.
     schedule: Schedule<Key>,
     held: BTreeMap<JobId, Held>,
+    /// The last claim's moment, and how far the clock was set back in all.
+    clock: (Timestamp, Duration),
 }
 
 impl Disk {
@@ -99,6 +104,7 @@ impl Disk {
             journal: Vec::new(),
             schedule: Schedule::new(),
             held: BTreeMap::new(),
+            clock: (Timestamp::default(), Duration::ZERO),
         }
     }
 
@@ -253,6 +259,7 @@ impl Disk {
     }
 
     pub(super) fn claim(&mut self, want: &Claim) -> Vec<Job> {
+        self.clock = (want.now, self.clock.1 + self.clock.0.since(want.now));
         let lost: Vec<_> = self
             .held
             .iter()
@@ -295,7 +302,8 @@ impl Disk {
         };
         self.held.insert(id, Held { key, token, started: want.now, until: want.lease_until });
         let before = self.earlier(key);
-        self.journal.push(Durable::HandedOut { lease: handed.lease, before });
+        let early = self.job(key).is_some_and(|job| job.due > want.now.plus(self.clock.1));
+        self.journal.push(Durable::HandedOut { lease: handed.lease, before, early });
         Some(handed)
     }
 

@@ -40,6 +40,7 @@ pub(crate) struct Run {
 #[derive(Debug)]
 struct Active {
     job: JobId,
+    attempt: u32,
     route: Arc<str>,
     order_key: Option<Arc<str>>,
 }
@@ -81,7 +82,8 @@ impl Hand {
         let at = ledger.runs.len();
         note!("runs {at} {} {} {} attempt {}", cx.job, cx.route, cx.step, cx.attempt);
         ledger.runs.push(Run { job: cx.job, step: cx.step.clone(), end: "cut" });
-        let active = Active { job: cx.job, route: cx.route.clone(), order_key };
+        let active =
+            Active { job: cx.job, attempt: cx.attempt, route: cx.route.clone(), order_key };
         ledger.active.insert(at, active);
         let of_route = ledger.active.values().filter(|run| run.route == cx.route).count();
         drop(ledger);
@@ -121,7 +123,8 @@ impl Hand {
         if order_key.is_some() && disk.runs(cx.job, cx.attempt) {
             let ledger = lock(&world.ledger);
             let beside = ledger.active.values().find(|run| {
-                run.job != cx.job && run.route == cx.route && run.order_key == order_key
+                let same = run.route == cx.route && run.order_key == order_key;
+                run.job != cx.job && same && disk.runs(run.job, run.attempt)
             });
             if let Some(beside) = beside {
                 broken.push(format!("INV-6: {} runs beside {}", cx.job, beside.job));

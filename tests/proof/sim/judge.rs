@@ -28,7 +28,10 @@ fn leased(journal: &[Durable]) -> Vec<String> {
     let mut broken = Vec::new();
     for entry in journal {
         match entry {
-            Durable::HandedOut { lease, before } => {
+            Durable::HandedOut { lease, before, early } => {
+                if *early {
+                    broken.push(format!("{} is handed out before its time", lease.job));
+                }
                 if let Some(before) = before {
                     broken.push(format!("INV-6: {} is handed out before {before}", lease.job));
                 }
@@ -117,12 +120,12 @@ fn ended(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<String> 
     let removed: BTreeSet<EventId> = journal.iter().filter_map(removed).collect();
     let replayed: BTreeSet<JobId> = journal.iter().filter_map(replayed).collect();
     let mut handed_out: BTreeMap<JobId, usize> = BTreeMap::new();
-    let mut let_go: BTreeMap<JobId, usize> = BTreeMap::new();
+    let mut unrun: BTreeMap<JobId, usize> = BTreeMap::new();
     for entry in journal {
         match entry {
             Durable::HandedOut { lease, .. } => *handed_out.entry(lease.job).or_default() += 1,
-            Durable::Settled { lease, word: "unrouted" } => {
-                *let_go.entry(lease.job).or_default() += 1;
+            Durable::Settled { lease, word: "unrouted" | "given back" } => {
+                *unrun.entry(lease.job).or_default() += 1;
             }
             _ => {}
         }
@@ -153,9 +156,9 @@ fn ended(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<String> 
         for job in &shown.jobs {
             let id = JobId { event: *event, n: job.n };
             let claims = handed_out.get(&id).copied().unwrap_or(0);
-            let unrouted = let_go.get(&id).copied().unwrap_or(0);
+            let unrun = unrun.get(&id).copied().unwrap_or(0);
             let added = job.n >= *jobs;
-            let wrong = caused(job, claims - unrouted.min(claims), added, replayed.contains(&id))
+            let wrong = caused(job, claims - unrun.min(claims), added, replayed.contains(&id))
                 .or_else(|| ran(world, id, job));
             broken.extend(wrong.map(|wrong| format!("INV-3: {id} {wrong}: {job:?}")));
         }

@@ -110,7 +110,7 @@ impl JobRow {
                 self.state = JobState::Pending;
                 self.attempt = self.attempt.saturating_sub(1);
                 (self.step, self.body) = (step.clone(), body.clone());
-                "released"
+                if outcome.attempt.is_some() { "released" } else { "given back" }
             }
         }
     }
