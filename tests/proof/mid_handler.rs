@@ -72,7 +72,7 @@ impl Kills {
         while extent.goes_on(self.kills) {
             while extent.goes_on(self.kills) {
                 self.kill_once()?;
-                if self.kills % ROUND == 0 {
+                if self.kills.is_multiple_of(ROUND) {
                     break;
                 }
             }
