@@ -19,6 +19,8 @@ or a choice of headers; their pages say what their signatures cover:
 | --- | --- |
 | [`adyen`](../providers/adyen) | Adyen payment notifications and platform webhooks |
 | [`asana`](../providers/asana) | Asana; takes over the secret that Asana makes up |
+| [`azure_event_grid`](../providers/azure-event-grid) | Azure Event Grid, in its own schema or as CloudEvents |
+| [`cloudevents`](../providers/cloudevents) | CloudEvents from anyone, structured, binary or in batches |
 | [`contentful`](../providers/contentful) | Contentful |
 | [`discord`](../providers/discord) | Discord interactions and webhook events |
 | [`dropbox`](../providers/dropbox) | Dropbox |
@@ -26,6 +28,7 @@ or a choice of headers; their pages say what their signatures cover:
 | [`hubspot`](../providers/hubspot) | HubSpot |
 | [`mailgun`](../providers/mailgun) | Mailgun |
 | [`meta`](../providers/meta) | Facebook, Instagram, Messenger, WhatsApp |
+| [`microsoft_graph`](../providers/microsoft-graph) | Microsoft Graph change and lifecycle notifications |
 | [`notion`](../providers/notion) | Notion; takes over the token that Notion makes up |
 | [`okta`](../providers/okta) | Okta event hooks |
 | [`shopify`](../providers/shopify) | Shopify |
@@ -37,6 +40,9 @@ or a choice of headers; their pages say what their signatures cover:
 | [`twitch`](../providers/twitch) | Twitch EventSub |
 | [`zoom`](../providers/zoom) | Zoom |
 | [`hmac`](../providers/hmac) | anyone else whose signature can be described, in routes.yaml |
+| [`http_message_signatures`](../providers/http-message-signatures) | anyone who signs by RFC 9421 |
+| [`basic`](../providers/basic) | anyone else who presents a user and a password |
+| [`bearer`](../providers/bearer) | anyone else who presents a token |
 | [`none`](../providers/none) | nobody in particular: it verifies nothing |
 
 The others are data: a file each in [`providers/catalogue/data`](../providers/catalogue/data), and requests with
