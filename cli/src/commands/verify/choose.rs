@@ -30,6 +30,7 @@ pub(super) enum Unusable {
 const VARIANTS: &[(&str, &str, &str, &str)] = &[
     ("standard_webhooks", "standard_webhooks", "headers", "webhook"),
     ("svix", "standard_webhooks", "headers", "svix"),
+    ("standard_webhooks_v1a", "standard_webhooks", "version", "v1a"),
     ("msgraph_clientstate", "microsoft_graph", "scheme", "client_state"),
 ];
 
@@ -103,8 +104,18 @@ fn setting(descriptor: &ProviderDescriptor, id: &str) -> Option<(String, String)
 /// The values of a provider's key `scheme`, if it has that key.
 fn ways(descriptor: &ProviderDescriptor) -> Vec<String> {
     let schema = (descriptor.schema)();
-    let allowed = schema.pointer("/properties/scheme/enum").and_then(Value::as_array);
-    allowed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    schema.pointer("/properties/scheme").map(|key| words(&schema, key)).unwrap_or_default()
+}
+
+/// The texts that a part of a JSON Schema allows: a list of them, or one in each alternative.
+fn words(root: &Value, part: &Value) -> Vec<String> {
+    let list = |key: &str| part.get(key).and_then(Value::as_array).into_iter().flatten();
+    let own = list("enum").chain(part.get("const")).filter_map(Value::as_str).map(str::to_owned);
+    let named = part.get("$ref").and_then(Value::as_str);
+    // The schemas of `with:` blocks do not refer to themselves.
+    let inner = named.and_then(|name| root.pointer(name.trim_start_matches('#')));
+    let inner = inner.into_iter().chain(list("oneOf")).chain(list("anyOf"));
+    own.chain(inner.flat_map(|inner| words(root, inner))).collect()
 }
 
 fn no_scheme(descriptor: &ProviderDescriptor, id: &str) -> String {
@@ -138,6 +149,17 @@ mod tests {
         assert_eq!(with_of("standard-webhooks", Some("standard-webhooks")), Ok((ours, webhook)));
         assert_eq!(with_of("standard_webhooks", Some("svix")), Ok((ours, svix)));
         assert_eq!(with_of("svix", Some("svix")), Ok(("svix", json!({}))));
+        let v1a = json!({"version": "v1a"});
+        assert_eq!(with_of(ours, Some("standard-webhooks-v1a")), Ok((ours, v1a)));
+        for (name, id, way) in [
+            ("github", "github-sha1", "sha1"),
+            ("shopify", "shopify-events", "events"),
+            ("adyen", "adyen-items", "items"),
+            ("hubspot", "hubspot-v2", "v2"),
+            ("mailgun", "mailgun-legacy-form", "legacy_form"),
+        ] {
+            assert_eq!(with_of(name, Some(id)), Ok((name, json!({ "scheme": way }))));
+        }
         let token = json!({"scheme": "token"});
         assert_eq!(with_of("gitlab", Some("gitlab-token")), Ok(("gitlab", token.clone())));
         assert_eq!(with_of("gitlab", Some("token")), Ok(("gitlab", token)));
@@ -152,8 +174,8 @@ mod tests {
         );
         let text = with_of("strip", None).unwrap_err();
         assert!(text.contains("Did you mean `stripe`?") && text.contains("`github`"), "{text}");
-        let text = with_of("github", Some("github-sha1")).unwrap_err();
-        assert!(text.contains("no scheme `github_sha1`") && text.contains("`github`"), "{text}");
+        let text = with_of("github", Some("github-md5")).unwrap_err();
+        assert!(text.contains("no scheme `github_md5`") && text.contains("`sha1`"), "{text}");
         assert!(with_of("hmac", None).unwrap_err().contains("signature"));
     }
 }
