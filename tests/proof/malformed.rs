@@ -18,6 +18,8 @@ use crate::watch::resident_mib;
 
 /// Made by chance in the short form.
 const SHORT: usize = 25_000;
+/// A server that has not closed by then hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// At once.
 const CLIENTS: usize = 32;
 /// Memory may grow by so much, in MiB, once the first tenth has warmed it.
@@ -77,7 +79,7 @@ async fn table(addr: &str, cases: &[Case]) -> Result<(), String> {
     let mut wrong = Vec::new();
     for case in cases {
         let bytes = case.bytes();
-        let found = match exchange(addr, &bytes).await {
+        let found = match exchange(addr, &bytes, PATIENCE).await {
             Ok(answers) => answers,
             Err(fault) => {
                 wrong.push(format!("{}: {fault}", case.name));
@@ -143,7 +145,8 @@ async fn by_chance(addr: &str, seed: u64, count: usize) -> Result<Tally, String>
 async fn judged(addr: &str, bytes: &[u8], tally: &mut Tally) -> Result<(), String> {
     let shown = |what: String| format!("{what}, to:\n{}", bytes.escape_ascii());
     let begun = Instant::now();
-    let answers = exchange(addr, bytes).await.map_err(|fault| shown(fault.to_string()))?;
+    let answers =
+        exchange(addr, bytes, PATIENCE).await.map_err(|fault| shown(fault.to_string()))?;
     tally.slowest = tally.slowest.max(begun.elapsed());
     for answer in answers {
         if !PLANNED.contains(&answer.status) {
@@ -163,7 +166,7 @@ async fn canaries() -> Result<(), String> {
     let app = axum::Router::new().fallback(|| async { http::StatusCode::INTERNAL_SERVER_ERROR });
     tokio::spawn(async move { hookward::serve(fails, app, std::future::pending()).await });
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-    if !matches!(exchange(&mute, request).await, Err(Fault::Hangs)) {
+    if !matches!(exchange(&mute, request, PATIENCE).await, Err(Fault::Hangs)) {
         return Err("the canary, a server that answers nothing, was not found".to_owned());
     }
     drop(silent);

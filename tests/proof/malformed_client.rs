@@ -1,13 +1,10 @@
 //! One exchange with a server: bytes out, the sending side closed, and everything that comes back until
-//! the server closes, too.
+//! the server closes, too. For requests that are none, and for more requests than a server can bear.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// A server that has not closed by then hangs.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An answer.
 #[derive(Debug)]
@@ -15,6 +12,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// `code` of its body.
     pub(crate) code: Option<String>,
+    /// When to come back.
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// What an exchange must not end with.
@@ -31,15 +30,19 @@ pub(crate) enum Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Hangs => write!(f, "not closed within {PATIENCE:?}"),
+            Self::Hangs => write!(f, "not closed in time"),
             Self::Gone(e) => write!(f, "no connection: {e}"),
             Self::Garbled(text) => write!(f, "an answer that is not HTTP: {text:?}"),
         }
     }
 }
 
-/// All answers to these bytes.
-pub(crate) async fn exchange(addr: &str, bytes: &[u8]) -> Result<Vec<Answer>, Fault> {
+/// All answers to these bytes, from a server that has closed after so long.
+pub(crate) async fn exchange(
+    addr: &str,
+    bytes: &[u8],
+    patience: Duration,
+) -> Result<Vec<Answer>, Fault> {
     let mut stream = TcpStream::connect(addr).await.map_err(Fault::Gone)?;
     let mut back = Vec::new();
     let both = async {
@@ -52,7 +55,7 @@ pub(crate) async fn exchange(addr: &str, bytes: &[u8]) -> Result<Vec<Answer>, Fa
         let (_, read) = tokio::join!(write, reading.read_to_end(&mut back));
         let _ = read;
     };
-    let ended = tokio::time::timeout(PATIENCE, both).await;
+    let ended = tokio::time::timeout(patience, both).await;
     // No trace is left in the kernel's tables: there are only so many ports.
     let _ = stream.set_zero_linger();
     ended.map_err(|_| Fault::Hangs)?;
@@ -69,11 +72,15 @@ fn answers(mut bytes: &[u8]) -> Result<Vec<Answer>, usize> {
         let head = std::str::from_utf8(&bytes[..end]).map_err(|_| at)?;
         let status = head.strip_prefix("HTTP/1.1 ").or_else(|| head.strip_prefix("HTTP/1.0 "));
         let status = status.and_then(|rest| rest.get(..3)?.parse().ok()).ok_or(at)?;
-        let length = |line: &str| line.strip_prefix("content-length: ")?.trim().parse().ok();
-        let length: usize = head.lines().find_map(length).unwrap_or(0);
+        let number = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse::<u64>().ok()
+        };
+        let length = number("content-length: ").and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
         let body = bytes.get(end..end + length).ok_or(at)?;
         let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-        all.push(Answer { status, code: json["code"].as_str().map(str::to_owned) });
+        let code = json["code"].as_str().map(str::to_owned);
+        all.push(Answer { status, code, retry_after: number("retry-after: ") });
         bytes = &bytes[end + length..];
     }
     Ok(all)
