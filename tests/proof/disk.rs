@@ -57,6 +57,9 @@ struct Total {
     requests: usize,
     refused: usize,
     acknowledged: usize,
+    /// Acknowledged while a file system gave up, and those of them that are gone.
+    doubtful: usize,
+    gone: usize,
     slowest: Duration,
     back: Duration,
 }
@@ -69,6 +72,8 @@ impl Total {
         self.requests += other.requests;
         self.refused += other.refused;
         self.acknowledged += other.acknowledged;
+        self.doubtful += other.doubtful;
+        self.gone += other.gone;
         self.slowest = self.slowest.max(other.slowest);
         self.back = self.back.max(other.back);
     }
@@ -97,7 +102,7 @@ impl std::fmt::Display for Total {
         write!(
             f,
             "{} times full, {} broken, {} frozen: {} requests, {} told to come back, slowest answer {} ms, \
-             taking in again after {} ms at most; {} acknowledged, 0 lost",
+             taking in again after {} ms at most; {} acknowledged, 0 lost; {} more acknowledged while a file system gave up, {} of them gone",
             self.full,
             self.broken,
             self.frozen,
@@ -105,7 +110,9 @@ impl std::fmt::Display for Total {
             self.refused,
             self.slowest.as_millis(),
             self.back.as_millis(),
-            self.acknowledged
+            self.acknowledged,
+            self.doubtful,
+            self.gone
         )
     }
 }
@@ -222,6 +229,9 @@ fn broken(seed: u64) -> Result<Total, String> {
     let server = scene.place.start();
     let load = Senders::start(&server.addr, 0, &scene.known);
     std::thread::sleep(Duration::from_millis(chance.u64(300..700)));
+    // A sync that is under way when it gives up can come back as done: only what was acknowledged
+    // before counts.
+    let before = scene.known.lock().unwrap().acknowledged.clone();
     disk.remount("abort")?;
     let since = Instant::now();
     let (code, log) = ends(server, BACK).ok_or("it runs on, over a disk that failed")?;
@@ -236,13 +246,29 @@ fn broken(seed: u64) -> Result<Total, String> {
     total.requests(&sent)?;
     let Refused { code, words } = refused(scene.place.0.path(), None)?;
     says("on a disk that can only be read", code, &words, &["cannot be", "this user may"])?;
-    let _disk = disk.repaired()?;
+    disk.repair()?;
+    let mut doubtful = Vec::new();
+    {
+        let mut known = scene.known.lock().unwrap();
+        let known = &mut *known;
+        known.acknowledged.retain(|id| {
+            let sure = before.contains(id);
+            if !sure {
+                doubtful.push(id.clone());
+            }
+            sure
+        });
+        known.unknown.extend(doubtful.iter().cloned());
+    }
     let server = scene.place.start();
     let load = Senders::start(&server.addr, 1, &scene.known);
     total.back = load.until(200, Instant::now(), BACK)?;
     total.requests(&load.stop())?;
     total.broken = 1;
     total.acknowledged = scene.judge(&server)?;
+    let stored = stored(&server)?;
+    total.doubtful = doubtful.len();
+    total.gone = doubtful.iter().filter(|id| !stored.contains_key(*id)).count();
     server.kill();
     Ok(total)
 }

@@ -32,18 +32,17 @@ impl Disk {
         Ok(Self { at, image: Some(image) })
     }
 
-    /// The same disk after a repair, as an operator would do it.
-    pub(crate) fn repaired(mut self) -> Result<Self, String> {
-        let image = self.image.take().ok_or("not a file system in a file")?;
+    /// Repairs it, as an operator would do it.
+    pub(crate) fn repair(&self) -> Result<(), String> {
+        let image = self.image.as_ref().ok_or("not a file system in a file")?;
         call("umount", &[text(&self.at)])?;
         // 1: it found something and mended it.
-        let code = Command::new("e2fsck").args(["-fy", text(&image)]).output();
+        let code = Command::new("e2fsck").args(["-fy", text(image)]).output();
         let code = code.map_err(|e| format!("e2fsck: {e}"))?.status.code();
         if !matches!(code, Some(0 | 1)) {
             return Err(format!("e2fsck ended with {code:?}"));
         }
-        call("mount", &["-o", "loop", text(&image), text(&self.at)])?;
-        Ok(Self { at: self.at.clone(), image: Some(image) })
+        call("mount", &["-o", "loop", text(image), text(&self.at)])
     }
 
     pub(crate) fn remount(&self, how: &str) -> Result<(), String> {
