@@ -63,6 +63,8 @@ impl Writer {
     fn duplicate(&self, delivery: &NewDelivery, seq: i64, by: KeyKind) -> Result<Acceptance> {
         let mut found = self.conn.prepare_cached(concat!(
             "select e.id, d.answer, ",
+            whole!(events "e"),
+            " and ",
             whole!(answer "d"),
             " from events e join deliveries d on d.id = e.delivery where e.seq = ?1"
         ))?;
