@@ -19,18 +19,23 @@ or a choice of headers; their pages say what their signatures cover:
 | --- | --- |
 | [`adyen`](../providers/adyen) | Adyen payment notifications and platform webhooks |
 | [`asana`](../providers/asana) | Asana; takes over the secret that Asana makes up |
+| [`aws_sns`](../providers/aws-sns) | Amazon SNS; confirms subscriptions of topics that are named |
 | [`azure_event_grid`](../providers/azure-event-grid) | Azure Event Grid, in its own schema or as CloudEvents |
 | [`cloudevents`](../providers/cloudevents) | CloudEvents from anyone, structured, binary or in batches |
 | [`contentful`](../providers/contentful) | Contentful |
 | [`discord`](../providers/discord) | Discord interactions and webhook events |
 | [`dropbox`](../providers/dropbox) | Dropbox |
 | [`github`](../providers/github) | GitHub |
+| [`google_pubsub`](../providers/google-pubsub) | Google Cloud Pub/Sub push |
 | [`hubspot`](../providers/hubspot) | HubSpot |
 | [`mailgun`](../providers/mailgun) | Mailgun |
 | [`meta`](../providers/meta) | Facebook, Instagram, Messenger, WhatsApp |
 | [`microsoft_graph`](../providers/microsoft-graph) | Microsoft Graph change and lifecycle notifications |
 | [`notion`](../providers/notion) | Notion; takes over the token that Notion makes up |
 | [`okta`](../providers/okta) | Okta event hooks |
+| [`paypal`](../providers/paypal) | PayPal |
+| [`plaid`](../providers/plaid) | Plaid |
+| [`sendgrid`](../providers/sendgrid) | SendGrid Event Webhook |
 | [`shopify`](../providers/shopify) | Shopify |
 | [`slack`](../providers/slack) | Slack |
 | [`standard_webhooks`](../providers/standard-webhooks) | everyone who signs by Standard Webhooks, with `webhook-*` or `svix-*` headers |
@@ -43,6 +48,7 @@ or a choice of headers; their pages say what their signatures cover:
 | [`http_message_signatures`](../providers/http-message-signatures) | anyone who signs by RFC 9421 |
 | [`basic`](../providers/basic) | anyone else who presents a user and a password |
 | [`bearer`](../providers/bearer) | anyone else who presents a token |
+| [`jwt`](../providers/jwt) | anyone else who presents a token (JWT) of an issuer with published keys |
 | [`none`](../providers/none) | nobody in particular: it verifies nothing |
 
 The others are data: a file each in [`providers/catalogue/data`](../providers/catalogue/data), and requests with
