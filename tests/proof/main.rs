@@ -21,6 +21,10 @@ mod duplicates_over;
 mod fault;
 mod fault_process;
 mod fault_trial;
+mod flips;
+mod flips_known;
+mod flips_server;
+mod flips_trial;
 #[path = "../e2e/http.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod http;
@@ -94,7 +98,7 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         Extent { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 14] = [
+    let suites: [(&str, Suite); 15] = [
         ("kill", kill::run),
         ("sim", sim::run),
         ("power-cut", power_cut::run),
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         ("duplicates", duplicates::run),
         ("order", order::run),
         ("timing", timing::run),
+        ("flips", flips::run),
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
