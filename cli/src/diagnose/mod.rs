@@ -170,7 +170,14 @@ fn nothing_fits(trial: &Trial<'_>, error: &VerifyError) -> String {
                 tried.join(", ")
             )
         }
-        VerifyError::KeyUnavailable { .. } => "Nothing can be said without it.".to_owned(),
+        VerifyError::KeyUnavailable { .. } => {
+            "Nothing can be said without it, and `verify` fetches nothing. Give what the sender publishes by hand: \
+             `--with certificate_pem=@FILE`, `--with jwks=@FILE` or, for one key, `--with jwk=@FILE`."
+                .to_owned()
+        }
+        VerifyError::InvalidClaim { .. } => {
+            "What signs it is right; compare what it says with the settings given with `--with`.".to_owned()
+        }
         _ => "None of the known mistakes makes it fit. Look whether something on the way rewrites headers, and whether this is a request of that provider at all.".to_owned(),
     }
 }
