@@ -108,7 +108,8 @@ fn edit(bytes: &mut Vec<u8>, how: u8, place: u8, byte: u8) {
         0 => bytes.insert(at, byte),
         1 if at < bytes.len() => drop(bytes.remove(at)),
         2 => bytes.truncate(at),
-        3 => bytes.extend_from_within(at..),
+        // Not for ever: twenty times doubled is a million times as long.
+        3 if bytes.len() < 16_384 => bytes.extend_from_within(at..),
         _ => {
             if let Some(old) = bytes.get_mut(at) {
                 *old ^= byte;
