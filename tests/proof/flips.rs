@@ -20,7 +20,9 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
         .build()
         .map_err(|e| e.to_string())?;
     let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| drop(PANICS.fetch_add(1, Ordering::Relaxed))));
+    std::panic::set_hook(Box::new(|_| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+    }));
     let told = runtime.block_on(suite(extent));
     std::panic::set_hook(before);
     let served = flips_server::run(extent)?;
