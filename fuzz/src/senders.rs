@@ -32,7 +32,7 @@ const TOKENS: &[&str] =
 /// Providers without a scheme whose senders sign parts of the body.
 const PARTS: &[&str] = &["adyen", "mailgun"];
 
-/// Texts that some provider takes for a secret: a text, base64, hexadecimal, public keys.
+/// Texts that some provider takes for a secret: a text, base64, hexadecimal, public keys, a user's password.
 const SECRETS: &[&str] = &[
     "a secret of the fuzz targets, 40 characters long",
     "whsec_YSBzZWNyZXQgb2YgdGhlIGZ1enogdGFyZ2V0cyEh",
@@ -40,6 +40,7 @@ const SECRETS: &[&str] = &[
     "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
     "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=",
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBKrsc2NXJvIT+4qeZNo7hjLkFJWpRNAEW1IuunJA+tWH2TFXmKqjpboBd1eHztBeqve04J/IHW0apUboNl1SXQ==",
+    "fuzz:a password of the fuzz targets",
 ];
 
 /// A provider with everything that a target needs of it.

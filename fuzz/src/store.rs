@@ -81,7 +81,7 @@ pub fn run(data: &[u8]) {
         };
         assert!(!told.contains("writing thread ended"), "{told}");
     }
-    for end in ["", "-wal", "-shm", ".lock"] {
+    for end in ["", "-wal", "-shm", ".lock", ".reserve"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
 }
@@ -227,6 +227,7 @@ fn template() -> &'static [u8] {
         let bytes = std::fs::read(&path).unwrap_or_default();
         let _ = std::fs::remove_file(&path);
         let _ = std::fs::remove_file(format!("{}.lock", path.display()));
+        let _ = std::fs::remove_file(format!("{}.reserve", path.display()));
         bytes
     })
 }
