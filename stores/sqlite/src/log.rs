@@ -60,7 +60,7 @@ fn read(mut log: impl Read) -> std::io::Result<Option<Damage>> {
     // Frames of an earlier round have other salts.
     let mut salts = known.then(|| (field(&header, 4), field(&header, 5)));
     let (mut at, mut damaged) = (HEADER as u64, (!known).then_some(0));
-    let (mut frame, mut commits, mut more) = (vec![0; FRAME + size], 0, false);
+    let (mut frame, mut commits) = (vec![0; FRAME + size], 0);
     while fill(&mut log, &mut frame)? {
         let salt = (field(&frame, 2), field(&frame, 3));
         let own = *salts.get_or_insert(salt) == salt;
@@ -71,14 +71,15 @@ fn read(mut log: impl Read) -> std::io::Result<Option<Damage>> {
                 damaged = Some(at);
             }
         }
-        if damaged.is_some() && own {
-            more |= commits > 0;
-            // The last frame of a commit says how long the file is then.
+        // What is damaged may be its salts. The last frame of a commit says how long the file is then.
+        if damaged.is_some_and(|from| own || from == at) {
             commits += usize::from(field(&frame, 1) != 0);
         }
         at += frame.len() as u64;
     }
-    Ok(damaged.filter(|_| more).map(|at| Damage { at, commits }))
+    // One was being written. Frames without an end behind it are of a commit that was interrupted
+    // earlier, and whose place it took.
+    Ok(damaged.filter(|_| commits > 1).map(|at| Damage { at, commits }))
 }
 
 /// Whether there was enough.
@@ -155,6 +156,20 @@ mod tests {
         let length = torn.len();
         torn[length - 2048..].fill(0);
         assert_eq!(found(&torn), None);
+    }
+
+    /// A process dies within a commit of several pages, and the next one within its first, of one page.
+    #[test]
+    fn a_commit_torn_in_the_place_of_a_longer_one_that_was_interrupted_is_in_order() {
+        let (_folder, _, mut log) = left();
+        let mut rest = log[log.len() - FRAME - 4096..].to_vec();
+        rest[4..8].fill(0);
+        let length = log.len();
+        log[length - 2048..].fill(0);
+        for _ in 0..3 {
+            log.extend_from_slice(&rest);
+        }
+        assert_eq!(found(&log), None);
     }
 
     /// What an earlier round left behind the newest commit belongs to no log.

@@ -40,6 +40,8 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(say)?;
     whole(&conn, path)?;
     migrate(&conn, path)?;
+    // The log begins anew: what a former owner left half written in it must not lie behind, and be
+    // taken for, what is written now.
     conn.execute_batch(
         "pragma journal_mode = wal;
          pragma synchronous = full;
@@ -47,7 +49,8 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
          pragma checkpoint_fullfsync = on;
          pragma wal_autocheckpoint = 1000;
          pragma cache_size = -32768;
-         pragma temp_store = memory;",
+         pragma temp_store = memory;
+         pragma wal_checkpoint(truncate);",
     )
     .map_err(say)?;
     durable(&conn, path)?;
