@@ -11,5 +11,6 @@ mod quickstart;
 mod reliability;
 mod secrets;
 mod sender;
+mod senders;
 mod server;
 mod working;

@@ -1,0 +1,229 @@
+//! Every provider of the command, as a source: what its vectors accept is stored, what they reject is
+//! refused, and what it signs itself goes through the real server.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hookward::App;
+use hookward::plugin::{ProviderDescriptor, Registry};
+use hookward_core::store::Filter;
+use hookward_core::vectors::{Vector, VectorFile, Verdict};
+use hookward_core::{Head, Timestamp};
+use hookward_testkit::clock::FakeClock;
+use serde_json::{Value, json};
+
+use crate::server::Place;
+
+/// Settings of a scheme of one's own have no vectors in a file of a provider; `none` proves nothing.
+const WITHOUT_VECTORS: [&str; 2] = ["hmac", "none"];
+
+fn house() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn linked() -> Vec<ProviderDescriptor> {
+    let registry = Registry::linked().unwrap();
+    registry.names("provider").iter().map(|name| *registry.provider(name).unwrap()).collect()
+}
+
+fn vectors(name: &str) -> VectorFile {
+    let crate_of_its_own =
+        house().join("providers").join(name.replace('_', "-")).join("tests/vectors.json");
+    let catalogue = house().join("providers/catalogue/tests/vectors").join(format!("{name}.json"));
+    let text = std::fs::read(&crate_of_its_own).or_else(|_| std::fs::read(&catalogue));
+    let text = text.unwrap_or_else(|e| panic!("{name} has no vectors: {e}"));
+    serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// What the vectors of a provider were made for, where that is more than a way of signing.
+fn own_settings(provider: &str) -> Value {
+    match provider {
+        "jwt" => json!({
+            "issuer": "https://login.partner.example",
+            "audience": "https://hooks.example.com",
+            "jwks_url": "https://login.partner.example/jwks.json",
+            "claims": { "azp": "our-client" },
+            "body_hash": { "claim": "body_sha256" },
+        }),
+        _ => json!({}),
+    }
+}
+
+/// Blocks to try: the plain one, then each way that the provider's own schema lists.
+fn blocks(provider: &ProviderDescriptor, vector: &Vector) -> Vec<Value> {
+    let mut settings = vector.material.settings();
+    if let (Value::Object(all), Value::Object(own)) = (&mut settings, own_settings(provider.name)) {
+        all.extend(own);
+    }
+    let mut blocks = vec![settings.clone()];
+    let schema = (provider.schema)();
+    let texts = |value: &Value| -> Vec<String> {
+        let mut found = Vec::new();
+        let mut open = vec![value.clone()];
+        while let Some(value) = open.pop() {
+            match value {
+                Value::Object(map) => {
+                    let listed = map.get("enum").and_then(Value::as_array).cloned();
+                    found.extend(listed.into_iter().flatten().chain(map.get("const").cloned()));
+                    open.extend(map.into_iter().map(|(_, v)| v));
+                }
+                Value::Array(items) => open.extend(items),
+                _ => {}
+            }
+        }
+        found.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    };
+    let resolved = |value: &Value| match value.get("$ref").and_then(Value::as_str) {
+        Some(at) => schema.pointer(at.trim_start_matches('#')).cloned().unwrap_or_default(),
+        None => value.clone(),
+    };
+    let keys = schema.pointer("/properties").and_then(Value::as_object).cloned();
+    for (key, value) in keys.unwrap_or_default() {
+        let inner = value.pointer("/anyOf/0").unwrap_or(&value);
+        for text in texts(&resolved(inner)) {
+            let mut block = settings.clone();
+            block[&key] = json!(text);
+            blocks.push(block);
+        }
+    }
+    blocks
+}
+
+/// The status that a source of this provider gives this vector, and how many deliveries it then has.
+async fn answer(
+    provider: &str,
+    with: &Value,
+    vector: &Vector,
+    now: Timestamp,
+) -> Option<(u16, usize)> {
+    let secrets = vector
+        .secrets()
+        .ok()?
+        .all()
+        .iter()
+        .map(|s| s.secret.expose().to_owned())
+        .collect::<Vec<_>>();
+    let mut request = vector.request.request().ok()?;
+    // The path is part of what some sign, so the source is where the vector was sent.
+    let target = std::mem::take(&mut request.head.target);
+    let path = target.split('?').next().unwrap_or_default();
+    let mut source = json!({ "provider": provider, "with": with, "path": path });
+    if !secrets.is_empty() {
+        source["secrets"] = json!(secrets);
+    }
+    if let Some(secs) = vector.tolerance_s.filter(|s| *s > 0) {
+        source["tolerance"] = json!(format!("{secs}s"));
+    }
+    let file = json!({
+        "store": "memory:",
+        "server": { "public_url": vector.request.public_url() },
+        "sources": { "s": source },
+    });
+    let place = tempfile::tempdir().unwrap();
+    let routes = place.path().join("routes.yaml");
+    // `$` would be filled in; secrets may have one.
+    std::fs::write(&routes, file.to_string().replace('$', "$$")).unwrap();
+    let mut app = App::from_file(&routes).unwrap().clock(Arc::new(FakeClock::at(now)));
+    if let Some(keys) = vector.material.keys() {
+        app = app.keys(Arc::new(keys));
+    }
+    // A block that this provider does not take is one of the wrong ones.
+    let hooks = app.open().await.ok()?;
+    let head = Head { target, ..request.head };
+    let reply = hooks.engine().receive(head, request.body.bytes().clone()).await;
+    let stored = hooks.engine().store().browse()?.list(&Filter::default(), 10, None).await.ok()?;
+    Some((reply.status.as_u16(), stored.events.len()))
+}
+
+#[tokio::test]
+async fn every_provider_stores_what_its_vectors_accept_and_refuses_what_they_reject() {
+    let mut wrong = Vec::new();
+    let mut judged = BTreeMap::new();
+    for provider in linked() {
+        if WITHOUT_VECTORS.contains(&provider.name) {
+            continue;
+        }
+        let file = vectors(provider.name);
+        let good: Vec<_> =
+            file.vectors.iter().filter(|v| v.expect == Verdict::Accept).take(3).collect();
+        let mut kept = 0;
+        for vector in &good {
+            let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));
+            let mut found = Vec::new();
+            for with in blocks(&provider, vector) {
+                found.extend(answer(provider.name, &with, vector, now).await);
+            }
+            // What is taken and holds no event is a sign of life, as Asana's are.
+            let taken: Vec<_> = found.iter().filter(|(s, _)| (200..300).contains(s)).collect();
+            if taken.is_empty() {
+                wrong.push(format!("{}: {} is not taken: {found:?}", provider.name, vector.id));
+            }
+            kept += usize::from(taken.iter().any(|(_, stored)| *stored > 0));
+        }
+        if kept == 0 {
+            wrong.push(format!("{}: nothing is stored", provider.name));
+        }
+        let bad = file.vectors.iter().find(|v| {
+            v.expect == Verdict::Reject && v.request.request().is_ok() && !v.secret.is_empty()
+        });
+        if let Some(vector) = bad {
+            let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));
+            let found = answer(provider.name, &vector.material.settings(), vector, now).await;
+            if found.is_some_and(|(status, stored)| status < 400 || stored > 0) {
+                wrong.push(format!("{}: {} is not refused: {found:?}", provider.name, vector.id));
+            }
+        }
+        judged.insert(provider.name, good.len());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(judged.len() >= 60, "only {} providers", judged.len());
+    let bare: Vec<_> = judged.iter().filter(|(_, n)| **n == 0).map(|(name, _)| *name).collect();
+    assert!(bare.is_empty(), "nothing is accepted for {bare:?}");
+}
+
+/// A secret of the form that the provider takes.
+fn secret(provider: &str) -> &'static str {
+    match provider {
+        "adyen" => "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        "basic" => "hooks:secret-of-the-test",
+        "standard_webhooks" | "svix" | "clerk" | "resend" | "openai" => {
+            "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u"
+        }
+        "contentful" => "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        _ => "secret-of-the-test",
+    }
+}
+
+#[test]
+fn what_a_provider_signs_itself_goes_through_the_server() {
+    let signs = |name: &str| {
+        let cx = hookward::plugin::BuildCx { base_dir: Path::new("."), name: "s" };
+        let built = linked().into_iter().find(|p| p.name == name).unwrap();
+        (built.build)(json!({}), &cx).ok().is_some_and(|p| p.signer().is_some())
+    };
+    let names: Vec<&str> =
+        linked().iter().map(|p| p.name).filter(|n| *n != "none" && signs(n)).collect();
+    assert!(names.len() >= 50, "only {} sign: {names:?}", names.len());
+    let source = |name: &&str| ((*name).to_owned(), json!({ "secrets": [secret(name)] }));
+    let sources: serde_json::Map<String, Value> = names.iter().map(source).collect();
+    let file = json!({
+        "store": "memory:",
+        "server": { "public_url": "https://hooks.example.com" },
+        "sources": sources,
+        "routes": [{ "name": "all", "events": "*/**", "chain": ["noop"] }],
+    });
+    let place = Place::new(&file.to_string());
+    let server = place.start();
+    let mut wrong = Vec::new();
+    for name in names {
+        let to = format!("http://{}/webhooks/{name}", server.addr);
+        let out = place.run(&["send", name, "thing.happened", "--to", &to]);
+        if !out.status.success() {
+            let said = String::from_utf8_lossy(&out.stdout).into_owned();
+            let why = String::from_utf8_lossy(&out.stderr).into_owned();
+            wrong.push(format!("{name}: {said}{why}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), server.log());
+}
