@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use hookward_core::{Head, Reply, Timestamp};
 use hookward_engine::accept::Refusal;
@@ -51,10 +52,12 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     written(shared.engine.receive(head, body).await)
 }
 
-/// An answer as HTTP.
+/// An answer as HTTP, with no header but its own.
 pub(crate) fn written(reply: Reply) -> Response {
-    let headers: HeaderMap = reply.headers.into_iter().collect();
-    (reply.status, headers, reply.body).into_response()
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers.into_iter().collect::<HeaderMap>();
+    response
 }
 
 /// The health page; what is not so is left out.
@@ -89,4 +92,16 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
         reason,
     };
     written(Reply::json(code, &page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_headers_that_it_names_and_no_other() {
+        assert!(written(Reply::empty(StatusCode::OK)).headers().is_empty());
+        let text = written(Reply::text(StatusCode::OK, "challenge"));
+        assert_eq!(text.headers()["content-type"], "text/plain");
+    }
 }
