@@ -113,7 +113,11 @@ impl Access {
     }
 
     async fn call(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Trouble> {
-        let uri = format!("{}{target}", self.base);
+        // A server's own pages are asked for by their path; a client needs the address as well.
+        let uri = match self.here {
+            Some(_) => target.to_owned(),
+            None => format!("{}{target}", self.base),
+        };
         let mut request = http::Request::builder().method(method).uri(&uri);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
