@@ -153,14 +153,19 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, Veri
     }
 }
 
-/// `sns.REGION.amazonaws.com`, or the same of China.
+/// `sns.REGION.amazonaws.com`, or the same of China. A region is spelled in full: what merely looks
+/// like one may be another service, as `sns.s3-us-west-2.amazonaws.com` is a bucket of somebody's.
 fn is_host(host: &str) -> bool {
     let region = host.strip_prefix("sns.").and_then(|rest| {
         let rest = rest.strip_suffix(".cn").unwrap_or(rest);
         rest.strip_suffix(".amazonaws.com")
     });
-    region.is_some_and(|region| {
-        region.len() >= 3 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
+    region.and_then(|region| region.rsplit_once('-')).is_some_and(|(place, number)| {
+        place.contains('-')
+            && place.split('-').all(word)
+            && (1..=2).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit())
     })
 }
 
@@ -170,7 +175,12 @@ mod tests {
 
     #[test]
     fn only_hosts_of_sns_are_pinned() {
-        for host in ["sns.us-west-2.amazonaws.com", "sns.cn-north-1.amazonaws.com.cn"] {
+        for host in [
+            "sns.us-west-2.amazonaws.com",
+            "sns.us-gov-west-1.amazonaws.com",
+            "sns.ap-southeast-7.amazonaws.com",
+            "sns.cn-north-1.amazonaws.com.cn",
+        ] {
             assert!(is_host(host), "{host}");
         }
         for host in [
@@ -182,6 +192,12 @@ mod tests {
             "snsx.us-west-2.amazonaws.com",
             "s3.us-west-2.amazonaws.com",
             "SNS.us-west-2.amazonaws.com",
+            "sns.s3-us-west-2.amazonaws.com",
+            "sns.s3-accelerate.amazonaws.com",
+            "sns.s3-website-us-west-2.amazonaws.com",
+            "sns.execute-api.amazonaws.com",
+            "sns.us-west-2-.amazonaws.com",
+            "sns.-us-west-2.amazonaws.com",
         ] {
             assert!(!is_host(host), "{host}");
         }

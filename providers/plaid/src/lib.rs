@@ -115,6 +115,18 @@ impl Provider for Plaid {
         Ok(vec![Identity { event_type, event_id: None, part: None }])
     }
 
+    /// Plaid says the same again whenever there is more to fetch for an item.
+    fn same_bytes_are_one(&self) -> bool {
+        false
+    }
+
+    /// What is signed of the token, which holds the time of its issue. Its signature can be written in
+    /// two ways.
+    fn replay_token(&self, delivery: &Verified) -> Option<String> {
+        let (signed, _) = delivery.header(HEADER)?.rsplit_once('.')?;
+        Some(signed.to_owned())
+    }
+
     fn cautions(&self) -> Vec<String> {
         let text = "no key can be asked for, so every request is answered with 503; set `client_id` \
                     and `secret`";

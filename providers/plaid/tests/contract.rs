@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use hookward_core::keys::{KeyDocument, KeyRequest};
 use hookward_core::plugin::{BuildCx, Plugin};
 use hookward_core::vectors::VectorFile;
-use hookward_core::{KeySource, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove};
+use hookward_core::{
+    KeySource, Proof, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove,
+};
 use hookward_provider_plaid::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use serde_json::{Value, json};
@@ -68,7 +70,12 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
         keys: &source,
     };
     let proof = prove(&*provider, vector.request.request().unwrap(), &cx).await;
-    assert!(proof.is_ok(), "{proof:?}");
+    let Ok(Proof::Genuine(delivery)) = proof else { panic!("{proof:?}") };
+    // The same news again is news; the same token again is not, however its signature is written.
+    assert!(!provider.same_bytes_are_one());
+    let told = provider.replay_token(&delivery).unwrap();
+    let whole = delivery.header("plaid-verification").unwrap();
+    assert!(whole.starts_with(&format!("{told}.")) && told.matches('.').count() == 1);
     let asked = source.0.lock().unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].url, "https://sandbox.plaid.com/webhook_verification_key/get");

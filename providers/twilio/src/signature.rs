@@ -54,11 +54,11 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
         )
     })?;
     let parameters = parameters(request)?;
-    let tags = [tag];
+    let (tags, spellings) = ([tag], url::spellings(&url));
     let mut found = None;
     for (index, secret) in cx.secrets.iter() {
         let Some(mac) = Mac::new(alg, secret.expose().as_bytes()) else { continue };
-        for url in url::spellings(&url) {
+        for url in &spellings {
             let mut mac = mac.clone();
             mac.update(url.as_bytes());
             mac.update(&parameters);

@@ -1,6 +1,8 @@
 //! The spellings of a URL that Twilio may have signed: it is not consistent about the port, and some
 //! of its systems sign an escaped form of the query. Called by the proof.
 
+use std::collections::HashMap;
+
 use hookward_core::scheme::form_pairs;
 
 /// Every spelling once, the one that was called first.
@@ -52,23 +54,21 @@ fn requoted(url: &str) -> String {
     let Some((path, query)) = url.split_once('?').filter(|(_, query)| !query.is_empty()) else {
         return url.to_owned();
     };
-    let mut names: Vec<Vec<u8>> = Vec::new();
-    let pairs: Vec<_> = form_pairs(query.as_bytes()).collect();
-    for (name, _) in &pairs {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
+    // Each name where it first stands, with all its values: anyone chooses how many there are.
+    let mut first: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut pairs: Vec<_> = form_pairs(query.as_bytes())
+        .enumerate()
+        .map(|(n, (name, value))| (*first.entry(name.clone()).or_insert(n), name, value))
+        .collect();
+    pairs.sort_by_key(|(first, ..)| *first);
     let mut out = format!("{path}?");
-    for name in &names {
-        for (_, value) in pairs.iter().filter(|(other, _)| other == name) {
-            if !out.ends_with('?') {
-                out.push('&');
-            }
-            quote(name, &mut out);
-            out.push('=');
-            quote(value, &mut out);
+    for (n, (_, name, value)) in pairs.iter().enumerate() {
+        if n > 0 {
+            out.push('&');
         }
+        quote(name, &mut out);
+        out.push('=');
+        quote(value, &mut out);
     }
     out
 }
@@ -108,5 +108,11 @@ mod tests {
         assert!(all.contains(&"https://h.example/?b=It%27s+fine&a=%7E&b=(1)".to_owned()));
         assert!(all.contains(&"https://h.example:443/?b=It's%20fine&b=(1)&a=~".to_owned()));
         assert_eq!(all.len(), 6);
+    }
+
+    #[test]
+    fn values_of_one_name_go_where_it_first_stands() {
+        assert_eq!(requoted("/?b=1&a=2&b=3&&=&c"), "/?b=1&b=3&a=2&=&c=");
+        assert_eq!(requoted("/?"), "/?");
     }
 }
