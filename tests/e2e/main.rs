@@ -7,6 +7,7 @@ mod config;
 mod corpus;
 mod http;
 mod operating;
+mod page;
 mod quickstart;
 mod reliability;
 mod secrets;

@@ -1,63 +1,36 @@
-//! Writes the page of senders: `cargo run -p hookward-provider-catalogue --example page > docs/providers.md`.
-//! A test compares the page with what this prints.
+//! The page of senders, `docs/providers.md`, is made from what is linked: the descriptors, the READMEs
+//! of the crates, the data of the catalogue. With `UPDATE_EXPECTED=1` it is written anew.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use hookward_core::plugin::BuildError;
+use hookward::plugin::{ProviderDescriptor, Registry};
 use hookward_provider_catalogue::{DATA, Entry};
 use serde_json::Value;
 
-const HEAD: &str = "\
-# Senders
+const HEAD: &str = r##"# Senders
 
-<!-- Made from providers/catalogue/data: cargo run -p hookward-provider-catalogue --example page > docs/providers.md -->
+<!-- Made from the linked providers: UPDATE_EXPECTED=1 cargo test -p hookward-cli --test e2e page -->
 
-A source names its sender with `provider:`. These have a crate of their own, since they need code, schemas
-or a choice of headers; their pages say what their signatures cover:
+A source names its sender with `provider:`; without that key, its own name is the sender's. What a signature does not cover could be
+anyone's word: `hookward check` warns where a route chooses by it.
 
-| provider | sender |
-| --- | --- |
-| [`adyen`](../providers/adyen) | Adyen payment notifications and platform webhooks |
-| [`asana`](../providers/asana) | Asana; takes over the secret that Asana makes up |
-| [`aws_sns`](../providers/aws-sns) | Amazon SNS; confirms subscriptions of topics that are named |
-| [`azure_event_grid`](../providers/azure-event-grid) | Azure Event Grid, in its own schema or as CloudEvents |
-| [`cloudevents`](../providers/cloudevents) | CloudEvents from anyone, structured, binary or in batches |
-| [`contentful`](../providers/contentful) | Contentful |
-| [`discord`](../providers/discord) | Discord interactions and webhook events |
-| [`dropbox`](../providers/dropbox) | Dropbox |
-| [`github`](../providers/github) | GitHub |
-| [`google_pubsub`](../providers/google-pubsub) | Google Cloud Pub/Sub push |
-| [`hubspot`](../providers/hubspot) | HubSpot |
-| [`mailgun`](../providers/mailgun) | Mailgun |
-| [`meta`](../providers/meta) | Facebook, Instagram, Messenger, WhatsApp |
-| [`microsoft_graph`](../providers/microsoft-graph) | Microsoft Graph change and lifecycle notifications |
-| [`notion`](../providers/notion) | Notion; takes over the token that Notion makes up |
-| [`okta`](../providers/okta) | Okta event hooks |
-| [`paypal`](../providers/paypal) | PayPal |
-| [`plaid`](../providers/plaid) | Plaid |
-| [`sendgrid`](../providers/sendgrid) | SendGrid Event Webhook |
-| [`shopify`](../providers/shopify) | Shopify |
-| [`slack`](../providers/slack) | Slack |
-| [`standard_webhooks`](../providers/standard-webhooks) | everyone who signs by Standard Webhooks, with `webhook-*` or `svix-*` headers |
-| [`stripe`](../providers/stripe) | Stripe |
-| [`trello`](../providers/trello) | Trello |
-| [`twilio`](../providers/twilio) | Twilio |
-| [`twitch`](../providers/twitch) | Twitch EventSub |
-| [`zoom`](../providers/zoom) | Zoom |
-| [`hmac`](../providers/hmac) | anyone else whose signature can be described, in routes.yaml |
-| [`http_message_signatures`](../providers/http-message-signatures) | anyone who signs by RFC 9421 |
-| [`basic`](../providers/basic) | anyone else who presents a user and a password |
-| [`bearer`](../providers/bearer) | anyone else who presents a token |
-| [`jwt`](../providers/jwt) | anyone else who presents a token (JWT) of an issuer with published keys |
-| [`none`](../providers/none) | nobody in particular: it verifies nothing |
+## Senders with a crate of their own
 
-The others are data: a file each in [`providers/catalogue/data`](../providers/catalogue/data), and requests with
+They need code, an answer at set-up, keys from elsewhere, or schemas. Each name leads to its page.
+
+"##;
+
+const CATALOGUE: &str = r##"
+## Senders as data
+
+These are data: a file each in [`providers/catalogue/data`](../providers/catalogue/data), and requests with
 the verdict they must get in [`providers/catalogue/tests/vectors`](../providers/catalogue/tests/vectors). All look like
 
 ```yaml
 sources:
   gitlab:
-    secrets: [\"${GITLAB_WEBHOOK_SIGNING_TOKEN}\"]
+    secrets: ["${GITLAB_WEBHOOK_SIGNING_TOKEN}"]
     with: { scheme: signing }        # only where the table shows several ways
 ```
 
@@ -65,21 +38,78 @@ sources:
 and only the dedupe keys tell a repetition, for as long as they are kept. A *token* proves who sent a request and nothing about its bytes.
 An id or type in *italics* is not covered by the signature.
 
-";
+"##;
 
-fn main() -> Result<(), BuildError> {
-    print!("{}", page()?);
-    Ok(())
+fn house() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The page.
-pub fn page() -> Result<String, BuildError> {
+fn vectors(name: &str) -> PathBuf {
+    let own = house().join("providers").join(name.replace('_', "-")).join("tests/vectors.json");
+    let data = house().join("providers/catalogue/tests/vectors").join(format!("{name}.json"));
+    if own.exists() { own } else { data }
+}
+
+/// The whole page.
+fn page() -> String {
+    let registry = Registry::linked().unwrap();
+    let data: Vec<&str> = DATA.iter().map(|(name, _)| *name).collect();
+    let names = registry.names("provider");
+    let crates: Vec<_> = names.iter().filter(|n| !data.contains(n)).collect();
+    let mut page = HEAD.to_owned();
+    line(&mut page, "| provider | sender | methods | signed time |\n| --- | --- | --- | --- |");
+    for name in &crates {
+        let provider = registry.provider(name).unwrap();
+        let folder = name.replace('_', "-");
+        let time = match provider.tolerance {
+            Some(span) => format!("{} s either way", span.as_secs()),
+            None => "see below".to_owned(),
+        };
+        let row = [provider.summary, &provider.methods.join(", "), &time].join(" | ");
+        line(&mut page, &format!("| [`{name}`](../providers/{folder}) | {row} |"));
+    }
+    for name in &crates {
+        page.push_str(&section(registry.provider(name).unwrap()));
+    }
+    page.push_str(&catalogue());
+    page
+}
+
+/// A provider with a crate of its own, in the words of its README.
+fn section(provider: &ProviderDescriptor) -> String {
+    const PARAGRAPHS: [&str; 6] = [
+        "**What is signed.**",
+        "**The token.**",
+        "**Type and id.**",
+        "**The handshake.**",
+        "**Not covered by the signature.**",
+        "**What the signature does not cover.**",
+    ];
+    let folder = provider.name.replace('_', "-");
+    let readme = house().join("providers").join(&folder).join("README.md");
+    let readme = std::fs::read_to_string(&readme).unwrap();
+    let mut text = format!("\n### `{}`\n\n{}.\n", provider.name, provider.summary);
+    for start in PARAGRAPHS {
+        let own = readme.split("\n\n").find(|p| p.starts_with(start));
+        if let Some(paragraph) = own {
+            line(&mut text, &format!("\n{}", paragraph.trim_end()));
+        }
+    }
+    let file = vectors(provider.name);
+    if file.exists() {
+        line(&mut text, &format!("\n{}", evidence(&file)));
+    }
+    text
+}
+
+/// The senders that are data: a table of all, then each with its notes.
+fn catalogue() -> String {
     let mut table = String::from(
         "| provider | way | proof | event type | event id | replay |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     let mut notes = String::new();
     for (_, text) in DATA {
-        let entry = Entry::from_json(text)?;
+        let entry = Entry::from_json(text).unwrap();
         for (n, (way, scheme)) in entry.ways().into_iter().enumerate() {
             let way = match (way, n) {
                 ("", _) => String::new(),
@@ -92,23 +122,21 @@ pub fn page() -> Result<String, BuildError> {
             let row = [proof(scheme), kind, id, replay(scheme)].join(" | ");
             line(&mut table, &format!("| `{}` | {way} | {row} |", entry.name));
         }
-        line(&mut notes, &format!("\n## {}\n", entry.title));
+        line(&mut notes, &format!("\n### {}\n", entry.title));
         line(&mut notes, &format!("`provider: {}`. {}.", entry.name, entry.summary));
         if let Some(source) = &entry.source {
             line(&mut notes, &format!("Its own page: <{source}>."));
         }
-        line(&mut notes, &format!("\n{}", evidence(&entry.name)?));
+        line(&mut notes, &format!("\n{}", evidence(&vectors(&entry.name))));
         line(&mut notes, &format!("\nNot covered by the signature, and to know: {}", entry.notes));
     }
-    Ok(format!("{HEAD}{table}{notes}"))
+    format!("{CATALOGUE}{table}{notes}")
 }
 
 /// What shows that the description is right.
-fn evidence(name: &str) -> Result<String, BuildError> {
-    let file = format!("{}/tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let unread = |e: &dyn std::fmt::Display| BuildError::at("", format!("{file}: {e}"));
-    let text = std::fs::read_to_string(&file).map_err(|e| unread(&e))?;
-    let file: Value = serde_json::from_str(&text).map_err(|e| unread(&e))?;
+fn evidence(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let file: Value = serde_json::from_str(&text).unwrap();
     let all: Vec<_> = file.get("vectors").and_then(Value::as_array).into_iter().flatten().collect();
     let published = |v: &Value| v.get("published").is_some_and(|p| p == true);
     let own = all.iter().filter(|v| published(v)).count();
@@ -134,7 +162,7 @@ fn evidence(name: &str) -> Result<String, BuildError> {
             says.push('.');
         }
     }
-    Ok(says)
+    says
 }
 
 fn line(text: &mut String, line: &str) {
@@ -189,4 +217,35 @@ fn replay(scheme: &Value) -> String {
         (Some(past), Some(future)) => format!("{past} s old, {future} s ahead"),
         _ => "no time signed".to_owned(),
     }
+}
+
+#[test]
+fn the_page_of_senders_is_the_one_that_the_providers_make() {
+    let file = house().join("docs/providers.md");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(&file, page()).unwrap();
+    }
+    let shipped = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        shipped == page(),
+        "run `UPDATE_EXPECTED=1 cargo test -p hookward-cli --test e2e page`"
+    );
+}
+
+#[test]
+fn every_provider_says_in_its_readme_what_is_signed_and_what_is_not() {
+    let mut silent = Vec::new();
+    for name in Registry::linked().unwrap().names("provider") {
+        let readme = house().join("providers").join(name.replace('_', "-")).join("README.md");
+        let Ok(readme) = std::fs::read_to_string(readme) else { continue };
+        let says = |words: &str| readme.contains(words);
+        let covered = says("**Not covered by the signature.**")
+            || says("**What the signature does not cover.**");
+        if !covered || !says("**Type and id.**") {
+            silent.push(name);
+        }
+    }
+    // These prove nothing of their own: what they check is said in routes.yaml, or there is nothing.
+    silent.retain(|name| !["hmac", "none"].contains(name));
+    assert!(silent.is_empty(), "{silent:?}");
 }
