@@ -13,12 +13,14 @@ const ITEM: &str = "/NotificationRequestItem";
 const SIGNATURE: &str = "/additionalData/hmacSignature";
 /// Adyen sends one; more than this is no notification.
 const MAX_ITEMS: usize = 1000;
+/// The text that the merchant chooses.
+const MERCHANT_REFERENCE: &str = "/merchantReference";
 /// The signed fields, in their order.
 const SIGNED: [&str; 8] = [
     "/pspReference",
     "/originalReference",
     "/merchantAccountCode",
-    "/merchantReference",
+    MERCHANT_REFERENCE,
     "/amount/value",
     "/amount/currency",
     "/eventCode",
@@ -75,16 +77,41 @@ fn mac(secret: &Secret, message: &str) -> Option<Mac> {
     Some(mac)
 }
 
-/// The signed fields with colons between them; one that is absent is empty.
+/// The signed fields with colons between them; one that is absent is empty. Only the merchant's own
+/// reference may hold a colon: with two such fields one signature would fit several items.
 fn message(item: &Value) -> Result<String, VerifyError> {
-    let text = |pointer: &&str| match item.pointer(pointer) {
-        None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Number(number)) => Ok(number.to_string()),
-        Some(Value::Bool(truth)) => Ok(truth.to_string()),
-        Some(_) => Err(VerifyError::format(format!("{pointer} of an item is no text or number"))),
+    let text = |pointer: &&str| {
+        let value = item.pointer(pointer).unwrap_or(&Value::Null);
+        let text = scalar(value).ok_or_else(|| {
+            VerifyError::format(format!("{pointer} of an item is no text or number"))
+        })?;
+        match text.contains(':') && *pointer != MERCHANT_REFERENCE {
+            true => Err(VerifyError::format(format!("{pointer} of an item holds a colon"))),
+            false => Ok(text),
+        }
     };
-    Ok(SIGNED.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(":"))
+    let message = SIGNED.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(":");
+    // The header signs whole bodies with the same key, and those are objects.
+    match is_object(message.as_bytes()) {
+        true => Err(VerifyError::format("pspReference of an item is no reference")),
+        false => Ok(message),
+    }
+}
+
+/// Whether bytes begin as an object of JSON does: what the header signs, and no item's text.
+pub(crate) fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// A field as it is signed.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// The proven items: the type is the event code, the id is what Adyen tells repetitions by, with the
@@ -109,9 +136,8 @@ fn id_of(item: &Value) -> Option<String> {
 }
 
 fn text_of(item: &Value, pointer: &str) -> Option<String> {
-    let found = item.pointer(pointer)?;
-    let text = found.as_str().map(str::to_owned).or_else(|| Some(found.as_bool()?.to_string()));
-    text.filter(|text| !text.is_empty())
+    // However a field is written, it is the text that is signed.
+    item.pointer(pointer).and_then(scalar).filter(|text| !text.is_empty())
 }
 
 /// Whether a body is of this kind.

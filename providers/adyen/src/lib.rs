@@ -68,7 +68,7 @@ struct Adyen {
 
 impl Adyen {
     /// A request without the header can only be proven by its items, and one with it only by the
-    /// header: neither kind of signature fits the other kind of message.
+    /// header. One key signs both kinds of message, so neither may look like the other.
     fn by_header(&self, head: &Head) -> bool {
         match self.way {
             Way::Auto => head.headers.contains_key(SIGNATURE),
@@ -90,7 +90,13 @@ impl Provider for Adyen {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let secret = match self.by_header(&request.head) {
-            true => self.header.verify(request, cx)?,
+            true => {
+                let secret = self.header.verify(request, cx)?;
+                if !items::is_object(request.body.bytes()) {
+                    return Err(VerifyError::format("the body is no object of JSON"));
+                }
+                secret
+            }
             false => items::verify(request, cx)?,
         };
         Ok(Verification::Genuine { secret })

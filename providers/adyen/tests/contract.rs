@@ -1,7 +1,10 @@
 //! Adyen keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use hookward_core::keys::NoKeys;
+use hookward_core::proof::{Encoding, HmacAlg, Mac};
 use hookward_core::vectors::VectorFile;
+use hookward_core::{Body, Head, Proof, Request, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_adyen::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use serde_json::json;
@@ -40,4 +43,80 @@ fn adyen_agrees_with_every_vector() {
     let way = |scheme: &str| scheme.trim_start_matches("adyen-").to_owned();
     run_vectors(|scheme| subject(&way(scheme)).build().ok(), &vectors("")).assert_agrees();
     run_vectors(|_| subject("auto").build().ok(), &vectors("")).assert_agrees();
+}
+
+/// What a provider makes of a body with this header: the ids of its events, or the code of a refusal.
+async fn judged(way: &str, body: &str, header: Option<&str>) -> Result<Vec<String>, &'static str> {
+    let provider = subject(way).build().unwrap();
+    let mut head = Head { method: http::Method::POST, ..Head::default() };
+    if let Some(header) = header {
+        head.headers.insert("hmacsignature", header.parse().unwrap());
+    }
+    let (secrets, now) = (SecretSet::of([KEYS[0]]).unwrap(), Timestamp::from_secs(0));
+    let active = secrets.active(now);
+    let cx = VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
+    let request = Request::new(head, Body::new(body.to_owned()));
+    match prove(provider.as_ref(), request, &cx).await {
+        Ok(Proof::Genuine(delivery)) => {
+            let events = provider.identify(&delivery).unwrap_or_default();
+            Ok(events.into_iter().filter_map(|e| Some(e.event_id?.value)).collect())
+        }
+        Ok(Proof::Handshake(_)) => panic!("Adyen has no handshakes"),
+        Err(e) => Err(e.code()),
+    }
+}
+
+fn signature_of(message: &str) -> String {
+    let key = Encoding::Hex.decode(KEYS[0]).unwrap();
+    let mut mac = Mac::new(HmacAlg::Sha256, &key).unwrap();
+    mac.update(message.as_bytes());
+    Encoding::Base64.encode(&mac.finish())
+}
+
+fn item(fields: [serde_json::Value; 8], tag: &str) -> String {
+    let [psp, original, account, reference, value, currency, code, success] = fields;
+    let item = json!({
+        "pspReference": psp, "originalReference": original, "merchantAccountCode": account,
+        "merchantReference": reference, "amount": {"value": value, "currency": currency},
+        "eventCode": code, "success": success, "additionalData": {"hmacSignature": tag},
+    });
+    json!({ "notificationItems": [{ "NotificationRequestItem": item }] }).to_string()
+}
+
+#[tokio::test]
+async fn a_captured_item_has_one_id_however_it_is_written() {
+    let tag = signature_of("791::M:order:1:100:EUR:AUTHORISATION:true");
+    let id = Ok(vec!["791:AUTHORISATION:true".to_owned()]);
+    let [a, m, o, e] = ["AUTHORISATION", "M", "order:1", "EUR"].map(|text| json!(text));
+    let fields = |psp, success| {
+        [psp, json!(""), m.clone(), o.clone(), json!(100), e.clone(), a.clone(), success]
+    };
+    let right = item(fields(json!("791"), json!("true")), &tag);
+    assert_eq!(judged("items", &right, None).await, id);
+    assert_eq!(judged("items", &item(fields(json!(791), json!(true)), &tag), None).await, id);
+    let moved = [json!("791:"), m, json!("order"), json!("1"), json!(100), e, a, json!("true")];
+    assert_eq!(judged("items", &item(moved, &tag), None).await, Err("INVALID_FORMAT"));
+}
+
+#[tokio::test]
+async fn a_signature_of_one_kind_proves_nothing_of_the_other() {
+    let text = "791::M:1:100:EUR:AUTHORISATION:true";
+    let tag = signature_of(text);
+    assert_eq!(judged("auto", text, Some(&tag)).await, Err("INVALID_FORMAT"));
+    let body = r#"{"a":"b","c":"d","e":"f","g":1,"h":2,"i":3,"j":"AUTHORISATION:true"}"#;
+    let tag = signature_of(body);
+    assert_eq!(judged("auto", body, Some(&tag)).await, Ok(Vec::new()));
+    let parts: Vec<_> = body.split(':').collect();
+    let (last, first) = parts.split_last_chunk::<4>().map(|(a, b)| (b, a)).unwrap();
+    let fields = [
+        json!(first[0]),
+        json!(first[1]),
+        json!(first[2]),
+        json!(first[3..].join(":")),
+        json!(last[0]),
+        json!(last[1]),
+        json!(last[2]),
+        json!(last[3]),
+    ];
+    assert_eq!(judged("auto", &item(fields, &tag), None).await, Err("INVALID_FORMAT"));
 }
