@@ -53,7 +53,10 @@ impl Claims {
             keys.push(key(KeyKind::Content, &[b"content", event_type.as_bytes(), body], index));
         }
         if let Some(token) = source.provider.replay_token(delivery) {
-            keys.push(key(KeyKind::Content, &[b"token", token.as_bytes()], index));
+            // One token is of one delivery, whether that was a batch or was made to look like none.
+            let n = (in_batch && index > 0).then_some(index);
+            let hash = hash(source.name.as_bytes(), &[b"token", token.as_bytes()], n);
+            keys.push(DedupeKey { kind: KeyKind::Content, hash });
         }
         keys
     }

@@ -68,3 +68,14 @@ async fn an_id_of_a_batch_counts_wherever_it_stands() {
     ];
     assert_eq!(events(&bodies).await, [2, 2, 3, 5]);
 }
+
+#[tokio::test]
+async fn a_token_of_a_batch_is_good_for_no_single_event() {
+    let bodies = [
+        r#"{"token":"a","items":["1","2"]}"#,
+        r#"{"token":"a","id":"3"}"#,
+        r#"{"token":"b","id":"3"}"#,
+        r#"{"token":"b","items":["4"]}"#,
+    ];
+    assert_eq!(events(&bodies).await, [2, 2, 3, 3]);
+}
