@@ -22,7 +22,7 @@ const HELD: Duration = Duration::from_secs(2);
 /// In the short form.
 const SHORT: usize = 1;
 /// Far from what is promised, which is two seconds: no test judges speed.
-const RECOVERED: Duration = Duration::from_secs(6);
+const RECOVERED: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let runs = Extent { runs: if extent.short { SHORT } else { extent.runs }, ..extent.clone() };

@@ -19,11 +19,11 @@ use crate::watch::resident_mib;
 /// Made by chance in the short form.
 const SHORT: usize = 25_000;
 /// A server that has not closed by then hangs.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// At once.
 const CLIENTS: usize = 32;
 /// Memory may grow by so much, in MiB, once the first tenth has warmed it.
-const GROWTH: u64 = 16;
+const GROWTH: u64 = 48;
 
 /// The answers that are planned for a request that is not one.
 const PLANNED: [u16; 13] = [100, 200, 400, 401, 404, 405, 408, 413, 414, 415, 422, 429, 431];

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 /// Watched for so long; a server that keeps one longer keeps it for ever, as far as this sees.
-const WATCHED: Duration = Duration::from_secs(14);
+const WATCHED: Duration = Duration::from_secs(18);
 
 /// A whole request.
 const UNKNOWN: &[u8] = b"POST /webhooks/nobody HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
