@@ -43,12 +43,11 @@ impl HandedOver {
         }
         let mut file = create(&self.file)?;
         let written = file.write_all(secret.expose().as_bytes()).and_then(|()| file.sync_all());
-        if let Err(e) = written {
-            // Half a secret must not look like one.
+        if let Err(e) = written.and_then(|()| sync_folder(&self.file)) {
+            // Half a secret must not look like one, nor one that may be gone tomorrow.
             let _ = std::fs::remove_file(&self.file);
             return Err(e);
         }
-        sync_folder(&self.file)?;
         self.known.set(set).map_err(|_| taken())
     }
 }
