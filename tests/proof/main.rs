@@ -80,6 +80,10 @@ impl Extent {
 /// A suite: what it proved, in words, or what it found.
 type Suite = fn(&Extent) -> Result<String, String>;
 
+/// Run only when they are named: what these see depends on how the kernel queues connections, too much
+/// so for a test that every change has to pass.
+const BY_NAME: [&str; 1] = ["descriptors"];
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     // The test runner's own flags mean nothing here; `--list` must not start a proof.
@@ -117,7 +121,8 @@ fn main() -> ExitCode {
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
-        if suite.is_some_and(|wanted| wanted != name) {
+        let wanted = suite.map_or(!BY_NAME.contains(&name), |wanted| wanted == name);
+        if !wanted {
             continue;
         }
         match run(&extent(20)) {
