@@ -7,6 +7,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+
+use crate::pinned;
 
 /// A longer answer is cut off.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -21,15 +24,24 @@ pub(crate) struct NoAnswer {
     pub(crate) message: String,
 }
 
-/// Sends one request.
-pub(crate) async fn send(request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+/// Sends one request. Over HTTPS the server shows this certificate, or without one, one that a public
+/// root vouches for.
+pub(crate) async fn send(
+    request: http::Request<Bytes>,
+    known: Option<CertificateDer<'static>>,
+) -> Result<http::Response<Bytes>, NoAnswer> {
     let uri = request.uri().clone();
     let fail = |refused, reason: String| NoAnswer {
         refused,
         message: format!("no answer from {}: {reason}", shown(&uri)),
     };
-    let connector =
-        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match known.map(pinned::config).transpose() {
+        Ok(None) => builder.with_webpki_roots(),
+        Ok(Some(config)) => builder.with_tls_config(config),
+        Err(e) => return Err(fail(false, e.to_string())),
+    };
+    let connector = builder.https_or_http().enable_http1().build();
     let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
     let sent = tokio::time::timeout(PATIENCE, client.request(request.map(Full::new)));
     let response = match sent.await {

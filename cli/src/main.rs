@@ -7,6 +7,7 @@ mod diagnose;
 mod http_file;
 mod logging;
 mod output;
+mod pinned;
 mod plugins;
 
 use std::process::ExitCode;

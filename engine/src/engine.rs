@@ -116,6 +116,9 @@ impl Engine {
         )?;
         let bytes = |server: &ServerPlan| server.max_body_bytes_in_flight.to_string();
         same("server.max_body_bytes_in_flight", bytes(from), bytes(to))?;
+        // A new certificate is taken; whether there is one decides what senders have to speak.
+        let speaks = |server: &ServerPlan| server.tls.as_ref().map_or("http", |_| "https");
+        same("server.tls", speaks(from).to_owned(), speaks(to).to_owned())?;
         same("admin.listen", old.admin.listen.to_string(), new.admin.listen.to_string())?;
         let same_token = match (&old.admin.token, &new.admin.token) {
             (Some(a), Some(b)) => tokens_equal(a.expose().as_bytes(), b.expose().as_bytes()),

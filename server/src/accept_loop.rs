@@ -15,12 +15,17 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 use crate::descriptors;
+use crate::first_head::{LONGEST, first_head};
 use crate::hooks::Hooks;
-use crate::io::Guarded;
+use crate::http_io::HttpIo;
+use crate::io::Socket;
 use crate::own_answer::Turn;
+use crate::tls::{self, Stream};
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +33,8 @@ pub struct Limits {
     /// Open connections; more are answered with 503 and closed. Fewer, where the process may not
     /// open so many files.
     pub connections: usize,
+    /// A TLS handshake is done within this time, which counts as part of the first head's.
+    pub handshake: Duration,
     /// The first byte and the whole head of a request come within this time, also on a kept connection.
     pub head: Duration,
     /// After the signal to stop, connections have so long to finish their requests.
@@ -36,8 +43,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let (head, drain) = (Duration::from_secs(10), Duration::from_secs(10));
-        Self { connections: 10_000, head, drain }
+        let seconds = Duration::from_secs;
+        Self { connections: 10_000, handshake: seconds(5), head: seconds(10), drain: seconds(10) }
     }
 }
 
@@ -67,7 +74,8 @@ impl std::fmt::Debug for Serve {
 
 impl Serve {
     /// Drains these hooks when the server stops: nothing is accepted any more, what runs finishes
-    /// or goes back, and the store is closed. Its connection limit comes from their routes.yaml.
+    /// or goes back, and the store is closed. Its connection limit and its certificate, if there is one,
+    /// come from their routes.yaml.
     #[must_use]
     pub fn with(mut self, hooks: Hooks) -> Self {
         self.limits.connections = hooks.engine().plan().server.max_connections;
@@ -90,9 +98,12 @@ impl IntoFuture for Serve {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { listener, app, mut shutdown, limits, hooks } = self;
+            let tls = hooks.as_ref().map(|hooks| tls::acceptor(hooks.engine())).transpose()?;
             let graceful = GracefulShutdown::new();
-            accept(&listener, &app, &mut shutdown, &limits, &graceful).await;
-            drop(listener);
+            let (running, stopping) = watch::channel(());
+            let speak = Speak { app, limits, tls: tls.flatten(), stopping };
+            accept(&listener, &speak, &mut shutdown, &graceful).await;
+            drop((listener, running));
             if let Some(hooks) = &hooks {
                 hooks.stop_accepting();
             }
@@ -113,12 +124,11 @@ impl IntoFuture for Serve {
 
 async fn accept(
     listener: &TcpListener,
-    app: &Router,
+    speak: &Speak,
     shutdown: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
-    limits: &Limits,
     graceful: &GracefulShutdown,
 ) {
-    let most = descriptors::fitting(limits.connections).min(Semaphore::MAX_PERMITS);
+    let most = descriptors::fitting(speak.limits.connections).min(Semaphore::MAX_PERMITS);
     let permits = Arc::new(Semaphore::new(most));
     loop {
         let accepted = tokio::select! {
@@ -136,45 +146,95 @@ async fn accept(
             }
         };
         match permits.clone().try_acquire_owned() {
-            Ok(permit) => connection(stream, peer, app.clone(), limits, graceful, permit),
+            Ok(permit) => connection(stream, peer, speak.clone(), graceful, permit),
+            // Over the cap, words in clear are no answer to a handshake.
+            Err(_) if speak.tls.is_some() => drop(stream),
             Err(_) => refuse(stream),
         }
     }
 }
 
+/// What every connection needs.
+#[derive(Clone)]
+struct Speak {
+    app: Router,
+    limits: Limits,
+    tls: Option<TlsAcceptor>,
+    /// Closed when the server stops.
+    stopping: watch::Receiver<()>,
+}
+
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    app: Router,
-    limits: &Limits,
+    speak: Speak,
     graceful: &GracefulShutdown,
-    permit: tokio::sync::OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
-    let turn = Turn::default();
-    let socket = Guarded::new(stream, turn.clone());
-    let service =
-        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            tower_call(app.clone(), request, turn.clone())
-        });
-    // Over the JSON answer's own bounds, so that it can be given; far over them the library cuts in.
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Some senders close their side behind the request and still wait for its answer.
-        .half_close(true)
-        .header_read_timeout(limits.head)
-        .max_headers(128)
-        .max_buf_size(32 * 1024)
-        .serve_connection(TokioIo::new(socket), service);
-    let connection = graceful.watch(connection);
+    let watcher = graceful.watcher();
     tokio::spawn(async move {
-        if let Err(e) = pin!(connection).await {
+        let Some((stream, head)) = begun(stream, &speak).await else { return };
+        let turn = Turn::default();
+        let io = HttpIo::new(stream, head.into(), turn.clone());
+        let service =
+            hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let mut request = request.map(axum::body::Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                tower_call(speak.app.clone(), request, turn.clone())
+            });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Some senders close their side behind the request and still wait for its answer.
+            .half_close(true)
+            .header_read_timeout(speak.limits.head)
+            // Over the JSON answer's own bounds, so that it can be given.
+            .max_headers(128)
+            .max_buf_size(LONGEST)
+            .serve_connection(TokioIo::new(io), service);
+        if let Err(e) = pin!(watcher.watch(connection)).await {
             tracing::debug!(reason = %e, "a connection ended early");
         }
         drop(permit);
     });
+}
+
+/// Shakes hands where there is TLS, and waits for the first head; `None`: none came in time.
+async fn begun(stream: TcpStream, speak: &Speak) -> Option<(Stream, Vec<u8>)> {
+    let start = Instant::now();
+    let socket = Socket::new(stream);
+    let mut stream = match &speak.tls {
+        None => Stream::Plain(socket),
+        Some(tls) => shaken(tls, socket, start + speak.limits.handshake, speak).await?,
+    };
+    let head = first_head(&mut stream, stopped(speak));
+    let head = timeout_at(start + speak.limits.head, head).await;
+    Some((stream, head.ok()?.ok()??))
+}
+
+async fn shaken(
+    tls: &TlsAcceptor,
+    socket: Socket,
+    until: Instant,
+    speak: &Speak,
+) -> Option<Stream> {
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout_at(until, Box::pin(tls.accept(socket))) => shaken,
+        () = stopped(speak) => return None,
+    };
+    let reason = match shaken {
+        Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    tracing::debug!(%reason, "a TLS handshake failed");
+    None
+}
+
+/// Ends when the server stops.
+async fn stopped(speak: &Speak) {
+    let _ = speak.stopping.clone().changed().await;
 }
 
 async fn tower_call(

@@ -1,6 +1,5 @@
-//! A connection's socket, with what HTTP libraries leave out: a peer that reads nothing is cut off,
-//! closing lingers long enough for the last answer to arrive, and an answer of the library's own gets
-//! a body like any other refusal.
+//! A connection's socket, with what libraries leave out: a peer that reads nothing is cut off, and
+//! closing lingers long enough for the last answer to arrive. Under TLS, where there is TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -11,8 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::own_answer::{OwnAnswer, Turn};
-
 /// A write that makes no progress for this long ends the connection.
 const WRITE: Duration = Duration::from_secs(10);
 /// Closing waits this long for the peer to close, too.
@@ -21,18 +18,15 @@ const LINGER: Duration = Duration::from_secs(1);
 const DROPPED: usize = 256 * 1024;
 
 /// The socket.
-pub(crate) struct Guarded {
+pub(crate) struct Socket {
     stream: TcpStream,
     stalled: Option<Pin<Box<Sleep>>>,
     closing: Option<(Pin<Box<Sleep>>, usize)>,
-    turn: Turn,
-    own: Option<OwnAnswer>,
 }
 
-impl Guarded {
-    /// `turn` is the service's side of telling its answers from the library's.
-    pub(crate) fn new(stream: TcpStream, turn: Turn) -> Self {
-        Self { stream, stalled: None, closing: None, turn, own: None }
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, stalled: None, closing: None }
     }
 
     /// Progress clears the timer; the lack of it runs into it.
@@ -55,26 +49,9 @@ impl Guarded {
             Poll::Pending => Poll::Pending,
         }
     }
-
-    /// Writes our words in the place of the library's, if these are its own: `None`, they are not.
-    fn in_place_of(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Option<Poll<io::Result<usize>>> {
-        if self.own.is_none() && self.turn.is_the_librarys() {
-            self.own = OwnAnswer::in_place_of(buf);
-        }
-        let own = self.own.as_mut()?;
-        while !own.left().is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, own.left()) {
-                Poll::Ready(Ok(n)) => own.written(n),
-                Poll::Ready(Err(e)) => return Some(Poll::Ready(Err(e))),
-                Poll::Pending => return Some(Poll::Pending),
-            }
-        }
-        self.own = None;
-        Some(Poll::Ready(Ok(buf.len())))
-    }
 }
 
-impl AsyncRead for Guarded {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -84,16 +61,13 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl AsyncWrite for Socket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = match self.in_place_of(cx, buf) {
-            Some(polled) => polled,
-            None => Pin::new(&mut self.stream).poll_write(cx, buf),
-        };
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.judge(cx, polled)
     }
 
@@ -102,11 +76,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let first = bufs.first().map_or(&[][..], |buf| buf);
-        let polled = match self.in_place_of(cx, first) {
-            Some(polled) => polled,
-            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
-        };
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.judge(cx, polled)
     }
 

@@ -27,8 +27,10 @@ pub mod admin;
 mod app;
 mod body;
 mod descriptors;
+mod first_head;
 mod function;
 mod hooks;
+mod http_io;
 mod ingress;
 mod io;
 mod keys;
@@ -36,6 +38,7 @@ mod lifecycle;
 mod metrics;
 mod own_answer;
 mod strict;
+mod tls;
 
 pub use accept_loop::{Limits, Serve, serve};
 pub use app::{App, AppError, BuildAppError};

@@ -14,4 +14,5 @@ mod secrets;
 mod sender;
 mod senders;
 mod server;
+mod tls;
 mod working;

@@ -89,9 +89,10 @@ impl Server {
         let mut said = |start: &str| {
             let mut line = String::new();
             stdout.read_line(&mut line).unwrap();
-            line.trim().strip_prefix(start).map(str::to_owned)
+            let (scheme, addr) = line.trim().strip_prefix(start)?.split_once("://")?;
+            matches!(scheme, "http" | "https").then(|| addr.to_owned())
         };
-        let ready = said("listening on http://").zip(said("admin on http://"));
+        let ready = said("listening on ").zip(said("admin on "));
         let Some((addr, admin)) = ready else {
             let _ = child.kill();
             let _ = child.wait();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hookward::plugin::{BuildCx, Registry};
 use hookward_core::plugin::ProviderDescriptor;
 use hookward_core::{Body, Clock, Draft, EventId, Provider, Request, Secret, SystemClock};
+use rustls::pki_types::CertificateDer;
 
 use crate::{USAGE, WRONG, client, output};
 
@@ -56,6 +57,8 @@ struct Sender {
     descriptor: ProviderDescriptor,
     secret: Option<Secret>,
     url: String,
+    /// What the server of the routes.yaml shows over HTTPS.
+    certificate: Option<CertificateDer<'static>>,
     /// As the receiver knows its own URL.
     public_url: String,
 }
@@ -73,7 +76,7 @@ pub(crate) async fn run(args: SendArgs, registry: &Registry) -> ExitCode {
         return print(&request, &called(&sender.public_url, &request));
     }
     let url = called(&sender.url, &request);
-    post(request, &url).await
+    post(request, &url, sender.certificate).await
 }
 
 fn sender(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
@@ -104,14 +107,18 @@ fn from_routes(
     let descriptor = descriptor.ok_or("this source's provider is not linked")?;
     let now = SystemClock.now();
     let configured = source.secrets.active(now).iter().next().map(|(_, s)| s.clone());
-    let listen = format!("http://{}", plan.server.listen);
+    let tls = plan.server.tls.as_ref().filter(|_| args.to.is_none());
+    let certificate = tls.and_then(|tls| tls.certified().cert.first().cloned());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let listen = format!("{scheme}://{}", plan.server.listen);
     let url = url_of(args.to.as_deref().unwrap_or(&listen), &source.path)?;
     let public_url = match &plan.server.public_url {
         Some(base) => format!("{}{}", base.trim_end_matches('/'), source.path),
         None => url.clone(),
     };
     let secret = args.secret.as_ref().map(Secret::new).or(configured);
-    Ok(Sender { provider: source.provider.clone(), descriptor, secret, url, public_url })
+    let provider = source.provider.clone();
+    Ok(Sender { provider, descriptor, secret, url, certificate, public_url })
 }
 
 fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
@@ -129,7 +136,7 @@ fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String>
     let secret = args.secret.as_deref().or(demo).map(Secret::new);
     let to = args.to.as_deref().unwrap_or("http://127.0.0.1:8080");
     let url = url_of(to, &format!("/webhooks/{}", args.source))?;
-    Ok(Sender { provider, descriptor, secret, public_url: url.clone(), url })
+    Ok(Sender { provider, descriptor, secret, public_url: url.clone(), url, certificate: None })
 }
 
 /// The URL, with the source's path where it has none of its own.
@@ -208,7 +215,11 @@ fn print(request: &Request, url: &str) -> ExitCode {
     }
 }
 
-async fn post(request: Request, url: &str) -> ExitCode {
+async fn post(
+    request: Request,
+    url: &str,
+    certificate: Option<CertificateDer<'static>>,
+) -> ExitCode {
     let mut builder = http::Request::builder().method(request.head.method.clone()).uri(url);
     for (name, value) in &request.head.headers {
         builder = builder.header(name, value);
@@ -217,7 +228,7 @@ async fn post(request: Request, url: &str) -> ExitCode {
         Ok(built) => built,
         Err(e) => return output::fail(USAGE, e),
     };
-    match client::send(built).await {
+    match client::send(built, certificate).await {
         Ok(answer) => {
             output::line(format!("HTTP/1.1 {}", answer.status()));
             if !answer.body().is_empty() {

@@ -74,7 +74,8 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
     // Whoever reads these lines may send a signal at once.
     tokio::spawn(watch_reload(hooks.clone()));
     let stop = stop();
-    output::line(format!("listening on http://{at}"));
+    let scheme = if plan.server.tls.is_some() { "https" } else { "http" };
+    output::line(format!("listening on {scheme}://{at}"));
     output::line(format!("admin on http://{admin_at}"));
     let router = hooks.admin();
     let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });

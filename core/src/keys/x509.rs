@@ -126,7 +126,7 @@ impl Certificates {
 }
 
 /// From when until when a certificate is valid.
-fn days(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub fn days(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     const VERSION: u8 = 0xa0;
     const SERIAL: u8 = 0x02;
     let mut outer = Der(Der(certificate).take(SEQUENCE)?);

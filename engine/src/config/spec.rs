@@ -34,10 +34,20 @@ pub(super) struct File {
 pub(super) struct Server {
     pub(super) listen: Option<Listen>,
     pub(super) public_url: Option<PublicUrl>,
+    pub(super) tls: Option<Tls>,
     pub(super) trusted_proxies: Option<Vec<Option<Network>>>,
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: Option<usize>,
     pub(super) max_body_bytes_in_flight: Option<Bytes>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    #[schemars(required, length(min = 1))]
+    pub(super) certificate: Option<String>,
+    #[schemars(required, length(min = 1))]
+    pub(super) key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

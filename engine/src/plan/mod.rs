@@ -3,6 +3,7 @@
 
 mod handed_over;
 mod limits;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use ipnet::IpNet;
 
 pub use handed_over::HandedOver;
 pub use limits::{Limits, Rate};
+pub use tls::Tls;
 
 use crate::routing::{Condition, DataAddress, EventSchema, Pattern, RouteTable, TypeGlob};
 
@@ -62,6 +64,8 @@ pub struct ServerPlan {
     pub listen: SocketAddr,
     /// Scheme and host that senders call.
     pub public_url: Option<String>,
+    /// `None`: HTTP in clear.
+    pub tls: Option<Tls>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Open connections at most.

@@ -131,7 +131,7 @@ impl Access {
             }
             None => {
                 let request = request.body(body).map_err(usage)?;
-                let answer = client::send(request)
+                let answer = client::send(request, None)
                     .await
                     .map_err(|e| Trouble::new(if e.refused { STORE } else { WRONG }, e.message))?;
                 (answer.status(), answer.into_body())

@@ -8,6 +8,7 @@ mod routes;
 mod schema_file;
 mod settings;
 mod sources;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hookward_core::plugin::StoreDescriptor;
 
 use super::plugin::{self, Kind};
+use super::tls;
 use super::{Gate, Spot};
 use crate::config::spec;
 use crate::plan::{AdminPlan, BreakerPolicy, Jitter, Keep, RetryPolicy, ServerPlan, StorePlan};
@@ -33,6 +34,7 @@ pub(super) fn server(gate: &mut Gate<'_>) -> ServerPlan {
     ServerPlan {
         listen: server.listen.map_or(local(8080), |l| l.0),
         public_url: server.public_url.map(|u| u.0),
+        tls: tls::tls(gate, server.tls),
         trusted_proxies: server
             .trusted_proxies
             .into_iter()
