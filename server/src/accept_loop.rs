@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -46,6 +46,19 @@ impl Default for Limits {
         let seconds = Duration::from_secs;
         Self { connections: 10_000, handshake: seconds(5), head: seconds(10), drain: seconds(10) }
     }
+}
+
+/// So many connections may wait to be accepted, or as many as the system allows (`somaxconn`). A
+/// connection that finds no place there is one that its peer takes for made, and that never is.
+const BACKLOG: u32 = 65_535;
+
+/// Listens on an address with as long a queue as the system allows. Port 0 picks a free one.
+pub fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart finds connections of the former process in their last minute.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves a router until `shutdown` ends. Await it; [`Serve::with`] ties an [`Hooks`] to it.

@@ -40,7 +40,7 @@ mod own_answer;
 mod strict;
 mod tls;
 
-pub use accept_loop::{Limits, Serve, serve};
+pub use accept_loop::{Limits, Serve, bind, serve};
 pub use app::{App, AppError, BuildAppError};
 pub use descriptors::raise_file_limit;
 pub use function::{HandlerFn, IntoFlow, Payload};

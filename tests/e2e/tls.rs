@@ -96,7 +96,9 @@ fn a_renewed_certificate_counts_after_a_reload_and_a_wrong_one_changes_nothing()
     assert!(send(&server, ONE[0], &signed("evt_2")).is_err());
     install(&place, [TWO[0], ONE[1]]);
     server.signal("-HUP");
-    eventually("the mistake is told", || server.log().contains("does not belong to the certificate"));
+    eventually("the mistake is told", || {
+        server.log().contains("does not belong to the certificate")
+    });
     place.write("routes.yaml", &format!("{SOURCES}routes: []\n"));
     server.signal("-HUP");
     eventually("it stays with https", || server.log().contains("server.tls cannot change"));

@@ -1,14 +1,15 @@
-//! Slow peers by the thousand: heads and bodies that never end, answers that nobody reads, the first
-//! bytes of TLS on a port that speaks none. All must be closed in time, memory stays small, honest
+//! Slow peers by the thousand: heads and bodies that never end, answers that nobody reads, TLS
+//! handshakes that stall, the first bytes of TLS on a port that speaks none. All must be closed in time, memory stays small, honest
 //! senders are served in between, and the server stops with all of them open. `--runs` is the number
 //! of hostile peers (15,000 for the long form).
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::Extent;
-use crate::server::{Place, SOURCES};
-use crate::slow_peer::{Kind, Peer, peers};
+use crate::server::{Place, SOURCES, Server};
+use crate::slow_peer::{CERTIFICATE, KEY, Kept, Kind, Peer, peers, tls_peers};
 use crate::watch::{Honest, descriptors, file_limit, limit_files, peak_mib};
 
 /// In the short form.
@@ -43,6 +44,8 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     // The canary and the unread answers take their time beside the rest.
     let bare = runtime.block_on(bare())?;
     let canary = runtime.spawn(all(bare, peers(&mut chance, 60)));
+    let (_folder, secured, tls_addr) = secured()?;
+    let stalled = runtime.spawn(all(tls_addr, tls_peers(&mut chance, count / 15)));
     let app = runtime.block_on(app())?;
     let unread = runtime.spawn(all(app, vec![Peer::new(Kind::LargeUnread, 0); UNREAD]));
 
@@ -51,13 +54,19 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let served = honest.stop()?;
     let spans = spans?;
     let slowest = judged(&spans)?;
+    let stalled = runtime.block_on(stalled).map_err(|e| e.to_string())??;
+    let tls_slowest = judged(&stalled).map_err(|e| format!("over TLS: {e}"))?;
+    let tls_memory = peak_mib(secured.pid());
+    if tls_memory > MEMORY + count as u64 * EACH / 1024 {
+        return Err(format!("{tls_memory} MiB resident under stalled handshakes"));
+    }
     let refused = runtime.block_on(unread).map_err(|e| e.to_string())??;
     judged(&refused).map_err(|e| format!("a large answer unread: {e}"))?;
     let canary = runtime.block_on(canary).map_err(|e| e.to_string())??;
     if judged(&canary).is_ok() {
         return Err("the canary, a server without timers, closed its slow peers".to_owned());
     }
-    let left = canary.iter().filter(|span| span.is_none()).count();
+    let left = canary.iter().filter(|kept| kept.span.is_none()).count();
     let memory = peak_mib(server.pid());
     let allowed = MEMORY + count as u64 * EACH / 1024;
     if memory > allowed {
@@ -82,8 +91,21 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
         return Err(format!("stopped with {code:?}"));
     }
     Ok(format!(
-        "{count} slow peers, the last closed after {slowest:.1?}; {UNREAD} of 64 MiB unread answers closed; {memory} MiB at most; {served}; stopped with {held} open in {stopped:.1?}; a server without timers kept {left} of 60"
+        "{count} slow peers, the last closed after {slowest:.1?}; {} with stalled TLS, the last closed after {tls_slowest:.1?}, {tls_memory} MiB at most; {UNREAD} of 64 MiB unread answers closed; {memory} MiB at most; {served}; stopped with {held} open in {stopped:.1?}; a server without timers kept {left} of 60",
+        count / 15
     ))
+}
+
+/// A server that speaks TLS.
+fn secured() -> Result<(Place, Server, SocketAddr), String> {
+    let place = Place::new(&format!(
+        "store: sqlite:events.db\nserver: {{ tls: {{ certificate: one.pem, key: one.key.pem }} }}\n{SOURCES}routes: []\n"
+    ));
+    place.write("one.pem", CERTIFICATE);
+    place.write("one.key.pem", KEY);
+    let server = place.start();
+    let addr = server.addr.parse().map_err(|e| format!("{e}"))?;
+    Ok((place, server, addr))
 }
 
 /// Waits until nearly all peers that are not answered at once are there; how many are.
@@ -99,16 +121,21 @@ fn most_open(pid: u32, count: usize) -> usize {
 }
 
 /// The longest time that one was kept, or how many still are.
-fn judged(spans: &[Option<Duration>]) -> Result<Duration, String> {
-    let open = spans.iter().filter(|span| span.is_none_or(|s| s > CLOSED)).count();
-    match spans.iter().flatten().max() {
-        Some(longest) if open == 0 => Ok(*longest),
-        _ => Err(format!("{open} of {} were not closed within {CLOSED:?}", spans.len())),
+fn judged(spans: &[Kept]) -> Result<Duration, String> {
+    let open = spans.iter().filter(|kept| kept.span.is_none_or(|s| s > CLOSED));
+    let open: Vec<_> = open.map(|kept| format!("{:?}", kept.kind)).collect();
+    match spans.iter().filter_map(|kept| kept.span).max() {
+        Some(longest) if open.is_empty() => Ok(longest),
+        _ => {
+            let (n, all) = (open.len(), spans.len());
+            let kinds: BTreeSet<_> = open.into_iter().collect();
+            Err(format!("{n} of {all} were not closed within {CLOSED:?}: {kinds:?}"))
+        }
     }
 }
 
-/// Lets all of them at a server; how long each was kept, `None`: longer than anyone watched.
-async fn all(addr: SocketAddr, peers: Vec<Peer>) -> Result<Vec<Option<Duration>>, String> {
+/// Lets all of them at a server; how long each was kept.
+async fn all(addr: SocketAddr, peers: Vec<Peer>) -> Result<Vec<Kept>, String> {
     let mut running = tokio::task::JoinSet::new();
     for (n, peer) in peers.into_iter().enumerate() {
         running.spawn(peer.run(addr));

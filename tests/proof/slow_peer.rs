@@ -1,14 +1,23 @@
 //! Hostile peers of one kind each: what they send, how slowly, and how long a server bears them.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 /// Watched for so long; a server that keeps one longer keeps it for ever, as far as this sees.
 const WATCHED: Duration = Duration::from_secs(18);
+
+/// What the server with TLS shows, and its key.
+pub(crate) const CERTIFICATE: &str = include_str!("../e2e/tls/one.pem");
+pub(crate) const KEY: &str = include_str!("../e2e/tls/one.key.pem");
 
 /// A whole request.
 const UNKNOWN: &[u8] = b"POST /webhooks/nobody HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
@@ -34,6 +43,17 @@ pub(crate) enum Kind {
     LargeUnread,
     /// Sends the start of a TLS ClientHello.
     Hello,
+    /// Sends a whole ClientHello, and nothing after it.
+    WholeHello,
+    /// Shakes hands, then sends the start of a head.
+    HalfHeadInTls,
+}
+
+/// How long one was kept; `None`: longer than it watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) kind: Kind,
+    pub(crate) span: Option<Duration>,
 }
 
 /// One of them.
@@ -60,19 +80,26 @@ pub(crate) fn peers(chance: &mut fastrand::Rng, count: usize) -> Vec<Peer> {
     all
 }
 
+/// So many peers of a server that speaks TLS.
+pub(crate) fn tls_peers(chance: &mut fastrand::Rng, count: usize) -> Vec<Peer> {
+    use Kind::{HalfHead, HalfHeadInTls, Hello, Silent, WholeHello};
+    let kinds = [Silent, Hello, WholeHello, WholeHello, HalfHeadInTls, HalfHead];
+    (0..count).map(|n| Peer::new(kinds[n % kinds.len()], chance.u64(..))).collect()
+}
+
 impl Peer {
     pub(crate) fn new(kind: Kind, seed: u64) -> Self {
         Self { kind, seed }
     }
 
-    /// Connects, behaves so, and says how long it was kept; `None`: longer than it watched.
-    pub(crate) async fn run(self, addr: SocketAddr) -> Result<Option<Duration>, String> {
+    /// Connects, behaves so, and says how long it was kept.
+    pub(crate) async fn run(self, addr: SocketAddr) -> Result<Kept, String> {
         let mut stream = self.connect(addr).await.map_err(|e| format!("cannot connect: {e}"))?;
         let start = Instant::now();
         let end = tokio::time::timeout(WATCHED, self.behave(&mut stream)).await;
         // No trace is left in the kernel's tables: there are only so many ports.
         let _ = stream.set_zero_linger();
-        Ok(end.ok().map(|()| start.elapsed()))
+        Ok(Kept { kind: self.kind, span: end.ok().map(|()| start.elapsed()) })
     }
 
     async fn connect(self, addr: SocketAddr) -> std::io::Result<TcpStream> {
@@ -117,9 +144,56 @@ impl Peer {
                 // A record of 512 bytes, of which these are the first.
                 let _ = stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
             }
+            Kind::WholeHello => {
+                let mut hello = Vec::new();
+                let _ = tls_client().write_tls(&mut hello);
+                let _ = stream.write_all(&hello).await;
+            }
+            Kind::HalfHeadInTls => return half_head_in_tls(stream).await,
         }
         drain(stream).await;
     }
+}
+
+fn tls_client() -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).expect("PEM"))
+        .expect("a root");
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    ClientConnection::new(config.into(), name).expect("a client")
+}
+
+/// Whoever is shaken hands with has shown that it is there; it is closed all the same.
+async fn half_head_in_tls(stream: &mut TcpStream) {
+    let mut tls = tls_client();
+    let mut scrap = [0; 4096];
+    while tls.is_handshaking() || tls.wants_write() {
+        let mut out = Vec::new();
+        while tls.wants_write() {
+            let _ = tls.write_tls(&mut out);
+        }
+        if stream.write_all(&out).await.is_err() || !tls.is_handshaking() {
+            break;
+        }
+        match stream.read(&mut scrap).await {
+            Ok(n) if n > 0 => {
+                let _ = tls.read_tls(&mut &scrap[..n]);
+                tls.process_new_packets().expect("a server that speaks TLS");
+            }
+            _ => return,
+        }
+    }
+    let _ = tls.writer().write_all(b"POST /webhooks/str");
+    let mut out = Vec::new();
+    let _ = tls.write_tls(&mut out);
+    let _ = stream.write_all(&out).await;
+    drain(stream).await;
 }
 
 /// So many bytes each second, until the server has closed.

@@ -65,8 +65,8 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
         ));
     }
     raise_file_limit();
-    let ingress = bind(args.listen.unwrap_or(plan.server.listen)).await?;
-    let admin = bind(admin_addr).await?;
+    let ingress = bind(args.listen.unwrap_or(plan.server.listen))?;
+    let admin = bind(admin_addr)?;
     if plan.admin.token.is_none() {
         tracing::info!("the admin port has no token: it serves this machine only");
     }
@@ -105,8 +105,8 @@ fn stop() -> impl Future<Output = ()> + Send + 'static {
     }
 }
 
-async fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(addr).await.map_err(|e| format!("cannot listen on {addr}: {e}"))
+fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
+    hookward::bind(addr).map_err(|e| format!("cannot listen on {addr}: {e}"))
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
