@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::json::parse_strict;
+use crate::json::parse_weighed;
 
 /// Why a body could not be read as JSON. Carries a position and a reason, never content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +23,7 @@ pub struct Body(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     bytes: Bytes,
-    json: OnceLock<Result<Value, BodyError>>,
+    json: OnceLock<Result<(Value, usize), BodyError>>,
 }
 
 impl Body {
@@ -35,7 +35,8 @@ impl Body {
     /// A body made from a value, with that value already read.
     pub fn from_json(value: Value) -> Self {
         let bytes = Bytes::from(value.to_string());
-        Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok(value)) }))
+        let weight = 8 * bytes.len();
+        Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok((value, weight))) }))
     }
 
     /// The exact bytes.
@@ -45,8 +46,20 @@ impl Body {
 
     /// The body as strict JSON (see [`crate::parse_strict`]).
     pub fn json(&self) -> Result<&Value, &BodyError> {
-        let read = || parse_strict(&self.0.bytes).map_err(|e| BodyError { reason: e.to_string() });
-        self.0.json.get_or_init(read).as_ref()
+        let read = || parse_weighed(&self.0.bytes).map_err(|e| BodyError { reason: e.to_string() });
+        self.0.json.get_or_init(read).as_ref().map(|(value, _)| value)
+    }
+
+    /// About how many bytes of memory it takes now. Once read as JSON that may be eighty times its bytes.
+    pub fn weight(&self) -> usize {
+        let value = self.0.json.get().and_then(|read| read.as_ref().ok());
+        self.0.bytes.len() + value.map_or(0, |(_, weight)| *weight)
+    }
+
+    /// The same bytes, as if nobody had read them as JSON.
+    #[must_use]
+    pub fn unread(&self) -> Self {
+        Self::new(self.0.bytes.clone())
     }
 }
 
@@ -54,5 +67,25 @@ impl Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.0.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_was_read_weighs_what_its_value_takes() {
+        let text = format!("[{}0]", "{\"a\":1},".repeat(10_000));
+        let body = Body::new(text.clone());
+        assert_eq!(body.weight(), text.len());
+        assert!(body.json().is_ok());
+        // An object with one member takes over 600 bytes.
+        assert!(body.weight() > 6_000_000, "{}", body.weight());
+        assert_eq!(body.unread().weight(), text.len());
+        assert_eq!(body.unread().json(), body.json());
+        let wrong = Body::new("{");
+        assert!(wrong.json().is_err());
+        assert_eq!(wrong.weight(), 1);
     }
 }

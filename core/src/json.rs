@@ -15,14 +15,25 @@ pub const MAX_DEPTH: u8 = 64;
 const MAX_CONTAINERS: u32 = 100_000;
 const MAX_VALUES: u32 = 1_000_000;
 
+/// An object takes room for eleven members at once; an array up to twice what it holds.
+const A_CONTAINER: usize = 640;
+const A_VALUE: usize = 2 * size_of::<Value>();
+
 /// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_DEPTH`], over 100,000 arrays
 /// and objects or a million values, trailing bytes and anything that is not UTF-8. The error names line and column, never content.
 pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    parse_weighed(bytes).map(|(value, _)| value)
+}
+
+/// The same, and about how many bytes of memory the value takes.
+pub(crate) fn parse_weighed(bytes: &[u8]) -> Result<(Value, usize), serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let left = Left { containers: Cell::new(MAX_CONTAINERS), values: Cell::new(MAX_VALUES) };
     let value = Strict { depth: 0, left: &left }.deserialize(&mut de)?;
     de.end()?;
-    Ok(value)
+    let containers = (MAX_CONTAINERS - left.containers.get()) as usize;
+    let values = (MAX_VALUES - left.values.get()) as usize;
+    Ok((value, bytes.len() + containers * A_CONTAINER + values * A_VALUE))
 }
 
 /// What a value may still hold.

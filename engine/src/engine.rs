@@ -2,8 +2,9 @@
 //! [`Engine::receive`], the worker claims from it, operators replay through it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hookward_core::keys::{KeySource, NoKeys};
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{ClockWatch, Limiters, Refusal, Waiting};
+use crate::horizon::Horizon;
 use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
 use crate::work::breaker::Breakers;
@@ -27,6 +29,7 @@ pub struct Engine {
     pub(crate) limiters: Limiters,
     pub(crate) breakers: Breakers,
     clock_watch: ClockWatch,
+    horizon: Mutex<Horizon>,
     pub(crate) waiting: Waiting,
     draining: AtomicBool,
     work: Notify,
@@ -60,6 +63,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         keys: Arc<dyn KeySource>,
     ) -> Arc<Self> {
+        let horizon = Mutex::new(Horizon::new(clock.now(), clock.steady(), None));
         Arc::new(Self {
             plan: ArcSwap::from_pointee(plan),
             store,
@@ -68,6 +72,7 @@ impl Engine {
             limiters: Limiters::default(),
             breakers: Breakers::default(),
             clock_watch: ClockWatch::default(),
+            horizon,
             waiting: Waiting::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),
@@ -88,6 +93,18 @@ impl Engine {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Now, for what is to be forgotten, and how far the wall clock is ahead of that.
+    pub(crate) fn known_now(&self) -> (Timestamp, Duration) {
+        let mut horizon = self.horizon.lock().unwrap_or_else(PoisonError::into_inner);
+        horizon.now(self.clock.now(), self.clock.steady())
+    }
+
+    /// The newest event of the store that was found at the start.
+    pub(crate) fn newest_is(&self, newest: Timestamp) {
+        let horizon = Horizon::new(self.clock.now(), self.clock.steady(), Some(newest));
+        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = horizon;
     }
 
     /// Whether the wall clock was set within the last minute.

@@ -119,6 +119,12 @@ pub fn clock_set(by: Duration, forward: bool) {
     tracing::warn!(%by, forward, "the machine's clock was set; stale signatures get 503 for a minute");
 }
 
+/// The wall clock is ahead of where it was known to be; nothing is forgotten by it for a day.
+pub fn clock_ahead(by: Duration) {
+    let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
+    tracing::warn!(%by, "the machine's clock is ahead of the store's; events are kept until it has been so for a day");
+}
+
 /// A set-up handshake was answered.
 pub fn handshake(source: &str, status: u16) {
     tracing::info!(source, status, "set-up request answered");

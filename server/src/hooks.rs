@@ -28,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) last_reload: Mutex<Option<String>>,
     worker: Mutex<Option<Worker>>,
+    upkeep: tokio::task::JoinHandle<()>,
     /// Handlers run here; kept until the end so that what is dropped with it is theirs alone.
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -51,6 +52,7 @@ impl Shared {
 /// async code runs, unless it is told to go in the background.
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.upkeep.abort();
         let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(runtime) = runtime {
             runtime.shutdown_background();
@@ -69,6 +71,7 @@ impl Hooks {
         let budget = plan.server.max_body_bytes_in_flight.min(Semaphore::MAX_PERMITS);
         let start = |r: &tokio::runtime::Runtime| Worker::start(engine.clone(), r.handle().clone());
         let worker = runtime.as_ref().map(start);
+        let upkeep = tokio::spawn(metrics.clone().keep_small());
         Self(Arc::new(Shared {
             engine,
             budget: Arc::new(Semaphore::new(budget)),
@@ -76,6 +79,7 @@ impl Hooks {
             metrics,
             last_reload: Mutex::new(None),
             worker: Mutex::new(worker),
+            upkeep,
             runtime: Mutex::new(runtime),
         }))
     }

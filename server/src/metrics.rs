@@ -1,5 +1,7 @@
 //! Metrics as Prometheus text. The recorder is the process's; the first to install it owns it.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds of the buckets of all histograms, in seconds.
@@ -18,9 +20,13 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
+/// How often samples go into their buckets: until then each of them takes memory.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 impl Metrics {
     /// Becomes the process's recorder. Where an app has one of its own already, Hookward's metrics
-    /// go there, and [`Metrics::render`] has nothing to show.
+    /// go there, and [`Metrics::render`] has nothing to show. Running [`Hooks`](crate::Hooks) keep
+    /// what is recorded small; without them whoever records has to render from time to time.
     pub fn install() -> Self {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS);
@@ -30,6 +36,15 @@ impl Metrics {
     /// None: an app that counts elsewhere.
     pub fn none() -> Self {
         Self(None)
+    }
+
+    /// Puts what was recorded into its buckets every few seconds, whether or not anyone asks for them.
+    pub(crate) async fn keep_small(self) {
+        let Some(handle) = self.0 else { return };
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            handle.run_upkeep();
+        }
     }
 
     /// The text exposition format.

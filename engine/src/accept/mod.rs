@@ -36,6 +36,11 @@ use crate::telemetry;
 pub trait ReadBody: Send + 'static {
     /// Reads it, at most `limit` bytes. Called once.
     fn read(&mut self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
+
+    /// Whether there is memory for so many bytes beside what was read, for as long as this is kept.
+    fn hold(&mut self, _bytes: usize) -> bool {
+        true
+    }
 }
 
 /// A body that is there already.
@@ -116,7 +121,10 @@ impl Engine {
         telemetry::secret_match(&source.name, delivery.secret());
         self.limiters.spend_rate(source, now)?;
 
-        let record = record::of(plan, source, &delivery, now)?;
+        let (known_now, _) = self.known_now();
+        let record = record::of(plan, source, &delivery, now, known_now)?;
+        // What was read of it is the record's alone now.
+        drop(delivery);
         self.commit(source, record, incoming).await
     }
 
@@ -125,9 +133,13 @@ impl Engine {
         &self,
         source: &Source,
         record: record::Record,
-        incoming: impl ReadBody,
+        mut incoming: impl ReadBody,
     ) -> Result<Reply, Refusal> {
-        let record::Record { delivery, outcome } = record;
+        let record::Record { mut delivery, outcome } = record;
+        // What was read of the body need not be read again later; but it may take far more memory.
+        if !incoming.hold(delivery.body.weight() - delivery.body.bytes().len()) {
+            delivery.body = delivery.body.unread();
+        }
         let answer = delivery.answer.clone();
         let first = delivery.events.first().map(|e| (e.id.to_string(), e.event_type.clone()));
         let jobs = delivery.events.iter().map(|e| e.jobs.len()).sum();

@@ -28,12 +28,13 @@ struct Judged {
     reject: Option<String>,
 }
 
-/// Makes the record, or refuses what the configuration says to refuse.
+/// Makes the record, or refuses what the configuration says to refuse. By `known_now` repetitions are old.
 pub(crate) fn of(
     plan: &Plan,
     source: &Source,
     delivery: &Verified,
     now: Timestamp,
+    known_now: Timestamp,
 ) -> Result<Record, Refusal> {
     let headers = kept_headers(source, delivery);
     let mut events = Vec::new();
@@ -62,7 +63,7 @@ pub(crate) fn of(
         headers,
         received_at: now,
         answer: source.provider.reply(&receipt),
-        dedupe_since: now.minus(plan.keep.events),
+        dedupe_since: known_now.minus(plan.keep.events),
         events,
     };
     Ok(Record { delivery, outcome: receipt.outcome })

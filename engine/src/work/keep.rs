@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::store::Purge;
+use hookward_core::Timestamp;
+use hookward_core::store::{Filter, Purge};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -21,13 +22,22 @@ const BREATH: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let mut since_purge = LOOK;
+    let mut was_ahead = false;
+    if let Some(newest) = newest(&engine).await {
+        engine.newest_is(newest);
+    }
     loop {
         engine.clock_is_suspect();
         tell(&engine).await;
         let keep = engine.plan().keep;
         let look = (keep.events.min(keep.dead) / 10).clamp(Duration::from_secs(1), LOOK);
         if since_purge >= look {
-            purge(&engine, &stop).await;
+            let (now, ahead) = engine.known_now();
+            if ahead > Duration::ZERO && !was_ahead {
+                telemetry::clock_ahead(ahead);
+            }
+            was_ahead = ahead > Duration::ZERO;
+            purge(&engine, now, &stop).await;
             since_purge = Duration::ZERO;
         }
         let pause = look.min(TELL);
@@ -39,9 +49,15 @@ pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     }
 }
 
-async fn purge(engine: &Engine, stop: &CancellationToken) {
+/// When the newest event of the store was received, where it can tell.
+async fn newest(engine: &Engine) -> Option<Timestamp> {
+    let page = engine.store().browse()?.list(&Filter::default(), 1, None).await.ok()?;
+    page.events.first().map(|event| event.received_at)
+}
+
+async fn purge(engine: &Engine, now: Timestamp, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        let (now, keep) = (engine.now(), engine.plan().keep);
+        let keep = engine.plan().keep;
         let what = Purge {
             events_before: now.minus(keep.events),
             dead_before: now.minus(keep.dead),

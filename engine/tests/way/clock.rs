@@ -15,3 +15,24 @@ async fn behind_a_step_of_the_clock_a_stale_signature_may_come_again_instead_of_
     way.clock.advance(Duration::from_secs(60));
     assert_eq!(code(&post().await), "TIMESTAMP_TOO_OLD");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_ahead_makes_nothing_forgotten() {
+    let way = way("", ALL, vec![]);
+    let worker = way.work();
+    assert_eq!(way.post("d-1", "{}").await.status, 200);
+    way.until(Status::Done).await;
+    let month = Duration::from_secs(31 * 24 * 3600);
+    way.clock.set(way.clock.now().plus(month));
+    // The purge looks every minute.
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(way.post("d-1", "{}").await.status, 200);
+    assert_eq!(way.only().await.summary.status, Status::Done, "kept, and its repetition is known");
+    // Time that really passes makes it old.
+    way.clock.set(way.clock.now().minus(month));
+    way.clock.advance(month);
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    let left = way.browse().list(&Filter::default(), 10, None).await.unwrap();
+    assert!(left.events.is_empty());
+    worker.stop(Duration::ZERO).await;
+}

@@ -56,7 +56,8 @@ pub(crate) struct Queue {
     pub(crate) cap: usize,
     pub(crate) schedule: Schedule<Key>,
     pub(crate) held: Leases,
-    fresh: HashMap<Key, Fresh>,
+    /// With what each counts for.
+    fresh: HashMap<Key, (Fresh, usize)>,
     fresh_bytes: usize,
     /// Per route, where some are only in the table: from this key on.
     unread: BTreeMap<Arc<str>, Key>,
@@ -84,10 +85,11 @@ impl Queue {
                 self.count(&entry.route, 1, 0);
                 if self.admit(entry.clone())
                     && let Some(fresh) = fresh
-                    && self.fresh_bytes + weight(&fresh) <= FRESH_CAP
+                    && let weight = weight(&fresh)
+                    && self.fresh_bytes + weight <= FRESH_CAP
                 {
-                    self.fresh_bytes += weight(&fresh);
-                    self.fresh.insert(entry.key, fresh);
+                    self.fresh_bytes += weight;
+                    self.fresh.insert(entry.key, (fresh, weight));
                 }
             }
             Effect::Revived(entry) => {
@@ -144,8 +146,8 @@ impl Queue {
 
     /// The fresh job at `key`, which from now on is fresh no more.
     pub(crate) fn take_fresh(&mut self, key: Key) -> Option<Fresh> {
-        let fresh = self.fresh.remove(&key)?;
-        self.fresh_bytes = self.fresh_bytes.saturating_sub(weight(&fresh));
+        let (fresh, weight) = self.fresh.remove(&key)?;
+        self.fresh_bytes = self.fresh_bytes.saturating_sub(weight);
         Some(fresh)
     }
 
@@ -168,8 +170,8 @@ impl Queue {
     }
 }
 
-/// What a fresh job costs to keep. The body may have been read as JSON, which takes several times
-/// its bytes; events of several jobs are counted several times, which errs on the safe side.
+/// What a fresh job costs to keep. Events of several jobs are counted several times, which errs on the
+/// safe side.
 fn weight(fresh: &Fresh) -> usize {
-    1024 + 4 * fresh.event.body().bytes().len()
+    1024 + fresh.event.body().weight()
 }
