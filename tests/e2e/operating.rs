@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::http;
 use crate::sender::{paid, push};
-use crate::server::{Place, SOURCES, eventually};
+use crate::server::{Place, SOURCES, Server, eventually};
 
 fn place(routes: &str) -> Place {
     Place::new(&format!("store: sqlite:events.db\n{SOURCES}\nroutes:\n{routes}"))
@@ -185,4 +185,31 @@ fn a_store_that_cannot_be_opened_ends_with_70() {
     let output = place.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(70), "{}", text(&output));
     assert!(text(&output).contains("nowhere"));
+}
+
+/// Takes in, works and stops, whatever becomes of its log.
+fn serves_unheard(stderr: std::process::Stdio) {
+    let place = place(NOOP);
+    let server = Server::start_unheard(place.0.path(), stderr);
+    // More lines than a pipe holds.
+    for n in 0..400 {
+        let answer = paid(&format!("evt_{n}")).try_post(&server.addr).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    eventually("all are done", || server.admin("GET", "/api/v1/stats", "").json()["open"] == 0);
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let (_unread, log) = std::io::pipe().unwrap();
+    serves_unheard(log.into());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_breaks_nothing() {
+    serves_unheard(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+    let (gone, log) = std::io::pipe().unwrap();
+    drop(gone);
+    serves_unheard(log.into());
 }

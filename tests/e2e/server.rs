@@ -67,18 +67,29 @@ impl Server {
         Self::try_start(folder, env).unwrap_or_else(|log| panic!("did not start:\n{log}"))
     }
 
+    /// Its log goes where nobody reads it.
+    pub(crate) fn start_unheard(folder: &Path, stderr: Stdio) -> Self {
+        let env = [("RUST_LOG", "debug")];
+        Self::spawn(folder, &env, stderr).unwrap_or_else(|log| panic!("did not start:\n{log}"))
+    }
+
     pub(crate) fn try_start(folder: &Path, env: &[(&str, &str)]) -> Result<Self, String> {
+        Self::spawn(folder, env, Stdio::piped())
+    }
+
+    fn spawn(folder: &Path, env: &[(&str, &str)], stderr: Stdio) -> Result<Self, String> {
         let mut child = Command::new(HOOKWARD)
             .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .current_dir(folder)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-        let (sink, stderr) = (log.clone(), child.stderr.take().unwrap());
+        let (sink, stderr) = (log.clone(), child.stderr.take());
         let reader = std::thread::spawn(move || {
+            let Some(stderr) = stderr else { return };
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = sink.lock().unwrap();
                 log.push_str(&line);

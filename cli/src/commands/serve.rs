@@ -28,7 +28,7 @@ pub(crate) struct ServeArgs {
 }
 
 pub(crate) async fn run(args: ServeArgs) -> ExitCode {
-    logging::start("info");
+    let _written_to_the_end = logging::start("info");
     let app = match super::app(&args.file.routes, Metrics::install()) {
         Ok(app) => app,
         Err(e) => return output::fail(WRONG, e),

@@ -47,7 +47,8 @@ impl Address {
         matches!(self, Self::Pointer(_) | Self::Root(_))
     }
 
-    /// The text there, in a proven delivery. Numbers are written out; an empty text is none.
+    /// The text there, in a proven delivery. Whole numbers of up to 64 bits are written out; other ones
+    /// and an empty text are none.
     pub(crate) fn text(
         &self,
         delivery: &crate::proof::Verified,
@@ -56,11 +57,17 @@ impl Address {
         let found = match self {
             Self::Header(name) => delivery.header(name).map(str::to_owned),
             Self::Form(field) => form_value(delivery.body().bytes(), field).ok().flatten(),
-            Self::Root(pointer) => scalar(delivery.json().ok()?.pointer(pointer)?),
-            Self::Pointer(pointer) => scalar(item?.pointer(pointer)?),
+            Self::Root(pointer) => name(delivery.json().ok()?.pointer(pointer)?),
+            Self::Pointer(pointer) => name(item?.pointer(pointer)?),
         };
         found.filter(|text| !text.is_empty())
     }
+}
+
+/// What can be the name of something. A number with a fraction, or of over 64 bits, was rounded when
+/// it was read: two that differ would be one.
+fn name(value: &Value) -> Option<String> {
+    if value.is_f64() { None } else { scalar(value) }
 }
 
 /// A string as it is, a number written out; nothing else is a text.
