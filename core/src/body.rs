@@ -6,7 +6,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::json::parse_weighed;
+use crate::json::{MAX_WEIGHT, parse_weighed};
+
+/// So many times its text a value takes at most.
+const MOST: usize = 110;
 
 /// Why a body could not be read as JSON. Carries a position and a reason, never content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +59,11 @@ impl Body {
         self.0.bytes.len() + value.map_or(0, |(_, weight)| *weight)
     }
 
+    /// Of [`Body::weight`], what its value may take at most once it has been read.
+    pub fn heaviest(&self) -> usize {
+        self.0.bytes.len().saturating_mul(MOST).min(MAX_WEIGHT)
+    }
+
     /// The same bytes, as if nobody had read them as JSON.
     #[must_use]
     pub fn unread(&self) -> Self {
@@ -82,6 +90,7 @@ mod tests {
         assert!(body.json().is_ok());
         // An object with one member takes over 600 bytes.
         assert!(body.weight() > 6_000_000, "{}", body.weight());
+        assert!(body.weight() - text.len() <= body.heaviest());
         assert_eq!(body.unread().weight(), text.len());
         assert_eq!(body.unread().json(), body.json());
         let wrong = Body::new("{");

@@ -10,17 +10,21 @@ use serde_json::{Map, Number, Value};
 
 /// Arrays and objects may be nested this deep.
 pub const MAX_DEPTH: u8 = 64;
-/// A value may hold so many arrays and objects, and so many values in all: small ones take a hundred
-/// times their bytes in memory, so a limit on bytes alone is none.
-const MAX_CONTAINERS: u32 = 100_000;
-const MAX_VALUES: u32 = 1_000_000;
+/// A value may take so many bytes of memory: small parts of one take up to a hundred times their text, so
+/// that a limit on that alone is none.
+pub(crate) const MAX_WEIGHT: usize = 64 * 1024 * 1024;
 
-/// An object takes room for eleven members at once; an array up to twice what it holds.
-const A_CONTAINER: usize = 640;
-const A_VALUE: usize = 2 * size_of::<Value>();
+/// An array takes room for up to twice what it holds.
+const AN_ITEM: usize = 2 * size_of::<Value>();
+/// An object takes room for eleven members at once.
+const FIRST_MEMBER: usize = 528;
+const A_MEMBER: usize = 112;
+/// A text of its own, beside its bytes.
+const A_TEXT: usize = 16;
 
-/// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_DEPTH`], over 100,000 arrays
-/// and objects or a million values, trailing bytes and anything that is not UTF-8. The error names line and column, never content.
+/// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_DEPTH`], what would take more
+/// than 64 MiB of memory, trailing bytes and anything that is not UTF-8. The error names line and
+/// column, never content.
 pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     parse_weighed(bytes).map(|(value, _)| value)
 }
@@ -28,36 +32,27 @@ pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 /// The same, and about how many bytes of memory the value takes.
 pub(crate) fn parse_weighed(bytes: &[u8]) -> Result<(Value, usize), serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(bytes);
-    let left = Left { containers: Cell::new(MAX_CONTAINERS), values: Cell::new(MAX_VALUES) };
+    let left = Cell::new(MAX_WEIGHT);
     let value = Strict { depth: 0, left: &left }.deserialize(&mut de)?;
     de.end()?;
-    let containers = (MAX_CONTAINERS - left.containers.get()) as usize;
-    let values = (MAX_VALUES - left.values.get()) as usize;
-    Ok((value, bytes.len() + containers * A_CONTAINER + values * A_VALUE))
-}
-
-/// What a value may still hold.
-struct Left {
-    containers: Cell<u32>,
-    values: Cell<u32>,
-}
-
-/// One less, or none left.
-fn spend<E: Error>(left: &Cell<u32>) -> Result<(), E> {
-    let less = left.get().checked_sub(1).ok_or_else(|| E::custom("it holds too many values"))?;
-    left.set(less);
-    Ok(())
+    Ok((value, MAX_WEIGHT - left.get()))
 }
 
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth: u8,
-    left: &'a Left,
+    /// Of the bytes that it may take.
+    left: &'a Cell<usize>,
 }
 
 impl Strict<'_> {
+    fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.ok_or_else(|| E::custom("it holds too many values"))?);
+        Ok(())
+    }
+
     fn deeper<E: Error>(self) -> Result<Self, E> {
-        spend(&self.left.containers)?;
         match self.depth {
             MAX_DEPTH => Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels"))),
             depth => Ok(Self { depth: depth + 1, ..self }),
@@ -68,7 +63,6 @@ impl Strict<'_> {
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
-        spend(&self.left.values)?;
         d.deserialize_any(self)
     }
 }
@@ -94,10 +88,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
         Ok(Number::from_f64(v).map_or(Value::Null, Value::Number))
     }
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+    fn visit_str<E: Error>(self, v: &str) -> Result<Value, E> {
+        self.spend(v.len() + A_TEXT)?;
         Ok(Value::String(v.to_owned()))
     }
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
+    fn visit_string<E: Error>(self, v: String) -> Result<Value, E> {
+        self.spend(v.len() + A_TEXT)?;
         Ok(Value::String(v))
     }
 
@@ -105,6 +101,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.deeper()?;
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(inner)? {
+            self.spend(AN_ITEM)?;
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -114,6 +111,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.deeper()?;
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
+            let first = if members.is_empty() { FIRST_MEMBER } else { 0 };
+            self.spend(first + A_MEMBER + key.len() + A_TEXT)?;
             let value = map.next_value_seed(inner)?;
             if members.insert(key, value).is_some() {
                 return Err(A::Error::custom("a key stands twice in one object"));
@@ -129,13 +128,24 @@ mod tests {
 
     #[test]
     fn refuses_more_values_than_their_memory_is_worth() {
-        let objects = |n: usize| format!("[{}0]", "{},".repeat(n));
-        assert!(parse_strict(objects(90_000).as_bytes()).is_ok());
-        assert!(
-            parse_strict(objects(100_001).as_bytes()).unwrap_err().to_string().contains("too many")
-        );
-        let numbers = format!("[{}0]", "0,".repeat(1_000_001));
-        assert!(parse_strict(numbers.as_bytes()).is_err());
+        let refused = |text: String| match parse_strict(text.as_bytes()) {
+            Ok(_) => false,
+            Err(e) => e.to_string().contains("too many"),
+        };
+        let objects = |n: usize| format!("[{}0]", r#"{"a":1},"#.repeat(n));
+        assert!(!refused(objects(90_000)));
+        assert!(refused(objects(100_000)));
+        let numbers = |n: usize| format!("[{}0]", "0,".repeat(n));
+        assert!(!refused(numbers(1_000_000)));
+        assert!(refused(numbers(1_100_000)));
+        let members = |n: usize| {
+            let members: Vec<_> = (0..n).map(|n| format!(r#""{n}":0"#)).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(!refused(members(450_000)));
+        assert!(refused(members(520_000)));
+        let text = format!(r#""{}""#, "x".repeat(MAX_WEIGHT / 2));
+        assert!(!refused(text));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use hookward_core::{Clock, Store, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{ClockWatch, Limiters, Refusal, Waiting};
+use crate::accept::{ClockWatch, Limiters, Reading, Refusal, Waiting};
 use crate::horizon::Horizon;
 use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
@@ -31,6 +31,7 @@ pub struct Engine {
     clock_watch: ClockWatch,
     horizon: Mutex<Horizon>,
     pub(crate) waiting: Waiting,
+    pub(crate) reading: Reading,
     draining: AtomicBool,
     work: Notify,
     failed: CancellationToken,
@@ -74,6 +75,7 @@ impl Engine {
             clock_watch: ClockWatch::default(),
             horizon,
             waiting: Waiting::default(),
+            reading: Reading::default(),
             draining: AtomicBool::new(false),
             work: Notify::new(),
             failed: CancellationToken::new(),

@@ -9,6 +9,7 @@ mod commit;
 mod handshake;
 mod keys;
 mod limits;
+mod reading;
 mod record;
 mod refusal;
 
@@ -17,13 +18,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hookward_core::store::{Acceptance, KeyKind};
-use hookward_core::{Head, Outcome, Proof, Reply, Request, VerifyCx, VerifyError, prove};
+use hookward_core::{Body, Head, Outcome, Proof, Reply, Request, VerifyCx, VerifyError, prove};
+use tokio::sync::SemaphorePermit;
 
 #[doc(hidden)]
 pub use client::forwarded_for;
 pub(crate) use clock_watch::ClockWatch;
 pub(crate) use commit::Waiting;
 pub(crate) use limits::Limiters;
+pub(crate) use reading::Reading;
 pub use refusal::{ReadError, Refusal};
 
 use crate::engine::Engine;
@@ -101,7 +104,9 @@ impl Engine {
         checks::declared_size(source, &head)?;
         let body = incoming.read(source.limits.body).await?;
 
-        let request = Request::new(head, hookward_core::Body::new(body));
+        let body = Body::new(body);
+        let reading = self.reading.may_begin(&body).await?;
+        let request = Request::new(head, body);
         let cx = VerifyCx {
             now,
             secrets: source.secrets_at(now),
@@ -121,11 +126,12 @@ impl Engine {
         telemetry::secret_match(&source.name, delivery.secret());
         self.limiters.spend_rate(source, now)?;
 
+        Reading::beforehand(delivery.body()).await;
         let (known_now, _) = self.known_now();
         let record = record::of(plan, source, &delivery, now, known_now)?;
         // What was read of it is the record's alone now.
         drop(delivery);
-        self.commit(source, record, incoming).await
+        self.commit(source, record, incoming, reading).await
     }
 
     /// Stores it, and gives the answer that was stored.
@@ -134,12 +140,14 @@ impl Engine {
         source: &Source,
         record: record::Record,
         mut incoming: impl ReadBody,
+        reading: Option<SemaphorePermit<'_>>,
     ) -> Result<Reply, Refusal> {
         let record::Record { mut delivery, outcome } = record;
         // What was read of the body need not be read again later; but it may take far more memory.
         if !incoming.hold(delivery.body.weight() - delivery.body.bytes().len()) {
-            delivery.body = delivery.body.unread();
+            Reading::unread(&mut delivery.body);
         }
+        drop(reading);
         let answer = delivery.answer.clone();
         let first = delivery.events.first().map(|e| (e.id.to_string(), e.event_type.clone()));
         let jobs = delivery.events.iter().map(|e| e.jobs.len()).sum();
