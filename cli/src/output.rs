@@ -1,5 +1,6 @@
 //! Printing: results on stdout, errors on stderr, tables where people read.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -29,6 +30,27 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// A sender's words for a terminal, to which control characters would be commands.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let one = |c: char| match c {
+        '\t' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(one).collect())
+}
+
+/// The same for what has lines, and only where a person looks: elsewhere bytes are wanted as they are.
+pub(crate) fn payload(text: &str) {
+    if !std::io::stdout().is_terminal() {
+        return line(text);
+    }
+    text.lines().for_each(|one| line(shown(one)));
+}
+
 /// A table with these columns.
 pub(crate) fn table(columns: &[&str], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
@@ -50,4 +72,15 @@ pub(crate) fn colour() -> bool {
     )]
     let wanted = std::env::var("NO_COLOR").map_or(true, |v| v.is_empty());
     wanted && std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_senders_reach_no_terminal() {
+        assert_eq!(shown("evt_1 ü\t"), "evt_1 ü\t");
+        assert_eq!(shown("a\u{1b}[2Jb\r\n\u{7}\u{9b}"), "a\\u{1b}[2Jb\\r\\n\\u{7}\\u{9b}");
+    }
 }

@@ -33,7 +33,7 @@ pub struct Engine {
     pub(crate) waiting: Waiting,
     pub(crate) reading: Reading,
     draining: AtomicBool,
-    work: Notify,
+    pub(crate) work: Arc<Notify>,
     failed: CancellationToken,
 }
 
@@ -77,7 +77,7 @@ impl Engine {
             waiting: Waiting::default(),
             reading: Reading::default(),
             draining: AtomicBool::new(false),
-            work: Notify::new(),
+            work: Arc::default(),
             failed: CancellationToken::new(),
         })
     }

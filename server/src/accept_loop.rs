@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::descriptors;
@@ -47,6 +47,13 @@ impl Default for Limits {
         Self { connections: 10_000, handshake: seconds(5), head: seconds(10), drain: seconds(10) }
     }
 }
+
+/// To half a head. It is small enough to be written without waiting for a peer that reads nothing.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 53\r\n\
+      connection: close\r\n\r\n{\"error\":\"Request too slow\",\"code\":\"REQUEST_TIMEOUT\"}";
+/// Telling so takes no longer than this.
+const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// So many connections may wait to be accepted, or as many as the system allows (`somaxconn`). A
 /// connection that finds no place there is one that its peer takes for made, and that never is.
@@ -220,9 +227,21 @@ async fn begun(stream: TcpStream, speak: &Speak) -> Option<(Stream, Vec<u8>)> {
         None => Stream::Plain(socket),
         Some(tls) => shaken(tls, socket, start + speak.limits.handshake, speak).await?,
     };
-    let head = first_head(&mut stream, stopped(speak));
-    let head = timeout_at(start + speak.limits.head, head).await;
-    Some((stream, head.ok()?.ok()??))
+    let mut head = Vec::new();
+    let reading = first_head(&mut stream, &mut head, stopped(speak));
+    match timeout_at(start + speak.limits.head, reading).await {
+        Ok(whole) => whole.ok()?.then_some((stream, head)),
+        // Whoever began to ask is told; whoever was silent asked nothing.
+        Err(_) if head.is_empty() => None,
+        Err(_) => {
+            let _ = timeout(CUT_OFF, async {
+                stream.write_all(TOO_SLOW).await?;
+                stream.shutdown().await
+            })
+            .await;
+            None
+        }
+    }
 }
 
 async fn shaken(
@@ -271,4 +290,16 @@ fn refuse(stream: TcpStream) {
     tokio::spawn(async move {
         let _ = tokio::time::timeout(Duration::from_millis(100), stream.shutdown()).await;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_half_a_head_says_its_own_length() {
+        let text = std::str::from_utf8(TOO_SLOW).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{text}");
+    }
 }

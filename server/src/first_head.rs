@@ -13,29 +13,29 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub(crate) const LONGEST: usize = 20 * 1024;
 
 /// Reads until the first head is whole, or so that no more of it could change what is to be said: it
-/// is too long, it is none, or its peer says no more. `None`: nothing came before the end.
+/// is too long, it is none, or its peer says no more. `false`: nothing came before the end.
 pub(crate) async fn first_head<S: AsyncRead + Unpin>(
     stream: &mut S,
+    head: &mut Vec<u8>,
     stopping: impl Future<Output = ()>,
-) -> io::Result<Option<Vec<u8>>> {
-    let mut head = Vec::new();
+) -> io::Result<bool> {
     let first = tokio::select! {
         biased;
-        read = more(stream, &mut head) => read?,
+        read = more(stream, head) => read?,
         // Nothing has been asked, so nobody waits for an answer.
         () = stopping => 0,
     };
     if first == 0 {
-        return Ok(None);
+        return Ok(false);
     }
     let mut looked_at = 0;
-    while could_begin(&head) && !ends(&head, looked_at) && head.len() < LONGEST {
+    while could_begin(head) && !ends(head, looked_at) && head.len() < LONGEST {
         looked_at = head.len();
-        if more(stream, &mut head).await? == 0 {
+        if more(stream, head).await? == 0 {
             break;
         }
     }
-    Ok(Some(head))
+    Ok(true)
 }
 
 /// Reads what is there, and takes no more room than that; 0: the peer says no more.
@@ -83,14 +83,18 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let (mut peer, mut stream) = tokio::io::duplex(64 * 1024);
-            let reading = tokio::spawn(async move { first_head(&mut stream, pending()).await });
+            let reading = tokio::spawn(async move {
+                let mut head = Vec::new();
+                let some = first_head(&mut stream, &mut head, pending()).await.unwrap();
+                some.then_some(head)
+            });
             for piece in pieces {
                 peer.write_all(piece).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let waits = !reading.is_finished();
             drop(peer);
-            (reading.await.unwrap().unwrap(), waits)
+            (reading.await.unwrap(), waits)
         })
     }
 
@@ -124,7 +128,7 @@ mod tests {
     fn a_server_that_stops_waits_for_no_silent_peer() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (_peer, mut stream) = tokio::io::duplex(64);
-        let head = runtime.block_on(first_head(&mut stream, ready(())));
-        assert_eq!(head.unwrap(), None);
+        let head = runtime.block_on(first_head(&mut stream, &mut Vec::new(), ready(())));
+        assert!(!head.unwrap());
     }
 }

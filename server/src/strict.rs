@@ -33,6 +33,14 @@ pub(crate) fn well_formed(parts: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Malformed("A request has one Host header"));
     }
     SINGLE.iter().try_for_each(|name| single(headers, name))?;
+    if !headers.get(header::HOST).is_none_or(|host| host.as_bytes().iter().all(of_a_host)) {
+        return Err(Refusal::Malformed("Host is no name or address"));
+    }
+    let mut coded = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let plain = coded.next().is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !plain || coded.next().is_some() {
+        return Err(Refusal::Malformed("Nothing but chunked is a transfer encoding here"));
+    }
     let expected = headers.get(header::EXPECT);
     if expected.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Refusal::Malformed("Nothing but 100-continue may be expected"));
@@ -41,6 +49,11 @@ pub(crate) fn well_formed(parts: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Malformed("Two headers differ only by `_` and `-`"));
     }
     Ok(())
+}
+
+/// What a name, an address, and a port are written with.
+fn of_a_host(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
 }
 
 /// A path of ours: a target with a host in it is for proxies, and whose host would count?
@@ -117,6 +130,18 @@ mod tests {
             ("/", &[host, ("content-encoding", b"gzip"), ("content-encoding", b"br")], Some(400)),
             ("/", &[host, ("expect", b"100-Continue")], None),
             ("/", &[host, ("expect", b"200-ok")], Some(400)),
+            ("/", &[("host", b"[::1]:8080")], None),
+            ("/", &[("host", b"")], None),
+            ("/", &[("host", b"a b")], Some(400)),
+            ("/", &[("host", b"a/b")], Some(400)),
+            ("/", &[("host", b"u@a")], Some(400)),
+            ("/", &[host, ("transfer-encoding", b"Chunked")], None),
+            ("/", &[host, ("transfer-encoding", b"gzip, chunked")], Some(400)),
+            (
+                "/",
+                &[host, ("transfer-encoding", b"chunked"), ("transfer-encoding", b"chunked")],
+                Some(400),
+            ),
             ("/", &[host, ("x_a", b"1"), ("x-a", b"2")], Some(400)),
             ("/", &[host, ("x_a", b"1")], None),
             ("/", &[host, ("x-note", b"caf\xe9")], None),

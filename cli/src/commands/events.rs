@@ -222,7 +222,7 @@ fn copy(f: &FilterArgs) -> FilterArgs {
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => output::shown(text).into_owned(),
         Some(other) => other.to_string(),
     }
 }
@@ -263,10 +263,13 @@ async fn show(args: &ShowArgs) -> Result<(), Trouble> {
         output::line(format!("{key:<12} {}", text(&event, key)));
     }
     for (name, value) in event.get("headers").and_then(Value::as_object).into_iter().flatten() {
-        output::line(format!("header       {name}: {}", value.as_str().unwrap_or_default()));
+        output::line(format!(
+            "header       {name}: {}",
+            output::shown(value.as_str().unwrap_or_default())
+        ));
     }
     for note in event.get("notes").and_then(Value::as_array).into_iter().flatten() {
-        output::line(format!("note         {}", note.as_str().unwrap_or_default()));
+        output::line(format!("note         {}", output::shown(note.as_str().unwrap_or_default())));
     }
     for job in event.get("jobs").and_then(Value::as_array).into_iter().flatten() {
         let reason = match text(job, "reason").as_str() {
@@ -295,7 +298,7 @@ async fn show(args: &ShowArgs) -> Result<(), Trouble> {
     }
     output::line("body");
     let body = event.get("body").or(event.get("bodyBase64")).and_then(Value::as_str);
-    output::line(body.unwrap_or_default());
+    output::payload(body.unwrap_or_default());
     Ok(())
 }
 

@@ -47,10 +47,15 @@ impl Engine {
         incoming: impl ReadBody,
     ) -> Result<Acceptance, Refusal> {
         let place = self.waiting.0.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)?;
-        let store = self.store().clone();
+        let (store, work) = (self.store().clone(), self.work.clone());
+        let has_work = delivery.events.iter().any(|event| !event.jobs.is_empty());
         let storing = tokio::spawn(async move {
             let stored = store.accept(vec![delivery]).await;
             drop((incoming, place));
+            // Also where nobody waits for the answer any more.
+            if has_work && matches!(stored.as_deref(), Ok([Acceptance::Accepted { .. }])) {
+                work.notify_one();
+            }
             stored
         });
         match tokio::time::timeout(COMMIT_TIMEOUT, storing).await {

@@ -174,9 +174,6 @@ impl Engine {
                 if let Some((event, event_type)) = first {
                     telemetry::accepted(&source.name, &event, event_type.as_deref(), outcome, jobs);
                 }
-                if jobs > 0 {
-                    self.work_waits();
-                }
                 Ok(answer)
             }
         }

@@ -12,6 +12,9 @@ use crate::plan::{OnInvalid, Plan, Source};
 use crate::routing::{self, Subject, Verdict};
 use crate::telemetry;
 
+/// The longest type and id of an event, in bytes.
+const MAX_NAME: usize = 1024;
+
 /// What is stored, and how it was taken.
 pub(crate) struct Record {
     pub(crate) delivery: NewDelivery,
@@ -74,7 +77,13 @@ fn identities(source: &Source, delivery: &Verified) -> Vec<(Identity, Option<Str
     match source.provider.identify(delivery) {
         Ok(list) if !list.is_empty() => list
             .into_iter()
-            .map(|identity| {
+            .map(|mut identity| {
+                // Such a name names nothing that anyone could look for.
+                identity.event_id.take_if(|name| name.value.len() > MAX_NAME);
+                if identity.event_type.take_if(|name| name.len() > MAX_NAME).is_some() {
+                    let reason = format!("the event type is longer than {MAX_NAME} bytes");
+                    return (identity, Some(reason));
+                }
                 let unreadable = identity.event_type.is_none().then(|| match delivery.json() {
                     Err(e) => e.to_string(),
                     Ok(_) => "the event type is not where this provider puts it".to_owned(),
