@@ -1,5 +1,6 @@
 //! The store as others see it: puts work into the writer's queue, and reads beside it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -22,6 +23,9 @@ use crate::writer::{Answer, Command, NEVER, Shared, Work, Writer};
 /// So much work may wait for the writer. Beyond that senders are told to come back, at once: an
 /// answer that comes after their timeout is worth nothing.
 const QUEUE: usize = 4096;
+
+/// Why nothing more can be had from a store whose writer panicked.
+const ENDED: &str = "its writing thread ended";
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -48,7 +52,15 @@ impl SqliteStore {
         let (work, asked) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("hookward-sqlite".to_owned())
-            .spawn(move || writer.run(&asked))
+            .spawn(move || {
+                let shared = writer.shared.clone();
+                // What it knew by heart is gone with it. Whoever waits hears that from `gone`; this is
+                // for those who look whether all is well.
+                if catch_unwind(AssertUnwindSafe(|| writer.run(&asked))).is_err() {
+                    let trouble = StoreError::Poisoned(ENDED.to_owned());
+                    *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+                }
+            })
             .map_err(|e| OpenError(format!("the store's thread cannot start: {e}")))?;
         let readers = Readers::new(readers);
         Ok(Self { writer: work, readers, shared, counts, closed: AtomicBool::new(false) })
@@ -70,7 +82,7 @@ impl SqliteStore {
         if self.closed.load(Ordering::Acquire) {
             StoreError::Closed
         } else {
-            StoreError::Poisoned("its writing thread ended".to_owned())
+            StoreError::Poisoned(ENDED.to_owned())
         }
     }
 
@@ -339,6 +351,36 @@ mod tests {
         }
         assert_eq!((ran, replayed), (230, Some(30)));
         assert!(store.depth().await.unwrap().routes.is_empty());
+        store.close().await;
+    }
+
+    /// A panic of the one that writes: everyone hears of it, at once and from then on.
+    #[tokio::test]
+    async fn a_store_whose_writer_panicked_is_lost_until_it_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
+        let breaks = Arc::new(AtomicBool::new(false));
+        let broken = breaks.clone();
+        let ask = move || {
+            assert!(!broken.load(Ordering::SeqCst), "asked for by the test");
+            Some(Space { free: u64::MAX, total: 1 << 30 })
+        };
+        writer.room = Room::asking(&path, Box::new(ask));
+        breaks.store(true, Ordering::SeqCst);
+        // What is known of the room is good for a moment.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let store = SqliteStore::start(writer, readers).unwrap();
+        let lost = StoreError::Poisoned(ENDED.to_owned());
+        for _ in 0..2 {
+            assert_eq!(store.accept(vec![unwanted(0)]).await.unwrap_err(), lost);
+        }
+        while store.check().await != Err(lost.clone()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(store);
+        let store = SqliteStore::open(path, now()).await.unwrap();
+        store.accept(vec![unwanted(0)]).await.unwrap();
         store.close().await;
     }
 
