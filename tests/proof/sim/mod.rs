@@ -8,12 +8,12 @@
 //! cargo test -p hookward-cli --test proof -- sim --seed 1234 --runs 1     # that run again, told
 //! ```
 
-mod disk;
-mod hand;
-mod judge;
+pub(crate) mod disk;
+pub(crate) mod hand;
+pub(crate) mod judge;
 mod letters;
 mod rows;
-mod store;
+pub(crate) mod store;
 mod trace;
 mod weather;
 mod world;
@@ -176,7 +176,7 @@ fn honest() -> Result<(), String> {
 }
 
 /// Panics that were asked for are not told.
-fn quiet() {
+pub(crate) fn quiet() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let scripted = panic.payload_as_str() == Some(SCRIPTED);
