@@ -1,6 +1,6 @@
 //! The simulated store: one owner's hold on the disk. Calls wait in a line and share commits; a
-//! commit takes its time and may fail before it took effect or after. A crash takes what waits with
-//! it, and leaves the disk.
+//! commit takes its time and may fail before it took effect or after, or panic. A crash takes what waits
+//! with it, and leaves the disk.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +100,11 @@ impl SimStore {
         self.trouble()?;
         let (reply, answer) = oneshot::channel();
         self.line.send((work, reply)).map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        // Nobody answers, because the process has died, or because this is to panic.
+        answer.await.unwrap_or_else(|_| match self.life.has_ended() {
+            true => Err(StoreError::Closed),
+            false => panic!("{}", super::SCRIPTED),
+        })
     }
 
     fn read<T>(&self, look: impl FnOnce(&Disk) -> T) -> Result<T, StoreError> {
@@ -138,8 +142,13 @@ async fn write(
             true => work.into_iter().map(|work| Some(act(&mut lock(&disk), work))).collect(),
             false => work.iter().map(|_| None).collect(),
         };
-        if fault == Fault::Crash {
-            return life.end();
+        match fault {
+            Fault::Crash => return life.end(),
+            Fault::Panic { .. } => {
+                lock(&disk).panics += 1;
+                continue;
+            }
+            _ => {}
         }
         for (reply, answer) in replies.into_iter().zip(answers) {
             let _ = reply.send(match (fault.error(), answer) {
