@@ -14,7 +14,7 @@ use hookward_core::store::{
     Settled, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::disk::{Disk, Flaw, Known};
 use super::rows::Row;
@@ -24,25 +24,37 @@ use super::weather::{Fault, Sky};
 /// One life of the process.
 #[derive(Debug)]
 pub(crate) struct Life {
-    ended: watch::Sender<bool>,
+    ended: AtomicBool,
+    /// Wakes in the order of waiting. The waiters of a `watch` would be woken in an order that no seed
+    /// decides.
+    end: Notify,
     poisoned: AtomicBool,
 }
 
 impl Life {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { ended: watch::Sender::new(false), poisoned: AtomicBool::new(false) })
+        Arc::new(Self {
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+            poisoned: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn end(&self) {
-        self.ended.send_replace(true);
+        self.ended.store(true, Ordering::SeqCst);
+        self.end.notify_waiters();
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        *self.ended.borrow()
+        self.ended.load(Ordering::SeqCst)
     }
 
     pub(crate) async fn ended(&self) {
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        let woken = self.end.notified();
+        // It counts from its making on, so an end between these two lines is not missed.
+        if !self.has_ended() {
+            woken.await;
+        }
     }
 }
 
