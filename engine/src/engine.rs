@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{ClockWatch, Limiters, Reading, Refusal, Waiting};
+use crate::guard::Guarded;
 use crate::horizon::Horizon;
 use crate::plan::{Plan, ServerPlan};
 use crate::telemetry;
@@ -67,7 +68,7 @@ impl Engine {
         let horizon = Mutex::new(Horizon::new(clock.now(), clock.steady(), None));
         Arc::new(Self {
             plan: ArcSwap::from_pointee(plan),
-            store,
+            store: Guarded::over(store),
             clock,
             keys,
             limiters: Limiters::default(),
@@ -87,7 +88,7 @@ impl Engine {
         self.plan.load_full()
     }
 
-    /// The store.
+    /// The store. None of its calls panics: one that would have is one that failed.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
@@ -163,8 +164,8 @@ impl Engine {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Ends when the store has failed so that nothing it says can be trusted: stop the process, and
-    /// let a new one open the store and recover.
+    /// Ends when the store has failed so that nothing it says can be trusted, or the work on it has: stop
+    /// the process, and let a new one open the store and recover.
     pub async fn store_lost(&self) {
         self.failed.cancelled().await;
     }
@@ -172,10 +173,17 @@ impl Engine {
     /// Tells of a failure of the store; after one that it cannot recover from, nothing more is accepted.
     pub(crate) fn store_failed(&self, during: &'static str, error: &StoreError) {
         telemetry::store_failed(during, &error.to_string());
-        if matches!(error, StoreError::Poisoned(_)) {
-            self.drain();
-            self.failed.cancel();
+        // Who stops drains first, and closes last: nobody has closed this one, so it ended by itself.
+        let ended = matches!(error, StoreError::Closed) && !self.is_draining();
+        if ended || matches!(error, StoreError::Poisoned(_)) {
+            self.lost();
         }
+    }
+
+    /// Nothing is accepted any more, and [`Self::store_lost`] ends.
+    pub(crate) fn lost(&self) {
+        self.drain();
+        self.failed.cancel();
     }
 
     pub(crate) fn accepting(&self) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod config;
 mod engine;
+mod guard;
 mod horizon;
 pub mod memory;
 pub mod operate;

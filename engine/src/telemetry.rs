@@ -150,6 +150,20 @@ pub fn store_failed(during: &'static str, reason: &str) {
     tracing::error!(during, reason, "the store failed");
 }
 
+/// A call of the store panicked. The one who asked goes on as after any failure of it; what the panic said
+/// is not repeated, for it may quote what was to be stored.
+pub fn store_panicked(operation: &'static str) {
+    tracing::error!(operation, "a call of the store panicked: whether it took effect is unknown");
+}
+
+/// A task of the worker panicked, which is a fault of ours: the process ends, and a new one recovers.
+pub fn worker_panicked(task: &'static str) {
+    tracing::error!(
+        task,
+        "the worker panicked: nothing more is taken in, and the process is to end"
+    );
+}
+
 /// A step failed; whether it is tried again is told by the job's outcome.
 pub fn step_failed(route: &str, step: &str, job: JobId, attempt: u32, outcome: &str, reason: &str) {
     tracing::warn!(route, step, job = %job, attempt, outcome, reason, "a step failed");

@@ -258,7 +258,7 @@ pub(crate) fn sound(database: &Path) -> Result<(), String> {
 }
 
 /// In memory where that is possible: what a fault does to the file is the shim's work, not the disk's.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.unwrap()

@@ -36,6 +36,7 @@ mod malformed_case;
 mod malformed_client;
 mod malformed_mutate;
 mod mid_handler;
+mod operations;
 mod order;
 mod order_sink;
 mod overload;
@@ -102,11 +103,12 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         Extent { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 15] = [
+    let suites: [(&str, Suite); 16] = [
         ("kill", kill::run),
         ("sim", sim::run),
         ("power-cut", power_cut::run),
         ("sweep", sweep::run),
+        ("operations", operations::run),
         ("mid-handler", mid_handler::run),
         ("recovery", crash_points::run),
         ("slow", slow::run),

@@ -88,7 +88,8 @@ pub enum StoreError {
     /// It failed in a way after which nothing it says can be trusted; restart the process.
     #[error("the store failed and takes nothing in any more: {0}")]
     Poisoned(String),
-    /// It was closed.
+    /// It was closed. A store that says so before it was is taken for one that failed for good, as by
+    /// [`Poisoned`](Self::Poisoned).
     #[error("the store is closed")]
     Closed,
     /// What was asked for is not in it.

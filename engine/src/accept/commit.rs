@@ -64,8 +64,9 @@ impl Engine {
                 self.store_failed("accept", &e);
                 Err(Refusal::Store(e))
             }
+            // Not by the store, whose panics are failures: the runtime is going down.
             Ok(Err(_)) => {
-                telemetry::store_failed("accept", "the store panicked");
+                telemetry::store_failed("accept", "the call was broken off");
                 Err(Refusal::StoreSlow)
             }
             Err(_) => {

@@ -1,6 +1,7 @@
 //! The work loop: claim, run, settle. One task claims what there are free slots for; each job runs on
 //! its own; one task settles in batches; one keeps the leases. Started once per process by servers.
 
+mod alarm;
 pub(crate) mod breaker;
 mod keep;
 pub mod retry;
@@ -81,10 +82,14 @@ impl Worker {
         });
         let (send, outcomes) = mpsc::unbounded_channel();
         let tasks = vec![
-            tokio::spawn(claim_loop(shared.clone(), send)),
-            tokio::spawn(settle_loop(shared.clone(), outcomes)),
-            tokio::spawn(heartbeat(shared.clone())),
-            tokio::spawn(keep::run(shared.engine.clone(), shared.stop.clone())),
+            alarm::spawn(&shared.engine, "claim", claim_loop(shared.clone(), send)),
+            alarm::spawn(&shared.engine, "settle", settle_loop(shared.clone(), outcomes)),
+            alarm::spawn(&shared.engine, "heartbeat", heartbeat(shared.clone())),
+            alarm::spawn(
+                &shared.engine,
+                "keep",
+                keep::run(shared.engine.clone(), shared.stop.clone()),
+            ),
         ];
         Self { shared, tasks }
     }
@@ -230,8 +235,8 @@ fn start(shared: &Arc<Shared>, job: Job, outcomes: &mpsc::UnboundedSender<(Arc<s
         telemetry::lease_lost(&older.route, older.lease.job);
         older.lost.cancel();
     }
-    let (shared, outcomes) = (shared.clone(), outcomes.clone());
-    tokio::spawn(async move {
+    let (engine, shared, outcomes) = (&shared.engine, shared.clone(), outcomes.clone());
+    alarm::spawn(engine, "attempt", async move {
         let outcome = run::attempt(&shared.engine, &shared.runtime, &job, &lost).await;
         shared.give_slot(&route);
         // Received until the last sender is gone, so this cannot fail while it matters.
@@ -257,7 +262,7 @@ async fn settle(shared: &Shared, batch: &mut Vec<(Arc<str>, Outcome)>) {
             Err(e) => {
                 shared.engine.store_failed("settle", &e);
                 // A store that is lost takes none any more; a new process finds these jobs running.
-                let lost = matches!(e, StoreError::Poisoned(_));
+                let lost = matches!(e, StoreError::Poisoned(_) | StoreError::Closed);
                 if lost || shared.abandon.is_cancelled() {
                     break vec![Settled::Stale; batch.len()];
                 }

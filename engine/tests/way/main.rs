@@ -31,6 +31,7 @@ use serde_json::Value;
 
 mod breaker;
 mod clock;
+mod panics;
 mod replay;
 mod same;
 
@@ -281,11 +282,18 @@ struct Fails {
     inner: MemoryStore,
     with: std::sync::Mutex<Option<StoreError>>,
     hangs: std::sync::atomic::AtomicBool,
+    panics: std::sync::atomic::AtomicBool,
     wake: tokio::sync::Notify,
 }
 
 impl Fails {
+    fn panics(&self) {
+        let panics = self.panics.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(!panics, "a secret of the sender");
+    }
+
     async fn trouble(&self) -> Result<(), StoreError> {
+        self.panics();
         if self.hangs.load(std::sync::atomic::Ordering::SeqCst) {
             self.wake.notified().await;
         }
@@ -312,22 +320,33 @@ impl Store for Fails {
         leases: Vec<Lease>,
         until: Timestamp,
     ) -> Result<Vec<Settled>, StoreError> {
+        self.panics();
         self.inner.extend(leases, until).await
     }
     async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+        self.panics();
         self.inner.purge(what).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.panics();
         self.inner.next_due().await
     }
     async fn depth(&self) -> Result<Depth, StoreError> {
+        self.panics();
         self.inner.depth().await
     }
     async fn check(&self) -> Result<(), StoreError> {
         self.trouble().await
     }
-    async fn close(&self) {}
+    async fn close(&self) {
+        self.panics();
+    }
+    fn durable(&self) -> bool {
+        self.panics();
+        true
+    }
     fn browse(&self) -> Option<&dyn Browse> {
+        self.panics();
         self.inner.browse()
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Disk {
     last: u64,
     token: u64,
     pub(crate) journal: Vec<Durable>,
+    /// Commits of which nobody heard but by a panic.
+    pub(crate) panics: u64,
     /// Known by heart: lost with the owner.
     schedule: Schedule<Key>,
     held: BTreeMap<JobId, Held>,
@@ -102,6 +104,7 @@ impl Disk {
             last: 0,
             token: 0,
             journal: Vec::new(),
+            panics: 0,
             schedule: Schedule::new(),
             held: BTreeMap::new(),
             clock: (Timestamp::default(), Duration::ZERO),

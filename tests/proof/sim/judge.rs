@@ -6,6 +6,7 @@ use hookward_core::EventId;
 use hookward_core::store::{DedupeKey, JobDetail, JobId, JobState, Status};
 
 use super::disk::Durable;
+use super::hand::Run;
 use super::letters::Letter;
 use super::store::{detail, lock};
 use super::world::World;
@@ -23,7 +24,7 @@ pub(crate) fn judge(world: &World, letters: &[Letter]) -> Vec<String> {
 
 /// INV-6 and INV-8: an order key's jobs leave in their order; only the lease that was given last changes
 /// anything.
-fn leased(journal: &[Durable]) -> Vec<String> {
+pub(crate) fn leased(journal: &[Durable]) -> Vec<String> {
     let mut current = HashMap::new();
     let mut broken = Vec::new();
     for entry in journal {
@@ -114,22 +115,50 @@ fn answered(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<Strin
     broken
 }
 
+/// How often each job was handed out, how often nothing ran then, and what an operator asked for again.
+pub(crate) struct Handed {
+    out: BTreeMap<JobId, usize>,
+    unrun: BTreeMap<JobId, usize>,
+    replayed: BTreeSet<JobId>,
+}
+
+impl Handed {
+    pub(crate) fn of(journal: &[Durable]) -> Self {
+        let (mut out, mut unrun) = (BTreeMap::new(), BTreeMap::new());
+        for entry in journal {
+            match entry {
+                Durable::HandedOut { lease, .. } => *out.entry(lease.job).or_default() += 1,
+                Durable::Settled { lease, word: "unrouted" | "given back" } => {
+                    *unrun.entry(lease.job).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+        Self { out, unrun, replayed: journal.iter().filter_map(replayed).collect() }
+    }
+
+    /// INV-3 of one job; `added`: by an operator, after its event was accepted.
+    pub(crate) fn wrong(
+        &self,
+        id: JobId,
+        job: &JobDetail,
+        added: bool,
+        runs: &[Run],
+    ) -> Option<String> {
+        let claims = self.out.get(&id).copied().unwrap_or(0);
+        let unrun = self.unrun.get(&id).copied().unwrap_or(0);
+        caused(job, claims - unrun.min(claims), added, self.replayed.contains(&id))
+            .or_else(|| ran(runs, id, job))
+            .map(|wrong| format!("INV-3: {id} {wrong}: {job:?}"))
+    }
+}
+
 /// INV-2 and INV-3: every accepted event is there and has ended, or was removed; every run has its
 /// cause on record.
 fn ended(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<String> {
     let removed: BTreeSet<EventId> = journal.iter().filter_map(removed).collect();
-    let replayed: BTreeSet<JobId> = journal.iter().filter_map(replayed).collect();
-    let mut handed_out: BTreeMap<JobId, usize> = BTreeMap::new();
-    let mut unrun: BTreeMap<JobId, usize> = BTreeMap::new();
-    for entry in journal {
-        match entry {
-            Durable::HandedOut { lease, .. } => *handed_out.entry(lease.job).or_default() += 1,
-            Durable::Settled { lease, word: "unrouted" | "given back" } => {
-                *unrun.entry(lease.job).or_default() += 1;
-            }
-            _ => {}
-        }
-    }
+    let handed = Handed::of(journal);
+    let ledger = lock(&world.ledger);
     let disk = lock(&world.disk);
     let mut broken = Vec::new();
     for entry in journal {
@@ -155,12 +184,7 @@ fn ended(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<String> 
         }
         for job in &shown.jobs {
             let id = JobId { event: *event, n: job.n };
-            let claims = handed_out.get(&id).copied().unwrap_or(0);
-            let unrun = unrun.get(&id).copied().unwrap_or(0);
-            let added = job.n >= *jobs;
-            let wrong = caused(job, claims - unrun.min(claims), added, replayed.contains(&id))
-                .or_else(|| ran(world, id, job));
-            broken.extend(wrong.map(|wrong| format!("INV-3: {id} {wrong}: {job:?}")));
+            broken.extend(handed.wrong(id, job, job.n >= *jobs, &ledger.runs));
         }
     }
     broken
@@ -214,11 +238,10 @@ fn caused(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> Option
 }
 
 /// At least once where it is done; no run of a step without a claim.
-fn ran(world: &World, id: JobId, job: &JobDetail) -> Option<String> {
-    let ledger = lock(&world.ledger);
+fn ran(runs: &[Run], id: JobId, job: &JobDetail) -> Option<String> {
     let mut by_step: BTreeMap<&str, usize> = BTreeMap::new();
     let mut well = false;
-    for run in ledger.runs.iter().filter(|run| run.job == id) {
+    for run in runs.iter().filter(|run| run.job == id) {
         *by_step.entry(&*run.step).or_default() += 1;
         let last = matches!(&*run.step, "second" | "third" | "only") && run.end == "ok";
         well |= last || run.end == "stopped";

@@ -8,12 +8,12 @@
 //! cargo test -p hookward-cli --test proof -- sim --seed 1234 --runs 1     # that run again, told
 //! ```
 
-mod disk;
-mod hand;
-mod judge;
+pub(crate) mod disk;
+pub(crate) mod hand;
+pub(crate) mod judge;
 mod letters;
 mod rows;
-mod store;
+pub(crate) mod store;
 mod trace;
 mod weather;
 mod world;
@@ -31,7 +31,7 @@ use store::{Life, SimStore};
 use weather::Weather;
 use world::Counts;
 
-/// What a handler says that panics because it was told to.
+/// What a handler or a store says that panics because it was told to.
 pub(crate) const SCRIPTED: &str = "the weather says panic";
 
 /// Seeds of the short form, over and above what the command line says.
@@ -42,7 +42,7 @@ const CANARY: u64 = 60;
 const TWICE: u64 = 10;
 
 /// What must have happened in a run of many seeds.
-const SEEN: [&str; 12] = [
+const SEEN: [&str; 13] = [
     "acknowledged",
     "repetitions sent",
     "503",
@@ -54,6 +54,7 @@ const SEEN: [&str; 12] = [
     "replays",
     "hangs",
     "panics",
+    "panics of the store",
     "fatal",
 ];
 
@@ -176,7 +177,7 @@ fn honest() -> Result<(), String> {
 }
 
 /// Panics that were asked for are not told.
-fn quiet() {
+pub(crate) fn quiet() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let scripted = panic.payload_as_str() == Some(SCRIPTED);

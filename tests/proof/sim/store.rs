@@ -1,6 +1,6 @@
 //! The simulated store: one owner's hold on the disk. Calls wait in a line and share commits; a
-//! commit takes its time and may fail before it took effect or after. A crash takes what waits with
-//! it, and leaves the disk.
+//! commit takes its time and may fail before it took effect or after, or panic. A crash takes what waits
+//! with it, and leaves the disk.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use hookward_core::store::{
     Settled, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::disk::{Disk, Flaw, Known};
 use super::rows::Row;
@@ -24,25 +24,37 @@ use super::weather::{Fault, Sky};
 /// One life of the process.
 #[derive(Debug)]
 pub(crate) struct Life {
-    ended: watch::Sender<bool>,
+    ended: AtomicBool,
+    /// Wakes in the order of waiting. The waiters of a `watch` would be woken in an order that no seed
+    /// decides.
+    end: Notify,
     poisoned: AtomicBool,
 }
 
 impl Life {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { ended: watch::Sender::new(false), poisoned: AtomicBool::new(false) })
+        Arc::new(Self {
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+            poisoned: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn end(&self) {
-        self.ended.send_replace(true);
+        self.ended.store(true, Ordering::SeqCst);
+        self.end.notify_waiters();
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        *self.ended.borrow()
+        self.ended.load(Ordering::SeqCst)
     }
 
     pub(crate) async fn ended(&self) {
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        let woken = self.end.notified();
+        // It counts from its making on, so an end between these two lines is not missed.
+        if !self.has_ended() {
+            woken.await;
+        }
     }
 }
 
@@ -100,7 +112,11 @@ impl SimStore {
         self.trouble()?;
         let (reply, answer) = oneshot::channel();
         self.line.send((work, reply)).map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        // Nobody answers, because the process has died, or because this is to panic.
+        answer.await.unwrap_or_else(|_| match self.life.has_ended() {
+            true => Err(StoreError::Closed),
+            false => panic!("{}", super::SCRIPTED),
+        })
     }
 
     fn read<T>(&self, look: impl FnOnce(&Disk) -> T) -> Result<T, StoreError> {
@@ -138,8 +154,13 @@ async fn write(
             true => work.into_iter().map(|work| Some(act(&mut lock(&disk), work))).collect(),
             false => work.iter().map(|_| None).collect(),
         };
-        if fault == Fault::Crash {
-            return life.end();
+        match fault {
+            Fault::Crash => return life.end(),
+            Fault::Panic { .. } => {
+                lock(&disk).panics += 1;
+                continue;
+            }
+            _ => {}
         }
         for (reply, answer) in replies.into_iter().zip(answers) {
             let _ = reply.send(match (fault.error(), answer) {

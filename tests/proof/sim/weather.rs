@@ -23,18 +23,26 @@ pub(crate) enum Fault {
     Poison {
         took_effect: bool,
     },
+    /// All who wait for it panic.
+    Panic {
+        took_effect: bool,
+    },
     /// It took effect, and the process died before anyone heard.
     Crash,
 }
 
 impl Fault {
     pub(crate) fn takes_effect(self) -> bool {
-        matches!(self, Self::None | Self::After | Self::Crash | Self::Poison { took_effect: true })
+        match self {
+            Self::None | Self::After | Self::Crash => true,
+            Self::Before | Self::Full => false,
+            Self::Poison { took_effect } | Self::Panic { took_effect } => took_effect,
+        }
     }
 
     pub(crate) fn error(self) -> Option<StoreError> {
         match self {
-            Self::None | Self::Crash => None,
+            Self::None | Self::Crash | Self::Panic { .. } => None,
             Self::Before => Some(StoreError::Unavailable("it did not take effect".to_owned())),
             Self::Full => Some(StoreError::Full("no room".to_owned())),
             Self::After => Some(StoreError::Unavailable("nobody knows".to_owned())),
@@ -54,6 +62,7 @@ pub(crate) struct Weather {
     before: f64,
     after: f64,
     poison: f64,
+    panic: f64,
     crash_in_commit: f64,
     pub(crate) crashes: Option<u64>,
     pub(crate) restarts: Option<u64>,
@@ -107,6 +116,7 @@ impl Weather {
             before: share(0.1),
             after: share(0.1),
             poison: share(0.003),
+            panic: share(0.05),
             crash_in_commit: share(0.01),
             crashes: sometimes(20..400),
             restarts: sometimes(60..600),
@@ -138,8 +148,8 @@ impl Weather {
     /// No more trouble.
     pub(crate) fn calm(self) -> Self {
         let hands = Hands { fail: 0.0, fatal: 0.0, panic: 0.0, hang: 0.0, slow: 0.0, replace: 0.0 };
-        let (stall, before, after, poison, crash_in_commit) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        Self { stall, before, after, poison, crash_in_commit, hands, ..self }
+        let (stall, before, after, poison, panic, crash_in_commit) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+        Self { stall, before, after, poison, panic, crash_in_commit, hands, ..self }
     }
 
     pub(crate) fn commit_takes(&self) -> Duration {
@@ -166,6 +176,8 @@ impl Weather {
             Fault::After
         } else if within(self.poison) {
             Fault::Poison { took_effect: fastrand::bool() }
+        } else if within(self.panic) {
+            Fault::Panic { took_effect: fastrand::bool() }
         } else if within(self.crash_in_commit) {
             Fault::Crash
         } else {

@@ -224,6 +224,10 @@ pub(crate) async fn play(flaw: Flaw, plans: &Plans) -> (Arc<World>, Vec<Letter>)
     }
     play.drain(&process).await;
     play.stop(process).await;
+    let panics = lock(&world.disk).panics;
+    if panics > 0 {
+        lock(&world.counts).insert("panics of the store", panics);
+    }
     (world, letters)
 }
 
