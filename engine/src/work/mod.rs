@@ -8,6 +8,7 @@ pub mod retry;
 mod run;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ use crate::telemetry;
 const LEASE: Duration = Duration::from_secs(30);
 /// Leases are extended this often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Where they were not for so long, they are before the next claim.
+const STALE: Duration = Duration::from_secs(15);
 /// The worker looks at the store at least this often, whatever it was told.
 const LOOK: Duration = Duration::from_secs(5);
 /// It looks this often while jobs are due for which there is no slot: the store does not say what
@@ -57,6 +60,8 @@ struct Shared {
     abandon: CancellationToken,
     /// The last outcome is settled.
     settled: CancellationToken,
+    /// In milliseconds.
+    extended_at: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -70,6 +75,7 @@ impl Worker {
     /// Starts working. Handlers run on `runtime`: give them one of their own, so that one that blocks
     /// holds up no sender.
     pub fn start(engine: Arc<Engine>, runtime: Handle) -> Self {
+        let extended_at = AtomicI64::new(engine.now().as_millis());
         let shared = Arc::new(Shared {
             engine,
             runtime,
@@ -79,6 +85,7 @@ impl Worker {
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
             settled: CancellationToken::new(),
+            extended_at,
         });
         let (send, outcomes) = mpsc::unbounded_channel();
         let tasks = vec![
@@ -150,6 +157,20 @@ impl Shared {
         plan.routes.values().map(|r| (r.name.clone(), free(r))).collect()
     }
 
+    /// When the leases of what runs were last extended, by the wall clock, as leases are.
+    fn extended_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.extended_at.load(Ordering::Relaxed))
+    }
+
+    /// The store failed; it is asked again in a second.
+    async fn pause_claims(&self) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+
     /// Takes a slot; it comes back when the chain has ended, before its outcome is stored, so that
     /// the next claim and this settlement share a commit.
     fn take_slot(&self, route: &Arc<str>) {
@@ -166,6 +187,12 @@ impl Shared {
 
 async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<str>, Outcome)>) {
     while !shared.stop.is_cancelled() {
+        // After a pause of the process or a step of the clock, what runs is still ours: the store must
+        // hear so before a claim tells it the time, by which it would take those jobs for lost.
+        if shared.engine.now().since(shared.extended_at()) > STALE && !extend(&shared).await {
+            shared.pause_claims().await;
+            continue;
+        }
         let slots = shared.free();
         let now = shared.engine.now();
         let full = slots.iter().all(|(_, free)| *free == 0);
@@ -175,11 +202,7 @@ async fn claim_loop(shared: Arc<Shared>, outcomes: mpsc::UnboundedSender<(Arc<st
             Ok(jobs) => jobs,
             Err(e) => {
                 shared.engine.store_failed("claim", &e);
-                tokio::select! {
-                    biased;
-                    () = shared.stop.cancelled() => {}
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                }
+                shared.pause_claims().await;
                 continue;
             }
         };
@@ -308,16 +331,20 @@ async fn heartbeat(shared: Arc<Shared>) {
             () = shared.settled.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let leases: Vec<Lease> = shared.running().values().map(|r| r.lease).collect();
-        if leases.is_empty() {
-            continue;
-        }
-        let until = shared.engine.now().plus(LEASE);
-        let answers = match shared.engine.store().extend(leases.clone(), until).await {
+        extend(&shared).await;
+    }
+}
+
+/// Extends all leases once; `false`: the store failed.
+async fn extend(shared: &Shared) -> bool {
+    let now = shared.engine.now();
+    let leases: Vec<Lease> = shared.running().values().map(|r| r.lease).collect();
+    if !leases.is_empty() {
+        let answers = match shared.engine.store().extend(leases.clone(), now.plus(LEASE)).await {
             Ok(answers) => answers,
             Err(e) => {
                 shared.engine.store_failed("extend", &e);
-                continue;
+                return false;
             }
         };
         for (lease, answer) in leases.iter().zip(answers) {
@@ -329,4 +356,6 @@ async fn heartbeat(shared: Arc<Shared>) {
             }
         }
     }
+    shared.extended_at.store(now.as_millis(), Ordering::Relaxed);
+    true
 }

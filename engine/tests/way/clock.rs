@@ -36,3 +36,20 @@ async fn a_clock_that_jumps_ahead_makes_nothing_forgotten() {
     assert!(left.events.is_empty());
     worker.stop(Duration::ZERO).await;
 }
+
+#[tokio::test]
+async fn a_job_that_runs_while_the_process_was_stopped_is_not_run_again() {
+    let way = way("", ALL, vec![Play::Slow(Duration::from_millis(1500))]);
+    let worker = way.work();
+    assert_eq!(way.post("d-1", "{}").await.status, 200);
+    way.until_runs(1).await;
+    // As after SIGSTOP and SIGCONT, or a machine that slept: its lease is over before anyone spoke.
+    way.clock.advance(Duration::from_secs(40));
+    assert_eq!(way.post("d-2", "{\"n\":2}").await.status, 200);
+    way.until_runs(2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(way.recorder.runs().len(), 2, "the first did not start again");
+    worker.stop(Duration::from_secs(5)).await;
+    let page = way.browse().list(&Filter::default(), 10, None).await.unwrap();
+    assert!(page.events.iter().all(|event| event.status == Status::Done));
+}

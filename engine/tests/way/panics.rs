@@ -1,6 +1,6 @@
 //! What panics, a store or we ourselves, is told and does not stand still.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
@@ -65,13 +65,14 @@ async fn a_store_that_is_closed_by_nobody_is_lost() {
     worker.stop(Duration::from_secs(5)).await;
 }
 
-/// A clock that does not go.
-#[derive(Debug)]
-struct Broken;
+/// A clock that breaks.
+#[derive(Debug, Default)]
+struct Broken(AtomicBool);
 
 impl Clock for Broken {
     fn now(&self) -> Timestamp {
-        panic!("asked for by the test")
+        assert!(!self.0.load(Ordering::SeqCst), "asked for by the test");
+        START
     }
 
     fn steady(&self) -> Duration {
@@ -82,8 +83,10 @@ impl Clock for Broken {
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_our_own_in_the_worker_ends_the_process() {
     let plan = way("", ALL, vec![]).engine_plan();
-    let engine = Engine::new(plan, Arc::new(MemoryStore::new()), Arc::new(Broken));
+    let clock = Arc::new(Broken::default());
+    let engine = Engine::new(plan, Arc::new(MemoryStore::new()), clock.clone());
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
+    clock.0.store(true, Ordering::SeqCst);
     engine.store_lost().await;
     assert!(engine.is_draining());
     worker.stop(Duration::from_secs(5)).await;
