@@ -186,6 +186,21 @@ impl Engine {
         self.failed.cancel();
     }
 
+    /// Why nothing can be accepted now; `None`: it can. Asks the store.
+    pub async fn trouble(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("stopping".to_owned());
+        }
+        if self.waiting.are_late() {
+            return Some("the store has not answered for two seconds".to_owned());
+        }
+        match tokio::time::timeout(Duration::from_secs(2), self.store.check()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(e)) => Some(e.to_string()),
+            Err(_) => Some("the store does not answer".to_owned()),
+        }
+    }
+
     pub(crate) fn accepting(&self) -> Result<(), Refusal> {
         if self.is_draining() { Err(Refusal::Draining) } else { self.waiting.has_room() }
     }

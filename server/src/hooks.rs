@@ -33,21 +33,6 @@ pub(crate) struct Shared {
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
-impl Shared {
-    /// Why nothing can be accepted now; `None`: it can.
-    pub(crate) async fn trouble(&self) -> Option<String> {
-        if self.engine.is_draining() {
-            return Some("stopping".to_owned());
-        }
-        let check = tokio::time::timeout(Duration::from_secs(2), self.engine.store().check());
-        match check.await {
-            Ok(Ok(())) => None,
-            Ok(Err(e)) => Some(e.to_string()),
-            Err(_) => Some("the store does not answer".to_owned()),
-        }
-    }
-}
-
 /// An app that forgets to stop its hooks must not panic for it: a runtime may not be dropped where
 /// async code runs, unless it is told to go in the background.
 impl Drop for Shared {

@@ -78,7 +78,7 @@ struct Health {
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let plan = shared.engine.plan();
-    let reason = shared.trouble().await;
+    let reason = shared.engine.trouble().await;
     let (code, status) = match reason {
         None => (StatusCode::OK, "healthy"),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),

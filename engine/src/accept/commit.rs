@@ -1,6 +1,7 @@
 //! The way into the store: bounded in number and in time. Called once for each proven delivery.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookward_core::store::{Acceptance, NewDelivery};
@@ -22,18 +23,27 @@ const WAITING: usize = 2048;
 
 /// Places in the queue to the store.
 #[derive(Debug, Clone)]
-pub(crate) struct Waiting(Arc<Semaphore>);
+pub(crate) struct Waiting {
+    places: Arc<Semaphore>,
+    /// So many have waited for longer than a commit may take.
+    late: Arc<AtomicUsize>,
+}
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(WAITING)))
+        Self { places: Arc::new(Semaphore::new(WAITING)), late: Arc::default() }
     }
 }
 
 impl Waiting {
     /// Whether there is a place now.
     pub(crate) fn has_room(&self) -> Result<(), Refusal> {
-        if self.0.available_permits() == 0 { Err(Refusal::QueueFull) } else { Ok(()) }
+        if self.places.available_permits() == 0 { Err(Refusal::QueueFull) } else { Ok(()) }
+    }
+
+    /// Whether the store has left someone without an answer, and still does.
+    pub(crate) fn are_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -46,11 +56,22 @@ impl Engine {
         delivery: NewDelivery,
         incoming: impl ReadBody,
     ) -> Result<Acceptance, Refusal> {
-        let place = self.waiting.0.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)?;
+        let place =
+            self.waiting.places.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)?;
         let (store, work) = (self.store().clone(), self.work.clone());
         let has_work = delivery.events.iter().any(|event| !event.jobs.is_empty());
+        let late = self.waiting.late.clone();
         let storing = tokio::spawn(async move {
-            let stored = store.accept(vec![delivery]).await;
+            let mut accepting = store.accept(vec![delivery]);
+            let stored = match tokio::time::timeout(COMMIT_TIMEOUT, accepting.as_mut()).await {
+                Ok(stored) => stored,
+                Err(_) => {
+                    late.fetch_add(1, Ordering::Relaxed);
+                    let stored = accepting.await;
+                    late.fetch_sub(1, Ordering::Relaxed);
+                    stored
+                }
+            };
             drop((incoming, place));
             // Also where nobody waits for the answer any more.
             if has_work && matches!(stored.as_deref(), Ok([Acceptance::Accepted { .. }])) {

@@ -85,9 +85,11 @@ impl Limiters {
     pub(crate) fn spend_failure(&self, source: &Source, client: Option<IpAddr>, now: Timestamp) {
         let Some(ip) = client else { return };
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        // Going through all of them takes too long to be done often; a flood from so many addresses
+        // is not stopped by what one of them has spent.
         if failures.len() >= MAX_BUCKETS {
             failures.retain(|_, bucket| bucket.0 > nanos(now));
-            if failures.len() >= MAX_BUCKETS {
+            if failures.len() >= MAX_BUCKETS / 2 {
                 failures.clear();
             }
         }

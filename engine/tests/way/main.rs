@@ -389,6 +389,13 @@ async fn a_store_that_hangs_holds_up_a_sender_for_two_seconds_at_most() {
     let reply = way.post("id-1", "{}").await;
     assert_eq!(reply.status, 503);
     assert!(before.elapsed() <= Duration::from_secs(3));
+    // Whoever asks how it is hears so at once, until the store answers again.
+    store.hangs.store(false, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(way.engine.trouble().await.unwrap().contains("two seconds"));
+    store.wake.notify_waiters();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(way.engine.trouble().await, None);
 }
 
 /// A body that tells how long it is kept.

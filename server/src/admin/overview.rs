@@ -19,7 +19,7 @@ pub(crate) async fn live() -> &'static str {
 
 /// Deliveries can be taken in.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.trouble().await {
+    match shared.engine.trouble().await {
         None => "ok\n".into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
