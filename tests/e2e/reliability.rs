@@ -174,3 +174,21 @@ fn slow_and_silent_peers_are_closed_and_honest_ones_are_served() {
     let _ = half_head.read_to_end(&mut rest);
     assert!(start.elapsed() < Duration::from_secs(13), "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_program_does_not_outlive_a_server_that_is_killed() {
+    let routes = "routes:\n  - name: r\n    events: stripe/**\n    chain: [{ handler: exec, with: { command: [sh, -c, \"echo $$ >> pids; sleep 300 & wait\"] } }]\n";
+    let place = Place::new(&format!("store: sqlite:events.db\n{SOURCES}{routes}"));
+    let server = place.start();
+    for n in 0..3 {
+        assert_eq!(paid(&format!("evt_{n}")).try_post(&server.addr).unwrap().status, 200);
+    }
+    let pids = || std::fs::read_to_string(place.path("pids")).unwrap_or_default();
+    eventually("three programs run", || pids().lines().count() == 3);
+    server.kill();
+    // Each leads a group of two.
+    let alive = |pid: &str| {
+        std::process::Command::new("pgrep").args(["-g", pid]).output().unwrap().status.success()
+    };
+    eventually("they and what they started are gone", || !pids().lines().any(alive));
+}

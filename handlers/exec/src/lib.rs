@@ -3,6 +3,7 @@
 
 mod program;
 mod run;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;

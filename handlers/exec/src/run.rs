@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 
+use crate::watch::Watched;
+
 /// At most this much of standard error is kept at any time.
 const KEPT: usize = 64 * 1024;
 /// This much of it, its end, is shown in the error.
@@ -86,15 +88,16 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
 
 /// Kills the group once: on demand, else when dropped. While the leader has not been waited for,
 /// and while any member lives, its number cannot name another group.
-struct Group(Option<Pid>);
+struct Group(Option<(Pid, Watched)>);
 
 impl Group {
     fn led_by(id: Option<u32>) -> Self {
-        Self(id.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
+        let pid = id.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Self(pid.map(|pid| (pid, Watched::begin(pid))))
     }
 
     fn kill(&mut self) {
-        if let Some(pid) = self.0.take() {
+        if let Some((pid, _watched)) = self.0.take() {
             // Fails where no member is left, which is what is wanted.
             let _ = kill_process_group(pid, Signal::KILL);
         }
