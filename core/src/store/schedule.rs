@@ -104,6 +104,7 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
     pub fn push(&mut self, entry: Entry<K>, _now: Timestamp) {
         let key = entry.key;
         let known = self.contains(key);
+        let was_out = self.is_out(key);
         self.take_back(key);
         let lane = self.routes.entry(entry.route.clone()).or_default();
         lane.open += usize::from(!known);
@@ -118,8 +119,10 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
             self.line_up(&entry);
         }
         self.waiting.insert(key, entry);
-        // A job that came back lets an earlier, replayed one of its key pass.
-        self.next_of_key(route, order, Some(key));
+        if was_out {
+            // It lets an earlier, replayed one of its key pass.
+            self.next_of_key(route, order, Some(key));
+        }
     }
 
     /// A job is finished, or gone: it no longer stands in anyone's way.
@@ -248,7 +251,12 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         }
     }
 
+    /// It is due. One that waits for another of its key is not put in line, else all that look for the
+    /// first who may go would have to look past a whole backlog.
     fn line_up(&mut self, entry: &Entry<K>) {
+        if self.blocked(entry) {
+            return;
+        }
         let lane = self.routes.entry(entry.route.clone()).or_default();
         if entry.suspect {
             lane.suspects.push_back(entry.key);
@@ -314,7 +322,7 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None }
     }
 
-    /// Passed over now; [`Self::next_of_key`] lines it up again.
+    /// Passed over now; [`Self::next_of_key`] lines it up.
     fn blocked(&self, entry: &Entry<K>) -> bool {
         let Some(order) = &entry.order_key else { return false };
         self.ordered
@@ -418,6 +426,27 @@ mod tests {
         assert!(claim(&mut s, 9).is_empty());
         s.remove(1);
         assert_eq!(claim(&mut s, 9), [2]);
+    }
+
+    #[test]
+    fn a_backlog_of_one_order_key_stands_in_nobodys_way() {
+        let mut s = Schedule::new();
+        let in_line = |s: &Schedule<u32>| s.routes.values().map(|l| l.ready.len()).sum::<usize>();
+        s.push(entry(0, Some("a")), NOW);
+        assert_eq!(claim(&mut s, 1), [0]);
+        (1..=25_000).for_each(|k| s.push(entry(k, Some("a")), NOW));
+        let due = NOW.plus(Duration::from_secs(1));
+        (25_001..=50_000).for_each(|k| s.push(Entry { due, ..entry(k, Some("a")) }, NOW));
+        assert!(s.claim(due, &[], 0).is_empty());
+        assert_eq!((in_line(&s), s.next_due()), (0, None));
+        assert!(s.claim(due, &[("r".into(), 9)], 0).is_empty());
+        for k in 0..50_000 {
+            s.remove(k);
+            assert_eq!(in_line(&s), 1);
+            let next = s.claim(due, &[("r".into(), 9)], 0);
+            assert_eq!(next.iter().map(|e| e.key).collect::<Vec<_>>(), [k + 1]);
+            assert_eq!((in_line(&s), s.next_due()), (0, None));
+        }
     }
 
     #[test]
