@@ -4,7 +4,7 @@
 //! * Per route, jobs that are due leave in the order in which they came in.
 //! * Of the jobs of a route with the same order key, at most one is out, and the one that was
 //!   accepted first goes first.
-//! * Suspects (jobs behind which the process died) leave one at a time, beside jobs that are none.
+//! * Suspects (jobs behind which the process died) leave one at a time, before jobs that are none.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -316,10 +316,9 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
 
     fn next_of(&mut self, route: &Arc<str>) -> Option<K> {
         let lane = self.routes.get_mut(route)?;
-        if let Some(key) = lane.ready.pop_front() {
-            return Some(key);
-        }
-        if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None }
+        // First, else it would wait behind any backlog; as one is out at most, it keeps nobody else up.
+        let suspect = if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None };
+        suspect.or_else(|| lane.ready.pop_front())
     }
 
     /// Passed over now; [`Self::next_of_key`] lines it up.
@@ -422,10 +421,21 @@ mod tests {
         s.push(Entry { suspect: true, ..entry(1, None) }, NOW);
         s.push(Entry { suspect: true, ..entry(2, None) }, NOW);
         s.push(entry(3, None), NOW);
-        assert_eq!(claim(&mut s, 9), [3, 1]);
+        assert_eq!(claim(&mut s, 9), [1, 3]);
         assert!(claim(&mut s, 9).is_empty());
         s.remove(1);
         assert_eq!(claim(&mut s, 9), [2]);
+    }
+
+    #[test]
+    fn a_suspect_does_not_wait_behind_the_backlog_of_its_route() {
+        let mut s = Schedule::new();
+        (1..=3).for_each(|k| s.push(entry(k, None), NOW));
+        (4..=5).for_each(|k| s.push(Entry { suspect: true, ..entry(k, None) }, NOW));
+        assert_eq!(claim(&mut s, 1), [4]);
+        assert_eq!(claim(&mut s, 1), [1], "one suspect is out");
+        s.remove(4);
+        assert_eq!(claim(&mut s, 9), [5, 2, 3]);
     }
 
     #[test]
