@@ -38,7 +38,7 @@ pub struct Schedule<K> {
     out: HashMap<K, Entry<K>>,
     ordered: HashMap<(Arc<str>, Arc<str>), Ordered<K>>,
     suspect_out: Option<K>,
-    /// The latest moment that a claim named, since the clock was last set back.
+    /// See [`Schedule::now`].
     now: Timestamp,
 }
 
@@ -99,8 +99,20 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         Self::default()
     }
 
-    /// A job waits, newly or again. Time passes by what claims name alone: what others know of it may
-    /// be older than the last change of the clock.
+    /// An empty one of a store that was opened at this moment, so that a clock which is set back before
+    /// the first claim is seen, too.
+    pub fn starting(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    /// The present as far as it is known here: the latest moment that a claim named, since the clock was
+    /// last set back.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A job waits, newly or again. Time passes by what claims name alone, once it has begun: what others
+    /// know of it may be older than the last change of the clock.
     pub fn push(&mut self, entry: Entry<K>, _now: Timestamp) {
         let key = entry.key;
         let known = self.contains(key);

@@ -116,11 +116,11 @@ impl State {
     }
 
     /// Adds or revives a job; the caller has changed it already.
-    pub(super) fn line_up_again(&mut self, key: Key, now: Timestamp) {
+    pub(super) fn line_up_again(&mut self, key: Key, due: Timestamp) {
         let Some(job) = self.job_mut(key) else { return };
-        let (route, order_key, due) = (job.route.clone(), job.order_key.clone(), job.due);
+        let (route, order_key) = (job.route.clone(), job.order_key.clone());
         self.open.insert(key);
-        self.schedule.push(Entry { key, route, due, order_key, suspect: false }, now);
+        self.schedule.push(Entry { key, route, due, order_key, suspect: false }, due);
     }
 
     pub(super) fn job_mut(&mut self, (place, n): Key) -> Option<&mut KeptJob> {

@@ -49,11 +49,13 @@ static DIED: JobUpdate = JobUpdate::new(|| {
     job_update(&set, CURRENT)
 });
 
+/// While a job waits, `started` is the moment from which its wait counts, so that a new owner whose
+/// clock says something else knows how long that is. What is no retry does not wait.
 static BACK: JobUpdate = JobUpdate::new(|| {
     let attempts = one_more("?9");
     let set = [
         ("token", "null"),
-        ("started", "null"),
+        ("started", "coalesce(?10, due)"),
         ("step", "?4"),
         ("body", "?5"),
         ("cause", "coalesce(?6, cause)"),
@@ -66,9 +68,19 @@ static BACK: JobUpdate = JobUpdate::new(|| {
 
 static INTERRUPTED: JobUpdate = JobUpdate::new(|| {
     let attempts = one_more("?4");
-    let set = [("token", "null"), ("started", "null"), ("cause", "?3"), ("attempts", &*attempts)];
+    let set = [("token", "null"), ("started", "due"), ("cause", "?3"), ("attempts", &*attempts)];
     job_update(&set, "where event = ?1 and n = ?2")
 });
+
+/// How a job goes back to waiting.
+struct Back<'a> {
+    step: &'a Option<String>,
+    body: Option<&'a Bytes>,
+    /// `None`: as it was.
+    cause: Option<&'a str>,
+    /// When it is tried again; `None`: its attempt is given back, and it is as due as it was.
+    at: Option<Timestamp>,
+}
 
 /// The attempts with this one behind them, if there is one.
 fn one_more(record: &str) -> String {
@@ -197,7 +209,11 @@ impl Writer {
             Settlement::Done | Settlement::Unrouted => Effect::Ended { job, dead: false },
             Settlement::Dead { .. } => Effect::Ended { job, dead: true },
             Settlement::Retry { at, .. } => Effect::Back(job, Entry { due: at, ..entry }),
-            Settlement::Released { .. } => Effect::Back(job, entry),
+            // It was due by the clock as it was.
+            Settlement::Released { .. } => {
+                let due = entry.due.min(self.queue.schedule.now());
+                Effect::Back(job, Entry { due, ..entry })
+            }
         });
         Ok(Settled::Applied)
     }
@@ -226,29 +242,30 @@ impl Writer {
                 write.execute(params![seq, n, token, reason, step, body, record])?
             }
             Settlement::Retry { at, step, body, cause } => {
-                let (due, back) = (Some(at.as_millis()), 0);
-                let keep = (step, body.as_ref(), Some(*cause), due, back);
-                self.write_back((seq, n), token, keep, record)?
+                let back = Back { step, body: body.as_ref(), cause: Some(cause), at: Some(*at) };
+                self.write_back((seq, n), token, back, record)?
             }
             Settlement::Released { step, body } => {
-                self.write_back((seq, n), token, (step, body.as_ref(), None, None, 1), record)?
+                let back = Back { step, body: body.as_ref(), cause: None, at: None };
+                self.write_back((seq, n), token, back, record)?
             }
         };
         Ok(changed > 0)
     }
 
-    /// Step, body, cause and due time (`None`: as they are), and how many attempts are given back.
     fn write_back(
         &self,
         (seq, n): Key,
         token: i64,
-        keep: (&Option<String>, Option<&Bytes>, Option<&str>, Option<i64>, u32),
+        back: Back<'_>,
         record: Option<&str>,
     ) -> Result<usize> {
-        let (step, body, cause, due, back) = keep;
+        let Back { step, body, cause, at } = back;
         let mut write = self.conn.prepare_cached(&BACK)?;
         let body = body.map(|bytes| &bytes[..]);
-        write.execute(params![seq, n, token, step, body, cause, due, back, record])
+        let (due, given_back) = (at.map(Timestamp::as_millis), u32::from(at.is_none()));
+        let from = at.map(|_| self.queue.schedule.now().as_millis());
+        write.execute(params![seq, n, token, step, body, cause, due, given_back, record, from])
     }
 
     /// Leases live in memory alone: a new owner of the file voids them all.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hookward_core::store::{Acceptance, Browse, Claim, NewDelivery, Outcome, Purge, Settlement};
-use hookward_core::{Body, Store};
+use hookward_core::{Body, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now, with_jobs};
 use rusqlite::Connection;
@@ -27,8 +27,12 @@ async fn refusal(path: &Path) -> String {
 }
 
 fn claim(slots: usize) -> Claim {
-    let lease_until = now().plus(Duration::from_secs(30));
-    Claim { now: now(), lease_until, slots: vec![("orders".into(), slots)], unknown: 0 }
+    claim_at(now(), slots)
+}
+
+fn claim_at(now: Timestamp, slots: usize) -> Claim {
+    let lease_until = now.plus(Duration::from_secs(30));
+    Claim { now, lease_until, slots: vec![("orders".into(), slots)], unknown: 0 }
 }
 
 #[tokio::test]
@@ -161,6 +165,50 @@ async fn jobs_that_nobody_waited_for_are_given_back() {
     assert_eq!(jobs[0].attempt, 1, "the attempt was given back");
     let done = Outcome { lease: jobs[0].lease, settlement: Settlement::Done, attempt: None };
     store.settle(vec![done]).await.unwrap();
+    store.close().await;
+}
+
+/// As found by a new owner whose clock is right.
+#[tokio::test]
+async fn nothing_stalls_that_came_in_or_ran_while_the_clock_was_ahead() {
+    let (_folder, path) = folder();
+    let ahead = now().plus(Duration::from_secs(6 * 3600));
+    let after = |secs| now().plus(Duration::from_secs(secs));
+    let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
+    let early = |id: &str| NewDelivery { received_at: ahead, ..delivery(id) };
+    store.accept(["retried", "ran", "waits"].map(early).to_vec()).await.unwrap();
+    let jobs = store.claim(claim_at(ahead, 2)).await.unwrap();
+    let at = ahead.plus(Duration::from_secs(60));
+    let settlement = Settlement::Retry { at, step: None, body: None, cause: "error" };
+    let retry = Outcome { lease: jobs[0].lease, settlement, attempt: None };
+    store.settle(vec![retry]).await.unwrap();
+    store.close().await;
+
+    let store = open(&path).await;
+    let names = async |at| {
+        let jobs = store.claim(claim_at(at, 9)).await.unwrap();
+        jobs.iter().map(|job| job.event.event_id().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(now()).await, ["ran", "waits"]);
+    assert_eq!(store.next_due().await.unwrap(), Some(after(30)), "the leases end");
+    assert!(names(after(29)).await.is_empty(), "it waits as long as it was to");
+    assert!(names(after(60)).await.contains(&"retried".to_owned()));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_given_back_after_the_clock_went_back_is_due() {
+    let (_folder, path) = folder();
+    let ahead = now().plus(Duration::from_secs(6 * 3600));
+    let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
+    let early = NewDelivery { received_at: ahead, ..delivery("a") };
+    store.accept(vec![early]).await.unwrap();
+    let job = store.claim(claim_at(ahead, 1)).await.unwrap().remove(0);
+    assert!(store.claim(claim(1)).await.unwrap().is_empty());
+    let settlement = Settlement::Released { step: None, body: None };
+    let released = Outcome { lease: job.lease, settlement, attempt: None };
+    store.settle(vec![released]).await.unwrap();
+    assert_eq!(store.claim(claim(1)).await.unwrap().len(), 1);
     store.close().await;
 }
 

@@ -276,7 +276,8 @@ impl Books {
     }
 
     /// A new owner voids all leases.
-    pub(super) fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
         let jobs = self.events.iter_mut().flat_map(|event| &mut event.jobs);
         jobs.filter(|job| job.out.is_some()).for_each(MJob::crashed);
     }
