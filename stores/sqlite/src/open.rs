@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::fault::is_damage;
-use crate::lock::Lock;
+use crate::lock::{Lock, one_name};
 use crate::migrate::migrate;
 use crate::room::Room;
 use crate::sums;
@@ -33,6 +33,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
             path.join("hookward.db").display()
         )));
     }
+    let path = &one_name(path)?;
     let lock = Lock::take(path)?;
     let room = Room::of(path);
     let say = |e: rusqlite::Error| cannot(path, &e);

@@ -47,6 +47,35 @@ async fn a_second_owner_is_refused_until_the_first_is_gone() {
     open(&path).await.close().await;
 }
 
+/// Whatever the file is called: SQLite would take each name for the same file.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_owner_is_refused_by_every_name_of_the_file() {
+    use std::os::unix::fs::symlink;
+    let (folder, path) = folder();
+    let [link, hard, nowhere] = ["link.db", "hard.db", "nowhere.db"].map(|n| folder.path().join(n));
+    symlink(folder.path(), folder.path().join("here")).unwrap();
+    symlink("hookward.db", &link).unwrap();
+    symlink("gone.db", &nowhere).unwrap();
+    let words = refusal(&link).await;
+    assert!(words.contains("points to nothing"), "{words}");
+    assert!(!path.exists(), "nothing was created through it");
+
+    let first = open(&path).await;
+    for name in [&link, &folder.path().join("here/hookward.db")] {
+        let words = refusal(name).await;
+        assert!(words.contains("in use by another process (pid "), "{words}");
+    }
+    first.close().await;
+    open(&link).await.close().await;
+    assert!(refusal(&nowhere).await.contains("points to nothing"));
+    std::fs::hard_link(&path, &hard).unwrap();
+    for name in [&path, &hard] {
+        let words = refusal(name).await;
+        assert!(words.contains("2 names"), "{words}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_ours_is_refused_and_left_as_it_was() {
     let (folder, path) = folder();
