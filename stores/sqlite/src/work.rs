@@ -1,5 +1,7 @@
 //! Handing jobs out and taking them back. The caller has a transaction open.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use hookward_core::store::{
     AttemptRecord, Claim, Entry, Job, JobId, Lease, Outcome, Settled, Settlement,
@@ -13,7 +15,7 @@ use crate::queue::{Effect, Fresh, Key};
 use crate::rows;
 use crate::sums::{JobUpdate, job_update, whole};
 use crate::telemetry;
-use crate::writer::Writer;
+use crate::writer::{Work, Writer};
 
 /// The lease is the current one.
 const CURRENT: &str = "where event = ?1 and n = ?2 and token = ?3";
@@ -285,9 +287,15 @@ impl Writer {
     }
 
     /// A worker that no longer extends its lease is taken for lost, and its job runs again. In a
-    /// transaction of its own, before those who claim look at the schedule.
-    pub(crate) fn take_back_lost(&mut self, now: Timestamp) -> Result<()> {
-        let lost = self.queue.held.lost(now);
+    /// transaction of its own, before those who claim look at the schedule. Whoever speaks in this
+    /// group is not lost: where the whole process paused, that waited as long as the claim.
+    pub(crate) fn take_back_lost(&mut self, now: Timestamp, group: &[Work]) -> Result<()> {
+        let mut lost = self.queue.held.lost(now);
+        if !lost.is_empty() {
+            let heard: HashSet<_> = group.iter().flat_map(Work::leases).collect();
+            let lease = |job, token: i64| Lease { job, token: token.cast_unsigned() };
+            lost.retain(|(job, held)| !heard.contains(&lease(*job, held.token)));
+        }
         if lost.is_empty() {
             return Ok(());
         }

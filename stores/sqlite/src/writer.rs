@@ -46,6 +46,15 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// The leases under which a worker speaks.
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        match self {
+            Self::Settle(outcomes) => outcomes.iter().map(|outcome| outcome.lease).collect(),
+            Self::Extend(leases, _) => leases.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the store holds more after it. Looking whether it works again is among them: it does
     /// not, for those who send.
     fn grows(&self) -> bool {
@@ -231,7 +240,7 @@ impl Writer {
             _ => None,
         });
         if let Some(now) = latest.max() {
-            self.take_back_lost(now)?;
+            self.take_back_lost(now, &work)?;
         }
         self.feed()?;
         let before = self.conn.total_changes();
@@ -355,3 +364,6 @@ impl Writer {
         self.shared.next_due.store(next.map_or(NEVER, Timestamp::as_millis), Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests;
