@@ -187,6 +187,9 @@ impl Writer {
             self.group(group);
             self.index();
         }
+        // Jobs that were claimed for someone who went away at the end.
+        let rest: Vec<_> = self.backlog.drain(..).collect();
+        self.group(rest);
         if self.poison.is_none() {
             // What stays in the log is found at the next start; this only saves that work.
             let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");

@@ -1,6 +1,7 @@
 //! What a group of commands does in which order, driven without the thread.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use hookward_testkit::store::{delivery, now};
@@ -61,4 +62,19 @@ fn a_worker_that_speaks_beside_a_claim_is_not_taken_for_lost() {
     }
     let told = group(&mut writer, vec![claim(after(70))]);
     assert_eq!(jobs(&told[0])[0].cause.as_deref(), Some("lease"), "it was extended, not kept");
+}
+
+#[test]
+fn what_nobody_waited_for_is_given_back_before_the_end() {
+    let (_folder, path) = folder();
+    let mut writer = open(&path);
+    group(&mut writer, vec![Work::Accept(vec![delivery("a")])]);
+    let (asks, asked) = sync_channel(2);
+    for work in [claim(now()), Work::Close] {
+        asks.send(Command { work, reply: oneshot::channel().0 }).unwrap();
+    }
+    writer.run(&asked);
+    let told = group(&mut open(&path), vec![claim(now())]);
+    let job = &jobs(&told[0])[0];
+    assert_eq!((job.attempt, job.crashes, job.cause.as_deref()), (1, 0, None));
 }
