@@ -149,6 +149,7 @@ impl Writer {
             _lock: lock,
         };
         writer.recover(now)?;
+        writer.room.begin();
         writer.publish();
         Ok(writer)
     }
@@ -194,7 +195,6 @@ impl Writer {
             // What stays in the log is found at the next start; this only saves that work.
             let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");
         }
-        self.room.close();
         // The file and the lock are free before anyone hears of it.
         drop(self);
         if let Some(reply) = closing {

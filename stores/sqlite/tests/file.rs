@@ -86,6 +86,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_was() {
     let words = refusal(&path).await;
     assert!(words.contains("another program"), "{words}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert!(!path.with_extension("db.reserve").exists(), "nothing is kept aside for it");
 
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database at all, but long enough to be read as one".repeat(20))
