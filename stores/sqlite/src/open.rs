@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::OpenError;
+use hookward_core::store::{OpenError, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::fault::is_damage;
+use crate::fault::{is_damage, store_error};
 use crate::lock::{Lock, one_name};
 use crate::migrate::migrate;
 use crate::room::Room;
@@ -150,6 +150,9 @@ fn damaged(path: &Path, found: &str) -> OpenError {
 /// In an operator's words.
 pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
     let file = path.display();
+    if let StoreError::Full(words) = store_error(error) {
+        return OpenError(format!("there is no room for {file}: {words}"));
+    }
     OpenError(match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
             format!("{file} is not an SQLite database; name another file in `store:`")
@@ -158,7 +161,6 @@ pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
             "{file} cannot be written ({error}); the store needs a file, and a folder, that this \
              user may write"
         ),
-        Some(ErrorCode::DiskFull) => format!("there is no room for {file}: {error}"),
         Some(ErrorCode::DatabaseCorrupt) => return damaged(path, &error.to_string()),
         None if is_damage(error) => return damaged(path, &error.to_string()),
         _ => format!("{file} cannot be opened: {error}"),
