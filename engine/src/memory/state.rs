@@ -50,8 +50,10 @@ impl State {
                 }
             }
         }
-        let first = known.first().filter(|_| taken == 0);
-        match first.and_then(|(place, by)| Some((self.events.get(place)?, *by))) {
+        // Taken in last: if this batch was accepted before, with events that were known even then, that
+        // one came with it, and with the answer that it got.
+        let last = known.iter().max_by_key(|(place, _)| *place).filter(|_| taken == 0);
+        match last.and_then(|(place, by)| Some((self.events.get(place)?, *by))) {
             Some((of, by)) => {
                 Acceptance::Duplicate { answer: of.answer.clone(), of: of.event.id(), by }
             }
