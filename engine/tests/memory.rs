@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hookward_core::store::{Claim, NewDelivery, Outcome, Settlement};
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
-use hookward_testkit::store::Subject;
+use hookward_testkit::store::{Subject, delivery, now};
 
 struct Memory;
 
@@ -17,3 +19,21 @@ impl Subject for Memory {
 }
 
 hookward_testkit::store_suite!(Memory);
+
+#[tokio::test]
+async fn what_is_given_back_after_the_clock_went_back_is_due() {
+    let store = MemoryStore::new();
+    let claim = async |now: Timestamp| {
+        let lease_until = now.plus(Duration::from_secs(30));
+        let slots = vec![("orders".into(), 1)];
+        store.claim(Claim { now, lease_until, slots, unknown: 0 }).await.unwrap()
+    };
+    let ahead = now().plus(Duration::from_secs(6 * 3600));
+    let early = NewDelivery { received_at: ahead, ..delivery("a") };
+    store.accept(vec![early]).await.unwrap();
+    let job = claim(ahead).await.remove(0);
+    assert!(claim(now()).await.is_empty());
+    let settlement = Settlement::Released { step: None, body: None };
+    store.settle(vec![Outcome { lease: job.lease, settlement, attempt: None }]).await.unwrap();
+    assert_eq!(claim(now()).await.len(), 1);
+}

@@ -6,7 +6,7 @@
  *   FAULT_TRACE  a file to share: the numbers at its head (`struct shared`), then a letter a call
  *   FAULT_CALLS  which calls count: o(pen) r(ead) w(rite) s(ync) t(runcate) n(ame) m(ap)
  *   FAULT_AT     k; 0: no fault        FAULT_EVER  1: from the k-th on
- *   FAULT_KIND   eio, enospc, short, delay, before, after, torn, cut
+ *   FAULT_KIND   eio, enospc, edquot, short, delay, before, after, torn, cut
  *   FAULT_MS     of a delay            FAULT_LIE   1: syncs do nothing and say that all is well
  *   FAULT_SEED   of what a power cut keeps of writes that were not synced; 0: nothing
  *
@@ -158,6 +158,7 @@ static int meet(char call) {
     atomic_fetch_add(&shared->fired, 1);
     if (!strcmp(kind, "eio")) return errno = EIO, FAIL;
     if (!strcmp(kind, "enospc")) return errno = ENOSPC, FAIL;
+    if (!strcmp(kind, "edquot")) return errno = EDQUOT, FAIL;
     if (!strcmp(kind, "short")) return k > at ? (errno = ENOSPC, FAIL) : SHORT;
     if (!strcmp(kind, "torn")) return TORN;
     if (!strcmp(kind, "after")) return AFTER;

@@ -14,13 +14,18 @@ use crate::fault_trial::{FILE_STEP, Found, Ground, spread};
 /// Each of them, in the short form, too: an answer 200 rests on nothing else.
 const SYNCS: &str = "s";
 
+/// Nothing is lost by a write that a quota refused, so the store goes on.
+const QUOTA: &str = "edquot";
+
 /// The kinds of fault, the calls at which they can take place, and whether they can stay.
-const KINDS: [(&str, &str, bool); 8] = [
+const KINDS: [(&str, &str, bool); 10] = [
     ("eio", SYNCS, false),
     ("eio", ALL, false),
     ("eio", ALL, true),
     ("enospc", "owstnm", false),
     ("enospc", "owstnm", true),
+    (QUOTA, "w", false),
+    (QUOTA, "w", true),
     ("short", "rw", false),
     ("short", "w", true),
     ("delay", "owstnm", false),
@@ -188,6 +193,9 @@ fn spoil(ground: &Ground, shim: &Shim, fault: &Fault, ending: Ending) -> Result<
         Ended::Code(0 | 70) => {}
         Ended::Killed if ending != Ending::Drain => {}
         _ => return Err(format!("it ended with {ended:?}: {log}")),
+    }
+    if gave_up && fault.kind == QUOTA {
+        return Err(format!("it gave up for a quota: {log}"));
     }
     if by_itself && !gave_up {
         return Err(format!("it ended by itself with {ended:?}: {log}"));

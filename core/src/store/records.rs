@@ -125,7 +125,9 @@ pub enum Acceptance {
         /// How many of its events were known already.
         known: usize,
     },
-    /// All of it is known. The answer of the first one, byte for byte.
+    /// All of it is known. The answer of the first one, byte for byte; of a batch, that of the delivery
+    /// which brought the event that was taken in last. So a batch that was partly known when it was
+    /// accepted gets the answer again that it got then.
     Duplicate {
         /// The stored answer.
         answer: Reply,

@@ -4,7 +4,7 @@
 //! * Per route, jobs that are due leave in the order in which they came in.
 //! * Of the jobs of a route with the same order key, at most one is out, and the one that was
 //!   accepted first goes first.
-//! * Suspects (jobs behind which the process died) leave one at a time, beside jobs that are none.
+//! * Suspects (jobs behind which the process died) leave one at a time, before jobs that are none.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -38,7 +38,7 @@ pub struct Schedule<K> {
     out: HashMap<K, Entry<K>>,
     ordered: HashMap<(Arc<str>, Arc<str>), Ordered<K>>,
     suspect_out: Option<K>,
-    /// The latest moment that a claim named, since the clock was last set back.
+    /// See [`Schedule::now`].
     now: Timestamp,
 }
 
@@ -99,11 +99,24 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         Self::default()
     }
 
-    /// A job waits, newly or again. Time passes by what claims name alone: what others know of it may
-    /// be older than the last change of the clock.
+    /// An empty one of a store that was opened at this moment, so that a clock which is set back before
+    /// the first claim is seen, too.
+    pub fn starting(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    /// The present as far as it is known here: the latest moment that a claim named, since the clock was
+    /// last set back.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A job waits, newly or again. Time passes by what claims name alone, once it has begun: what others
+    /// know of it may be older than the last change of the clock.
     pub fn push(&mut self, entry: Entry<K>, _now: Timestamp) {
         let key = entry.key;
         let known = self.contains(key);
+        let was_out = self.is_out(key);
         self.take_back(key);
         let lane = self.routes.entry(entry.route.clone()).or_default();
         lane.open += usize::from(!known);
@@ -118,8 +131,10 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
             self.line_up(&entry);
         }
         self.waiting.insert(key, entry);
-        // A job that came back lets an earlier, replayed one of its key pass.
-        self.next_of_key(route, order, Some(key));
+        if was_out {
+            // It lets an earlier, replayed one of its key pass.
+            self.next_of_key(route, order, Some(key));
+        }
     }
 
     /// A job is finished, or gone: it no longer stands in anyone's way.
@@ -248,7 +263,12 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
         }
     }
 
+    /// It is due. One that waits for another of its key is not put in line, else all that look for the
+    /// first who may go would have to look past a whole backlog.
     fn line_up(&mut self, entry: &Entry<K>) {
+        if self.blocked(entry) {
+            return;
+        }
         let lane = self.routes.entry(entry.route.clone()).or_default();
         if entry.suspect {
             lane.suspects.push_back(entry.key);
@@ -308,13 +328,12 @@ impl<K: Ord + Copy + Hash> Schedule<K> {
 
     fn next_of(&mut self, route: &Arc<str>) -> Option<K> {
         let lane = self.routes.get_mut(route)?;
-        if let Some(key) = lane.ready.pop_front() {
-            return Some(key);
-        }
-        if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None }
+        // First, else it would wait behind any backlog; as one is out at most, it keeps nobody else up.
+        let suspect = if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None };
+        suspect.or_else(|| lane.ready.pop_front())
     }
 
-    /// Passed over now; [`Self::next_of_key`] lines it up again.
+    /// Passed over now; [`Self::next_of_key`] lines it up.
     fn blocked(&self, entry: &Entry<K>) -> bool {
         let Some(order) = &entry.order_key else { return false };
         self.ordered
@@ -414,10 +433,42 @@ mod tests {
         s.push(Entry { suspect: true, ..entry(1, None) }, NOW);
         s.push(Entry { suspect: true, ..entry(2, None) }, NOW);
         s.push(entry(3, None), NOW);
-        assert_eq!(claim(&mut s, 9), [3, 1]);
+        assert_eq!(claim(&mut s, 9), [1, 3]);
         assert!(claim(&mut s, 9).is_empty());
         s.remove(1);
         assert_eq!(claim(&mut s, 9), [2]);
+    }
+
+    #[test]
+    fn a_suspect_does_not_wait_behind_the_backlog_of_its_route() {
+        let mut s = Schedule::new();
+        (1..=3).for_each(|k| s.push(entry(k, None), NOW));
+        (4..=5).for_each(|k| s.push(Entry { suspect: true, ..entry(k, None) }, NOW));
+        assert_eq!(claim(&mut s, 1), [4]);
+        assert_eq!(claim(&mut s, 1), [1], "one suspect is out");
+        s.remove(4);
+        assert_eq!(claim(&mut s, 9), [5, 2, 3]);
+    }
+
+    #[test]
+    fn a_backlog_of_one_order_key_stands_in_nobodys_way() {
+        let mut s = Schedule::new();
+        let in_line = |s: &Schedule<u32>| s.routes.values().map(|l| l.ready.len()).sum::<usize>();
+        s.push(entry(0, Some("a")), NOW);
+        assert_eq!(claim(&mut s, 1), [0]);
+        (1..=25_000).for_each(|k| s.push(entry(k, Some("a")), NOW));
+        let due = NOW.plus(Duration::from_secs(1));
+        (25_001..=50_000).for_each(|k| s.push(Entry { due, ..entry(k, Some("a")) }, NOW));
+        assert!(s.claim(due, &[], 0).is_empty());
+        assert_eq!((in_line(&s), s.next_due()), (0, None));
+        assert!(s.claim(due, &[("r".into(), 9)], 0).is_empty());
+        for k in 0..50_000 {
+            s.remove(k);
+            assert_eq!(in_line(&s), 1);
+            let next = s.claim(due, &[("r".into(), 9)], 0);
+            assert_eq!(next.iter().map(|e| e.key).collect::<Vec<_>>(), [k + 1]);
+            assert_eq!((in_line(&s), s.next_due()), (0, None));
+        }
     }
 
     #[test]

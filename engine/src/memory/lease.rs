@@ -43,7 +43,8 @@ impl State {
             });
             job.cause = Some("lease".into());
             job.state = JobState::Pending;
-            self.line_up_again(held.key, now);
+            let due = job.due.min(now);
+            self.line_up_again(held.key, due);
         }
     }
 
@@ -77,12 +78,15 @@ impl State {
             return Settled::Stale;
         };
         self.held.remove(&lease.job);
+        let now = self.schedule.now();
+        let retried = matches!(settlement, Settlement::Retry { .. });
         let Some(job) = self.job_mut(held.key) else { return Settled::Stale };
         job.attempts.extend(attempt);
         apply(job, settlement);
         if job.state == JobState::Pending {
-            let now = held.started;
-            self.line_up_again(held.key, now);
+            // A job that is given back was due by the clock as it was.
+            let due = if retried { job.due } else { job.due.min(now) };
+            self.line_up_again(held.key, due);
         } else {
             self.open.remove(&held.key);
             self.schedule.remove(held.key);

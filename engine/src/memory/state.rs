@@ -50,8 +50,10 @@ impl State {
                 }
             }
         }
-        let first = known.first().filter(|_| taken == 0);
-        match first.and_then(|(place, by)| Some((self.events.get(place)?, *by))) {
+        // Taken in last: if this batch was accepted before, with events that were known even then, that
+        // one came with it, and with the answer that it got.
+        let last = known.iter().max_by_key(|(place, _)| *place).filter(|_| taken == 0);
+        match last.and_then(|(place, by)| Some((self.events.get(place)?, *by))) {
             Some((of, by)) => {
                 Acceptance::Duplicate { answer: of.answer.clone(), of: of.event.id(), by }
             }
@@ -116,11 +118,11 @@ impl State {
     }
 
     /// Adds or revives a job; the caller has changed it already.
-    pub(super) fn line_up_again(&mut self, key: Key, now: Timestamp) {
+    pub(super) fn line_up_again(&mut self, key: Key, due: Timestamp) {
         let Some(job) = self.job_mut(key) else { return };
-        let (route, order_key, due) = (job.route.clone(), job.order_key.clone(), job.due);
+        let (route, order_key) = (job.route.clone(), job.order_key.clone());
         self.open.insert(key);
-        self.schedule.push(Entry { key, route, due, order_key, suspect: false }, now);
+        self.schedule.push(Entry { key, route, due, order_key, suspect: false }, due);
     }
 
     pub(super) fn job_mut(&mut self, (place, n): Key) -> Option<&mut KeptJob> {

@@ -30,7 +30,9 @@ impl Writer {
                 }
             }
         }
-        match known.first() {
+        // Taken in last: if this batch was accepted before, with events that were known even then, that
+        // one came with it, and with the answer that it got.
+        match known.iter().max_by_key(|(seq, _)| *seq) {
             Some((seq, by)) if self.next_seq == first => self.duplicate(delivery, *seq, *by),
             _ => {
                 self.keep_delivery(delivery, first)?;

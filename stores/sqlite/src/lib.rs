@@ -16,6 +16,7 @@ mod log;
 mod migrate;
 mod names;
 mod open;
+mod probe;
 mod purge;
 mod queue;
 mod readers;

@@ -1,5 +1,5 @@
 //! One owner per store: an OS lock on a side file. The system frees it when the process ends,
-//! however it ends.
+//! however it ends. The lock, the log and the rest lie beside the file by name, so a file has one.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -49,6 +49,47 @@ impl Lock {
             path.display()
         )))
     }
+}
+
+/// The path without symbolic links, which SQLite follows, too. What may have other names is refused:
+/// whoever opened it by one of those would find another lock, and another log.
+pub(crate) fn one_name(path: &Path) -> Result<PathBuf, OpenError> {
+    let file = path.display();
+    let Ok(found) = path.symlink_metadata() else {
+        // It is to be made. Of a folder that is not there the lock has more to say.
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(path.to_owned());
+        };
+        let here = folder.as_os_str().is_empty();
+        let folder = if here { Path::new(".") } else { folder };
+        return Ok(folder.canonicalize().map_or(path.to_owned(), |folder| folder.join(name)));
+    };
+    let real = path.canonicalize().map_err(|e| {
+        OpenError(match e.kind() {
+            ErrorKind::NotFound if found.is_symlink() => format!(
+                "{file} is a symbolic link that points to nothing; remove it, or name the file itself \
+                 in `store:`"
+            ),
+            _ => format!("{file} cannot be opened: {e}"),
+        })
+    })?;
+    match names(&real) {
+        0 | 1 => Ok(real),
+        names => Err(OpenError(format!(
+            "{file} is a file of {names} names (hard links), by which it could get two owners; leave \
+             it one"
+        ))),
+    }
+}
+
+#[cfg(unix)]
+fn names(path: &Path) -> u64 {
+    path.metadata().map_or(0, |found| std::os::unix::fs::MetadataExt::nlink(&found))
+}
+
+#[cfg(not(unix))]
+fn names(_: &Path) -> u64 {
+    1
 }
 
 /// Our process id, for whoever finds the lock taken. The lock works without it.

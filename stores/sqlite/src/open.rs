@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::OpenError;
+use hookward_core::store::{OpenError, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::fault::is_damage;
-use crate::lock::Lock;
+use crate::fault::{is_damage, store_error};
+use crate::lock::{Lock, one_name};
 use crate::migrate::migrate;
 use crate::room::Room;
 use crate::sums;
@@ -33,6 +33,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
             path.join("hookward.db").display()
         )));
     }
+    let path = &one_name(path)?;
     let lock = Lock::take(path)?;
     let room = Room::of(path);
     let say = |e: rusqlite::Error| cannot(path, &e);
@@ -149,6 +150,9 @@ fn damaged(path: &Path, found: &str) -> OpenError {
 /// In an operator's words.
 pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
     let file = path.display();
+    if let StoreError::Full(words) = store_error(error) {
+        return OpenError(format!("there is no room for {file}: {words}"));
+    }
     OpenError(match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
             format!("{file} is not an SQLite database; name another file in `store:`")
@@ -157,7 +161,6 @@ pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
             "{file} cannot be written ({error}); the store needs a file, and a folder, that this \
              user may write"
         ),
-        Some(ErrorCode::DiskFull) => format!("there is no room for {file}: {error}"),
         Some(ErrorCode::DatabaseCorrupt) => return damaged(path, &error.to_string()),
         None if is_damage(error) => return damaged(path, &error.to_string()),
         _ => format!("{file} cannot be opened: {error}"),

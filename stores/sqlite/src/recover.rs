@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::Entry;
+use hookward_core::store::{Entry, Schedule};
 use rusqlite::{Result, params};
 
 use crate::fault::unreadable;
@@ -28,6 +28,7 @@ static CRASHED: JobUpdate = JobUpdate::new(|| {
 impl Writer {
     /// Voids all leases, counts crashes, and fills the schedule.
     pub(crate) fn recover(&mut self, now: Timestamp) -> Result<()> {
+        self.queue.schedule = Schedule::starting(now);
         self.conn.execute_batch("begin immediate")?;
         self.counters()?;
         self.number()?;
@@ -143,10 +144,11 @@ impl Writer {
         let mut found = self.conn.prepare_cached(concat!(
             "select event, n, ",
             whole!(jobs "jobs"),
-            ", due, order_key, crashes from jobs
+            ", due, order_key, crashes, attempt, started from jobs
              where route = ?1 and state = 0 and (event, n) >= (?2, ?3)
              order by event, n limit ?4",
         ))?;
+        let now = self.queue.schedule.now();
         let read = |row: &rusqlite::Row<'_>| {
             let key = (row.get(0)?, row.get(1)?);
             let mut entry = Entry {
@@ -158,12 +160,24 @@ impl Writer {
             };
             // Whoever claims a damaged one finds that out, and buries it.
             if row.get(2)? {
-                entry.due = Timestamp::from_millis(row.get(3)?);
+                let due = Timestamp::from_millis(row.get(3)?);
+                let from = row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis);
+                entry.due = due.min(latest(now, due, row.get(6)?, from));
                 entry.order_key = row.get::<_, Option<String>>(4)?.map(Into::into);
                 entry.suspect = row.get::<_, i64>(5)? > 0;
             }
             Ok(entry)
         };
         found.query_map(params![number, from.0, from.1, limit as i64], read)?.collect()
+    }
+}
+
+/// The latest moment for a job that is stored as due at `due`, which says too much where the clock was
+/// ahead then. Only retries are meant to wait, from `from` on; older versions did not keep that.
+fn latest(now: Timestamp, due: Timestamp, attempt: i64, from: Option<Timestamp>) -> Timestamp {
+    match from {
+        _ if attempt == 0 => now,
+        Some(from) => now.plus(due.since(from)),
+        None => due,
     }
 }

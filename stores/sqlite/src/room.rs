@@ -61,7 +61,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For the store at `path`. Makes the reserve, where there is room for it.
+    /// For the store at `path`.
     pub(crate) fn of(path: &Path) -> Self {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -75,12 +75,15 @@ impl Room {
         reserve.push(".reserve");
         let reserve = PathBuf::from(reserve);
         // One of an owner who was killed. On a disk that is full it is what this start needs.
-        let left = ask().is_some_and(|space| space.free < space.reserve());
-        let kept = !left && reserve.exists();
+        let space = ask();
+        let left = space.is_some_and(|space| space.free < space.reserve());
         if left {
             let _ = std::fs::remove_file(&reserve);
         }
-        let mut room = Self {
+        // Killed while making it, that owner left less.
+        let whole = |length| space.is_none_or(|space| length == space.reserve());
+        let kept = std::fs::metadata(&reserve).is_ok_and(|found| whole(found.len()));
+        Self {
             ask,
             reserve,
             looked: None,
@@ -88,9 +91,15 @@ impl Room {
             low: None,
             kept,
             given_up: left.then(Instant::now),
-        };
-        room.look();
-        room
+        }
+    }
+
+    /// The store is open, and ours. Makes the reserve, where there is room for it.
+    pub(crate) fn begin(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_file(&self.reserve);
+        }
+        self.look();
     }
 
     /// Why nothing new is taken in now. `coming` bytes are about to be.
@@ -116,13 +125,6 @@ impl Room {
         self.kept = false;
         self.given_up = Some(Instant::now());
         self.looked = None;
-    }
-
-    /// After a clean end nothing needs to be kept aside.
-    pub(crate) fn close(&mut self) {
-        if self.kept {
-            let _ = std::fs::remove_file(&self.reserve);
-        }
     }
 
     fn look(&mut self) {
@@ -160,6 +162,16 @@ impl Room {
         if rested && space.free >= space.mark() + space.reserve() {
             self.kept = allocate(&self.reserve, space.reserve()).is_ok();
             self.given_up = Some(Instant::now());
+        }
+    }
+}
+
+/// After a clean end nothing needs to be kept aside; and where a store could not be opened, what was
+/// kept may be what the next try needs.
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.kept {
+            let _ = std::fs::remove_file(&self.reserve);
         }
     }
 }
@@ -274,6 +286,7 @@ mod tests {
         let size = || std::fs::metadata(&reserve).map(|m| m.len()).ok();
         let (left, _, ask) = disk(64 * MIB, 32 * MIB);
         let mut room = Room::asking(&path, ask);
+        room.begin();
         assert_eq!(size(), Some(2 * MIB));
         left.store(0, Ordering::Relaxed);
         room.ran_out();
@@ -284,8 +297,26 @@ mod tests {
         assert_eq!((room.refusal(0), size()), (None, None), "not at once");
         later(&mut room);
         assert_eq!((room.refusal(0), size()), (None, Some(2 * MIB)));
-        room.close();
+        drop(room);
         assert_eq!(size(), None);
+    }
+
+    #[test]
+    fn a_reserve_that_was_not_made_to_its_end_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let reserve = folder.path().join("a.db.reserve");
+        let size = || std::fs::metadata(&reserve).map(|m| m.len()).ok();
+        for left in [0, 100, 2 * MIB] {
+            std::fs::write(&reserve, vec![0; usize::try_from(left).unwrap()]).unwrap();
+            let (_, _, ask) = disk(64 * MIB, 32 * MIB);
+            let mut room = Room::asking(&path, ask);
+            assert_eq!(size(), Some(left), "nothing is touched before the store is open");
+            room.begin();
+            assert_eq!(size(), Some(2 * MIB));
+            room.ran_out();
+            assert_eq!(size(), None);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use hookward_core::{EventId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::browse;
+use crate::probe::Probe;
 use crate::queue::Counts;
 use crate::readers::Readers;
 use crate::writer::{Answer, Command, NEVER, Shared, Work, Writer};
@@ -34,6 +35,7 @@ pub struct SqliteStore {
     readers: Readers,
     shared: Arc<Shared>,
     counts: Counts,
+    probe: Probe,
     closed: AtomicBool,
 }
 
@@ -63,7 +65,8 @@ impl SqliteStore {
             })
             .map_err(|e| OpenError(format!("the store's thread cannot start: {e}")))?;
         let readers = Readers::new(readers);
-        Ok(Self { writer: work, readers, shared, counts, closed: AtomicBool::new(false) })
+        let (probe, closed) = (Probe::default(), AtomicBool::new(false));
+        Ok(Self { writer: work, readers, shared, counts, probe, closed })
     }
 
     async fn ask(&self, work: Work) -> Result<Answer, StoreError> {
@@ -156,7 +159,7 @@ impl Store for SqliteStore {
             None => Ok(()),
             Some(error @ StoreError::Poisoned(_)) => Err(error),
             // Nobody may be sending any more, so look whether it works again.
-            Some(_) => self.ask(Work::Probe).await.map(|_| ()),
+            Some(_) => self.probe.share(async { self.ask(Work::Probe).await.map(|_| ()) }).await,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Handing jobs out and taking them back. The caller has a transaction open.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use hookward_core::store::{
     AttemptRecord, Claim, Entry, Job, JobId, Lease, Outcome, Settled, Settlement,
@@ -13,7 +15,7 @@ use crate::queue::{Effect, Fresh, Key};
 use crate::rows;
 use crate::sums::{JobUpdate, job_update, whole};
 use crate::telemetry;
-use crate::writer::Writer;
+use crate::writer::{Work, Writer};
 
 /// The lease is the current one.
 const CURRENT: &str = "where event = ?1 and n = ?2 and token = ?3";
@@ -49,11 +51,13 @@ static DIED: JobUpdate = JobUpdate::new(|| {
     job_update(&set, CURRENT)
 });
 
+/// While a job waits, `started` is the moment from which its wait counts, so that a new owner whose
+/// clock says something else knows how long that is. What is no retry does not wait.
 static BACK: JobUpdate = JobUpdate::new(|| {
     let attempts = one_more("?9");
     let set = [
         ("token", "null"),
-        ("started", "null"),
+        ("started", "coalesce(?10, due)"),
         ("step", "?4"),
         ("body", "?5"),
         ("cause", "coalesce(?6, cause)"),
@@ -66,9 +70,19 @@ static BACK: JobUpdate = JobUpdate::new(|| {
 
 static INTERRUPTED: JobUpdate = JobUpdate::new(|| {
     let attempts = one_more("?4");
-    let set = [("token", "null"), ("started", "null"), ("cause", "?3"), ("attempts", &*attempts)];
+    let set = [("token", "null"), ("started", "due"), ("cause", "?3"), ("attempts", &*attempts)];
     job_update(&set, "where event = ?1 and n = ?2")
 });
+
+/// How a job goes back to waiting.
+struct Back<'a> {
+    step: &'a Option<String>,
+    body: Option<&'a Bytes>,
+    /// `None`: as it was.
+    cause: Option<&'a str>,
+    /// When it is tried again; `None`: its attempt is given back, and it is as due as it was.
+    at: Option<Timestamp>,
+}
 
 /// The attempts with this one behind them, if there is one.
 fn one_more(record: &str) -> String {
@@ -197,7 +211,11 @@ impl Writer {
             Settlement::Done | Settlement::Unrouted => Effect::Ended { job, dead: false },
             Settlement::Dead { .. } => Effect::Ended { job, dead: true },
             Settlement::Retry { at, .. } => Effect::Back(job, Entry { due: at, ..entry }),
-            Settlement::Released { .. } => Effect::Back(job, entry),
+            // It was due by the clock as it was.
+            Settlement::Released { .. } => {
+                let due = entry.due.min(self.queue.schedule.now());
+                Effect::Back(job, Entry { due, ..entry })
+            }
         });
         Ok(Settled::Applied)
     }
@@ -226,29 +244,30 @@ impl Writer {
                 write.execute(params![seq, n, token, reason, step, body, record])?
             }
             Settlement::Retry { at, step, body, cause } => {
-                let (due, back) = (Some(at.as_millis()), 0);
-                let keep = (step, body.as_ref(), Some(*cause), due, back);
-                self.write_back((seq, n), token, keep, record)?
+                let back = Back { step, body: body.as_ref(), cause: Some(cause), at: Some(*at) };
+                self.write_back((seq, n), token, back, record)?
             }
             Settlement::Released { step, body } => {
-                self.write_back((seq, n), token, (step, body.as_ref(), None, None, 1), record)?
+                let back = Back { step, body: body.as_ref(), cause: None, at: None };
+                self.write_back((seq, n), token, back, record)?
             }
         };
         Ok(changed > 0)
     }
 
-    /// Step, body, cause and due time (`None`: as they are), and how many attempts are given back.
     fn write_back(
         &self,
         (seq, n): Key,
         token: i64,
-        keep: (&Option<String>, Option<&Bytes>, Option<&str>, Option<i64>, u32),
+        back: Back<'_>,
         record: Option<&str>,
     ) -> Result<usize> {
-        let (step, body, cause, due, back) = keep;
+        let Back { step, body, cause, at } = back;
         let mut write = self.conn.prepare_cached(&BACK)?;
         let body = body.map(|bytes| &bytes[..]);
-        write.execute(params![seq, n, token, step, body, cause, due, back, record])
+        let (due, given_back) = (at.map(Timestamp::as_millis), u32::from(at.is_none()));
+        let from = at.map(|_| self.queue.schedule.now().as_millis());
+        write.execute(params![seq, n, token, step, body, cause, due, given_back, record, from])
     }
 
     /// Leases live in memory alone: a new owner of the file voids them all.
@@ -268,9 +287,15 @@ impl Writer {
     }
 
     /// A worker that no longer extends its lease is taken for lost, and its job runs again. In a
-    /// transaction of its own, before those who claim look at the schedule.
-    pub(crate) fn take_back_lost(&mut self, now: Timestamp) -> Result<()> {
-        let lost = self.queue.held.lost(now);
+    /// transaction of its own, before those who claim look at the schedule. Whoever speaks in this
+    /// group is not lost: where the whole process paused, that waited as long as the claim.
+    pub(crate) fn take_back_lost(&mut self, now: Timestamp, group: &[Work]) -> Result<()> {
+        let mut lost = self.queue.held.lost(now);
+        if !lost.is_empty() {
+            let heard: HashSet<_> = group.iter().flat_map(Work::leases).collect();
+            let lease = |job, token: i64| Lease { job, token: token.cast_unsigned() };
+            lost.retain(|(job, held)| !heard.contains(&lease(*job, held.token)));
+        }
         if lost.is_empty() {
             return Ok(());
         }

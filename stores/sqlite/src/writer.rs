@@ -46,6 +46,15 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// The leases under which a worker speaks.
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        match self {
+            Self::Settle(outcomes) => outcomes.iter().map(|outcome| outcome.lease).collect(),
+            Self::Extend(leases, _) => leases.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the store holds more after it. Looking whether it works again is among them: it does
     /// not, for those who send.
     fn grows(&self) -> bool {
@@ -140,6 +149,7 @@ impl Writer {
             _lock: lock,
         };
         writer.recover(now)?;
+        writer.room.begin();
         writer.publish();
         Ok(writer)
     }
@@ -178,11 +188,13 @@ impl Writer {
             self.group(group);
             self.index();
         }
+        // Jobs that were claimed for someone who went away at the end.
+        let rest: Vec<_> = self.backlog.drain(..).collect();
+        self.group(rest);
         if self.poison.is_none() {
             // What stays in the log is found at the next start; this only saves that work.
             let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");
         }
-        self.room.close();
         // The file and the lock are free before anyone hears of it.
         drop(self);
         if let Some(reply) = closing {
@@ -231,7 +243,7 @@ impl Writer {
             _ => None,
         });
         if let Some(now) = latest.max() {
-            self.take_back_lost(now)?;
+            self.take_back_lost(now, &work)?;
         }
         self.feed()?;
         let before = self.conn.total_changes();
@@ -355,3 +367,6 @@ impl Writer {
         self.shared.next_due.store(next.map_or(NEVER, Timestamp::as_millis), Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests;

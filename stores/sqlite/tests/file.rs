@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hookward_core::store::{Acceptance, Browse, Claim, NewDelivery, Outcome, Purge, Settlement};
-use hookward_core::{Body, Store};
+use hookward_core::{Body, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now, with_jobs};
 use rusqlite::Connection;
@@ -27,8 +27,12 @@ async fn refusal(path: &Path) -> String {
 }
 
 fn claim(slots: usize) -> Claim {
-    let lease_until = now().plus(Duration::from_secs(30));
-    Claim { now: now(), lease_until, slots: vec![("orders".into(), slots)], unknown: 0 }
+    claim_at(now(), slots)
+}
+
+fn claim_at(now: Timestamp, slots: usize) -> Claim {
+    let lease_until = now.plus(Duration::from_secs(30));
+    Claim { now, lease_until, slots: vec![("orders".into(), slots)], unknown: 0 }
 }
 
 #[tokio::test]
@@ -43,6 +47,35 @@ async fn a_second_owner_is_refused_until_the_first_is_gone() {
     open(&path).await.close().await;
 }
 
+/// Whatever the file is called: SQLite would take each name for the same file.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_owner_is_refused_by_every_name_of_the_file() {
+    use std::os::unix::fs::symlink;
+    let (folder, path) = folder();
+    let [link, hard, nowhere] = ["link.db", "hard.db", "nowhere.db"].map(|n| folder.path().join(n));
+    symlink(folder.path(), folder.path().join("here")).unwrap();
+    symlink("hookward.db", &link).unwrap();
+    symlink("gone.db", &nowhere).unwrap();
+    let words = refusal(&link).await;
+    assert!(words.contains("points to nothing"), "{words}");
+    assert!(!path.exists(), "nothing was created through it");
+
+    let first = open(&path).await;
+    for name in [&link, &folder.path().join("here/hookward.db")] {
+        let words = refusal(name).await;
+        assert!(words.contains("in use by another process (pid "), "{words}");
+    }
+    first.close().await;
+    open(&link).await.close().await;
+    assert!(refusal(&nowhere).await.contains("points to nothing"));
+    std::fs::hard_link(&path, &hard).unwrap();
+    for name in [&path, &hard] {
+        let words = refusal(name).await;
+        assert!(words.contains("2 names"), "{words}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_ours_is_refused_and_left_as_it_was() {
     let (folder, path) = folder();
@@ -53,6 +86,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_was() {
     let words = refusal(&path).await;
     assert!(words.contains("another program"), "{words}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert!(!path.with_extension("db.reserve").exists(), "nothing is kept aside for it");
 
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database at all, but long enough to be read as one".repeat(20))
@@ -161,6 +195,50 @@ async fn jobs_that_nobody_waited_for_are_given_back() {
     assert_eq!(jobs[0].attempt, 1, "the attempt was given back");
     let done = Outcome { lease: jobs[0].lease, settlement: Settlement::Done, attempt: None };
     store.settle(vec![done]).await.unwrap();
+    store.close().await;
+}
+
+/// As found by a new owner whose clock is right.
+#[tokio::test]
+async fn nothing_stalls_that_came_in_or_ran_while_the_clock_was_ahead() {
+    let (_folder, path) = folder();
+    let ahead = now().plus(Duration::from_secs(6 * 3600));
+    let after = |secs| now().plus(Duration::from_secs(secs));
+    let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
+    let early = |id: &str| NewDelivery { received_at: ahead, ..delivery(id) };
+    store.accept(["retried", "ran", "waits"].map(early).to_vec()).await.unwrap();
+    let jobs = store.claim(claim_at(ahead, 2)).await.unwrap();
+    let at = ahead.plus(Duration::from_secs(60));
+    let settlement = Settlement::Retry { at, step: None, body: None, cause: "error" };
+    let retry = Outcome { lease: jobs[0].lease, settlement, attempt: None };
+    store.settle(vec![retry]).await.unwrap();
+    store.close().await;
+
+    let store = open(&path).await;
+    let names = async |at| {
+        let jobs = store.claim(claim_at(at, 9)).await.unwrap();
+        jobs.iter().map(|job| job.event.event_id().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(now()).await, ["ran", "waits"]);
+    assert_eq!(store.next_due().await.unwrap(), Some(after(30)), "the leases end");
+    assert!(names(after(29)).await.is_empty(), "it waits as long as it was to");
+    assert!(names(after(60)).await.contains(&"retried".to_owned()));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_given_back_after_the_clock_went_back_is_due() {
+    let (_folder, path) = folder();
+    let ahead = now().plus(Duration::from_secs(6 * 3600));
+    let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
+    let early = NewDelivery { received_at: ahead, ..delivery("a") };
+    store.accept(vec![early]).await.unwrap();
+    let job = store.claim(claim_at(ahead, 1)).await.unwrap().remove(0);
+    assert!(store.claim(claim(1)).await.unwrap().is_empty());
+    let settlement = Settlement::Released { step: None, body: None };
+    let released = Outcome { lease: job.lease, settlement, attempt: None };
+    store.settle(vec![released]).await.unwrap();
+    assert_eq!(store.claim(claim(1)).await.unwrap().len(), 1);
     store.close().await;
 }
 

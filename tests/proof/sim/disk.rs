@@ -160,8 +160,8 @@ impl Disk {
     }
 
     fn answer(&self, known: &[(u64, KeyKind)], some_new: bool) -> Acceptance {
-        let first = known.first().filter(|_| !some_new);
-        match first.and_then(|(place, by)| Some((self.rows.get(place)?, *by))) {
+        let last = known.iter().max_by_key(|(place, _)| *place).filter(|_| !some_new);
+        match last.and_then(|(place, by)| Some((self.rows.get(place)?, *by))) {
             Some((row, by)) => {
                 Acceptance::Duplicate { answer: row.answer.clone(), of: row.event.id(), by }
             }

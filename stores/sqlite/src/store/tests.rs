@@ -167,6 +167,32 @@ async fn a_store_whose_writer_panicked_is_lost_until_it_is_opened_anew() {
     store.close().await;
 }
 
+/// Those that are read from the table later are as little held up as the others.
+#[tokio::test]
+async fn no_job_beyond_the_queue_in_memory_stalls_after_the_clock_went_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let ahead = now().plus(Duration::from_secs(6 * 3600));
+    let (mut writer, readers) = crate::open::open(&folder.path().join("a.db"), ahead).unwrap();
+    writer.queue.cap = 20;
+    let store = SqliteStore::start(writer, readers).unwrap();
+    let early =
+        |n: usize| NewDelivery { received_at: ahead, ..with_jobs(&n.to_string(), &["orders"]) };
+    store.accept((0..50).map(early).collect()).await.unwrap();
+    let mut ran = 0;
+    for _ in 0..5 {
+        let lease_until = now().plus(Duration::from_secs(30));
+        let slots = vec![("orders".into(), 10)];
+        let want = Claim { now: now(), lease_until, slots, unknown: 0 };
+        let jobs = store.claim(want).await.unwrap();
+        ran += jobs.len();
+        let done =
+            |job: &Job| Outcome { lease: job.lease, settlement: Settlement::Done, attempt: None };
+        store.settle(jobs.iter().map(done).collect()).await.unwrap();
+    }
+    assert_eq!(ran, 50);
+    store.close().await;
+}
+
 /// Nothing that a store says after a failed sync can be trusted, until it is opened anew.
 #[tokio::test]
 async fn a_poisoned_store_stays_so_until_it_is_opened_anew() {

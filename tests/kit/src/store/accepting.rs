@@ -81,12 +81,16 @@ impl Suite {
         let answers = self.store.accept(vec![batch(&["b", "a", "c"])]).await.unwrap();
         assert!(matches!(answers[0], Acceptance::Accepted { known: 1 }), "{answers:?}");
         assert_eq!(self.claim(now(), 9).await.len(), 3);
-        // All of it known: the answer is that of what its first event repeats.
-        let answers = self.store.accept(vec![batch(&["a", "c"])]).await.unwrap();
+        // All of it known, in whichever order: the answer that the batch itself got, which is that of
+        // the event taken in last.
+        let other = |ids: &[&str]| NewDelivery { answer: answer("another"), ..batch(ids) };
+        for ids in [["b", "a", "c"], ["a", "c", "b"], ["c", "b", "a"]] {
+            let answers = self.store.accept(vec![other(&ids)]).await.unwrap();
+            let Acceptance::Duplicate { answer: stored, .. } = &answers[0] else { panic!() };
+            assert_eq!(*stored, answer("batch"), "{ids:?}");
+        }
+        let answers = self.store.accept(vec![other(&["a", "a"])]).await.unwrap();
         assert_repeats(&answers[0], first, "a", KeyKind::Id);
-        let answers = self.store.accept(vec![batch(&["c", "a"])]).await.unwrap();
-        let Acceptance::Duplicate { answer: stored, .. } = &answers[0] else { panic!() };
-        assert_eq!(*stored, answer("batch"));
     }
 
     pub async fn store_5_lists_a_repetition_by_bytes_alone(self) {

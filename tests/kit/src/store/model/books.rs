@@ -100,8 +100,8 @@ impl Books {
                 event.twins.push(Twin { event_id, received_at: delivery.received_at });
             }
         }
-        let first = known.first().filter(|_| taken == 0);
-        match first.and_then(|(owner, by)| Some((self.events.get(*owner)?, *by))) {
+        let last = known.iter().max_by_key(|(owner, _)| *owner).filter(|_| taken == 0);
+        match last.and_then(|(owner, by)| Some((self.events.get(*owner)?, *by))) {
             Some((event, by)) => {
                 Acceptance::Duplicate { answer: event.answer.clone(), of: event.new.id, by }
             }
@@ -276,7 +276,8 @@ impl Books {
     }
 
     /// A new owner voids all leases.
-    pub(super) fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
         let jobs = self.events.iter_mut().flat_map(|event| &mut event.jobs);
         jobs.filter(|job| job.out.is_some()).for_each(MJob::crashed);
     }

@@ -220,7 +220,7 @@ impl<S: Subject> Drive<S> {
         }
         self.store.close().await;
         self.store = self.subject.open(self.now).await;
-        self.books.reopen();
+        self.books.reopen(self.now);
         compare::whole(self.store.as_ref(), &self.books).await
     }
 
