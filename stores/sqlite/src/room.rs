@@ -51,6 +51,7 @@ type Ask = Box<dyn Fn() -> Option<Space> + Send>;
 pub(crate) struct Room {
     ask: Ask,
     reserve: PathBuf,
+    log: PathBuf,
     looked: Option<Instant>,
     /// Bytes that may still be taken in before the disk is looked at again.
     until_look: u64,
@@ -71,9 +72,12 @@ impl Room {
     }
 
     pub(crate) fn asking(path: &Path, ask: Ask) -> Self {
-        let mut reserve = path.as_os_str().to_owned();
-        reserve.push(".reserve");
-        let reserve = PathBuf::from(reserve);
+        let beside = |end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (reserve, log) = (beside(".reserve"), beside("-wal"));
         // One of an owner who was killed. On a disk that is full it is what this start needs.
         let space = ask();
         let left = space.is_some_and(|space| space.free < space.reserve());
@@ -86,6 +90,7 @@ impl Room {
         Self {
             ask,
             reserve,
+            log,
             looked: None,
             until_look: 0,
             low: None,
@@ -129,6 +134,9 @@ impl Room {
 
     fn look(&mut self) {
         self.looked = Some(Instant::now());
+        if let Ok(found) = std::fs::metadata(&self.log) {
+            telemetry::log_is(found.len());
+        }
         // Where the system does not say, SQLite's own word has to do.
         let Some(space) = (self.ask)() else {
             (self.low, self.until_look) = (None, u64::MAX);
