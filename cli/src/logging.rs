@@ -12,7 +12,6 @@ const LINES: usize = 16 * 1024;
 
 /// Starts logging at `level` where the environment does not say otherwise. What is still to be
 /// written is written when the guard is dropped.
-#[must_use]
 pub(crate) fn start(level: &str) -> WorkerGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     #[expect(clippy::disallowed_methods, reason = "logging starts before there is a configuration")]
