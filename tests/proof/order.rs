@@ -20,7 +20,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     if canary.violated == 0 {
         return Err("the canary, a route without an order, ran everything in order".to_owned());
     }
-    let size = if extent.short { short } else { Size { keys: 250, events: 25, kills: 12 } };
+    let size = if extent.short { short } else { Size { keys: 1000, events: 20, kills: 12 } };
     let (mut total, mut rounds) = (Seen::default(), 0);
     while if extent.short { rounds == 0 } else { extent.goes_on(rounds) } {
         let seed = extent.seed.wrapping_add(rounds as u64);
@@ -74,10 +74,10 @@ fn suite(seed: u64, size: Size, order: &str) -> Result<Seen, String> {
     let mut kills = 0;
     let start = Instant::now();
     while !done() || kills < size.kills {
-        if start.elapsed() > Duration::from_secs(300) {
+        if start.elapsed() > Duration::from_secs(900) {
             stop.store(true, Ordering::Relaxed);
             let (ended, sent) = (sink.ended(), sent.load(Ordering::Relaxed));
-            return Err(format!("after 5 minutes {sent} of {all} are sent and {ended} ended"));
+            return Err(format!("after 15 minutes {sent} of {all} are sent and {ended} ended"));
         }
         // Spread over the whole of it.
         let due = (kills + 1) * all / (size.kills + 1);

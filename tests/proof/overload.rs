@@ -1,5 +1,5 @@
 //! Far more than the store can take: each of its commits is held up, thousands of senders come with
-//! small events and some with bodies as large as allowed. Memory stays bounded, whoever is not served
+//! small events, some with bodies as large as allowed and some with bodies ten times as large. Memory stays bounded, whoever is not served
 //! is told when to come back, nothing acknowledged is lost, and all is well again soon after. `--minutes`
 //! says how long it lasts. Needs strace, to hold up the commits of the real binary.
 
@@ -21,10 +21,13 @@ const SMALL: usize = 3000;
 /// Senders of large ones: together five times what may be in memory.
 const LARGE: usize = 40;
 const LARGE_BYTES: usize = 8 << 20;
+/// Senders of bodies that are ten times as large as their source allows; half of them do not say so.
+const TOO_LARGE: usize = 8;
+const ALLOWED: usize = 1 << 20;
 /// Each commit takes so much longer.
 const HELD_UP: Duration = Duration::from_millis(400);
 /// Resident memory of the server, in MiB: bodies, 3,000 connections, the store's copies of a commit.
-const MEMORY: u64 = 448;
+const MEMORY: u64 = 400;
 /// Until it serves again; far from what is promised, five seconds.
 const RECOVERED: Duration = Duration::from_secs(20);
 
@@ -98,7 +101,7 @@ struct Tally {
 
 fn burst(bound: &str, small: usize, span: Duration) -> Result<Seen, String> {
     let place = Place::new(&format!(
-        "store: sqlite:events.db\nserver: {{ max_connections: 20000, max_body_bytes_in_flight: {bound} }}\n{SOURCES}  open: {{ provider: none, limits: {{ body: 8MiB }}, with: {{ event_type: /type, event_id: /id }} }}\nroutes: [{{ name: r, events: open/**, chain: [noop] }}]\n"
+        "store: sqlite:events.db\nserver: {{ max_connections: 20000, max_body_bytes_in_flight: {bound} }}\n{SOURCES}  open: {{ provider: none, limits: {{ body: 8MiB }}, with: {{ event_type: /type, event_id: /id }} }}\n  narrow: {{ provider: none, limits: {{ body: 1MiB }} }}\nroutes: [{{ name: r, events: open/**, chain: [noop] }}]\n"
     ));
     let server = Server::start(place.0.path(), &[("RUST_LOG", "off")]);
     let held_up = HeldUp::attach(server.pid())?;
@@ -119,8 +122,17 @@ fn burst(bound: &str, small: usize, span: Duration) -> Result<Seen, String> {
     let senders = senders.into_iter().map(|(n, addr, tally, large)| {
         runtime.spawn(async move { send(&addr, n, large, until, &tally).await })
     });
-    for sender in senders.collect::<Vec<_>>() {
+    let senders = senders.collect::<Vec<_>>();
+    let narrow = (0..TOO_LARGE).map(|n| {
+        let (addr, request) = (server.addr.clone(), too_large(n % 2 == 0));
+        runtime.spawn(async move { send_too_large(&addr, &request, until).await })
+    });
+    let narrow = narrow.collect::<Vec<_>>();
+    for sender in senders {
         runtime.block_on(sender).map_err(|e| e.to_string())?;
+    }
+    for sender in narrow {
+        runtime.block_on(sender).map_err(|e| e.to_string())??;
     }
     let memory = peak_mib(server.pid());
     drop(held_up);
@@ -195,6 +207,35 @@ async fn send(
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A body of ten times what is allowed, announced or in chunks.
+fn too_large(announced: bool) -> Vec<u8> {
+    let head = "POST /webhooks/narrow HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let size = 10 * ALLOWED;
+    let framing = match announced {
+        true => format!("content-length: {size}\r\n\r\n"),
+        false => format!("transfer-encoding: chunked\r\n\r\n{size:x}\r\n"),
+    };
+    let mut request = format!("{head}{framing}").into_bytes();
+    request.resize(request.len() + size, b'x');
+    if !announced {
+        request.extend_from_slice(b"\r\n0\r\n\r\n");
+    }
+    request
+}
+
+/// It must not be taken, however often it comes; whoever keeps sending may be cut off unheard.
+async fn send_too_large(addr: &str, request: &[u8], until: Instant) -> Result<(), String> {
+    while Instant::now() < until {
+        let answers = exchange(addr, request, Duration::from_secs(30)).await;
+        let status = answers.map_err(|e| e.to_string())?.pop().map(|answer| answer.status);
+        if !matches!(status, None | Some(408 | 413 | 429 | 503)) {
+            return Err(format!("a body of ten times the limit was answered with {status:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
 }
 
 /// The answer, if it is one that overload may have. `None`: the connection broke. A large body's sender,

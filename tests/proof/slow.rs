@@ -18,7 +18,7 @@ const SHORT: usize = 1500;
 const CLOSED: Duration = Duration::from_secs(16);
 /// Resident memory of the server, in MiB, and in KiB for each peer.
 const MEMORY: u64 = 96;
-const EACH: u64 = 24;
+const EACH: u64 = 14;
 /// Peers that read nothing of a large answer, at a server of this process.
 const UNREAD: usize = 40;
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hookward_core::store::{AttemptRecord, Job, Outcome, Settlement};
 use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, Remedy, Timestamp};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,9 @@ use crate::plan::{Route, Step};
 use crate::telemetry;
 use crate::work::breaker::Ended;
 use crate::work::retry::{Next, after_failure};
+
+/// So long a step that is broken off may take to reach the place where it waits.
+const BROKEN_OFF: Duration = Duration::from_secs(1);
 
 /// How a step ended, other than well.
 enum Failure {
@@ -131,11 +135,11 @@ impl Run<'_> {
             biased;
             result = &mut task => result,
             () = tokio::time::sleep(step.timeout) => {
-                task.abort();
+                broken_off(task).await;
                 return Err(Failure::Timeout(step.timeout));
             }
             () = stop.cancelled() => {
-                task.abort();
+                broken_off(task).await;
                 return Err(Failure::Stopped);
             }
         };
@@ -212,4 +216,11 @@ impl Run<'_> {
         };
         Outcome { lease: self.job.lease, settlement, attempt: Some(attempt) }
     }
+}
+
+/// Ends a step where it next waits, and lets it get there: the next attempt, or the next job of its key,
+/// should find nothing of it running. One that waits for nothing is not waited for either.
+async fn broken_off<T>(step: JoinHandle<T>) {
+    step.abort();
+    let _ = tokio::time::timeout(BROKEN_OFF, step).await;
 }
