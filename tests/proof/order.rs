@@ -20,7 +20,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     if canary.violated == 0 {
         return Err("the canary, a route without an order, ran everything in order".to_owned());
     }
-    let size = if extent.short { short } else { Size { keys: 1000, events: 20, kills: 12 } };
+    let size = if extent.short { short } else { Size { keys: 1000, events: 100, kills: 12 } };
     let (mut total, mut rounds) = (Seen::default(), 0);
     while if extent.short { rounds == 0 } else { extent.goes_on(rounds) } {
         let seed = extent.seed.wrapping_add(rounds as u64);
