@@ -104,14 +104,14 @@ fn bench(arguments: Arguments) -> Outcome<()> {
     let wanted = (span + WARM_UP).as_secs_f64() * SIGNED_PER_SECOND;
     let events = Arc::new(Events::sign((wanted as usize).min(SIGNED_AT_MOST))?);
 
-    let mut plan = Vec::new();
+    let mut config = Vec::new();
     for connections in &arguments.connections {
-        plan.extend(arguments.variants.iter().map(|variant| (*connections, *variant)));
+        config.extend(arguments.variants.iter().map(|variant| (*connections, *variant)));
     }
     let (mut runs, mut fsyncs) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         fsyncs.extend(fsync::probe(folder(&arguments)?.path())?);
-        for (connections, variant) in &plan {
+        for (connections, variant) in &config {
             let folder = folder(&arguments)?;
             let run = run::measure(*variant, *connections, span, &events, folder.path());
             let name = variant.name();
@@ -122,7 +122,7 @@ fn bench(arguments: Arguments) -> Outcome<()> {
             );
             runs.push(run);
         }
-        plan.reverse();
+        config.reverse();
     }
     let rows = report::rows(&runs);
     let aims = report::aims(&rows);

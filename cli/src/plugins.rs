@@ -1,4 +1,4 @@
-//! Every first-party plugin, named so that it is linked. Naming it is what registers it.
+//! Every first-party plugin, named so that it is linked. IdentityRules it is what registers it.
 
 use hookward_handler_exec as _;
 use hookward_handler_file as _;

@@ -38,8 +38,8 @@ impl Body {
     /// A body made from a value, with that value already read.
     pub fn from_json(value: Value) -> Self {
         let bytes = Bytes::from(value.to_string());
-        let weight = 8 * bytes.len();
-        Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok((value, weight))) }))
+        let memory_size = 8 * bytes.len();
+        Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok((value, memory_size))) }))
     }
 
     /// The exact bytes.
@@ -54,19 +54,19 @@ impl Body {
     }
 
     /// About how many bytes of memory it takes now. Once read as JSON that may be eighty times its bytes.
-    pub fn weight(&self) -> usize {
+    pub fn memory_size(&self) -> usize {
         let value = self.0.json.get().and_then(|read| read.as_ref().ok());
-        self.0.bytes.len() + value.map_or(0, |(_, weight)| *weight)
+        self.0.bytes.len() + value.map_or(0, |(_, memory_size)| *memory_size)
     }
 
-    /// Of [`Body::weight`], what its value may take at most once it has been read.
-    pub fn heaviest(&self) -> usize {
+    /// Of [`Body::memory_size`], what its value may take at most once it has been read.
+    pub fn max_memory_size(&self) -> usize {
         self.0.bytes.len().saturating_mul(MOST).min(MAX_WEIGHT)
     }
 
     /// The same bytes, as if nobody had read them as JSON.
     #[must_use]
-    pub fn unread(&self) -> Self {
+    pub fn without_parsed_json(&self) -> Self {
         Self::new(self.0.bytes.clone())
     }
 }
@@ -86,15 +86,15 @@ mod tests {
     fn a_body_that_was_read_weighs_what_its_value_takes() {
         let text = format!("[{}0]", "{\"a\":1},".repeat(10_000));
         let body = Body::new(text.clone());
-        assert_eq!(body.weight(), text.len());
+        assert_eq!(body.memory_size(), text.len());
         assert!(body.json().is_ok());
         // An object with one member takes over 600 bytes.
-        assert!(body.weight() > 6_000_000, "{}", body.weight());
-        assert!(body.weight() - text.len() <= body.heaviest());
-        assert_eq!(body.unread().weight(), text.len());
-        assert_eq!(body.unread().json(), body.json());
+        assert!(body.memory_size() > 6_000_000, "{}", body.memory_size());
+        assert!(body.memory_size() - text.len() <= body.max_memory_size());
+        assert_eq!(body.without_parsed_json().memory_size(), text.len());
+        assert_eq!(body.without_parsed_json().json(), body.json());
         let wrong = Body::new("{");
         assert!(wrong.json().is_err());
-        assert_eq!(wrong.weight(), 1);
+        assert_eq!(wrong.memory_size(), 1);
     }
 }

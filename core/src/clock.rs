@@ -81,7 +81,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// A reading that only ever goes on, at the pace of time, whatever is done to the wall clock. Two
     /// readings tell the span between them; one tells nothing.
-    fn steady(&self) -> Duration {
+    fn monotonic(&self) -> Duration {
         self.now().since(Timestamp::default())
     }
 }
@@ -98,7 +98,7 @@ impl Clock for SystemClock {
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    fn steady(&self) -> Duration {
+    fn monotonic(&self) -> Duration {
         static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
         START.get_or_init(std::time::Instant::now).elapsed()
     }

@@ -66,7 +66,7 @@ impl HandlerCx {
 
 /// What should follow a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub enum RetryDecision {
     /// Another attempt, by the route's policy.
     Retry,
     /// Another attempt, not before this span has passed (the policy's cap holds).
@@ -78,29 +78,29 @@ pub enum Remedy {
 /// A failed step. Made from any error by `?`, which means "try again by policy"; so it is not an
 /// `Error` itself.
 pub struct HandlerError {
-    remedy: Remedy,
+    retry_decision: RetryDecision,
     message: String,
 }
 
 impl HandlerError {
     /// Try again by policy.
     pub fn retry(message: impl fmt::Display) -> Self {
-        Self { remedy: Remedy::Retry, message: message.to_string() }
+        Self { retry_decision: RetryDecision::Retry, message: message.to_string() }
     }
 
     /// Try again, not before `delay` has passed.
     pub fn retry_after(message: impl fmt::Display, delay: Duration) -> Self {
-        Self { remedy: Remedy::RetryAfter(delay), message: message.to_string() }
+        Self { retry_decision: RetryDecision::RetryAfter(delay), message: message.to_string() }
     }
 
     /// Trying again cannot help: to the dead letters.
     pub fn fatal(message: impl fmt::Display) -> Self {
-        Self { remedy: Remedy::Fatal, message: message.to_string() }
+        Self { retry_decision: RetryDecision::Fatal, message: message.to_string() }
     }
 
     /// What should follow.
-    pub fn remedy(&self) -> Remedy {
-        self.remedy
+    pub fn retry_decision(&self) -> RetryDecision {
+        self.retry_decision
     }
 
     /// The text for the attempt's record and the log. Put no payload into it.
@@ -111,7 +111,7 @@ impl HandlerError {
 
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.remedy, self.message)
+        write!(f, "{:?}: {}", self.retry_decision, self.message)
     }
 }
 
@@ -124,7 +124,7 @@ impl<E: std::error::Error> From<E> for HandlerError {
             message.push_str(&cause.to_string());
             source = cause.source();
         }
-        Self { remedy: Remedy::Retry, message }
+        Self { retry_decision: RetryDecision::Retry, message }
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
             Ok(())
         }
         let error = fails().unwrap_err();
-        assert_eq!(error.remedy(), Remedy::Retry);
+        assert_eq!(error.retry_decision(), RetryDecision::Retry);
         assert!(error.message().contains("invalid digit"));
     }
 

@@ -12,12 +12,12 @@ pub struct Handshake {
     /// The answer.
     pub reply: Reply,
     /// What must have been done before it is given.
-    pub effect: Option<Effect>,
+    pub effect: Option<HandshakeEffect>,
 }
 
 /// What a handshake wants done.
 #[derive(Debug, Clone)]
-pub enum Effect {
+pub enum HandshakeEffect {
     /// Call this address, which the provider has pinned to its sender's hosts.
     Confirm {
         /// The address.

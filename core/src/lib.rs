@@ -14,15 +14,15 @@
 mod body;
 mod clock;
 mod event;
+mod event_json;
 mod handler;
 mod handshake;
-mod internet;
 mod json;
 pub mod keys;
-mod line;
 pub mod plugin;
 pub mod proof;
 mod provider;
+mod public_ip;
 mod reply;
 mod request;
 pub mod scheme;
@@ -35,22 +35,22 @@ pub mod vectors;
 pub use body::{Body, BodyError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use event::{Event, EventId, EventParts};
-pub use handler::{Flow, Handler, HandlerCx, HandlerError, Remedy};
-pub use handshake::{Effect, Handshake, echo_token};
-pub use internet::is_public_address;
+pub use event_json::event_json;
+pub use handler::{Flow, Handler, HandlerCx, HandlerError, RetryDecision};
+pub use handshake::{Handshake, HandshakeEffect, echo_token};
 pub use json::{MAX_DEPTH, parse_strict};
 pub use keys::KeySource;
-pub use line::event_line;
 pub use proof::{Proof, Verified, VerifyError, prove};
 pub use provider::{
-    Draft, EventName, IdentifyError, Identity, Provider, Sample, SignError, Signer, Verification,
-    VerifyCx,
+    Draft, IdentifyError, Identity, Provider, ProviderEventId, Sample, SignError, Signer,
+    Verification, VerifyCx,
 };
-pub use reply::{Outcome, Receipt, ReceiptEvent, Reply};
+pub use public_ip::is_public_address;
+pub use reply::{DeliveryOutcome, Receipt, ReceiptEvent, Reply};
 pub use request::{Head, Request};
 pub use secret::{ActiveSecrets, EmptySecret, Secret, SecretSet, TimedSecret};
 pub use store::Store;
-pub use units::{Period, Size};
+pub use units::{ByteSize, HumanDuration};
 
 #[doc(hidden)]
 pub mod __private {

@@ -49,7 +49,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Whether two deliveries with the same bytes and without an id are one that came twice. Not so
     /// where a sender tells no more than that something changed: it says the same again when that
     /// changes again.
-    fn same_bytes_are_one(&self) -> bool {
+    fn dedupe_by_content(&self) -> bool {
         true
     }
 
@@ -73,7 +73,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// What this configuration leaves open, each as one sentence that ends with what to set: shown as
     /// warnings by `hookward check`. A token that anybody of the sender's other customers could get,
     /// an audience that is not named.
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -112,7 +112,7 @@ pub enum Verification {
 
 /// The provider's id of an event, and whether the signature covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventName {
+pub struct ProviderEventId {
     /// The id. Never empty.
     pub value: String,
     /// Whether changing it would break the proof. An unsigned id is not enough to tell a
@@ -126,7 +126,7 @@ pub struct Identity {
     /// The provider's own word for what happened; `None` where it is not there.
     pub event_type: Option<String>,
     /// The provider's id; `None` where it gives none.
-    pub event_id: Option<EventName>,
+    pub event_id: Option<ProviderEventId>,
     /// In a batch: JSON pointer to the event's own item.
     pub part: Option<String>,
 }

@@ -45,7 +45,7 @@ impl Reply {
     /// What Hookward answers unless a provider wants something else: 200 and
     /// `{"received":true,"eventId":…,"jobId":…}`, or the note that validation failed.
     pub fn received(receipt: &Receipt) -> Self {
-        if receipt.outcome == Outcome::Invalid {
+        if receipt.outcome == DeliveryOutcome::Invalid {
             let error = "Validation failed, event ignored";
             return Self::json(StatusCode::OK, &Ignored { received: true, error });
         }
@@ -77,7 +77,7 @@ struct Ignored {
 
 /// How a delivery as a whole was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// At least one event has a job.
     Accepted,
     /// Stored; no route wants any of it.
@@ -90,7 +90,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Receipt {
     /// How it was taken.
-    pub outcome: Outcome,
+    pub outcome: DeliveryOutcome,
     /// The events in the order in which they stand in the delivery.
     pub events: Vec<ReceiptEvent>,
 }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A span of time written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Period(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl Period {
+impl HumanDuration {
     /// Whole seconds.
     pub const fn secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
@@ -26,7 +26,7 @@ impl Period {
     }
 }
 
-impl fmt::Display for Period {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
     }
@@ -34,9 +34,9 @@ impl fmt::Display for Period {
 
 /// A number of bytes written like `512KiB`, `10MiB`, `1MB` or plainly `1000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
+pub struct ByteSize(pub u64);
 
-impl Size {
+impl ByteSize {
     /// So many MiB.
     pub const fn mib(n: u64) -> Self {
         Self(n * 1024 * 1024)
@@ -55,7 +55,7 @@ impl Size {
     }
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         bytesize::ByteSize::b(self.0).display().iec().fmt(f)
     }
@@ -76,33 +76,33 @@ impl<T> de::Visitor<'_> for Written<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Period {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_any(Written(Self::parse, |_| None, "a span of time such as 30s, 5m or 7d"))
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
+impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_any(Written(Self::parse, |n| Some(Self(n)), "a size such as 512KiB or 10MiB"))
     }
 }
 
-impl Serialize for Period {
+impl Serialize for HumanDuration {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }
 
-impl Serialize for Size {
+impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }
 
-impl JsonSchema for Period {
+impl JsonSchema for HumanDuration {
     fn schema_name() -> Cow<'static, str> {
-        "Period".into()
+        "HumanDuration".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
@@ -113,9 +113,9 @@ impl JsonSchema for Period {
     }
 }
 
-impl JsonSchema for Size {
+impl JsonSchema for ByteSize {
     fn schema_name() -> Cow<'static, str> {
-        "Size".into()
+        "ByteSize".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
@@ -133,11 +133,16 @@ mod tests {
 
     #[test]
     fn spans_and_sizes_read_as_people_write_them() {
-        assert_eq!(Period::parse("5m"), Ok(Period::secs(300)));
-        assert_eq!(Period::parse("7d"), Ok(Period::secs(7 * 86_400)));
-        assert_eq!(Period::parse("500ms").unwrap().0, Duration::from_millis(500));
-        assert_eq!(Size::parse("10MiB"), Ok(Size::mib(10)));
-        assert!(Period::parse("soon").unwrap_err().contains("30s"));
-        assert!(serde_json::from_str::<Period>("30").unwrap_err().to_string().contains("no unit"));
+        assert_eq!(HumanDuration::parse("5m"), Ok(HumanDuration::secs(300)));
+        assert_eq!(HumanDuration::parse("7d"), Ok(HumanDuration::secs(7 * 86_400)));
+        assert_eq!(HumanDuration::parse("500ms").unwrap().0, Duration::from_millis(500));
+        assert_eq!(ByteSize::parse("10MiB"), Ok(ByteSize::mib(10)));
+        assert!(HumanDuration::parse("soon").unwrap_err().contains("30s"));
+        assert!(
+            serde_json::from_str::<HumanDuration>("30")
+                .unwrap_err()
+                .to_string()
+                .contains("no unit")
+        );
     }
 }

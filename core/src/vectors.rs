@@ -30,7 +30,7 @@ pub struct VectorFile {
     pub vectors: Vec<Vector>,
     /// Set-up requests and their full answers.
     #[serde(default)]
-    pub handshakes: Vec<Handshake>,
+    pub handshakes: Vec<HandshakeVector>,
 }
 
 /// One request and what the proof must say. Members that are not listed are for people.
@@ -68,7 +68,7 @@ pub struct Vector {
     pub why: String,
     /// What would be fetched or configured besides the secret.
     #[serde(flatten)]
-    pub material: Material,
+    pub material: VectorInputs,
     /// The event type of an accepted request, where the vector says.
     #[serde(default)]
     pub event_type: Option<String>,
@@ -79,7 +79,7 @@ pub struct Vector {
 
 /// What stands in for keys that would be fetched and for settings that would be configured.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Material {
+pub struct VectorInputs {
     /// A certificate, as PEM.
     #[serde(default)]
     pub certificate_pem: Option<String>,
@@ -117,7 +117,7 @@ pub struct Recorded {
 
 /// A set-up request and its full answer.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Handshake {
+pub struct HandshakeVector {
     /// Unique in the file.
     pub id: String,
     /// Whose.
@@ -128,7 +128,7 @@ pub struct Handshake {
     pub secret: String,
     /// What would be fetched or configured besides the secret.
     #[serde(flatten)]
-    pub material: Material,
+    pub material: VectorInputs,
     /// What is sent.
     pub request: Recorded,
     /// What must be answered.
@@ -196,7 +196,7 @@ impl Judgement {
     }
 }
 
-impl Material {
+impl VectorInputs {
     /// The document that is served for every key; `None` where there is no key.
     pub fn keys(&self) -> Option<FixedKeys> {
         let json = self.jwks.clone().or_else(|| self.jwk.as_ref().map(|k| json!({"keys": [k]})));
@@ -303,7 +303,7 @@ pub async fn judge(provider: &dyn Provider, vector: &Vector, now_default: i64) -
 /// Where the request is not believed.
 pub async fn shake(
     provider: &dyn Provider,
-    handshake: &Handshake,
+    handshake: &HandshakeVector,
     now_default: i64,
 ) -> Result<Option<Reply>, VerifyError> {
     let texts = Some(handshake.secret.as_str()).filter(|s| !s.is_empty());

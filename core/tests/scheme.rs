@@ -2,7 +2,7 @@
 //! provider uses. What it accepts is shown by the vectors of the providers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::proof::{HmacAlg, Mac};
+use hookward_core::proof::{HmacAlgorithm, Mac};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{Body, Head, Request, Secret, SecretSet, Timestamp, VerifyCx};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn a_replay_token_is_signed_and_does_not_go_with_a_batch() {
 }
 
 fn tag(message: &str) -> String {
-    let mut mac = Mac::new(HmacAlg::Sha256, b"orchard").unwrap();
+    let mut mac = Mac::new(HmacAlgorithm::Sha256, b"orchard").unwrap();
     mac.update(message.as_bytes());
     data_encoding::HEXLOWER.encode(&mac.finish())
 }

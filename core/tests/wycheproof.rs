@@ -2,7 +2,7 @@
 //! everything invalid refused. Where they leave a choice, or we are stricter, ours is listed below.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::proof::{Algorithm, Encoding, HmacAlg, Tag, p256_point, rsa_key};
+use hookward_core::proof::{Encoding, HmacAlgorithm, ProofAlgorithm, Tag, p256_point, rsa_key};
 use serde::Deserialize;
 
 /// Vectors under one key, which is empty where each has its own.
@@ -44,7 +44,7 @@ fn hex(text: &str) -> Vec<u8> {
 /// what is valid or acceptable elsewhere.
 fn run(
     file: &str,
-    alg: Algorithm,
+    alg: ProofAlgorithm,
     key: impl Fn(&[u8]) -> Option<Vec<u8>>,
     choice: impl Fn(&Case) -> bool,
 ) -> Count {
@@ -88,33 +88,33 @@ fn plain(key: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn every_hmac_vector_gets_its_verdict_and_a_truncated_tag_is_never_one() {
-    let of = |file: &str, alg: HmacAlg| {
+    let of = |file: &str, alg: HmacAlgorithm| {
         // Half a tag is half the work to guess it: a tag is as long as its hash.
-        run(file, Algorithm::Hmac(alg), plain, |case| case.sig.len() < 2 * alg.tag_len())
+        run(file, ProofAlgorithm::Hmac(alg), plain, |case| case.sig.len() < 2 * alg.tag_len())
     };
     let count = |accepted, refused, by_choice| Count { accepted, refused, by_choice };
-    assert_eq!(of("hmac-sha1.json", HmacAlg::Sha1), count(33, 104, 33));
-    assert_eq!(of("hmac-sha256.json", HmacAlg::Sha256), count(33, 108, 33));
-    assert_eq!(of("hmac-sha512.json", HmacAlg::Sha512), count(33, 108, 33));
+    assert_eq!(of("hmac-sha1.json", HmacAlgorithm::Sha1), count(33, 104, 33));
+    assert_eq!(of("hmac-sha256.json", HmacAlgorithm::Sha256), count(33, 108, 33));
+    assert_eq!(of("hmac-sha512.json", HmacAlgorithm::Sha512), count(33, 108, 33));
 }
 
 #[test]
 fn every_ed25519_vector_gets_its_verdict() {
-    let count = run("ed25519.json", Algorithm::Ed25519, plain, |_| false);
+    let count = run("ed25519.json", ProofAlgorithm::Ed25519, plain, |_| false);
     assert_eq!(count, Count { accepted: 88, refused: 63, by_choice: 0 });
 }
 
 #[test]
 fn every_ecdsa_vector_gets_its_verdict() {
     let key = |spki: &[u8]| p256_point(spki).map(<[u8]>::to_vec);
-    let count = run("ecdsa-p256-sha256.json", Algorithm::EcdsaP256, key, |_| false);
+    let count = run("ecdsa-p256-sha256.json", ProofAlgorithm::EcdsaP256, key, |_| false);
     assert_eq!(count, Count { accepted: 174, refused: 310, by_choice: 0 });
 }
 
 #[test]
 fn every_ecdsa_vector_of_two_plain_numbers_gets_its_verdict() {
     let key = |spki: &[u8]| p256_point(spki).map(<[u8]>::to_vec);
-    let count = run("ecdsa-p256-sha256-p1363.json", Algorithm::EcdsaP256Fixed, key, |_| false);
+    let count = run("ecdsa-p256-sha256-p1363.json", ProofAlgorithm::EcdsaP256Fixed, key, |_| false);
     assert_eq!(count, Count { accepted: 173, refused: 89, by_choice: 0 });
 }
 
@@ -124,11 +124,11 @@ fn every_rsa_vector_gets_its_verdict() {
     // The one that is acceptable leaves out the parameters of the hash's name: two spellings of one
     // signature, of which we take one.
     let sha256 = |case: &Case| case.result == "acceptable";
-    let count = run("rsa-pkcs1-2048-sha256.json", Algorithm::RsaSha256, key, sha256);
+    let count = run("rsa-pkcs1-2048-sha256.json", ProofAlgorithm::RsaSha256, key, sha256);
     assert_eq!(count, Count { accepted: 9, refused: 249, by_choice: 1 });
     // All of them are merely acceptable, for their hash. Ours: senders still sign so, and a key under
     // 2048 bits is none.
     let short = |case: &Case| case.sig.len() < 512;
-    let count = run("rsa-pkcs1-sha1.json", Algorithm::RsaSha1, key, short);
+    let count = run("rsa-pkcs1-sha1.json", ProofAlgorithm::RsaSha1, key, short);
     assert_eq!(count, Count { accepted: 8, refused: 0, by_choice: 8 });
 }

@@ -1,4 +1,4 @@
-//! The engine: the plan in force, the store, the clock. One per process; servers call
+//! The engine: the configuration in force, the store, the clock. One per process; servers call
 //! [`Engine::receive`], the worker claims from it, operators replay through it.
 
 use std::fmt;
@@ -14,25 +14,25 @@ use hookward_core::{Clock, Store, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{ClockWatch, Limiters, Reading, Refusal, Waiting};
-use crate::guard::Guarded;
-use crate::horizon::Horizon;
-use crate::plan::{Plan, ServerPlan};
+use crate::catch_panics::CatchPanics;
+use crate::compiled::{CompiledConfig, CompiledServer};
+use crate::ingest::{ClockStepDetector, CommitPermits, JsonMemoryLimit, Limiters, Rejection};
+use crate::retention_clock::RetentionClock;
 use crate::telemetry;
-use crate::work::breaker::Breakers;
+use crate::worker::breaker::Breakers;
 
 /// Everything that is shared by accepting and working.
 pub struct Engine {
-    plan: ArcSwap<Plan>,
+    config: ArcSwap<CompiledConfig>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) limiters: Limiters,
     pub(crate) breakers: Breakers,
-    clock_watch: ClockWatch,
-    horizon: Mutex<Horizon>,
-    pub(crate) waiting: Waiting,
-    pub(crate) reading: Reading,
+    clock_step: ClockStepDetector,
+    retention_clock: Mutex<RetentionClock>,
+    pub(crate) waiting: CommitPermits,
+    pub(crate) reading: JsonMemoryLimit,
     draining: AtomicBool,
     pub(crate) work: Arc<Notify>,
     failed: CancellationToken,
@@ -54,38 +54,38 @@ pub struct ReloadError {
 
 impl Engine {
     /// Puts an engine together over an open store. It fetches no keys.
-    pub fn new(plan: Plan, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Self::with_keys(plan, store, clock, Arc::new(NoKeys))
+    pub fn new(config: CompiledConfig, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with_keys(config, store, clock, Arc::new(NoKeys))
     }
 
     /// The same with a source of the keys that live with senders.
     pub fn with_keys(
-        plan: Plan,
+        config: CompiledConfig,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         keys: Arc<dyn KeySource>,
     ) -> Arc<Self> {
-        let horizon = Mutex::new(Horizon::new(clock.now(), clock.steady(), None));
+        let retention_clock = Mutex::new(RetentionClock::new(clock.now(), clock.monotonic(), None));
         Arc::new(Self {
-            plan: ArcSwap::from_pointee(plan),
-            store: Guarded::over(store),
+            config: ArcSwap::from_pointee(config),
+            store: CatchPanics::over(store),
             clock,
             keys,
             limiters: Limiters::default(),
             breakers: Breakers::default(),
-            clock_watch: ClockWatch::default(),
-            horizon,
-            waiting: Waiting::default(),
-            reading: Reading::default(),
+            clock_step: ClockStepDetector::default(),
+            retention_clock,
+            waiting: CommitPermits::default(),
+            reading: JsonMemoryLimit::default(),
             draining: AtomicBool::new(false),
             work: Arc::default(),
             failed: CancellationToken::new(),
         })
     }
 
-    /// The plan in force. A request keeps the one with which it began.
-    pub fn plan(&self) -> Arc<Plan> {
-        self.plan.load_full()
+    /// The configuration in force. A request keeps the one with which it began.
+    pub fn config(&self) -> Arc<CompiledConfig> {
+        self.config.load_full()
     }
 
     /// The store. None of its calls panics: one that would have is one that failed.
@@ -99,26 +99,28 @@ impl Engine {
     }
 
     /// Now, for what is to be forgotten, and how far the wall clock is ahead of that.
-    pub(crate) fn known_now(&self) -> (Timestamp, Duration) {
-        let mut horizon = self.horizon.lock().unwrap_or_else(PoisonError::into_inner);
-        horizon.now(self.clock.now(), self.clock.steady())
+    pub(crate) fn retention_now(&self) -> (Timestamp, Duration) {
+        let mut retention_clock =
+            self.retention_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        retention_clock.now(self.clock.now(), self.clock.monotonic())
     }
 
     /// The newest event of the store that was found at the start.
-    pub(crate) fn newest_is(&self, newest: Timestamp) {
-        let horizon = Horizon::new(self.clock.now(), self.clock.steady(), Some(newest));
-        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = horizon;
+    pub(crate) fn start_retention_clock(&self, newest: Timestamp) {
+        let retention_clock =
+            RetentionClock::new(self.clock.now(), self.clock.monotonic(), Some(newest));
+        *self.retention_clock.lock().unwrap_or_else(PoisonError::into_inner) = retention_clock;
     }
 
     /// Whether the wall clock was set within the last minute.
     pub(crate) fn clock_is_suspect(&self) -> bool {
-        self.clock_watch.suspect(&*self.clock)
+        self.clock_step.suspect(&*self.clock)
     }
 
-    /// Puts a new plan in force, all of it at once. Store, ports, token and the bounds of
+    /// Puts a new configuration in force, all of it at once. Store, ports, token and the bounds of
     /// the listener cannot change.
-    pub fn reload(&self, new: Plan) -> Result<(), ReloadError> {
-        let old = self.plan();
+    pub fn reload(&self, new: CompiledConfig) -> Result<(), ReloadError> {
+        let old = self.config();
         let same = |what, from: String, to: String| {
             if from == to { Ok(()) } else { Err(ReloadError { what, from, to }) }
         };
@@ -134,10 +136,10 @@ impl Engine {
             from.max_connections.to_string(),
             to.max_connections.to_string(),
         )?;
-        let bytes = |server: &ServerPlan| server.max_body_bytes_in_flight.to_string();
+        let bytes = |server: &CompiledServer| server.max_body_bytes_in_flight.to_string();
         same("server.max_body_bytes_in_flight", bytes(from), bytes(to))?;
         // A new certificate is taken; whether there is one decides what senders have to speak.
-        let speaks = |server: &ServerPlan| server.tls.as_ref().map_or("http", |_| "https");
+        let speaks = |server: &CompiledServer| server.tls.as_ref().map_or("http", |_| "https");
         same("server.tls", speaks(from).to_owned(), speaks(to).to_owned())?;
         same("admin.listen", old.admin.listen.to_string(), new.admin.listen.to_string())?;
         let same_token = match (&old.admin.token, &new.admin.token) {
@@ -149,7 +151,7 @@ impl Engine {
             return Err(ReloadError { what: "admin.token", from, to });
         }
         telemetry::reloaded(new.sources.len(), new.routes.len());
-        self.plan.store(Arc::new(new));
+        self.config.store(Arc::new(new));
         self.work_waits();
         Ok(())
     }
@@ -175,7 +177,7 @@ impl Engine {
         telemetry::store_failed(during, &error.to_string());
         // Who stops drains first, and closes last: nobody has closed this one, so it ended by itself.
         let ended = matches!(error, StoreError::Closed) && !self.is_draining();
-        if ended || matches!(error, StoreError::Poisoned(_)) {
+        if ended || matches!(error, StoreError::Failed(_)) {
             self.lost();
         }
     }
@@ -187,7 +189,7 @@ impl Engine {
     }
 
     /// Why nothing can be accepted now; `None`: it can. Asks the store.
-    pub async fn trouble(&self) -> Option<String> {
+    pub async fn health_problem(&self) -> Option<String> {
         if self.is_draining() {
             return Some("stopping".to_owned());
         }
@@ -201,8 +203,8 @@ impl Engine {
         }
     }
 
-    pub(crate) fn accepting(&self) -> Result<(), Refusal> {
-        if self.is_draining() { Err(Refusal::Draining) } else { self.waiting.has_room() }
+    pub(crate) fn accepting(&self) -> Result<(), Rejection> {
+        if self.is_draining() { Err(Rejection::Draining) } else { self.waiting.has_room() }
     }
 
     /// Tells the worker to look.
@@ -217,6 +219,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("plan", &self.plan().file).finish_non_exhaustive()
+        f.debug_struct("Engine").field("config", &self.config().file).finish_non_exhaustive()
     }
 }

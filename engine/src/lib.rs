@@ -1,17 +1,17 @@
-//! The way through: from routes.yaml to a plan, from a request to an accepted event, from a job to
+//! The way through: from routes.yaml to a configuration, from a request to an accepted event, from a job to
 //! its end. No sockets and no SQL: the `hookward` crate serves it, store crates keep for it.
 #![warn(missing_docs)]
 
-pub mod accept;
+mod catch_panics;
+pub mod compiled;
 pub mod config;
 mod engine;
-mod guard;
-mod horizon;
+pub mod ingest;
 pub mod memory;
-pub mod operate;
-pub mod plan;
+pub mod replay;
+mod retention_clock;
 pub mod routing;
 pub mod telemetry;
-pub mod work;
+pub mod worker;
 
 pub use engine::{Engine, ReloadError};

@@ -26,9 +26,9 @@ pub fn secret_match(source: &str, secret: usize) {
     counter!("hookward_secret_matches_total", &labels).increment(1);
 }
 
-/// `hookward_accept_seconds`: from the first look at a request until its answer is known.
-pub fn accept_seconds(span: Duration) {
-    histogram!("hookward_accept_seconds").record(span.as_secs_f64());
+/// `hookward_request_duration_seconds`: from the first look at a request until its answer is known.
+pub fn request_duration_seconds(span: Duration) {
+    histogram!("hookward_request_duration_seconds").record(span.as_secs_f64());
 }
 
 /// `hookward_duplicates_by_content_total{source}`: repetitions told by their bytes alone, under another
@@ -37,9 +37,9 @@ pub fn duplicate_by_content(source: &str) {
     counter!("hookward_duplicates_by_content_total", "source" => source.to_owned()).increment(1);
 }
 
-/// `hookward_when_errors_total{route}`: `when:` expressions that could not be computed, which counts as false.
+/// `hookward_condition_errors_total{route}`: `when:` expressions that could not be computed, which counts as false.
 pub fn when_failed(route: &str) {
-    counter!("hookward_when_errors_total", "route" => route.to_owned()).increment(1);
+    counter!("hookward_condition_errors_total", "route" => route.to_owned()).increment(1);
 }
 
 /// `hookward_jobs_total{route,outcome}`: attempts by what followed: `done`, `retry`, `dead`, `released`,
@@ -54,14 +54,8 @@ pub fn step_seconds(route: &str, handler: &str, span: Duration) {
     histogram!("hookward_step_seconds", &labels).record(span.as_secs_f64());
 }
 
-/// `hookward_retries_total{route}`: attempts that will be followed by another.
-pub fn retry(route: &str) {
-    counter!("hookward_retries_total", "route" => route.to_owned()).increment(1);
-}
-
-/// `hookward_dead_total{route}` and a warning: a job went to the dead letters.
+/// Logs that a job went to the dead letters. `hookward_jobs_total` counts it.
 pub fn dead(route: &str, job: JobId, reason: &str) {
-    counter!("hookward_dead_total", "route" => route.to_owned()).increment(1);
     tracing::warn!(route, job = %job, reason, "a job went to the dead letters");
 }
 

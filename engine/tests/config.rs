@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::{Handler, Timestamp};
+use hookward_engine::compiled::{Dedupe, OnInvalid};
 use hookward_engine::config::{Diagnostics, LoadCx, Loaded, json_schema, load, load_text};
-use hookward_engine::plan::{Dedupe, OnInvalid};
 use serde_json::{Value, json};
 
 const BUILTIN: &[(&str, &str)] = &[("stripe/payment_intent.succeeded", r#"{"type":"object"}"#)];
@@ -137,11 +137,11 @@ fn every_mistake_points_into_the_file() {
 
 #[test]
 fn what_a_file_says_is_what_the_plan_holds() {
-    let plan = load_in("good", "everything.yaml").unwrap().plan;
-    assert_eq!(plan.keep.events, Duration::from_secs(7 * 86_400));
-    assert_eq!(plan.store.rest, "hookward.db");
-    assert!(plan.admin.token.is_none(), "an empty token is none");
-    let stripe = &plan.sources["stripe"];
+    let config = load_in("good", "everything.yaml").unwrap().config;
+    assert_eq!(config.retention.events, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.store.rest, "hookward.db");
+    assert!(config.admin.token.is_none(), "an empty token is none");
+    let stripe = &config.sources["stripe"];
     assert_eq!(stripe.path, "/webhooks/stripe");
     let secrets: Vec<&str> = stripe.secrets.all().iter().map(|s| s.secret.expose()).collect();
     assert_eq!(secrets, ["whsec_from_the_environment", "whsec_from_a_file"]);
@@ -151,29 +151,29 @@ fn what_a_file_says_is_what_the_plan_holds() {
     );
     assert_eq!((stripe.limits.body, stripe.limits.allow_ips.len()), (1024 * 1024, 2));
     assert_eq!(stripe.limits.rate.unwrap().burst, Some(20));
-    assert_eq!((stripe.dedupe, stripe.on_unreadable), (Dedupe::Id, OnInvalid::Reject));
-    let partner = &plan.paths["/hooks/partner"];
+    assert_eq!((stripe.dedupe, stripe.on_parse_error), (Dedupe::Id, OnInvalid::Reject));
+    let partner = &config.paths["/hooks/partner"];
     assert_eq!(partner.secrets.all()[0].secret.expose(), "$default");
     assert_eq!((partner.tolerance, partner.limits.body), (None, 10 * 1024 * 1024));
-    let orders = &plan.routes["paid-orders"];
+    let orders = &config.routes["paid-orders"];
     let steps: Vec<&str> = orders.chain.iter().map(|s| &*s.name).collect();
     assert_eq!(steps, ["log", "http_forward", "log-2", "log-3", "log-4"]);
     assert_eq!(orders.chain[1].timeout, Duration::from_secs(10));
     assert_eq!(orders.chain[0].timeout, Duration::from_secs(30));
     assert_eq!((orders.retry.attempts, orders.retry.factor), (8, 2.0));
-    assert_eq!((orders.concurrency, plan.routes["rest"].concurrency), (8, 4));
-    assert_eq!(plan.providers(), ["hmac", "stripe"]);
+    assert_eq!((orders.concurrency, config.routes["rest"].concurrency), (8, 4));
+    assert_eq!(config.providers(), ["hmac", "stripe"]);
 }
 
 #[test]
 fn without_a_word_about_them_the_defaults_count() {
-    let plan = load_in("good", "minimal.yaml").unwrap().plan;
-    assert_eq!(plan.store.url, "sqlite:hookward.db");
-    assert_eq!(plan.server.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(plan.admin.listen.to_string(), "127.0.0.1:8081");
-    assert_eq!(plan.server.max_body_bytes_in_flight, 64 * 1024 * 1024);
-    assert_eq!(plan.sources["stripe"].tolerance, Some(Duration::from_secs(300)));
-    let all = &plan.routes["all"];
+    let config = load_in("good", "minimal.yaml").unwrap().config;
+    assert_eq!(config.store.url, "sqlite:hookward.db");
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.server.max_body_bytes_in_flight, 64 * 1024 * 1024);
+    assert_eq!(config.sources["stripe"].tolerance, Some(Duration::from_secs(300)));
+    let all = &config.routes["all"];
     assert_eq!((all.concurrency, all.retry.attempts), (16, 3));
     assert_eq!(all.retry.max_delay, Duration::from_secs(3600));
 }
@@ -188,9 +188,9 @@ fn load_text_with(text: &str, variables: &[(&'static str, &str)]) -> Result<Load
 fn the_hash_of_a_route_changes_with_its_text_and_with_nothing_else() {
     let hash = |route: &str, port: &str| {
         let sources = "sources: { stripe: { secrets: [\"whsec_x\"] } }\nroutes:\n  - ";
-        let plan =
-            load_text_with(&format!("{sources}{route}"), &[("ORDERS_PORT", port)]).unwrap().plan;
-        plan.routes["a"].config_hash
+        let config =
+            load_text_with(&format!("{sources}{route}"), &[("ORDERS_PORT", port)]).unwrap().config;
+        config.routes["a"].config_hash
     };
     let route = r#"{ name: a, events: stripe/**, chain: [{ handler: http_forward, with: { url: "http://h:${ORDERS_PORT}" } }] }"#;
     let same = r#"{ events: [stripe/**], name: "a", chain: [ { with: { url: "http://h:${ORDERS_PORT}" }, handler: http_forward }] } # same"#;
@@ -203,7 +203,7 @@ fn a_variable_changes_no_structure() {
     let text = "sources: { stripe: { secrets: [\"${EVIL}\"] } }";
     let loaded =
         load_text_with(text, &[("EVIL", "whsec_\"] }, other: { provider: none } }")]).unwrap();
-    assert_eq!(loaded.plan.sources.len(), 1);
+    assert_eq!(loaded.config.sources.len(), 1);
 }
 
 #[test]

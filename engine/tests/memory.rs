@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::store::{Claim, NewDelivery, Outcome, Settlement};
+use hookward_core::store::{Claim, JobOutcome, NewDelivery, Settlement};
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
 use hookward_testkit::store::{Subject, delivery, now};
@@ -34,6 +34,6 @@ async fn what_is_given_back_after_the_clock_went_back_is_due() {
     let job = claim(ahead).await.remove(0);
     assert!(claim(now()).await.is_empty());
     let settlement = Settlement::Released { step: None, body: None };
-    store.settle(vec![Outcome { lease: job.lease, settlement, attempt: None }]).await.unwrap();
+    store.settle(vec![JobOutcome { lease: job.lease, settlement, attempt: None }]).await.unwrap();
     assert_eq!(claim(now()).await.len(), 1);
 }

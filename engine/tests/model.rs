@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Job, JobId, Lease, NewDelivery, Outcome, Purge, Settled,
+    Acceptance, Browse, Claim, Depth, Job, JobId, JobOutcome, Lease, NewDelivery, Purge, Settled,
     Settlement, StoreError,
 };
 use hookward_core::{Store, Timestamp};
@@ -63,7 +63,7 @@ impl Subject for FlawedSubject {
 }
 
 impl Flawed {
-    fn spoil(&self, outcome: &mut Outcome) {
+    fn spoil(&self, outcome: &mut JobOutcome) {
         match (self.flaw, &mut outcome.settlement) {
             (Flaw::NoFencing, _) => {
                 let current = self.current.lock().unwrap();
@@ -96,7 +96,7 @@ impl Store for Flawed {
         self.current.lock().unwrap().extend(jobs.iter().map(|job| (job.lease.job, job.lease)));
         Ok(jobs)
     }
-    async fn settle(&self, mut outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, mut outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         outcomes.iter_mut().for_each(|outcome| self.spoil(outcome));
         self.inner.settle(outcomes).await
     }

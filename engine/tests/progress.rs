@@ -12,22 +12,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Filter, Job, Lease, NewDelivery, Outcome, Purge, Settled,
+    Acceptance, Browse, Claim, Depth, Filter, Job, JobOutcome, Lease, NewDelivery, Purge, Settled,
     Status, StoreError,
 };
 use hookward_core::{Body, Draft, Handler, Secret, Store, Timestamp};
 use hookward_engine::Engine;
+use hookward_engine::compiled::CompiledConfig;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use hookward_engine::memory::MemoryStore;
-use hookward_engine::plan::Plan;
-use hookward_engine::work::Worker;
+use hookward_engine::worker::Worker;
 use hookward_testkit::clock::FakeClock;
 use hookward_testkit::handler::{Play, Recorder};
 
 const START: Timestamp = Timestamp::from_secs(1_760_000_000);
 
 /// One route with the step `first` and another one.
-fn plan(recorder: &Recorder, other: &str) -> Plan {
+fn config(recorder: &Recorder, other: &str) -> CompiledConfig {
     let mut registry = Registry::empty();
     registry.add(hookward_engine::memory::PLUGINS).unwrap();
     registry.add(hookward_provider_github::PLUGINS).unwrap();
@@ -45,7 +45,7 @@ fn plan(recorder: &Recorder, other: &str) -> Plan {
         handlers: &handlers,
         now: START,
     };
-    load_text(Path::new("routes.yaml"), &text, &cx).unwrap_or_else(|e| panic!("{e}")).plan
+    load_text(Path::new("routes.yaml"), &text, &cx).unwrap_or_else(|e| panic!("{e}")).config
 }
 
 async fn until(engine: &Engine, status: Status) {
@@ -61,7 +61,7 @@ async fn until(engine: &Engine, status: Status) {
 }
 
 async fn post(engine: &Engine) {
-    let source = engine.plan().sources["github"].clone();
+    let source = engine.config().sources["github"].clone();
     let draft = Draft {
         event_type: "push".to_owned(),
         event_id: "id-1".to_owned(),
@@ -79,18 +79,18 @@ async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it
     let recorder = Recorder::playing([Play::Replace(Body::new("made")), Play::Fail]);
     let clock = FakeClock::at(START);
     let store = Arc::new(MemoryStore::new());
-    let engine = Engine::new(plan(&recorder, "second"), store, Arc::new(clock.clone()));
+    let engine = Engine::new(config(&recorder, "second"), store, Arc::new(clock.clone()));
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
     post(&engine).await;
     recorder.wait_for(2).await;
 
     // The next attempt finds its step gone.
-    engine.reload(plan(&recorder, "other")).unwrap();
+    engine.reload(config(&recorder, "other")).unwrap();
     clock.advance(Duration::from_secs(60));
     engine.work_waits();
     until(&engine, Status::Dead).await;
     // It comes back, and an operator revives the job.
-    engine.reload(plan(&recorder, "second")).unwrap();
+    engine.reload(config(&recorder, "second")).unwrap();
     let filter = Filter::default();
     engine.replay_all(&filter, 9, false, &mut |_| {}).await.unwrap();
     until(&engine, Status::Done).await;
@@ -122,7 +122,7 @@ impl Store for Slow {
         }
         Ok(jobs)
     }
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         self.inner.settle(outcomes).await
     }
     async fn extend(
@@ -156,7 +156,7 @@ async fn a_job_whose_claim_took_longer_than_its_lease_runs_once() {
     let clock = FakeClock::at(START);
     let (inner, was) = (MemoryStore::new(), AtomicBool::new(false));
     let store = Arc::new(Slow { inner, clock: clock.clone(), was });
-    let engine = Engine::new(plan(&recorder, "second"), store, Arc::new(clock));
+    let engine = Engine::new(config(&recorder, "second"), store, Arc::new(clock));
     post(&engine).await;
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
     until(&engine, Status::Done).await;

@@ -1,11 +1,11 @@
-//! routes.yaml: the whole way from text to plan, or to messages.
+//! routes.yaml: the whole way from text to configuration, or to messages.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use hookward_engine::compiled::CompiledConfig;
 use hookward_engine::config::{Diagnostics, Environment, LoadCx, Loaded, load_text};
-use hookward_engine::plan::Plan;
 
 use super::input::text;
 use super::senders::{NOW, registry};
@@ -43,7 +43,7 @@ pub fn run(data: &[u8]) {
         Ok(loaded) => {
             judge(file, &loaded.warnings);
             assert_eq!(loaded.warnings.errors(), 0);
-            let shown = format!("{:?}", loaded.plan.sources);
+            let shown = format!("{:?}", loaded.config.sources);
             assert!(!shown.contains(HIDDEN), "Debug shows a secret");
         }
         Err(diagnostics) => {
@@ -53,9 +53,9 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The plan of a text that is right.
-pub fn plan_of(file: &str) -> Option<Plan> {
-    load(file).ok().map(|loaded| loaded.plan)
+/// The configuration of a text that is right.
+pub fn plan_of(file: &str) -> Option<CompiledConfig> {
+    load(file).ok().map(|loaded| loaded.config)
 }
 
 fn load(file: &str) -> Result<Loaded, Diagnostics> {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use hookward_engine::accept::forwarded_for;
-use hookward_engine::plan::Plan;
+use hookward_engine::compiled::CompiledConfig;
+use hookward_engine::ingest::forwarded_for;
 use serde_json::json;
 
 use super::input::{lines, text};
@@ -18,8 +18,8 @@ pub fn run(data: &[u8]) {
     let [peer, trusted, value] = lines(data);
     let (Some(peer), Some(trusted)) = (text(peer), text(trusted)) else { return };
     let Ok(peer) = peer.parse::<IpAddr>() else { return };
-    let Some(plan) = trusted.parse().ok().and_then(|n: usize| plans().get(n)) else { return };
-    let trusted = &plan.server.trusted_proxies;
+    let Some(config) = trusted.parse().ok().and_then(|n: usize| configs().get(n)) else { return };
+    let trusted = &config.server.trusted_proxies;
     let found = forwarded_for(peer, value, trusted);
     let is_proxy = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let peer = peer.to_canonical();
@@ -49,14 +49,14 @@ fn hop_of(hop: &str) -> Option<IpAddr> {
     found.map(|ip: IpAddr| ip.to_canonical())
 }
 
-fn plans() -> &'static [Plan] {
-    static PLANS: OnceLock<Vec<Plan>> = OnceLock::new();
-    let plan = |trusted: &&[&str]| {
+fn configs() -> &'static [CompiledConfig] {
+    static PLANS: OnceLock<Vec<CompiledConfig>> = OnceLock::new();
+    let config = |trusted: &&[&str]| {
         let sources = json!({ "stripe": { "secrets": ["a secret"] } });
         let server = json!({ "trusted_proxies": trusted });
         let file =
             json!({ "store": "memory:", "server": server, "sources": sources, "routes": [] });
         super::config::plan_of(&file.to_string())
     };
-    PLANS.get_or_init(|| TRUSTED.iter().filter_map(plan).collect())
+    PLANS.get_or_init(|| TRUSTED.iter().filter_map(config).collect())
 }

@@ -1,7 +1,7 @@
-//! Naming events: what a provider makes of a request that was taken for proven.
+//! IdentityRules events: what a provider makes of a request that was taken for proven.
 
 use hookward_core::keys::NoKeys;
-use hookward_core::store::part_of;
+use hookward_core::store::batch_item;
 use hookward_core::{Proof, SecretSet, VerifyCx, prove};
 
 use super::http_file::parser;
@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
         assert!(event.event_id.as_ref().is_none_or(|id| !id.value.is_empty()), "{}", sender.name);
     }
     for part in events.iter().filter_map(|e| e.part.as_deref()).take(20) {
-        assert!(part_of(delivery.body(), part).is_some(), "{}: no {part}", sender.name);
+        assert!(batch_item(delivery.body(), part).is_some(), "{}: no {part}", sender.name);
     }
     assert_eq!(sender.provider.identify(&delivery).as_ref(), Ok(&events), "{}", sender.name);
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use hookward_core::store::{JobId, part_of};
+use hookward_core::store::{JobId, batch_item};
 use hookward_core::{
-    Body, Event, EventId, EventParts, HandlerCx, MAX_DEPTH, Timestamp, event_line, parse_strict,
+    Body, Event, EventId, EventParts, HandlerCx, MAX_DEPTH, Timestamp, event_json, parse_strict,
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
     if let Ok(value) = &strict {
         let mut left = 50;
         items(value, String::new(), &mut left, &mut |pointer, item| {
-            let part = part_of(&body, pointer).map(|part| parse_strict(part.bytes()));
+            let part = batch_item(&body, pointer).map(|part| parse_strict(part.bytes()));
             assert!(matches!(part, Some(Ok(part)) if part == *item), "{pointer}");
         });
     }
@@ -57,7 +57,7 @@ fn line(body: &Body, value: Option<Value>) {
         replay: false,
         event: id,
     };
-    let line = event_line(&event, &cx);
+    let line = event_json(&event, &cx);
     assert!(!line.contains(['\n', '\r']), "{line:?}");
     let read: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
     match value {

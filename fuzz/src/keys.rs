@@ -4,7 +4,7 @@
 use hookward_core::keys::jwt::{Rules, Token, bearer};
 use hookward_core::keys::x509::Certificates;
 use hookward_core::keys::{Jwks, KeyDocument, PublicKey, https_parts};
-use hookward_core::proof::{Algorithm, p256_point, rsa_key};
+use hookward_core::proof::{ProofAlgorithm, p256_point, rsa_key};
 
 use super::input::{lines, text};
 use super::senders::NOW;
@@ -16,10 +16,10 @@ pub fn run(data: &[u8]) {
         address(url);
     }
     if let Some(point) = p256_point(document) {
-        assert!(Algorithm::EcdsaP256.takes_key(point));
+        assert!(ProofAlgorithm::EcdsaP256.takes_key(point));
     }
     if let Some(key) = rsa_key(document) {
-        assert!(Algorithm::RsaSha256.takes_key(key));
+        assert!(ProofAlgorithm::RsaSha256.takes_key(key));
     }
     let _ = PublicKey::from_spki(document);
     if let Ok(certificates) = Certificates::read(&KeyDocument::fetched(document.to_vec(), NOW)) {

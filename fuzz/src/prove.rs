@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hookward_core::keys::FixedKeys;
-use hookward_core::store::part_of;
+use hookward_core::store::batch_item;
 use hookward_core::{Proof, Timestamp};
 
 use super::http_file::parser;
@@ -35,7 +35,7 @@ pub fn run(data: &[u8]) {
                 assert_ne!(identity.event_type.as_deref(), Some(""));
                 assert!(identity.event_id.as_ref().is_none_or(|id| !id.value.is_empty()));
                 if let Some(part) = &identity.part {
-                    assert!(part_of(delivery.body(), part).is_some(), "there is no {part}");
+                    assert!(batch_item(delivery.body(), part).is_some(), "there is no {part}");
                 }
             }
             let again = sender.provider.identify(&delivery).unwrap_or_default();

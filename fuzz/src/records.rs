@@ -7,13 +7,13 @@ use hookward_core::vectors::{VectorFile, judge};
 use super::input::text;
 use super::senders::{self, at_once};
 
-#[path = "../../stores/sqlite/src/answer.rs"]
-mod answer;
+#[path = "../../stores/sqlite/src/reply_codec.rs"]
+mod reply_codec;
 
 /// Any bytes, read as each of them.
 pub fn run(data: &[u8]) {
-    if let Some(reply) = answer::decode(data) {
-        assert_eq!(answer::decode(&answer::encode(&reply)), Some(reply));
+    if let Some(reply) = reply_codec::decode(data) {
+        assert_eq!(reply_codec::decode(&reply_codec::encode(&reply)), Some(reply));
     }
     let Some(text) = text(data) else { return };
     if let Ok(job) = text.parse::<JobId>() {

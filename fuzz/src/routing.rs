@@ -61,25 +61,24 @@ pub fn globs(data: &[u8]) {
     for glob in &globs {
         assert_eq!(TypeGlob::parse(&glob.to_string()).as_ref(), Ok(glob));
     }
-    let Some(plan) = super::config::plan_of(&routes(&globs)) else { return };
+    let Some(config) = super::config::plan_of(&routes(&globs)) else { return };
     // A longer type is cut.
     let segments: Vec<&str> = event_type.split(['.', '/']).take(64).collect();
     for source in ["stripe", "github"] {
-        let found: Vec<usize> = plan
+        let found: Vec<usize> = config
             .table
             .find(source, event_type)
             .iter()
             .filter_map(|route| route.name.strip_prefix('r')?.parse().ok())
             .collect();
-        let lets_through = |glob: &TypeGlob| {
+        let matches = |glob: &TypeGlob| {
             let text = glob.to_string();
             let (of, wanted) = text.split_once('/').unwrap_or_default();
             let wanted: Vec<&str> = wanted.split(['.', '/']).collect();
             (of == "*" || of == source) && matches(&wanted, &segments)
         };
         let all = globs.iter().enumerate();
-        let wanted: Vec<usize> =
-            all.filter(|(_, glob)| lets_through(glob)).map(|(n, _)| n).collect();
+        let wanted: Vec<usize> = all.filter(|(_, glob)| matches(glob)).map(|(n, _)| n).collect();
         assert_eq!(found, wanted, "{source}/{event_type}");
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hookward_core::store::{
-    AttemptRecord, Browse, Claim, DedupeKey, Filter, KeyKind, NewDelivery, NewEvent, NewJob,
-    NewStatus, Outcome, Purge, ReplayJob, Settlement, StoreError,
+    AttemptRecord, Browse, Claim, DedupeKey, Filter, JobOutcome, KeyKind, NewDelivery, NewEvent,
+    NewJob, NewStatus, Purge, ReplayJob, Settlement, StoreError,
 };
 use hookward_core::{Body, EventId, Reply, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
@@ -64,7 +64,7 @@ const TABLES: &[(&str, &str, &[&str])] = &[
             "event",
         ],
     ),
-    ("twins", "event", &["n", "event_id", "received_at"]),
+    ("content_duplicates", "event", &["n", "event_id", "received_at"]),
     ("event_ids", "hash", &["event"]),
 ];
 
@@ -148,7 +148,7 @@ async fn work(path: &Path) -> String {
         let now = NOW.plus(Duration::from_secs(3600 * (round + 1)));
         let want = claim(now);
         let jobs = store.claim(want).await.map_err(&mut note).unwrap_or_default();
-        let outcomes = jobs.iter().enumerate().map(|(n, job)| Outcome {
+        let outcomes = jobs.iter().enumerate().map(|(n, job)| JobOutcome {
             lease: job.lease,
             settlement: settlement(n, now),
             attempt: Some(record(job.attempt)),
@@ -218,7 +218,7 @@ fn delivery(n: u8) -> NewDelivery {
 }
 
 /// The bytes of a file with something of everything in it: waiting, running, done and dead jobs,
-/// attempts, a body of a later step, twins.
+/// attempts, a body of a later step, content_duplicates.
 fn template() -> &'static [u8] {
     static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -243,7 +243,7 @@ async fn fill(path: &Path) {
     let _ = store.accept(vec![twin]).await;
     let jobs = store.claim(claim(NOW)).await.unwrap_or_default();
     // One stays out, as of a process that died.
-    let settled = jobs.iter().skip(1).enumerate().map(|(n, job)| Outcome {
+    let settled = jobs.iter().skip(1).enumerate().map(|(n, job)| JobOutcome {
         lease: job.lease,
         settlement: settlement(n, NOW),
         attempt: Some(record(1)),

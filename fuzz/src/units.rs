@@ -1,7 +1,7 @@
 //! Spans, sizes, rates, times and addresses as people write them.
 
-use hookward_core::{Period, Size, Timestamp};
-use hookward_engine::plan::Rate;
+use hookward_core::{ByteSize, HumanDuration, Timestamp};
+use hookward_engine::compiled::Rate;
 use hookward_engine::routing::DataAddress;
 
 use super::input::text;
@@ -9,15 +9,15 @@ use super::input::text;
 /// One text, read as each of them.
 pub fn run(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    match Period::parse(text) {
+    match HumanDuration::parse(text) {
         Ok(period) => {
             // What is written out again is the same span.
-            assert_eq!(Period::parse(&period.to_string()), Ok(period));
+            assert_eq!(HumanDuration::parse(&period.to_string()), Ok(period));
             let _ = Timestamp::from_secs(0).plus(period.0).minus(period.0).to_string();
         }
         Err(told) => assert!(told.contains("span")),
     }
-    match Size::parse(text) {
+    match ByteSize::parse(text) {
         Ok(size) => {
             let _ = (size.as_usize(), size.to_string());
         }

@@ -71,7 +71,7 @@ fn descriptor(path: &Path) -> Result<(String, String), Box<dyn Error>> {
     let descriptor = format!(
         "hookward_core::plugin::ProviderDescriptor {{
             name: {name:?}, summary: {:?}, origin: ORIGIN, methods: &{methods:?},
-            media_types: &{:?}, needs_secret: true, hands_over_secret: false, keep_headers: &{:?},
+            media_types: &{:?}, needs_secret: true, secret_from_handshake: false, keep_headers: &{:?},
             tolerance: {tolerance}, samples: &[{samples}],
             schema: || entry::schema({json:?}),
             scheme: |with| entry::scheme({json:?}, with),

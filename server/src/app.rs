@@ -9,7 +9,7 @@ use hookward_core::{Clock, Handler, KeySource, SystemClock};
 use hookward_engine::Engine;
 use hookward_engine::config::{self, Diagnostics, Environment, LoadCx, Loaded, SystemEnvironment};
 
-use crate::function::{Function, HandlerFn};
+use crate::fn_handler::{Function, HandlerFn};
 use crate::hooks::{Hooks, handler_runtime, told};
 use crate::keys::NetworkKeys;
 use crate::metrics::Metrics;
@@ -190,22 +190,23 @@ impl App {
     }
 
     async fn engine(&self) -> Result<Arc<Engine>, BuildAppError> {
-        let Loaded { plan, warnings } = self.load().map_err(BuildAppError::Config)?;
+        let Loaded { config, warnings } = self.load().map_err(BuildAppError::Config)?;
         told(&warnings);
-        plan.unverified().into_iter().for_each(hookward_core::telemetry::source_unverified);
-        let cx = OpenCx { base_dir: plan.base_dir.clone(), now: self.clock.now() };
-        let opening = (plan.store.descriptor.open)(plan.store.rest.clone(), cx);
-        let store = opening
-            .await
-            .map_err(|e| BuildAppError::Store { url: plan.store.shown(), reason: e.to_string() })?;
+        config.unverified().into_iter().for_each(hookward_core::telemetry::source_unverified);
+        let cx = OpenCx { base_dir: config.base_dir.clone(), now: self.clock.now() };
+        let opening = (config.store.descriptor.open)(config.store.rest.clone(), cx);
+        let store = opening.await.map_err(|e| BuildAppError::Store {
+            url: config.store.shown(),
+            reason: e.to_string(),
+        })?;
         if !store.durable() {
-            tracing::warn!(store = %plan.store.shown(), "this store keeps nothing across a restart");
+            tracing::warn!(store = %config.store.shown(), "this store keeps nothing across a restart");
         }
         let keys: Arc<dyn KeySource> = match &self.keys {
             Some(keys) => keys.clone(),
             None => Arc::new(NetworkKeys::new(self.clock.clone()).map_err(AppError::Keys)?),
         };
-        Ok(Engine::with_keys(plan, store, self.clock.clone(), keys))
+        Ok(Engine::with_keys(config, store, self.clock.clone(), keys))
     }
 }
 

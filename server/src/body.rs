@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use bytes::Bytes;
-use hookward_engine::accept::{ReadBody, ReadError};
+use hookward_engine::ingest::{ReadBody, ReadError};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use hookward_engine::Engine;
 use hookward_engine::config::Diagnostics;
-use hookward_engine::work::Worker;
+use hookward_engine::worker::Worker;
 use tokio::sync::Semaphore;
 
 use crate::app::{App, AppError};
@@ -52,11 +52,11 @@ impl Hooks {
         metrics: Metrics,
         runtime: Option<tokio::runtime::Runtime>,
     ) -> Self {
-        let plan = engine.plan();
-        let budget = plan.server.max_body_bytes_in_flight.min(Semaphore::MAX_PERMITS);
+        let config = engine.config();
+        let budget = config.server.max_body_bytes_in_flight.min(Semaphore::MAX_PERMITS);
         let start = |r: &tokio::runtime::Runtime| Worker::start(engine.clone(), r.handle().clone());
         let worker = runtime.as_ref().map(start);
-        let upkeep = tokio::spawn(metrics.clone().keep_small());
+        let upkeep = tokio::spawn(metrics.clone().run_upkeep());
         Self(Arc::new(Shared {
             engine,
             budget: Arc::new(Semaphore::new(budget)),
@@ -94,7 +94,7 @@ impl Hooks {
         let loaded = self.0.app.load().map_err(|e| e.to_string());
         let done = loaded.and_then(|loaded| {
             told(&loaded.warnings);
-            self.0.engine.reload(loaded.plan).map_err(|e| e.to_string())
+            self.0.engine.reload(loaded.config).map_err(|e| e.to_string())
         });
         if let Err(reason) = &done {
             tracing::error!(%reason, "routes.yaml was not reloaded; the old one stays in force");

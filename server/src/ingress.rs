@@ -9,19 +9,19 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use hookward_core::{Head, Reply, Timestamp};
-use hookward_engine::accept::Refusal;
+use hookward_engine::ingest::Rejection;
 use http::{HeaderMap, StatusCode};
 
 use crate::body::Incoming;
+use crate::head_validation;
 use crate::hooks::Shared;
-use crate::strict;
 
 /// Every source's path, and `/health`.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router =
         Router::new().route("/health", page()).route("/webhooks/{*source}", any(receive));
-    let plan = shared.engine.plan();
-    let elsewhere = plan.paths.keys().filter(|path| !path.starts_with("/webhooks/"));
+    let config = shared.engine.config();
+    let elsewhere = config.paths.keys().filter(|path| !path.starts_with("/webhooks/"));
     for path in elsewhere {
         router = router.route(path, any(receive));
     }
@@ -36,24 +36,24 @@ pub(crate) fn standalone(shared: Arc<Shared>) -> Router {
 
 /// The health page, and what else its path may be asked.
 fn page() -> MethodRouter<Arc<Shared>> {
-    let other = || async { written(Refusal::Method { allowed: &["GET", "HEAD"] }.reply()) };
-    get(health).fallback(other).layer(axum::middleware::from_fn(strict::layer))
+    let other = || async { into_response(Rejection::Method { allowed: &["GET", "HEAD"] }.reply()) };
+    get(health).fallback(other).layer(axum::middleware::from_fn(head_validation::layer))
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(refusal) = strict::well_formed(&parts) {
-        return written(shared.engine.refuse("", &refusal));
+    if let Err(refusal) = head_validation::well_formed(&parts) {
+        return into_response(shared.engine.refuse("", &refusal));
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
     let head = Head { method: parts.method, target, headers: parts.headers, client };
     let body = Incoming::new(body, shared.budget.clone());
-    written(shared.engine.receive(head, body).await)
+    into_response(shared.engine.receive(head, body).await)
 }
 
 /// An answer as HTTP, with no header but its own.
-pub(crate) fn written(reply: Reply) -> Response {
+pub(crate) fn into_response(reply: Reply) -> Response {
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers.into_iter().collect::<HeaderMap>();
@@ -77,21 +77,21 @@ struct Health {
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
-    let plan = shared.engine.plan();
-    let reason = shared.engine.trouble().await;
+    let config = shared.engine.config();
+    let reason = shared.engine.health_problem().await;
     let (code, status) = match reason {
         None => (StatusCode::OK, "healthy"),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
     };
     let page = Health {
         status,
-        providers: plan.providers(),
+        providers: config.providers(),
         timestamp: Timestamp::from_secs(shared.engine.now().as_secs()),
-        unverified: plan.unverified().into_iter().map(str::to_owned).collect(),
+        unverified: config.unverified().into_iter().map(str::to_owned).collect(),
         durable: (!shared.engine.store().durable()).then_some(false),
         reason,
     };
-    written(Reply::json(code, &page))
+    into_response(Reply::json(code, &page))
 }
 
 #[cfg(test)]
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_headers_that_it_names_and_no_other() {
-        assert!(written(Reply::empty(StatusCode::OK)).headers().is_empty());
-        let text = written(Reply::text(StatusCode::OK, "challenge"));
+        assert!(into_response(Reply::empty(StatusCode::OK)).headers().is_empty());
+        let text = into_response(Reply::text(StatusCode::OK, "challenge"));
         assert_eq!(text.headers()["content-type"], "text/plain");
     }
 }

@@ -22,32 +22,32 @@
 //! ```
 #![warn(missing_docs)]
 
-mod accept_loop;
 pub mod admin;
 mod app;
 mod body;
-mod descriptors;
-mod first_head;
-mod function;
+mod error_rewrite;
+mod fd_limit;
+mod fn_handler;
+mod head_reader;
+mod head_validation;
 mod hooks;
-mod http_io;
 mod ingress;
-mod io;
 mod keys;
-mod lifecycle;
+mod listener;
 mod metrics;
-mod own_answer;
-mod strict;
+mod prefixed_io;
+mod signals;
+mod socket;
 mod tls;
 
-pub use accept_loop::{Limits, Serve, bind, serve};
 pub use app::{App, AppError, BuildAppError};
-pub use descriptors::raise_file_limit;
-pub use function::{HandlerFn, IntoFlow, Payload};
+pub use fd_limit::raise_file_limit;
+pub use fn_handler::{HandlerFn, IntoFlow, Payload};
 pub use hooks::Hooks;
 pub use keys::NetworkKeys;
-pub use lifecycle::{shutdown_signal, watch_reload};
+pub use listener::{Limits, Serve, bind, serve};
 pub use metrics::Metrics;
+pub use signals::{shutdown_signal, watch_reload};
 
 pub use hookward_core::{
     Event, EventId, Flow, Handler, HandlerCx, HandlerError, KeySource, Provider, Store, Timestamp,

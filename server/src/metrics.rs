@@ -39,7 +39,7 @@ impl Metrics {
     }
 
     /// Puts what was recorded into its buckets every few seconds, whether or not anyone asks for them.
-    pub(crate) async fn keep_small(self) {
+    pub(crate) async fn run_upkeep(self) {
         let Some(handle) = self.0 else { return };
         loop {
             tokio::time::sleep(UPKEEP).await;

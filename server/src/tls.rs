@@ -1,4 +1,4 @@
-//! TLS on the receiving port. The certificate is that of the plan in force, looked up at each
+//! TLS on the receiving port. The certificate is that of the configuration in force, looked up at each
 //! handshake, so that a reload is all that a renewal takes.
 
 use std::io;
@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::io::Socket;
+use crate::socket::Socket;
 
 /// Shakes hands as routes.yaml says; `None`: it names no certificate.
 pub(crate) fn acceptor(engine: &Arc<Engine>) -> io::Result<Option<TlsAcceptor>> {
-    if engine.plan().server.tls.is_none() {
+    if engine.config().server.tls.is_none() {
         return Ok(None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -31,13 +31,13 @@ pub(crate) fn acceptor(engine: &Arc<Engine>) -> io::Result<Option<TlsAcceptor>> 
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-/// The certificate of the plan in force, whatever name the sender asks for.
+/// The certificate of the configuration in force, whatever name the sender asks for.
 #[derive(Debug)]
 struct InForce(Arc<Engine>);
 
 impl ResolvesServerCert for InForce {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.plan().server.tls.as_ref().map(|tls| tls.certified().clone())
+        self.0.config().server.tls.as_ref().map(|tls| tls.certified().clone())
     }
 }
 

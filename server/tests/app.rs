@@ -271,8 +271,8 @@ fn a_function_is_found_before_a_linked_handler_of_its_name() {
     let plugins = [hookward_provider_none::PLUGINS, hookward_handler_noop::PLUGINS];
     let app = App::with_plugins(file, &plugins).unwrap();
     let step = |app: &App| {
-        let plan = app.load().unwrap().plan;
-        format!("{:?}", plan.routes["all"].chain[0].handler)
+        let config = app.load().unwrap().config;
+        format!("{:?}", config.routes["all"].chain[0].handler)
     };
     assert_eq!(step(&app), "Noop");
     assert_eq!(step(&app.handler("noop", nothing_but)), "Function(noop)");

@@ -258,7 +258,7 @@ fn a_proven_body_that_cannot_be_read_is_kept_as_invalid_byte_for_byte() {
 #[test]
 fn unreadable_bodies_are_refused_where_the_source_says_so() {
     let place = Place::new(
-        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], on_unreadable: reject }\nroutes: []\n",
+        "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], on_parse_error: reject }\nroutes: []\n",
     );
     let server = place.start();
     let answer = stripe_raw("x", "t", b"not json", sender::now()).post(&server.addr);

@@ -129,7 +129,7 @@ fn the_command_line_asks_the_running_server() {
     assert!(text(&shown).contains("payment_intent.succeeded"), "{}", text(&shown));
     let dead = place.run(&["dead", "list", "--admin", &admin]);
     assert!(text(&dead).contains("evt") || text(&dead).contains("exec"), "{}", text(&dead));
-    let planned = place.run(&["dead", "replay", "--plan", "--json", "--admin", &admin]);
+    let planned = place.run(&["dead", "replay", "--dry-run", "--json", "--admin", &admin]);
     let planned: serde_json::Value = serde_json::from_slice(&planned.stdout).unwrap();
     assert_eq!(planned, json!({"events": 1, "jobs": 1}));
     let replayed = place.run(&["dead", "replay", "--admin", &admin]);

@@ -37,7 +37,7 @@ fn the_quickstart_serves_what_send_sends() {
     eventually("one is handled", || place.lines("paid.jsonl").len() == 1);
     eventually("one is dead", || !server.events("status=dead").is_empty());
     eventually("one is tried again", || {
-        server.metric("hookward_retries_total{route=\"subscriptions\"}") >= 1.0
+        server.metric("hookward_jobs_total{route=\"subscriptions\",outcome=\"retry\"}") >= 1.0
     });
     assert_eq!(server.events("status=unrouted").len(), 1);
     eventually("orders, pushes and mentions are done", || server.events("status=done").len() >= 4);

@@ -347,7 +347,7 @@ fn look_everywhere(live: &Live, seen: &mut Seen) {
         seen.answer(target, &live.admin("GET", target, ""));
     }
     for (target, body) in [
-        ("/api/v1/replay", r#"{"status":"dead","plan":true}"#),
+        ("/api/v1/replay", r#"{"status":"dead","dryRun":true}"#),
         ("/api/v1/replay", "nonsense"),
         ("/api/v1/events/gh-1/replay", r#"{"route":"nobody"}"#),
         ("/api/v1/events/gh-1/replay", ""),

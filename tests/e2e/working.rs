@@ -32,8 +32,8 @@ fn a_failing_step_is_tried_again_and_then_dead_with_every_attempt_on_record() {
     assert_eq!(place.lines("seen").len(), 3);
     let dead = server.admin("GET", "/api/v1/dead", "").json();
     assert_eq!(dead["events"][0]["dead"][0]["route"], "r");
-    assert_eq!(server.metric("hookward_dead_total{route=\"r\"}"), 1.0);
-    assert_eq!(server.metric("hookward_retries_total{route=\"r\"}"), 2.0);
+    assert_eq!(server.metric("hookward_jobs_total{route=\"r\",outcome=\"dead\"}"), 1.0);
+    assert_eq!(server.metric("hookward_jobs_total{route=\"r\",outcome=\"retry\"}"), 2.0);
 }
 
 #[test]
@@ -43,7 +43,9 @@ fn a_chain_goes_on_at_the_step_that_failed() {
     );
     let server = place.start();
     paid("evt_1").post(&server.addr);
-    eventually("a few attempts", || server.metric("hookward_retries_total{route=\"r\"}") >= 2.0);
+    eventually("a few attempts", || {
+        server.metric("hookward_jobs_total{route=\"r\",outcome=\"retry\"}") >= 2.0
+    });
     place.write("ready", "");
     eventually("it is done", || server.events("status=done").len() == 1);
     assert_eq!(place.lines("first.jsonl").len(), 1);
@@ -60,7 +62,7 @@ fn a_dead_job_runs_again_when_an_operator_says_so() {
     paid("evt_2").post(&server.addr);
     eventually("both are dead", || server.events("status=dead").len() == 2);
     place.write("ready", "");
-    let planned = server.admin("POST", "/api/v1/replay", r#"{"status":"dead","plan":true}"#);
+    let planned = server.admin("POST", "/api/v1/replay", r#"{"status":"dead","dryRun":true}"#);
     assert_eq!((planned.status, planned.json()), (202, json!({"events": 2, "jobs": 2})));
     let one = server.admin("POST", "/api/v1/events/evt_1/replay", "");
     assert_eq!((one.status, one.json()), (202, json!({"jobs": 1})));

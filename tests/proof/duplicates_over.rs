@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Job, KeyKind, Lease, NewDelivery, Outcome, Purge, Settled,
+    Acceptance, Browse, Claim, Depth, Job, JobOutcome, KeyKind, Lease, NewDelivery, Purge, Settled,
     StoreError,
 };
 use hookward_core::{Head, Reply, Store, SystemClock, Timestamp};
@@ -97,7 +97,7 @@ impl Store for Strange {
     async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
         self.inner.claim(want).await
     }
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         self.inner.settle(outcomes).await
     }
     async fn extend(&self, l: Vec<Lease>, until: Timestamp) -> Result<Vec<Settled>, StoreError> {
@@ -176,5 +176,5 @@ fn engine(store: Strange) -> Result<Arc<Engine>, String> {
     };
     let text = "store: memory\nsources:\n  stripe: { secrets: [whsec_e2e_stripe] }\nroutes:\n  - { name: r, events: stripe/**, chain: [noop] }\n";
     let loaded = load_text(Path::new("routes.yaml"), text, &cx).map_err(|e| e.to_string())?;
-    Ok(Engine::new(loaded.plan, Arc::new(store), Arc::new(SystemClock)))
+    Ok(Engine::new(loaded.config, Arc::new(store), Arc::new(SystemClock)))
 }

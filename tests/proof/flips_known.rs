@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::store::{
-    AttemptRecord, Claim, DedupeKey, Job, KeyKind, NewDelivery, NewEvent, NewJob, NewStatus,
-    Outcome, Settlement,
+    AttemptRecord, Claim, DedupeKey, Job, JobOutcome, KeyKind, NewDelivery, NewEvent, NewJob,
+    NewStatus, Settlement,
 };
 use hookward_core::{Body, EventId, Reply, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
@@ -183,7 +183,7 @@ async fn go_on(mut known: Known, folder: tempfile::TempDir) -> Result<Known, Str
         }
         known.attempts.insert(id, vec![format!("it said {outcome}")]);
         let attempt = Some(record(&job, outcome));
-        let outcome = Outcome { lease: job.lease, settlement, attempt };
+        let outcome = JobOutcome { lease: job.lease, settlement, attempt };
         store.settle(vec![outcome]).await.map_err(|e| e.to_string())?;
     }
     known.killed = Files::read(folder.path())?;

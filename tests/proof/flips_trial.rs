@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use hookward_core::store::{Acceptance, Browse, Cursor, Filter, JobState, Outcome, Settlement};
+use hookward_core::store::{Acceptance, Browse, Cursor, Filter, JobOutcome, JobState, Settlement};
 use hookward_core::{EventId, Store};
 use hookward_store_sqlite::SqliteStore;
 
@@ -193,7 +193,7 @@ async fn work(known: &Known, store: &SqliteStore) -> Told<usize> {
                 )));
             }
         }
-        let outcome = |job: &hookward_core::store::Job| Outcome {
+        let outcome = |job: &hookward_core::store::Job| JobOutcome {
             lease: job.lease,
             settlement: Settlement::Done,
             attempt: None,

@@ -15,12 +15,12 @@ use crate::server::{Place, Server};
 const SENDERS: usize = 16;
 
 pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    let short = Size { keys: 40, events: 15, kills: 3 };
-    let canary = suite(extent.seed, Size { kills: 0, ..short }, "")?;
+    let short = ByteSize { keys: 40, events: 15, kills: 3 };
+    let canary = suite(extent.seed, ByteSize { kills: 0, ..short }, "")?;
     if canary.violated == 0 {
         return Err("the canary, a route without an order, ran everything in order".to_owned());
     }
-    let size = if extent.short { short } else { Size { keys: 1000, events: 100, kills: 12 } };
+    let size = if extent.short { short } else { ByteSize { keys: 1000, events: 100, kills: 12 } };
     let (mut total, mut rounds) = (Seen::default(), 0);
     while if extent.short { rounds == 0 } else { extent.goes_on(rounds) } {
         let seed = extent.seed.wrapping_add(rounds as u64);
@@ -34,7 +34,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
         total.dead += seen.dead;
         total.again += seen.again;
     }
-    let Size { keys, events, kills } = size;
+    let ByteSize { keys, events, kills } = size;
     Ok(format!(
         "{rounds} rounds of {keys} keys with {events} events each, {kills} kills a round: {} attempts, {} of them failed, {} died, {} ran again after a kill, 0 out of order; canary: {} out of order",
         total.requests, total.failed, total.dead, total.again, canary.violated
@@ -42,7 +42,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Size {
+struct ByteSize {
     keys: usize,
     events: usize,
     kills: usize,
@@ -54,7 +54,7 @@ fn routes(port: u16, order: &str) -> String {
     )
 }
 
-fn suite(seed: u64, size: Size, order: &str) -> Result<Seen, String> {
+fn suite(seed: u64, size: ByteSize, order: &str) -> Result<Seen, String> {
     let mut chance = fastrand::Rng::with_seed(seed);
     let sink = OrderSink::start();
     let place = Place::new(&routes(sink.port, order));
@@ -110,7 +110,13 @@ fn written_down(server: &Server) -> Result<(), String> {
 }
 
 /// The events of its keys, in turns, each until it is acknowledged.
-fn send(sender: usize, size: Size, addr: &Mutex<String>, sent: &AtomicUsize, stop: &AtomicBool) {
+fn send(
+    sender: usize,
+    size: ByteSize,
+    addr: &Mutex<String>,
+    sent: &AtomicUsize,
+    stop: &AtomicBool,
+) {
     for n in 0..size.events {
         for key in (sender..size.keys).step_by(SENDERS) {
             let id = format!("evt_{key}_{n}");

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
+use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag, tokens_equal};
 
 use crate::Extent;
 
@@ -95,7 +95,7 @@ impl Tags {
 
 /// A MAC under way.
 fn mac(message: &[u8]) -> Option<Mac> {
-    let mut mac = Mac::new(HmacAlg::Sha512, b"a key of the timing suite")?;
+    let mut mac = Mac::new(HmacAlgorithm::Sha512, b"a key of the timing suite")?;
     mac.update(message);
     Some(mac)
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use hookward::Metrics;
 use hookward::plugin::OpenCx;
 use hookward_core::{Clock, SystemClock};
+use hookward_engine::compiled::CompiledConfig;
 use hookward_engine::config::Loaded;
-use hookward_engine::plan::Plan;
 
 use crate::commands::RoutesFile;
 use crate::{STORE, WRONG, output};
@@ -26,27 +26,27 @@ pub(crate) async fn run(args: CheckArgs) -> ExitCode {
     let file = &args.file.routes;
     let loaded = super::app(file, Metrics::none())
         .and_then(|app| app.load().map_err(|d| d.render(output::colour())));
-    let Loaded { plan, warnings } = match loaded {
+    let Loaded { config, warnings } = match loaded {
         Ok(loaded) => loaded,
         Err(e) => return output::fail(WRONG, e),
     };
     if !warnings.is_empty() {
         output::note(warnings.render(output::colour()).trim_end());
     }
-    summary(&plan);
-    if args.live { live(&plan).await } else { ExitCode::SUCCESS }
+    summary(&config);
+    if args.live { live(&config).await } else { ExitCode::SUCCESS }
 }
 
-fn summary(plan: &Plan) {
+fn summary(config: &CompiledConfig) {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     output::line(format!(
         "{}: ok, {} and {}",
-        plan.file.display(),
-        plural(plan.sources.len(), "source"),
-        plural(plan.routes.len(), "route"),
+        config.file.display(),
+        plural(config.sources.len(), "source"),
+        plural(config.routes.len(), "route"),
     ));
-    output::line(format!("store    {}", plan.store.shown()));
-    for source in plan.sources.values() {
+    output::line(format!("store    {}", config.store.shown()));
+    for source in config.sources.values() {
         let proof = match (source.verified, source.secrets.all().len()) {
             (false, _) => "NOT VERIFIED".to_owned(),
             (true, n) => plural(n, "secret"),
@@ -56,7 +56,7 @@ fn summary(plan: &Plan) {
             source.name, source.path, source.provider_name
         ));
     }
-    for route in plan.table.all() {
+    for route in config.table.all() {
         let events: Vec<_> = route.events.iter().map(ToString::to_string).collect();
         let chain: Vec<_> = route.chain.iter().map(|s| s.handler_name.as_ref()).collect();
         output::line(format!(
@@ -66,7 +66,7 @@ fn summary(plan: &Plan) {
             chain.join(" → ")
         ));
     }
-    let mut handlers: Vec<_> = plan
+    let mut handlers: Vec<_> = config
         .routes
         .values()
         .flat_map(|r| r.chain.iter().map(|s| s.handler_name.to_string()))
@@ -77,21 +77,21 @@ fn summary(plan: &Plan) {
 }
 
 /// Opens the store as the server would, and asks every handler whether it could work.
-async fn live(plan: &Plan) -> ExitCode {
-    let cx = OpenCx { base_dir: plan.base_dir.clone(), now: SystemClock.now() };
-    match (plan.store.descriptor.open)(plan.store.rest.clone(), cx).await {
+async fn live(config: &CompiledConfig) -> ExitCode {
+    let cx = OpenCx { base_dir: config.base_dir.clone(), now: SystemClock.now() };
+    match (config.store.descriptor.open)(config.store.rest.clone(), cx).await {
         Ok(store) => {
             let checked = store.check().await;
             store.close().await;
             if let Err(e) = checked {
-                return output::fail(STORE, format!("the store `{}`: {e}", plan.store.shown()));
+                return output::fail(STORE, format!("the store `{}`: {e}", config.store.shown()));
             }
-            output::line(format!("live     store {}: ok", plan.store.shown()));
+            output::line(format!("live     store {}: ok", config.store.shown()));
         }
-        Err(e) => return output::fail(STORE, format!("the store `{}`: {e}", plan.store.shown())),
+        Err(e) => return output::fail(STORE, format!("the store `{}`: {e}", config.store.shown())),
     }
     let mut failed = false;
-    for route in plan.table.all() {
+    for route in config.table.all() {
         for step in &route.chain {
             let result = match step.handler.probe().await {
                 Ok(()) => "ok".to_owned(),

@@ -10,12 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::output;
-use access::{Access, Trouble, Where};
+use access::{Access, CliError, StoreTarget};
 
 /// List, show and replay events
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookward events list --status dead --limit 20\n  hookward events show evt_1\n  hookward events replay --source stripe --since 2026-11-01T00:00:00Z --plan"
+    after_help = "Examples:\n  hookward events list --status dead --limit 20\n  hookward events show evt_1\n  hookward events replay --source stripe --since 2026-11-01T00:00:00Z --dry-run"
 )]
 pub(crate) struct EventsArgs {
     #[command(subcommand)]
@@ -51,7 +51,7 @@ enum DeadAction {
 #[derive(Debug, Args)]
 struct ListArgs {
     #[command(flatten)]
-    place: Where,
+    place: StoreTarget,
     #[command(flatten)]
     filter: FilterArgs,
     /// As JSON
@@ -64,7 +64,7 @@ struct ShowArgs {
     /// Our id or the provider's
     id: String,
     #[command(flatten)]
-    place: Where,
+    place: StoreTarget,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -75,7 +75,7 @@ struct ReplayArgs {
     /// Our id or the provider's; without one, all that the filter lets through
     id: Option<String>,
     #[command(flatten)]
-    place: Where,
+    place: StoreTarget,
     #[command(flatten)]
     filter: FilterArgs,
     /// This route alone (with an id)
@@ -83,7 +83,7 @@ struct ReplayArgs {
     route: Option<String>,
     /// Count and show, changing nothing
     #[arg(long)]
-    plan: bool,
+    dry_run: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -150,7 +150,7 @@ pub(crate) async fn run_dead(args: DeadArgs) -> ExitCode {
     }
 }
 
-fn done(result: Result<(), Trouble>) -> ExitCode {
+fn done(result: Result<(), CliError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => output::fail(e.code, e.message),
@@ -162,8 +162,8 @@ async fn pages(
     access: &Access,
     filter: &FilterArgs,
     what: &str,
-    mut take: impl AsyncFnMut(&Value) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
+    mut take: impl AsyncFnMut(&Value) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let mut left = filter.limit.unwrap_or(usize::MAX);
     let mut cursor = None;
     while left > 0 {
@@ -183,7 +183,7 @@ async fn pages(
     Ok(())
 }
 
-async fn list(args: &ListArgs, what: &str) -> Result<(), Trouble> {
+async fn list(args: &ListArgs, what: &str) -> Result<(), CliError> {
     let access = args.place.open().await?;
     let mut all = Vec::new();
     // A screen or two; `--limit` asks for more.
@@ -250,7 +250,7 @@ fn dead_rows(event: &Value) -> Vec<Vec<String>> {
     jobs.map(row).collect()
 }
 
-async fn show(args: &ShowArgs) -> Result<(), Trouble> {
+async fn show(args: &ShowArgs) -> Result<(), CliError> {
     let access = args.place.open().await?;
     let event = access.get(&format!("/api/v1/events/{}", access::segment(&args.id)), &[]).await;
     access.close().await;
@@ -302,7 +302,7 @@ async fn show(args: &ShowArgs) -> Result<(), Trouble> {
     Ok(())
 }
 
-async fn replay(args: &ReplayArgs) -> Result<(), Trouble> {
+async fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     let access = args.place.open().await?;
     let result = match &args.id {
         Some(id) => replay_one(args, &access, id).await,
@@ -312,9 +312,9 @@ async fn replay(args: &ReplayArgs) -> Result<(), Trouble> {
     result
 }
 
-async fn replay_one(args: &ReplayArgs, access: &Access, id: &str) -> Result<(), Trouble> {
+async fn replay_one(args: &ReplayArgs, access: &Access, id: &str) -> Result<(), CliError> {
     let path = format!("/api/v1/events/{}", access::segment(id));
-    if args.plan {
+    if args.dry_run {
         let event = access.get(&path, &[]).await?;
         output::line(format!(
             "{} would run again ({})",
@@ -329,13 +329,13 @@ async fn replay_one(args: &ReplayArgs, access: &Access, id: &str) -> Result<(), 
     Ok(())
 }
 
-async fn replay_many(args: &ReplayArgs, access: &Access) -> Result<(), Trouble> {
+async fn replay_many(args: &ReplayArgs, access: &Access) -> Result<(), CliError> {
     let mut body = args.filter.body();
     if let Some(body) = body.as_object_mut() {
-        body.insert("plan".to_owned(), true.into());
+        body.insert("dryRun".to_owned(), true.into());
     }
-    let planned = access.post("/api/v1/replay", &body).await?;
-    if args.plan {
+    let counted = access.post("/api/v1/replay", &body).await?;
+    if args.dry_run {
         if !args.json {
             let mut rows = Vec::new();
             let shown = FilterArgs {
@@ -352,10 +352,10 @@ async fn replay_many(args: &ReplayArgs, access: &Access) -> Result<(), Trouble> 
                 rows,
             );
         }
-        said(args, &planned, "would run again");
+        said(args, &counted, "would run again");
         return Ok(());
     }
-    let total = planned.get("events").and_then(Value::as_u64).unwrap_or(0);
+    let total = counted.get("events").and_then(Value::as_u64).unwrap_or(0);
     let bar = bar(total);
     let (mut events, mut jobs) = (0_u64, 0_u64);
     pages(access, &args.filter, "events", async |event| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use hookward_core::Body;
-use hookward_engine::operate::{Explained, explain};
+use hookward_engine::replay::{Explained, explain};
 use hookward_engine::routing::{Subject, Verdict};
 
 use crate::commands::RoutesFile;
@@ -33,12 +33,12 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
-    let plan = match super::load(&args.file.routes) {
-        Ok(loaded) => loaded.plan,
+    let config = match super::load(&args.file.routes) {
+        Ok(loaded) => loaded.config,
         Err(e) => return output::fail(WRONG, e),
     };
-    if !plan.sources.contains_key(args.source.as_str()) {
-        let known: Vec<_> = plan.sources.keys().map(|n| n.as_ref()).collect();
+    if !config.sources.contains_key(args.source.as_str()) {
+        let known: Vec<_> = config.sources.keys().map(|n| n.as_ref()).collect();
         let text = format!("there is no source `{}`; there are: {}", args.source, known.join(", "));
         return output::fail(USAGE, text);
     }
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         },
     };
     let subject = Subject::new(&args.source, &args.event_type, None, &[], &body);
-    let explained = explain(&plan, &subject);
+    let explained = explain(&config, &subject);
     if args.json {
         output::line(explained.iter().map(json).collect::<serde_json::Value>());
         return ExitCode::SUCCESS;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use hookward_engine::plan::Route;
+use hookward_engine::compiled::Route;
 
 use crate::commands::RoutesFile;
 use crate::{WRONG, output};
@@ -19,16 +19,16 @@ pub(crate) struct RoutesArgs {
 }
 
 pub(crate) fn run(args: &RoutesArgs) -> ExitCode {
-    let plan = match super::load(&args.file.routes) {
-        Ok(loaded) => loaded.plan,
+    let config = match super::load(&args.file.routes) {
+        Ok(loaded) => loaded.config,
         Err(e) => return output::fail(WRONG, e),
     };
     if args.json {
-        let all: Vec<_> = plan.table.all().iter().map(|r| json(r)).collect();
+        let all: Vec<_> = config.table.all().iter().map(|r| json(r)).collect();
         output::line(serde_json::Value::Array(all));
         return ExitCode::SUCCESS;
     }
-    let rows = plan.table.all().iter().map(|r| row(r)).collect();
+    let rows = config.table.all().iter().map(|r| row(r)).collect();
     output::table(&["route", "events", "conditions", "chain", "attempts", "at once"], rows);
     ExitCode::SUCCESS
 }

@@ -37,7 +37,7 @@ pub(crate) struct SendArgs {
     /// one, the quickstart's secrets are used
     #[arg(long, value_name = "ROUTES")]
     routes: Option<PathBuf>,
-    /// Where to; the source's path is added where the URL has none
+    /// StoreTarget to; the source's path is added where the URL has none
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Send this body, byte for byte
@@ -93,9 +93,9 @@ fn from_routes(
     file: &std::path::Path,
     registry: &Registry,
 ) -> Result<Sender, String> {
-    let plan = super::load(file)?.plan;
-    let source = plan.sources.get(args.source.as_str()).ok_or_else(|| {
-        let known: Vec<_> = plan.sources.keys().map(|n| n.as_ref()).collect();
+    let config = super::load(file)?.config;
+    let source = config.sources.get(args.source.as_str()).ok_or_else(|| {
+        let known: Vec<_> = config.sources.keys().map(|n| n.as_ref()).collect();
         format!(
             "there is no source `{}` in {}; there are: {}",
             args.source,
@@ -107,12 +107,12 @@ fn from_routes(
     let descriptor = descriptor.ok_or("this source's provider is not linked")?;
     let now = SystemClock.now();
     let configured = source.secrets.active(now).iter().next().map(|(_, s)| s.clone());
-    let tls = plan.server.tls.as_ref().filter(|_| args.to.is_none());
+    let tls = config.server.tls.as_ref().filter(|_| args.to.is_none());
     let certificate = tls.and_then(|tls| tls.certified().cert.first().cloned());
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let listen = format!("{scheme}://{}", plan.server.listen);
+    let listen = format!("{scheme}://{}", config.server.listen);
     let url = url_of(args.to.as_deref().unwrap_or(&listen), &source.path)?;
-    let public_url = match &plan.server.public_url {
+    let public_url = match &config.server.public_url {
         Some(base) => format!("{}{}", base.trim_end_matches('/'), source.path),
         None => url.clone(),
     };

@@ -56,25 +56,25 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
 }
 
 async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result<(), String> {
-    let plan = hooks.engine().plan();
-    let admin_addr = args.admin.unwrap_or(plan.admin.listen);
-    if plan.admin.token.is_none() && !admin_addr.ip().is_loopback() {
+    let config = hooks.engine().config();
+    let admin_addr = args.admin.unwrap_or(config.admin.listen);
+    if config.admin.token.is_none() && !admin_addr.ip().is_loopback() {
         return Err(format!(
             "--admin {admin_addr} is open to other machines and there is no token; set `admin: {{ token: \"${{HOOKWARD_ADMIN_TOKEN}}\" }}` in {}",
-            plan.file.display()
+            config.file.display()
         ));
     }
     raise_file_limit();
-    let ingress = bind(args.listen.unwrap_or(plan.server.listen))?;
+    let ingress = bind(args.listen.unwrap_or(config.server.listen))?;
     let admin = bind(admin_addr)?;
-    if plan.admin.token.is_none() {
+    if config.admin.token.is_none() {
         tracing::info!("the admin port has no token: it serves this machine only");
     }
     let (at, admin_at) = (local(&ingress)?, local(&admin)?);
     // Whoever reads these lines may send a signal at once.
     tokio::spawn(watch_reload(hooks.clone()));
     let stop = stop();
-    let scheme = if plan.server.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     output::line(format!("listening on {scheme}://{at}"));
     output::line(format!("admin on http://{admin_at}"));
     let router = hooks.admin();

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hookward_core::plugin::Registry;
-use hookward_core::{Clock, Period, Secret, SystemClock, Timestamp};
+use hookward_core::{Clock, HumanDuration, Secret, SystemClock, Timestamp};
 
 use crate::diagnose::Trial;
 use crate::http_file::{self, Captured};
@@ -148,7 +148,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 fn span(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
-    seconds.map_or_else(|| Period::parse(text).map(|p| p.0), Ok)
+    seconds.map_or_else(|| HumanDuration::parse(text).map(|p| p.0), Ok)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookward_core::{Period, Timestamp, VerifyError};
+use hookward_core::{HumanDuration, Timestamp, VerifyError};
 
 use super::Trial;
 
@@ -67,7 +67,7 @@ fn whole_hours(off: Duration) -> Option<String> {
 /// In days, hours, minutes and seconds; the two largest that are not zero.
 fn span(span: Duration) -> String {
     if span < Duration::from_secs(1) {
-        return Period(span).to_string();
+        return HumanDuration(span).to_string();
     }
     let secs = span.as_secs();
     let parts = [

@@ -7,12 +7,12 @@
 
 mod body;
 mod clock;
+mod hints;
 mod key;
 mod rewrite;
 mod scheme;
 mod secret;
 mod sender;
-mod signs;
 mod trial;
 mod url;
 
@@ -112,7 +112,7 @@ pub(crate) async fn explain(trial: &Trial<'_>, error: &VerifyError) -> String {
     if let Some(says) = one_mistake(&base).await {
         return format!("{found} {says}");
     }
-    let signs = signs::read(trial, error);
+    let signs = hints::read(trial, error);
     if base.request.body.bytes().len() <= MAX_FOR_PAIRS
         && let Some(says) = two_mistakes(&base).await
     {
@@ -163,7 +163,7 @@ fn nothing_fits(trial: &Trial<'_>, error: &VerifyError) -> String {
     match error {
         VerifyError::InvalidSignature => {
             let tried: Vec<_> = KNOWN.iter().map(|k| k.name).collect();
-            let hint = signs::where_secrets_are(trial.name);
+            let hint = hints::where_secrets_are(trial.name);
             format!(
                 "None of the known mistakes fits (tried: {}). Most likely the secret is another one: that of another endpoint or environment, or the old one from before a rotation; \
                  give several with --secret to try them.{hint} Otherwise the body was changed on its way.",

@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
 use crate::json::parse_strict;
-use crate::proof::{Algorithm, Encoding, Tag, VerifyError, p256_point, rsa_key, rsa_key_of};
+use crate::proof::{Encoding, ProofAlgorithm, Tag, VerifyError, p256_point, rsa_key, rsa_key_of};
 
 /// The most keys that are looked at in a set.
 const MAX_KEYS: usize = 100;
@@ -34,14 +34,14 @@ impl PublicKey {
     /// [`VerifyError::InvalidSignature`].
     pub fn verify(
         &self,
-        algorithm: Algorithm,
+        algorithm: ProofAlgorithm,
         message: &[u8],
         signature: &str,
         encoding: Encoding,
     ) -> Result<(), VerifyError> {
         let key = match (self, algorithm) {
-            (Self::Rsa(key), Algorithm::RsaSha256 | Algorithm::RsaSha1)
-            | (Self::P256(key), Algorithm::EcdsaP256 | Algorithm::EcdsaP256Fixed) => key,
+            (Self::Rsa(key), ProofAlgorithm::RsaSha256 | ProofAlgorithm::RsaSha1)
+            | (Self::P256(key), ProofAlgorithm::EcdsaP256 | ProofAlgorithm::EcdsaP256Fixed) => key,
             _ => return Err(VerifyError::InvalidSignature),
         };
         let tag = Tag::decode(signature, encoding, algorithm.tag_len())
@@ -126,7 +126,7 @@ impl Jwk {
             "RSA" => PublicKey::Rsa(rsa_key_of(&bytes("n")?, &bytes("e")?)?),
             "EC" if text("crv")?? == "P-256" => {
                 let point = [&[4], bytes("x")?.as_slice(), bytes("y")?.as_slice()].concat();
-                let whole = bytes("x")?.len() == 32 && Algorithm::EcdsaP256.takes_key(&point);
+                let whole = bytes("x")?.len() == 32 && ProofAlgorithm::EcdsaP256.takes_key(&point);
                 PublicKey::P256(whole.then_some(point)?)
             }
             _ => return None,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Jwk, Jwks, KeyDocument, KeyRequest, PublicKey};
 use crate::clock::Timestamp;
 use crate::json::parse_strict;
-use crate::proof::{Algorithm, Encoding, VerifyError};
+use crate::proof::{Encoding, ProofAlgorithm, VerifyError};
 use crate::provider::VerifyCx;
 
 /// The longest token, and the longest header in one, in characters.
@@ -24,7 +24,7 @@ const MAX_CANDIDATES: usize = 8;
 
 /// How a token may be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alg {
+pub enum JwtAlgorithm {
     /// RSA, PKCS#1 v1.5, SHA-256.
     Rs256,
     /// ECDSA over P-256 with SHA-256.
@@ -35,7 +35,7 @@ pub enum Alg {
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// Allowed ways to sign; none: no token is right.
-    pub algorithms: Vec<Alg>,
+    pub algorithms: Vec<JwtAlgorithm>,
     /// `iss` must be one of these.
     pub issuers: Vec<String>,
     /// `aud` must be, or hold, one of these.
@@ -55,7 +55,7 @@ pub struct Rules {
 /// A token as it came: well-formed, and not believed yet.
 #[derive(Debug)]
 pub struct Token<'a> {
-    alg: Alg,
+    alg: JwtAlgorithm,
     kid: Option<String>,
     signed: &'a str,
     payload: &'a str,
@@ -89,7 +89,7 @@ pub async fn verify(
     };
     let document = cx.keys.fetch(keys).await?;
     let mut set = usable(&document)?;
-    if !token.is_known_to(&set) && !document.by_hand {
+    if !token.is_known_to(&set) && !document.trusted_offline {
         set = usable(&cx.keys.fetch(&keys.newer_than(cx.now)).await?)?;
     }
     let claims = token.prove(&set)?;
@@ -132,8 +132,8 @@ impl<'a> Token<'a> {
             return Err(wrong("the token's header asks for extensions"));
         }
         let alg = match header.get("alg").and_then(Value::as_str) {
-            Some("RS256") => Alg::Rs256,
-            Some("ES256") => Alg::Es256,
+            Some("RS256") => JwtAlgorithm::Rs256,
+            Some("ES256") => JwtAlgorithm::Es256,
             _ => return Err(wrong("the token is signed in a way that is not allowed here")),
         };
         let kid = match header.get("kid") {
@@ -145,7 +145,7 @@ impl<'a> Token<'a> {
     }
 
     /// How it says it is signed.
-    pub fn alg(&self) -> Alg {
+    pub fn alg(&self) -> JwtAlgorithm {
         self.alg
     }
 
@@ -161,8 +161,10 @@ impl<'a> Token<'a> {
 
     fn candidates<'k>(&'k self, set: &'k Jwks) -> impl Iterator<Item = &'k Jwk> {
         let fits = move |jwk: &&Jwk| match (self.alg, &jwk.key) {
-            (Alg::Rs256, PublicKey::Rsa(_)) | (Alg::Es256, PublicKey::P256(_)) => true,
-            (Alg::Rs256, PublicKey::P256(_)) | (Alg::Es256, PublicKey::Rsa(_)) => false,
+            (JwtAlgorithm::Rs256, PublicKey::Rsa(_))
+            | (JwtAlgorithm::Es256, PublicKey::P256(_)) => true,
+            (JwtAlgorithm::Rs256, PublicKey::P256(_))
+            | (JwtAlgorithm::Es256, PublicKey::Rsa(_)) => false,
         };
         set.candidates(self.kid(), self.alg.name()).filter(fits)
     }
@@ -175,8 +177,8 @@ impl<'a> Token<'a> {
     pub fn prove(&self, set: &Jwks) -> Result<Claims, VerifyError> {
         let signs = |jwk: &Jwk| {
             let alg = match self.alg {
-                Alg::Rs256 => Algorithm::RsaSha256,
-                Alg::Es256 => Algorithm::EcdsaP256Fixed,
+                JwtAlgorithm::Rs256 => ProofAlgorithm::RsaSha256,
+                JwtAlgorithm::Es256 => ProofAlgorithm::EcdsaP256Fixed,
             };
             jwk.key.verify(alg, self.signed.as_bytes(), self.signature, Encoding::Base64url)
         };
@@ -193,7 +195,7 @@ impl<'a> Token<'a> {
     }
 }
 
-impl Alg {
+impl JwtAlgorithm {
     fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",

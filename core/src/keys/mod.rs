@@ -68,13 +68,13 @@ pub struct KeyDocument {
     pub fetched_at: Timestamp,
     /// Whether nobody fetched it: whoever asks for this judgement gave it and answers for it. What
     /// ties a certificate to its sender is then not asked for: its chain, its name, its days.
-    pub by_hand: bool,
+    pub trusted_offline: bool,
 }
 
 impl KeyDocument {
     /// A document that was fetched at this moment.
     pub fn fetched(bytes: impl Into<Bytes>, at: Timestamp) -> Self {
-        Self { bytes: bytes.into(), fetched_at: at, by_hand: false }
+        Self { bytes: bytes.into(), fetched_at: at, trusted_offline: false }
     }
 }
 
@@ -113,7 +113,7 @@ pub struct FixedKeys(pub Bytes);
 impl KeySource for FixedKeys {
     async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
         let fetched_at = want.newer_than.unwrap_or(Timestamp::from_secs(0));
-        Ok(KeyDocument { bytes: self.0.clone(), fetched_at, by_hand: true })
+        Ok(KeyDocument { bytes: self.0.clone(), fetched_at, trusted_offline: true })
     }
 
     async fn confirm(&self, _: &str) -> Result<(), VerifyError> {

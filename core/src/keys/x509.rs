@@ -19,7 +19,7 @@ const MAX_CERTIFICATES: usize = 10;
 pub struct Certificates {
     chain: Vec<CertificateDer<'static>>,
     key: PublicKey,
-    by_hand: bool,
+    trusted_offline: bool,
 }
 
 impl Certificates {
@@ -40,7 +40,7 @@ impl Certificates {
                 "the certificate holds no key of RSA from 2048 bits or of P-256",
             )
         })?;
-        Ok(Self { key, by_hand: document.by_hand, chain })
+        Ok(Self { key, trusted_offline: document.trusted_offline, chain })
     }
 
     /// The key of the first certificate.
@@ -64,7 +64,7 @@ impl Certificates {
             name.zip(leaf.as_ref())
                 .is_some_and(|(name, leaf)| leaf.verify_is_valid_for_subject_name(&name).is_ok())
         };
-        if self.by_hand || hosts.iter().any(|host| is(host)) {
+        if self.trusted_offline || hosts.iter().any(|host| is(host)) {
             return Ok(());
         }
         Err(VerifyError::unavailable("the certificate is for another host"))
@@ -78,7 +78,7 @@ impl Certificates {
         let days = self.chain.first().and_then(|certificate| days(certificate));
         match days {
             Some((from, until)) if from <= now && now <= until => Ok(()),
-            _ if self.by_hand => Ok(()),
+            _ if self.trusted_offline => Ok(()),
             Some(_) => Err(VerifyError::unavailable("the certificate is not valid at this time")),
             None => Err(VerifyError::unavailable("the certificate's days cannot be read")),
         }
@@ -90,7 +90,7 @@ impl Certificates {
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] with the reason.
     pub fn check_chain(&self, hosts: &[&str], now: Timestamp) -> Result<(), VerifyError> {
-        if self.by_hand {
+        if self.trusted_offline {
             return Ok(());
         }
         self.check_chain_to(webpki_roots::TLS_SERVER_ROOTS, hosts, now)

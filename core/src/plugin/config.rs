@@ -62,7 +62,7 @@ pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
     const NEEDS_SECRET: bool = true;
     /// Whether the sender makes the secret up itself and says it at set-up: a source with
     /// `secret_file:` then needs no `secrets:`.
-    const HANDS_OVER_SECRET: bool = false;
+    const SECRET_FROM_HANDSHAKE: bool = false;
     /// Request headers worth keeping with an event, lower-case: types, ids, never signatures or tokens.
     const KEEP_HEADERS: &'static [&'static str] = &[];
     /// How far a signed time may be from now where the source does not say; `None`: none is signed,

@@ -6,16 +6,16 @@ use std::ops::RangeInclusive;
 use sha2::{Digest, Sha256};
 
 use super::public;
-use super::tag::{HmacAlg, Mac, Tag, any_equals};
+use super::tag::{HmacAlgorithm, Mac, Tag, any_equals};
 
 /// How a tag is made, or checked, for a message and a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum ProofAlgorithm {
     /// A MAC under a shared key.
-    Hmac(HmacAlg),
+    Hmac(HmacAlgorithm),
     /// SHA-256 over a message that the shared key is a part of.
     Sha256,
-    /// Ed25519; the key is the sender's public one. Strict: see [`Algorithm::takes_key`].
+    /// Ed25519; the key is the sender's public one. Strict: see [`ProofAlgorithm::takes_key`].
     Ed25519,
     /// ECDSA over P-256 with SHA-256, in DER; the key is the sender's public point, uncompressed.
     EcdsaP256,
@@ -33,7 +33,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-impl Algorithm {
+impl ProofAlgorithm {
     /// How many bytes a tag has.
     pub fn tag_len(self) -> RangeInclusive<usize> {
         match self {

@@ -9,10 +9,10 @@ mod tag;
 
 use std::fmt;
 
-pub use algorithm::{Algorithm, sha256};
+pub use algorithm::{ProofAlgorithm, sha256};
 pub use error::VerifyError;
 pub use public::{p256_point, rsa_key, rsa_key_of};
-pub use tag::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
+pub use tag::{Encoding, HmacAlgorithm, Mac, Tag, tokens_equal};
 
 use crate::body::{Body, BodyError};
 use crate::handshake::Handshake;

@@ -126,7 +126,7 @@ fn verifies(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proof::{Algorithm, Encoding};
+    use crate::proof::{Encoding, ProofAlgorithm};
 
     fn tag(bytes: &[u8]) -> Tag {
         let length = bytes.len();
@@ -142,7 +142,8 @@ mod tests {
     fn the_published_signature_verifies_and_no_changed_one_does() {
         let key = Encoding::Hex.decode(KEY).unwrap();
         let right = Encoding::Hex.decode(SIGNATURE).unwrap();
-        let matches = |bytes: &[u8]| Algorithm::Ed25519.matches_any(&key, &[b"r"], &[tag(bytes)]);
+        let matches =
+            |bytes: &[u8]| ProofAlgorithm::Ed25519.matches_any(&key, &[b"r"], &[tag(bytes)]);
         assert!(matches(&right));
         for bit in 0..512 {
             let mut changed = right.clone();
@@ -165,13 +166,15 @@ mod tests {
             y
         }));
         for key in weak {
-            assert!(!Algorithm::Ed25519.takes_key(&key), "{key:02x?}");
+            assert!(!ProofAlgorithm::Ed25519.takes_key(&key), "{key:02x?}");
             for r in [[0; 32], SMALL_ORDER[1], key] {
                 let zero_s = [r, [0; 32]].concat();
-                assert!(!Algorithm::Ed25519.matches_any(&key, &[b"any"], &[tag(&zero_s)]));
+                assert!(!ProofAlgorithm::Ed25519.matches_any(&key, &[b"any"], &[tag(&zero_s)]));
             }
         }
-        assert!(!Algorithm::Ed25519.takes_key(&[7; 31]) && !Algorithm::Ed25519.takes_key(b""));
+        assert!(
+            !ProofAlgorithm::Ed25519.takes_key(&[7; 31]) && !ProofAlgorithm::Ed25519.takes_key(b"")
+        );
     }
 
     #[test]

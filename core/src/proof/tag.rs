@@ -43,7 +43,7 @@ impl Encoding {
 
 /// The hash under an HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HmacAlg {
+pub enum HmacAlgorithm {
     /// 20-byte tags. Old, unbroken as a MAC.
     Sha1,
     /// 32-byte tags.
@@ -52,7 +52,7 @@ pub enum HmacAlg {
     Sha512,
 }
 
-impl HmacAlg {
+impl HmacAlgorithm {
     /// Length of a tag in bytes.
     pub fn tag_len(self) -> usize {
         match self {
@@ -93,14 +93,14 @@ enum State {
 impl Mac {
     /// Keys it. HMAC takes keys of any length; empty ones are refused long before, with the
     /// configuration, and once more here: an empty key gives `None`.
-    pub fn new(alg: HmacAlg, key: &[u8]) -> Option<Self> {
+    pub fn new(alg: HmacAlgorithm, key: &[u8]) -> Option<Self> {
         if key.is_empty() {
             return None;
         }
         Some(Self(match alg {
-            HmacAlg::Sha1 => State::Sha1(Hmac::new_from_slice(key).ok()?),
-            HmacAlg::Sha256 => State::Sha256(Hmac::new_from_slice(key).ok()?),
-            HmacAlg::Sha512 => State::Sha512(Box::new(Hmac::new_from_slice(key).ok()?)),
+            HmacAlgorithm::Sha1 => State::Sha1(Hmac::new_from_slice(key).ok()?),
+            HmacAlgorithm::Sha256 => State::Sha256(Hmac::new_from_slice(key).ok()?),
+            HmacAlgorithm::Sha512 => State::Sha512(Box::new(Hmac::new_from_slice(key).ok()?)),
         }))
     }
 
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn matches(text: &str) -> bool {
-        let mut mac = Mac::new(HmacAlg::Sha256, b"It's a Secret to Everybody").unwrap();
+        let mut mac = Mac::new(HmacAlgorithm::Sha256, b"It's a Secret to Everybody").unwrap();
         mac.update(b"Hello, ");
         mac.update(b"World!");
         let tags = Tag::decode(text, Encoding::Hex, 32..=32).into_iter().collect::<Vec<_>>();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_empty_key_or_token_is_never_right() {
-        assert!(Mac::new(HmacAlg::Sha256, b"").is_none());
+        assert!(Mac::new(HmacAlgorithm::Sha256, b"").is_none());
         assert!(!tokens_equal(b"", b""));
         assert!(tokens_equal(b"t", b"t"));
         assert!(!tokens_equal(b"t", b"tt"));

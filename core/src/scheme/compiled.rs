@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
-use crate::proof::{Algorithm, HmacAlg, Verified, p256_point};
+use crate::proof::{HmacAlgorithm, ProofAlgorithm, Verified, p256_point};
 use crate::provider::{IdentifyError, Identity};
 use crate::scheme::address::Address;
-use crate::scheme::naming::Naming;
-use crate::scheme::spec::{Alg, KeyForm, Place, Scheme, SchemeError, SignatureSpec, TimeUnit};
+use crate::scheme::identity::IdentityRules;
+use crate::scheme::spec::{
+    KeyForm, Place, Scheme, SchemeError, SignatureAlgorithm, SignatureSpec, TimeUnit,
+};
 use crate::scheme::template::{self, Segment};
 use crate::secret::Secret;
 
@@ -21,10 +23,10 @@ pub struct CompiledScheme {
     pub(crate) signature: SignatureSpec,
     pub(crate) message: Vec<Segment>,
     /// `None`: token equality.
-    pub(crate) alg: Option<Algorithm>,
+    pub(crate) alg: Option<ProofAlgorithm>,
     pub(crate) key: KeyForm,
     pub(crate) timestamp: Option<CompiledTime>,
-    pub(crate) naming: Naming,
+    pub(crate) naming: IdentityRules,
     pub(crate) replay_token: Option<Address>,
 }
 
@@ -51,20 +53,20 @@ impl Scheme {
     /// Checks and compiles it.
     pub fn compile(self) -> Result<CompiledScheme, SchemeError> {
         let alg = match self.alg {
-            Alg::HmacSha1 => Some(Algorithm::Hmac(HmacAlg::Sha1)),
-            Alg::HmacSha256 => Some(Algorithm::Hmac(HmacAlg::Sha256)),
-            Alg::HmacSha512 => Some(Algorithm::Hmac(HmacAlg::Sha512)),
-            Alg::Sha256 => Some(Algorithm::Sha256),
-            Alg::Ed25519 => Some(Algorithm::Ed25519),
-            Alg::EcdsaP256Sha256Der => Some(Algorithm::EcdsaP256),
-            Alg::Equal => None,
+            SignatureAlgorithm::HmacSha1 => Some(ProofAlgorithm::Hmac(HmacAlgorithm::Sha1)),
+            SignatureAlgorithm::HmacSha256 => Some(ProofAlgorithm::Hmac(HmacAlgorithm::Sha256)),
+            SignatureAlgorithm::HmacSha512 => Some(ProofAlgorithm::Hmac(HmacAlgorithm::Sha512)),
+            SignatureAlgorithm::Sha256 => Some(ProofAlgorithm::Sha256),
+            SignatureAlgorithm::Ed25519 => Some(ProofAlgorithm::Ed25519),
+            SignatureAlgorithm::EcdsaP256Sha256Der => Some(ProofAlgorithm::EcdsaP256),
+            SignatureAlgorithm::Equal => None,
         };
         check_signature(&self.signature)?;
         check_key(alg, self.key)?;
         let message = template::parse(&self.message)?;
         let timestamp = self.timestamp.map(compile_time).transpose()?;
         check_message(&message, &self.signature, timestamp.as_ref(), alg)?;
-        let naming = Naming::new(self.event_type, self.event_id, self.batch)?;
+        let naming = IdentityRules::new(self.event_type, self.event_id, self.batch)?;
         let replay_token =
             self.replay_token.map(|text| replay_token(&text, &message)).transpose()?;
         if replay_token.is_some() && naming.is_batch() {
@@ -118,15 +120,15 @@ fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
 }
 
 /// A public key must never serve as a shared one: everybody has it.
-fn check_key(alg: Option<Algorithm>, key: KeyForm) -> Result<(), SchemeError> {
+fn check_key(alg: Option<ProofAlgorithm>, key: KeyForm) -> Result<(), SchemeError> {
     let fits = match alg {
-        Some(Algorithm::Ed25519) => matches!(key, KeyForm::Hex | KeyForm::Whpk),
-        Some(Algorithm::EcdsaP256) => key == KeyForm::SpkiB64,
+        Some(ProofAlgorithm::Ed25519) => matches!(key, KeyForm::Hex | KeyForm::Whpk),
+        Some(ProofAlgorithm::EcdsaP256) => key == KeyForm::SpkiB64,
         _ => !matches!(key, KeyForm::Whpk | KeyForm::SpkiB64),
     };
     let allowed = match alg {
-        Some(Algorithm::Ed25519) => "with `alg: ed25519` it is `hex` or `whpk`",
-        Some(Algorithm::EcdsaP256) => "with `alg: ecdsa-p256-sha256-der` it is `spki-b64`",
+        Some(ProofAlgorithm::Ed25519) => "with `alg: ed25519` it is `hex` or `whpk`",
+        Some(ProofAlgorithm::EcdsaP256) => "with `alg: ecdsa-p256-sha256-der` it is `spki-b64`",
         _ => {
             "`whpk` and `spki-b64` are public keys; with this `alg` it is `utf8`, `hex` or `whsec`"
         }
@@ -166,14 +168,14 @@ fn check_message(
     message: &[Segment],
     signature: &SignatureSpec,
     timestamp: Option<&CompiledTime>,
-    alg: Option<Algorithm>,
+    alg: Option<ProofAlgorithm>,
 ) -> Result<(), SchemeError> {
     let wrong = |at: &str, message: &str| Err(SchemeError::new(at, message));
     match (alg, message.contains(&Segment::Key)) {
-        (Some(Algorithm::Sha256), false) => {
+        (Some(ProofAlgorithm::Sha256), false) => {
             return wrong("/message", "without `{key}` anyone could compute this hash");
         }
-        (Some(Algorithm::Sha256), true) | (_, false) => {}
+        (Some(ProofAlgorithm::Sha256), true) | (_, false) => {}
         _ => return wrong("/message", "`{key}` goes with `alg: sha256` alone"),
     }
     let varies = |s: &Segment| !matches!(s, Segment::Literal(_) | Segment::Key);
@@ -237,7 +239,7 @@ impl CompiledScheme {
             return Ok(());
         }
         Err(match (self.key, self.alg) {
-            (KeyForm::Hex, Some(Algorithm::Ed25519)) => {
+            (KeyForm::Hex, Some(ProofAlgorithm::Ed25519)) => {
                 "is not a usable Ed25519 public key in hexadecimal"
             }
             (KeyForm::Utf8, _) => "is empty",

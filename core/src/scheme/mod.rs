@@ -9,10 +9,10 @@
 mod address;
 mod compiled;
 mod fields;
-mod given;
-mod naming;
+mod identity;
 mod provider;
 mod sign;
+mod signature_extract;
 mod spec;
 mod template;
 mod time;
@@ -21,7 +21,8 @@ mod verify;
 pub use address::Address;
 pub use compiled::CompiledScheme;
 pub use fields::{form_pairs, form_value};
-pub use naming::Naming;
+pub use identity::IdentityRules;
 pub use spec::{
-    Alg, KeyForm, OneOrMore, Place, Scheme, SchemeError, SignatureSpec, TimeUnit, TimestampSpec,
+    KeyForm, OneOrMore, Place, Scheme, SchemeError, SignatureAlgorithm, SignatureSpec, TimeUnit,
+    TimestampSpec,
 };

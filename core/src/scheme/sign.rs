@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::proof::Algorithm;
+use crate::proof::ProofAlgorithm;
 use crate::provider::{Draft, SignError};
 use crate::request::{Head, Request};
 use crate::scheme::address::Address;
@@ -18,7 +18,7 @@ impl CompiledScheme {
         let of_body = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
         self.signature.place == Place::Header
             && !self.message.iter().any(of_body)
-            && !self.alg.is_some_and(Algorithm::is_public)
+            && !self.alg.is_some_and(ProofAlgorithm::is_public)
     }
 
     /// The full request. Headers that only name the event (`event_type`, `event_id`) are set from

@@ -8,7 +8,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::proof::Encoding;
-use crate::units::Period;
+use crate::units::HumanDuration;
 
 /// How a sender signs and where it names its events.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -22,7 +22,7 @@ pub struct Scheme {
     #[serde(default = "body")]
     pub message: String,
     /// The algorithm.
-    pub alg: Alg,
+    pub alg: SignatureAlgorithm,
     /// How the secret's text becomes the key.
     #[serde(default)]
     pub key: KeyForm,
@@ -144,7 +144,7 @@ impl PairMark {
 
 /// The algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Alg {
+pub enum SignatureAlgorithm {
     /// HMAC with SHA-1.
     #[serde(rename = "hmac-sha1")]
     HmacSha1,
@@ -197,15 +197,15 @@ pub struct TimestampSpec {
     /// How long ago it may be; the source's `tolerance` overrides both.
     #[serde(default = "five_minutes", deserialize_with = "seconds")]
     #[schemars(with = "Window")]
-    pub past: Period,
+    pub past: HumanDuration,
     /// How far ahead it may be.
     #[serde(default = "five_minutes", deserialize_with = "seconds")]
     #[schemars(with = "Window")]
-    pub future: Period,
+    pub future: HumanDuration,
 }
 
-fn five_minutes() -> Period {
-    Period::secs(300)
+fn five_minutes() -> HumanDuration {
+    HumanDuration::secs(300)
 }
 
 /// Stands for a period or a number of seconds in the JSON Schema.
@@ -223,18 +223,18 @@ impl JsonSchema for Window {
     }
 }
 
-fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<Period, D::Error> {
+fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<HumanDuration, D::Error> {
     struct Seconds;
     impl Visitor<'_> for Seconds {
-        type Value = Period;
+        type Value = HumanDuration;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a span such as 5m, or a number of seconds")
         }
-        fn visit_u64<E: de::Error>(self, n: u64) -> Result<Period, E> {
-            Ok(Period::secs(n))
+        fn visit_u64<E: de::Error>(self, n: u64) -> Result<HumanDuration, E> {
+            Ok(HumanDuration::secs(n))
         }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
-            Period::parse(text).map_err(E::custom)
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<HumanDuration, E> {
+            HumanDuration::parse(text).map_err(E::custom)
         }
     }
     d.deserialize_any(Seconds)

@@ -12,14 +12,14 @@ use crate::request::Request;
 use crate::scheme::address::{Address, json_text};
 use crate::scheme::compiled::{CompiledTime, TimeSource};
 use crate::scheme::fields::{form_text, non_empty};
-use crate::scheme::given::{Given, single_pair};
+use crate::scheme::signature_extract::{ExtractedSignature, single_pair};
 use crate::scheme::spec::TimeUnit;
 
 impl CompiledTime {
     /// The text, as it was signed.
     pub(super) fn text<'a>(
         &self,
-        given: &Given<'a>,
+        given: &ExtractedSignature<'a>,
         request: &'a Request,
         json: Option<&Value>,
     ) -> Result<Cow<'a, str>, VerifyError> {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::proof::{Algorithm, Tag, VerifyError, tokens_equal};
+use crate::proof::{ProofAlgorithm, Tag, VerifyError, tokens_equal};
 use crate::provider::VerifyCx;
 use crate::request::{Head, Request};
 use crate::scheme::address::{Address, json_text};
 use crate::scheme::compiled::{CompiledScheme, TimeSource};
 use crate::scheme::fields::{form_text, non_empty};
-use crate::scheme::given::{Given, single_pair};
+use crate::scheme::signature_extract::{ExtractedSignature, single_pair};
 use crate::scheme::spec::Place;
 use crate::scheme::template::Segment;
 use crate::scheme::time;
@@ -30,7 +30,7 @@ impl CompiledScheme {
         let json = if self.needs_json() { request.body.json().ok() } else { None };
         let given = match in_head {
             Some(given) => given,
-            None => self.given_in_body(request, json)?,
+            None => self.extract_from_body(request, json)?,
         };
         let stamp = match &self.timestamp {
             Some(spec) => Some((spec, spec.text(&given, request, json)?)),
@@ -52,10 +52,13 @@ impl CompiledScheme {
 
     /// The part of a proof that needs no body: what [`CompiledScheme::precheck`] refuses is refused
     /// by `verify` with the same words, because both begin here. Gives the signature if it is here.
-    fn read_head<'a>(&'a self, head: &'a Head) -> Result<Option<Given<'a>>, VerifyError> {
+    fn read_head<'a>(
+        &'a self,
+        head: &'a Head,
+    ) -> Result<Option<ExtractedSignature<'a>>, VerifyError> {
         let given = match self.signature.place {
             Place::Header | Place::Query => {
-                let given = self.given_in_head(head)?;
+                let given = self.extract_from_head(head)?;
                 self.tags(&given)?;
                 Some(given)
             }
@@ -91,7 +94,11 @@ impl CompiledScheme {
                 .is_some_and(|t| matches!(&t.from, TimeSource::At(a) if a.reads_json()))
     }
 
-    fn match_token(&self, given: &Given<'_>, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
+    fn match_token(
+        &self,
+        given: &ExtractedSignature<'_>,
+        cx: &VerifyCx<'_>,
+    ) -> Result<usize, VerifyError> {
         let matches = |configured: &[u8]| {
             let same = |c: &Cow<'_, str>| tokens_equal(c.as_bytes(), configured);
             if given.all {
@@ -106,7 +113,7 @@ impl CompiledScheme {
 
     fn match_tag(
         &self,
-        alg: Algorithm,
+        alg: ProofAlgorithm,
         tags: &[Tag],
         parts: &[Part<'_>],
         cx: &VerifyCx<'_>,
@@ -125,7 +132,7 @@ impl CompiledScheme {
 
     fn message_parts<'a>(
         &'a self,
-        given: &Given<'a>,
+        given: &ExtractedSignature<'a>,
         time: Option<&'a str>,
         request: &'a Request,
         json: Option<&Value>,

@@ -155,7 +155,7 @@ pub struct JobCounts {
 
 impl Filter {
     /// Whether an event passes, apart from its status, which its jobs tell.
-    pub fn lets_through(&self, e: &EventSummary) -> bool {
+    pub fn matches(&self, e: &EventSummary) -> bool {
         let same = |want: &Option<String>, is: Option<&str>| {
             want.as_deref().is_none_or(|want| is == Some(want))
         };
@@ -183,13 +183,13 @@ impl JobCounts {
         }
     }
 
-    /// The status that these counts mean for an event that was stored as `otherwise`.
-    pub fn status(self, otherwise: Status) -> Status {
+    /// The status that these counts mean for an event that was stored as `status_without_jobs`.
+    pub fn status(self, status_without_jobs: Status) -> Status {
         match self {
             Self { pending: 1.., .. } => Status::Pending,
             Self { dead: 1.., .. } => Status::Dead,
             Self { done: 1.., .. } => Status::Done,
-            _ => otherwise,
+            _ => status_without_jobs,
         }
     }
 }
@@ -206,13 +206,13 @@ pub struct EventDetail {
     /// Its jobs in order.
     pub jobs: Vec<JobDetail>,
     /// Deliveries with the same bytes and another id, taken as repetitions of this one.
-    pub twins: Vec<Twin>,
+    pub content_duplicates: Vec<ContentDuplicate>,
 }
 
 /// A delivery that was taken as a repetition by its bytes alone.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Twin {
+pub struct ContentDuplicate {
     /// The id it came with.
     pub event_id: Option<String>,
     /// When it was received.

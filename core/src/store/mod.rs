@@ -2,25 +2,25 @@
 //! reference, by the engine's memory store. Everything is batch-first, and `now` is always an
 //! argument: a store has no clock of its own.
 
+mod batch_item;
 mod browse;
-mod part;
+mod job_queue;
 mod records;
-mod schedule;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
+pub use batch_item::batch_item;
 pub use browse::{
-    AttemptRecord, Browse, Cursor, EventDetail, EventPage, EventSummary, Filter, JobCounts,
-    JobDetail, JobState, ReplayJob, Status, Twin,
+    AttemptRecord, Browse, ContentDuplicate, Cursor, EventDetail, EventPage, EventSummary, Filter,
+    JobCounts, JobDetail, JobState, ReplayJob, Status,
 };
-pub use part::part_of;
+pub use job_queue::{JobQueue, QueuedJob};
 pub use records::{
-    Acceptance, Claim, DedupeKey, Depth, Job, JobId, KeyKind, Lease, NewDelivery, NewEvent, NewJob,
-    NewStatus, Outcome, Purge, RouteDepth, Settled, Settlement,
+    Acceptance, Claim, DedupeKey, Depth, Job, JobId, JobOutcome, KeyKind, Lease, NewDelivery,
+    NewEvent, NewJob, NewStatus, Purge, RouteDepth, Settled, Settlement,
 };
-pub use schedule::{Entry, Schedule};
 
 use crate::clock::Timestamp;
 
@@ -38,7 +38,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Takes back what became of leased jobs. A lease that is no longer the current one changes
     /// nothing and gives [`Settled::Stale`].
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError>;
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError>;
 
     /// Extends leases; same rule for stale ones.
     async fn extend(
@@ -87,9 +87,9 @@ pub enum StoreError {
     Full(String),
     /// It failed in a way after which nothing it says can be trusted; restart the process.
     #[error("the store failed and takes nothing in any more: {0}")]
-    Poisoned(String),
+    Failed(String),
     /// It was closed. A store that says so before it was is taken for one that failed for good, as by
-    /// [`Poisoned`](Self::Poisoned).
+    /// [`Failed`](Self::Failed).
     #[error("the store is closed")]
     Closed,
     /// What was asked for is not in it.

@@ -188,7 +188,7 @@ pub struct Job {
 
 /// What a worker says of a leased job.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct JobOutcome {
     /// The right to say it.
     pub lease: Lease,
     /// What follows.

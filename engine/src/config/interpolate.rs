@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::doc::{Doc, Filled, Spot};
+use super::document::{Doc, Filled, Location};
 use super::environment::{Environment, MAX_FILE};
 use super::pointer;
 
@@ -20,7 +20,7 @@ pub(super) fn fill(doc: &mut Doc, environment: &dyn Environment, base_dir: &Path
             Filler { environment, base_dir, out: String::new(), hidden: vec![], faults: vec![] };
         filler.run(&written);
         for fault in &filler.faults {
-            let spot = part_of(doc, &at, &written, &fault.at);
+            let spot = batch_item(doc, &at, &written, &fault.at);
             let diagnostic = doc.error(spot, fault.message.clone());
             diagnostic.help(fault.help.clone());
             if let Some(label) = fault.label {
@@ -57,14 +57,14 @@ fn collect(value: &Value, at: String, leaves: &mut Vec<(String, String)>) {
 }
 
 /// Where a part of a text stands in the file: exactly, where it is written as it reads.
-fn part_of<'a>(doc: &Doc, at: &'a str, written: &str, part: &Range<usize>) -> Spot<'a> {
+fn batch_item<'a>(doc: &Doc, at: &'a str, written: &str, part: &Range<usize>) -> Location<'a> {
     let span = doc.value_span(at);
     let raw = doc.text.slice(&span);
     match raw.find(written) {
         Some(start) if !doc.is_secret(at) => {
-            Spot::Part(at, span.start + start + part.start..span.start + start + part.end)
+            Location::Part(at, span.start + start + part.start..span.start + start + part.end)
         }
-        _ => Spot::Value(at),
+        _ => Location::Value(at),
     }
 }
 

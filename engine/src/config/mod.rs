@@ -1,4 +1,4 @@
-//! routes.yaml, from text to plan, in gates: read, parse, long form, fill in, shape, decode and
+//! routes.yaml, from text to configuration, in gates: read, parse, long form, fill in, shape, decode and
 //! build each part, cross-check. Every gate reports all it finds and hands the rest on, so that one
 //! run shows every mistake. Called at start, at reload and by `hookward check`.
 //!
@@ -7,20 +7,20 @@
 
 mod compile;
 mod diagnostics;
-mod doc;
+mod document;
 mod environment;
-mod explain;
 mod interpolate;
-mod leaves;
-mod long_form;
-mod mask;
-mod outline;
+mod key_docs;
+mod normalize;
 mod pointer;
-mod reference;
+mod raw_config;
+mod redact;
 mod render;
+mod scalars;
 mod schema;
-mod shape;
-mod spec;
+mod schema_check;
+mod schema_errors;
+mod source_map;
 mod suggest;
 mod syntax;
 mod text;
@@ -37,9 +37,9 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, MAX_FILE, SystemEnvironment};
 pub use schema::json_schema;
 
-use crate::plan::Plan;
-use doc::{Doc, Spot};
-use outline::Outline;
+use crate::compiled::CompiledConfig;
+use document::{Doc, Location};
+use source_map::Outline;
 use text::SourceText;
 
 /// What a configuration may refer to.
@@ -61,7 +61,7 @@ pub struct LoadCx<'a> {
 #[derive(Debug)]
 pub struct Loaded {
     /// What it says.
-    pub plan: Plan,
+    pub config: CompiledConfig,
     /// What is probably not meant so.
     pub warnings: Diagnostics,
 }
@@ -108,13 +108,13 @@ pub fn load_text(path: &Path, text: &str, cx: &LoadCx<'_>) -> Result<Loaded, Dia
     };
     let mut doc = parse(SourceText::new(shown, text));
     if doc.value.is_object() {
-        long_form::rewrite(&mut doc.value);
-        doc.masked = mask::by_outline(&doc.text, &doc.outline, &doc.value, cx.registry);
+        normalize::rewrite(&mut doc.value);
+        doc.masked = redact::by_outline(&doc.text, &doc.outline, &doc.value, cx.registry);
         let written = doc.value.clone();
         interpolate::fill(&mut doc, cx.environment, base_dir);
-        shape::check(&mut doc, &schema::of_file(), "");
-        if let Some(plan) = compile::compile(&mut doc, cx, path, base_dir, &written) {
-            return Ok(Loaded { plan, warnings: doc.finish() });
+        schema_check::check(&mut doc, &schema::of_file(), "");
+        if let Some(config) = compile::compile(&mut doc, cx, path, base_dir, &written) {
+            return Ok(Loaded { config, warnings: doc.finish() });
         }
     }
     Err(doc.finish())
@@ -126,7 +126,7 @@ fn parse(text: SourceText) -> Doc {
     let fatal = flaws.iter().any(|f| f.fatal);
     let mut doc = Doc::new(text, outline);
     if fatal {
-        doc.masked = mask::by_lines(&doc.text);
+        doc.masked = redact::by_lines(&doc.text);
     }
     for flaw in flaws {
         let diagnostic = doc.push(Severity::Error, String::new(), flaw.span, flaw.message);
@@ -144,7 +144,7 @@ fn parse(text: SourceText) -> Doc {
         Ok((value, unmerged)) => {
             doc.value = value;
             for at in unmerged {
-                doc.error(Spot::Value(&at), "`<<` takes in mappings only").help(
+                doc.error(Location::Value(&at), "`<<` takes in mappings only").help(
                     "write `<<: *name`, where `name` is anchored at a mapping, or a list of such",
                 );
             }
@@ -153,7 +153,7 @@ fn parse(text: SourceText) -> Doc {
             let at = error.at.map_or(0, |(line, column)| doc.text.offset(line, column));
             // With tags in it the text has an outline all the same, and has been complained about.
             let nothing = Registry::empty();
-            doc.masked = mask::by_outline(&doc.text, &doc.outline, &doc.value, &nothing);
+            doc.masked = redact::by_outline(&doc.text, &doc.outline, &doc.value, &nothing);
             if !doc.failed() {
                 doc.push(Severity::Error, String::new(), at..at, error.message)
                     .help("check quotes, brackets and indentation here and on the line before");
@@ -162,7 +162,7 @@ fn parse(text: SourceText) -> Doc {
         }
     }
     if !doc.value.is_object() {
-        doc.masked = mask::by_lines(&doc.text);
+        doc.masked = redact::by_lines(&doc.text);
         let message = match &doc.value {
             serde_json::Value::Null => "the configuration is empty".to_owned(),
             other => format!("the configuration must be a mapping, not {}", doc.shown("", other)),

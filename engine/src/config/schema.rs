@@ -1,18 +1,19 @@
 //! The JSON Schema of routes.yaml: for the shape gate in the long form, for editors with the
-//! shorthands, every linked plugin's `with:` block and the words of `reference.yaml`.
+//! shorthands, every linked plugin's `with:` block and the words of `key_docs.yaml`.
 
 use hookward_core::plugin::Registry;
-use hookward_core::{Period, Size};
+use hookward_core::{ByteSize, HumanDuration};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{reference, spec};
+use super::{key_docs, raw_config};
 
 /// The long form of the whole file, plugins' blocks left open.
 pub(super) fn of_file() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
-    let mut schema = settings.into_generator().into_root_schema_for::<spec::File>().to_value();
+    let mut schema =
+        settings.into_generator().into_root_schema_for::<raw_config::File>().to_value();
     tidy(&mut schema);
     schema
 }
@@ -20,8 +21,8 @@ pub(super) fn of_file() -> Value {
 /// A plugin's block, its spans and sizes marked so that a wrong one is found at its own place.
 pub(super) fn of_plugin(mut schema: Value) -> Value {
     let known = [
-        ("Period", schemars::schema_for!(Period).to_value(), "period"),
-        ("Size", schemars::schema_for!(Size).to_value(), "size"),
+        ("HumanDuration", schemars::schema_for!(HumanDuration).to_value(), "period"),
+        ("ByteSize", schemars::schema_for!(ByteSize).to_value(), "size"),
     ];
     for (name, ours, format) in known {
         let theirs = schema.get_mut("$defs").and_then(|defs| defs.get_mut(name));
@@ -181,7 +182,7 @@ fn shorthands(schema: &mut Value) {
 /// Puts the words in.
 fn describe(schema: &mut Value, path: &mut Vec<String>) {
     let Value::Object(map) = schema else { return };
-    if let Some(words) = reference::by_path(&path.join(".")) {
+    if let Some(words) = key_docs::by_path(&path.join(".")) {
         let mut text = words.means.trim_end().to_owned();
         if let Some(default) = &words.default {
             text.push_str(&format!(" Default: {default}."));
@@ -232,14 +233,14 @@ mod tests {
         let mut found = Vec::new();
         keys(&of_file(), "", &mut found);
         found.sort();
-        let words: Vec<&str> = reference::paths().collect();
+        let words: Vec<&str> = key_docs::paths().collect();
         assert_eq!(found, words);
     }
 
     #[test]
     fn the_manual_of_operators_has_every_key() {
         let manual = include_str!("../../../docs/routes.md");
-        for path in reference::paths() {
+        for path in key_docs::paths() {
             let key = path.trim_end_matches(".*").rsplit('.').next().unwrap_or_default();
             assert!(manual.contains(&format!("`{key}`")), "docs/routes.md says nothing of `{key}`");
         }

@@ -7,7 +7,7 @@ use hookward_core::store::{
 use hookward_core::{EventId, Timestamp};
 
 use super::MemoryStore;
-use super::kept::KeptJob;
+use super::rows::KeptJob;
 use super::state::State;
 
 #[async_trait]
@@ -49,7 +49,7 @@ impl State {
             }
             let summary = kept.summary();
             let status = filter.status.is_none_or(|status| summary.status == status);
-            if status && filter.lets_through(&summary) {
+            if status && filter.matches(&summary) {
                 page.events.push(summary);
             }
             last = i64::try_from(*place).ok().map(Cursor);

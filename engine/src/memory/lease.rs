@@ -1,11 +1,11 @@
 //! Handing jobs out and taking them back, in the memory store.
 
 use hookward_core::store::{
-    AttemptRecord, Claim, Job, JobId, JobState, Lease, Outcome, Settled, Settlement,
+    AttemptRecord, Claim, Job, JobId, JobOutcome, JobState, Lease, Settled, Settlement,
 };
 use hookward_core::{Body, Event, EventParts, Timestamp};
 
-use super::kept::KeptJob;
+use super::rows::KeptJob;
 use super::state::{Key, State};
 
 /// A job that is out.
@@ -19,13 +19,13 @@ pub(super) struct Held {
 
 impl State {
     pub(super) fn claim(&mut self, want: &Claim) -> Vec<Job> {
-        self.take_back_lost(want.now);
+        self.reclaim_expired(want.now);
         let taken = self.schedule.claim(want.now, &want.slots, want.unknown);
         taken.into_iter().filter_map(|entry| self.hand_out(entry.key, want)).collect()
     }
 
     /// A worker that no longer extends its lease is taken for lost, and its job runs again.
-    fn take_back_lost(&mut self, now: Timestamp) {
+    fn reclaim_expired(&mut self, now: Timestamp) {
         let lost = |held: &Held| held.until <= now;
         let gone: Vec<_> =
             self.held.iter().filter(|(_, h)| lost(h)).map(|(id, h)| (*id, *h)).collect();
@@ -71,8 +71,8 @@ impl State {
         Some(handed_out)
     }
 
-    pub(super) fn settle(&mut self, outcome: Outcome) -> Settled {
-        let Outcome { lease, settlement, attempt } = outcome;
+    pub(super) fn settle(&mut self, outcome: JobOutcome) -> Settled {
+        let JobOutcome { lease, settlement, attempt } = outcome;
         let Some(held) = self.held.get(&lease.job).copied().filter(|h| h.token == lease.token)
         else {
             return Settled::Stale;

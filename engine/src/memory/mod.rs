@@ -3,8 +3,8 @@
 //! by name through the registry, or made with [`MemoryStore::new`].
 
 mod browse;
-mod kept;
 mod lease;
+mod rows;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildError, OpenCx, OpenFuture, StoreConfig};
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Job, Lease, NewDelivery, Outcome, Purge, Settled, Store,
+    Acceptance, Browse, Claim, Depth, Job, JobOutcome, Lease, NewDelivery, Purge, Settled, Store,
     StoreError,
 };
 use hookward_core::{Timestamp, register_store};
@@ -86,7 +86,7 @@ impl Store for MemoryStore {
         self.with(|s| s.claim(&want))
     }
 
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         self.with(|s| outcomes.into_iter().map(|o| s.settle(o)).collect())
     }
 

@@ -5,28 +5,28 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hookward_core::store::{
-    Acceptance, DedupeKey, Depth, Entry, JobId, JobState, KeyKind, NewDelivery, NewEvent, Purge,
-    RouteDepth, Schedule, Twin, part_of,
+    Acceptance, ContentDuplicate, DedupeKey, Depth, JobId, JobQueue, JobState, KeyKind,
+    NewDelivery, NewEvent, Purge, QueuedJob, RouteDepth, batch_item,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
-use super::kept::{Kept, KeptJob};
 use super::lease::Held;
+use super::rows::{Kept, KeptJob};
 
 /// A job's place: the number of its event in the order of acceptance, and its own.
 pub(super) type Key = (u64, u32);
 
 /// So many deliveries with the same bytes are listed with an event.
-const TWINS: usize = 100;
+const MAX_CONTENT_DUPLICATES: usize = 100;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) events: BTreeMap<u64, Kept>,
     pub(super) places: HashMap<EventId, u64>,
     claimed: HashMap<DedupeKey, (u64, Timestamp)>,
-    pub(super) schedule: Schedule<Key>,
+    pub(super) schedule: JobQueue<Key>,
     pub(super) held: HashMap<JobId, Held>,
-    /// Waiting and running jobs, the oldest first.
+    /// CommitPermits and running jobs, the oldest first.
     pub(super) open: BTreeSet<Key>,
     last: u64,
     pub(super) token: u64,
@@ -71,8 +71,13 @@ impl State {
     }
 
     fn twin(&mut self, place: u64, event: &NewEvent, received_at: Timestamp) {
-        if let Some(kept) = self.events.get_mut(&place).filter(|k| k.twins.len() < TWINS) {
-            kept.twins.push(Twin { event_id: event.event_id.clone(), received_at });
+        if let Some(kept) = self
+            .events
+            .get_mut(&place)
+            .filter(|k| k.content_duplicates.len() < MAX_CONTENT_DUPLICATES)
+        {
+            kept.content_duplicates
+                .push(ContentDuplicate { event_id: event.event_id.clone(), received_at });
         }
     }
 
@@ -82,7 +87,7 @@ impl State {
         for key in &new.keys {
             self.claimed.insert(*key, (place, delivery.received_at));
         }
-        let item = new.part.as_deref().and_then(|part| part_of(&delivery.body, part));
+        let item = new.part.as_deref().and_then(|part| batch_item(&delivery.body, part));
         let event = Event::new(EventParts {
             id: new.id,
             source: delivery.source.clone(),
@@ -104,7 +109,7 @@ impl State {
             notes: new.notes.clone(),
             answer: delivery.answer.clone(),
             keys: new.keys.clone(),
-            twins: Vec::new(),
+            content_duplicates: Vec::new(),
             jobs,
         };
         self.events.insert(place, kept);
@@ -114,7 +119,7 @@ impl State {
     fn line_up(&mut self, key: Key, job: &KeptJob, now: Timestamp) {
         let (route, order_key) = (job.route.clone(), job.order_key.clone());
         self.open.insert(key);
-        self.schedule.push(Entry { key, route, due: job.due, order_key, suspect: false }, now);
+        self.schedule.push(QueuedJob { key, route, due: job.due, order_key, suspect: false }, now);
     }
 
     /// Adds or revives a job; the caller has changed it already.
@@ -122,7 +127,7 @@ impl State {
         let Some(job) = self.job_mut(key) else { return };
         let (route, order_key) = (job.route.clone(), job.order_key.clone());
         self.open.insert(key);
-        self.schedule.push(Entry { key, route, due, order_key, suspect: false }, due);
+        self.schedule.push(QueuedJob { key, route, due, order_key, suspect: false }, due);
     }
 
     pub(super) fn job_mut(&mut self, (place, n): Key) -> Option<&mut KeptJob> {

@@ -17,7 +17,7 @@ pub use schema::EventSchema;
 pub use subject::Subject;
 pub use table::RouteTable;
 
-use crate::plan::Route;
+use crate::compiled::Route;
 
 /// What a route says of an event whose type its globs let through.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::plan::Route;
+use crate::compiled::Route;
 use crate::routing::glob::{Segment, segments_of};
 
 /// A longer type than this is cut for matching; no sender has one.

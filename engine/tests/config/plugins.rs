@@ -14,8 +14,8 @@ use hookward_core::plugin::{
 use hookward_core::scheme::Scheme;
 use hookward_core::store::OpenError;
 use hookward_core::{
-    Event, Flow, Handler, HandlerCx, HandlerError, Head, IdentifyError, Identity, Period, Provider,
-    Request, Secret, Verification, Verified, VerifyCx, VerifyError,
+    Event, Flow, Handler, HandlerCx, HandlerError, Head, HumanDuration, IdentifyError, Identity,
+    Provider, Request, Secret, Verification, Verified, VerifyCx, VerifyError,
 };
 use hookward_engine::config::Environment;
 use schemars::JsonSchema;
@@ -160,7 +160,7 @@ struct ForwardConfig {
     method: Option<Method>,
     #[serde(default)]
     allow_private: bool,
-    pause: Option<Period>,
+    pause: Option<HumanDuration>,
     signing_key: Option<Secret>,
 }
 

@@ -17,7 +17,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hookward::{App, AppError, BuildAppError, Hooks};
 
-// Naming a plugin's crate links it, and being linked is what registers it.
+// IdentityRules a plugin's crate links it, and being linked is what registers it.
 use hookward_provider_github as _;
 use hookward_provider_stripe as _;
 use hookward_store_sqlite as _;

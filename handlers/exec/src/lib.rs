@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
-use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, Secret, event_line};
+use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, Secret, event_json};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -80,7 +80,7 @@ impl fmt::Debug for Exec {
 #[async_trait]
 impl Handler for Exec {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
-        let mut line = event_line(&event, cx);
+        let mut line = event_json(&event, cx);
         line.push('\n');
         // NUL cannot stand in an environment variable; what a type says there is for people.
         let clean = |text: &str| text.replace('\0', "\u{fffd}");

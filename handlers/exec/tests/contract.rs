@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::plugin::{BuildCx, BuildError, Plugin};
-use hookward_core::{Event, EventParts, Flow, Handler, HandlerCx, HandlerError, Remedy};
+use hookward_core::{Event, EventParts, Flow, Handler, HandlerCx, HandlerError, RetryDecision};
 use hookward_testkit::handler::{cx, sample_event, sample_parts};
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ async fn every_failure_is_tried_again_and_says_how_it_ended() {
         ("printf 'no\\n\\033[31mpaper\\n' >&2; exit 1", "exited with 1: no\\n\\u{1b}[31mpaper"),
     ] {
         let error = failure(what).await;
-        assert_eq!(error.remedy(), Remedy::Retry, "{what}");
+        assert_eq!(error.retry_decision(), RetryDecision::Retry, "{what}");
         assert!(error.message().ends_with(words), "{what}: {error:?}");
     }
 }
@@ -157,7 +157,7 @@ async fn a_missing_program_is_told_by_the_probe_and_tried_again_at_run_time() {
     assert!(handler.probe().await.unwrap_err().contains("not found on PATH"));
     let event = sample_event("order.paid", "{}");
     let error = handler.handle(event.clone(), &cx(&event)).await.unwrap_err();
-    assert_eq!(error.remedy(), Remedy::Retry);
+    assert_eq!(error.retry_decision(), RetryDecision::Retry);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
-use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, event_line};
+use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, event_json};
 use rustix::fs::{Access, access};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,7 +59,7 @@ impl File {
 #[async_trait]
 impl Handler for File {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
-        let mut line = event_line(&event, cx);
+        let mut line = event_json(&event, cx);
         line.push('\n');
         let appender = self.appender.clone();
         // Not on the runtime's threads: the fsync takes as long as the disc wants. Given up at the

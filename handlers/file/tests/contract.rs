@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, Plugin};
-use hookward_core::{Handler, HandlerCx, Remedy};
+use hookward_core::{Handler, HandlerCx, RetryDecision};
 use hookward_testkit::handler::{cx, sample_event};
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ async fn a_missing_folder_is_told_by_the_probe_and_tried_again_at_run_time() {
     assert!(handler.probe().await.unwrap_err().contains("not"));
     let event = sample_event("order.paid", "{}");
     let error = handler.handle(event.clone(), &cx(&event)).await.unwrap_err();
-    assert_eq!(error.remedy(), Remedy::Retry);
+    assert_eq!(error.retry_decision(), RetryDecision::Retry);
     fs::create_dir(dir.path().join("not")).unwrap();
     handler.probe().await.unwrap();
     assert_eq!(fs::read_dir(dir.path().join("not")).unwrap().count(), 0, "a probe makes nothing");

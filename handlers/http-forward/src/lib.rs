@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
 use hookward_core::{
-    Clock, Event, Flow, Handler, HandlerCx, HandlerError, Secret, SystemClock, event_line,
+    Clock, Event, Flow, Handler, HandlerCx, HandlerError, Secret, SystemClock, event_json,
 };
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
@@ -153,7 +153,7 @@ impl Handler for HttpForward {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         let (body, media_type) = match self.content {
             Content::Raw => (event.body().bytes().clone(), None),
-            Content::Event => (Bytes::from(event_line(&event, cx)), Some("application/json")),
+            Content::Event => (Bytes::from(event_json(&event, cx)), Some("application/json")),
         };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();

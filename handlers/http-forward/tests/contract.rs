@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use hookward_core::plugin::{BuildCx, BuildError, Plugin};
 use hookward_core::{
-    Clock, Event, EventParts, Flow, Handler, HandlerCx, HandlerError, Remedy, SystemClock,
+    Clock, Event, EventParts, Flow, Handler, HandlerCx, HandlerError, RetryDecision, SystemClock,
 };
 use hookward_testkit::handler::{cx, sample_event, sample_parts};
 use serde_json::{Value, json};
@@ -138,11 +138,11 @@ async fn the_status_decides_between_done_retry_and_dead() {
     }
     for status in [408, 425, 429, 500, 502, 503, 504, 599] {
         let error = outcome(Answer::status(status, "", "")).await.unwrap_err();
-        assert_eq!(error.remedy(), Remedy::Retry, "{status}");
+        assert_eq!(error.retry_decision(), RetryDecision::Retry, "{status}");
     }
     for status in [400, 401, 403, 404, 409, 410, 413, 422, 499] {
         let error = outcome(Answer::status(status, "", "")).await.unwrap_err();
-        assert_eq!(error.remedy(), Remedy::Fatal, "{status}");
+        assert_eq!(error.retry_decision(), RetryDecision::Fatal, "{status}");
         assert_eq!(error.message(), format!("the receiver answered {status}"));
     }
 }
@@ -165,12 +165,13 @@ async fn retry_after_is_honoured_up_to_an_hour() {
         ("-1".to_owned(), None),
     ] {
         let headers = format!("retry-after: {value}\r\n");
-        let remedy = outcome(Answer::status(503, &headers, "")).await.unwrap_err().remedy();
-        match (remedy, secs) {
-            (Remedy::RetryAfter(wait), Some(secs)) => {
+        let retry_decision =
+            outcome(Answer::status(503, &headers, "")).await.unwrap_err().retry_decision();
+        match (retry_decision, secs) {
+            (RetryDecision::RetryAfter(wait), Some(secs)) => {
                 assert!(secs.contains(&wait.as_secs()), "{value}: {wait:?}");
             }
-            (Remedy::Retry, None) => {}
+            (RetryDecision::Retry, None) => {}
             other => panic!("{value}: {other:?}"),
         }
     }
@@ -182,7 +183,7 @@ async fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let headers = format!("location: {}\r\n", elsewhere.url("/"));
         let error = outcome(Answer::status(status, &headers, "")).await.unwrap_err();
-        assert_eq!(error.remedy(), Remedy::Fatal);
+        assert_eq!(error.retry_decision(), RetryDecision::Fatal);
         assert!(error.message().contains("redirects are not followed"), "{error:?}");
     }
     assert_eq!(elsewhere.connections(), 0);
@@ -202,7 +203,7 @@ async fn faults_of_the_connection_are_tried_again() {
         ("no such name", "http://no-such-name.invalid/k3y".to_owned()),
     ] {
         let error = forward(&to(url), &event).await.expect_err(what);
-        assert_eq!(error.remedy(), Remedy::Retry, "{what}: {error:?}");
+        assert_eq!(error.retry_decision(), RetryDecision::Retry, "{what}: {error:?}");
         assert!(!error.message().contains("k3y"), "{what}: {error:?}");
     }
 }
@@ -254,7 +255,7 @@ async fn no_private_target_is_connected_to_however_it_is_written() {
         let forwarding = forward(&handler, &event);
         let result = tokio::time::timeout(Duration::from_secs(2), forwarding).await;
         let error = result.unwrap_or_else(|_| panic!("{url} is being connected to")).unwrap_err();
-        assert_eq!(error.remedy(), Remedy::Fatal, "{url}: {error:?}");
+        assert_eq!(error.retry_decision(), RetryDecision::Fatal, "{url}: {error:?}");
         assert!(error.message().contains("allow_private"), "{url}: {error:?}");
         assert!(handler.probe().await.unwrap_err().contains("allow_private"), "{url}");
         tried += 1;

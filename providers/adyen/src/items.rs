@@ -1,9 +1,9 @@
 //! Payment notifications: a batch in which each item carries a signature over eight of its fields.
 //! Called by the provider for requests without the signature header.
 
-use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag};
+use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag};
 use hookward_core::{
-    EventName, IdentifyError, Identity, Request, Secret, Verified, VerifyCx, VerifyError,
+    IdentifyError, Identity, ProviderEventId, Request, Secret, Verified, VerifyCx, VerifyError,
 };
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
 
 fn mac(secret: &Secret, message: &str) -> Option<Mac> {
     let key = Encoding::Hex.decode(secret.expose())?;
-    let mut mac = Mac::new(HmacAlg::Sha256, &key)?;
+    let mut mac = Mac::new(HmacAlgorithm::Sha256, &key)?;
     mac.update(message.as_bytes());
     Some(mac)
 }
@@ -123,7 +123,7 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
     let items = items.ok_or_else(|| wrong("there are no notificationItems"))?;
     let one = |(n, item): (usize, &Value)| {
         let item = item.pointer(ITEM).unwrap_or(&Value::Null);
-        let event_id = id_of(item).map(|value| EventName { value, signed: true });
+        let event_id = id_of(item).map(|value| ProviderEventId { value, signed: true });
         let event_type = text_of(item, "/eventCode");
         Identity { event_id, event_type, part: Some(format!("{ITEMS}/{n}{ITEM}")) }
     };

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::keys::NoKeys;
-use hookward_core::proof::{Encoding, HmacAlg, Mac};
+use hookward_core::proof::{Encoding, HmacAlgorithm, Mac};
 use hookward_core::vectors::VectorFile;
 use hookward_core::{Body, Head, Proof, Request, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_adyen::PLUGINS;
@@ -68,7 +68,7 @@ async fn judged(way: &str, body: &str, header: Option<&str>) -> Result<Vec<Strin
 
 fn signature_of(message: &str) -> String {
     let key = Encoding::Hex.decode(KEYS[0]).unwrap();
-    let mut mac = Mac::new(HmacAlg::Sha256, &key).unwrap();
+    let mut mac = Mac::new(HmacAlgorithm::Sha256, &key).unwrap();
     mac.update(message.as_bytes());
     Encoding::Base64.encode(&mac.finish())
 }

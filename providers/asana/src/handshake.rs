@@ -3,7 +3,7 @@
 
 use hookward_core::proof::tokens_equal;
 use hookward_core::{
-    Effect, Handshake, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
+    Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -32,7 +32,7 @@ pub(crate) fn answer(offered: &str, cx: &VerifyCx<'_>) -> Result<Handshake, Veri
     let known = cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found);
     let effect = match (known, cx.secrets.is_empty()) {
         (true, _) => None,
-        (false, true) => Some(Effect::KeepSecret(Secret::new(offered))),
+        (false, true) => Some(HandshakeEffect::KeepSecret(Secret::new(offered))),
         (false, false) => return Err(VerifyError::InvalidSignature),
     };
     let value = HeaderValue::from_str(offered)
@@ -74,7 +74,9 @@ mod tests {
     #[test]
     fn the_first_secret_is_kept_the_same_is_repeated_and_another_is_refused() {
         let first = answered(&[]).unwrap();
-        assert!(matches!(first.effect, Some(Effect::KeepSecret(s)) if s.expose() == OFFERED));
+        assert!(
+            matches!(first.effect, Some(HandshakeEffect::KeepSecret(s)) if s.expose() == OFFERED)
+        );
         assert_eq!(first.reply.headers[0].1, OFFERED);
         let again = answered(&["old", OFFERED]).unwrap();
         assert!(again.effect.is_none() && again.reply.headers[0].1 == OFFERED);

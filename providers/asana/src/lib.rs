@@ -30,7 +30,7 @@ impl ProviderConfig for AsanaConfig {
     const NAME: &'static str = "asana";
     const SUMMARY: &'static str = "Asana webhooks, with the secret that Asana hands over at set-up";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const HANDS_OVER_SECRET: bool = true;
+    const SECRET_FROM_HANDSHAKE: bool = true;
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

@@ -1,7 +1,7 @@
 //! The set-up handshake: SNS sends a signed `SubscriptionConfirmation`, and delivers nothing before
 //! its address has been called.
 
-use hookward_core::{Effect, Handshake, Reply, VerifyError};
+use hookward_core::{Handshake, HandshakeEffect, Reply, VerifyError};
 use http::StatusCode;
 
 use crate::message::Message;
@@ -16,5 +16,5 @@ pub(crate) fn answer(message: &Message<'_>, has_topics: bool) -> Result<Handshak
     let url = message
         .subscribe_url()
         .ok_or_else(|| VerifyError::format("SubscribeURL is no https address on a host of SNS"))?;
-    Ok(Handshake { reply, effect: Some(Effect::Confirm { url: url.to_owned() }) })
+    Ok(Handshake { reply, effect: Some(HandshakeEffect::Confirm { url: url.to_owned() }) })
 }

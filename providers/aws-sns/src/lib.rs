@@ -16,8 +16,8 @@ use hookward_core::keys::x509::Certificates;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::proof::Encoding;
 use hookward_core::{
-    EventName, Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified,
-    VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, Sample, Verification,
+    Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -117,19 +117,19 @@ impl Provider for AwsSns {
             let text = body.get(name).and_then(serde_json::Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        let event_id = text("MessageId").map(|value| EventName { value, signed: true });
+        let event_id = text("MessageId").map(|value| ProviderEventId { value, signed: true });
         Ok(vec![Identity { event_type: text("Type"), event_id, part: None }])
     }
 
-    fn cautions(&self) -> Vec<String> {
-        let mut cautions = Vec::new();
+    fn config_warnings(&self) -> Vec<String> {
+        let mut config_warnings = Vec::new();
         if self.0.topics.is_empty() {
-            cautions.push(
+            config_warnings.push(
                 "every topic of every AWS customer is believed, and no subscription is confirmed; \
                  set `topics` to the ARNs of yours"
                     .to_owned(),
             );
         }
-        cautions
+        config_warnings
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hookward_core::keys::https_parts;
-use hookward_core::proof::Algorithm;
+use hookward_core::proof::ProofAlgorithm;
 use hookward_core::{Body, Timestamp, VerifyCx, VerifyError};
 use serde_json::{Map, Value};
 
@@ -58,10 +58,10 @@ impl Kind {
 }
 
 impl Version {
-    pub(crate) fn algorithm(self) -> Algorithm {
+    pub(crate) fn algorithm(self) -> ProofAlgorithm {
         match self {
-            Self::One => Algorithm::RsaSha1,
-            Self::Two => Algorithm::RsaSha256,
+            Self::One => ProofAlgorithm::RsaSha1,
+            Self::Two => ProofAlgorithm::RsaSha256,
         }
     }
 }

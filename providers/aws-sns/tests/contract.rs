@@ -8,7 +8,7 @@ use hookward_core::keys::FixedKeys;
 use hookward_core::plugin::{BuildCx, Plugin};
 use hookward_core::vectors::VectorFile;
 use hookward_core::{
-    Body, Effect, Proof, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove,
+    Body, HandshakeEffect, Proof, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove,
 };
 use hookward_provider_aws_sns::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
@@ -106,7 +106,7 @@ fn a_subscription_is_confirmed_for_a_listed_topic_alone_and_only_on_hosts_of_sns
         Ok(Proof::Handshake(handshake)) => {
             assert_eq!((handshake.reply.status.as_u16(), handshake.reply.body.len()), (200, 0));
             match handshake.effect {
-                Some(Effect::Confirm { url }) => Ok(Some(url)),
+                Some(HandshakeEffect::Confirm { url }) => Ok(Some(url)),
                 _ => Ok(None),
             }
         }
@@ -127,6 +127,6 @@ fn topics_are_whole_arns_and_leaving_them_out_is_cautioned() {
     let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
     let error = (descriptor.build)(json!({ "topics": [TOPIC, "orders"] }), &cx).unwrap_err();
     assert_eq!(error.at, "/topics/1");
-    assert!(with(json!([])).cautions()[0].contains("set `topics`"));
-    assert!(with(json!([TOPIC])).cautions().is_empty());
+    assert!(with(json!([])).config_warnings()[0].contains("set `topics`"));
+    assert!(with(json!([TOPIC])).config_warnings().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, VerifyCx, VerifyError};
 
@@ -39,7 +39,7 @@ impl Entra {
             return Err(BuildError::at("/application", "the id of an application is a UUID"));
         }
         let rules = Rules {
-            algorithms: vec![Alg::Rs256],
+            algorithms: vec![JwtAlgorithm::Rs256],
             issuers: vec![
                 format!("https://sts.windows.net/{tenant}/"),
                 format!("https://login.microsoftonline.com/{tenant}/v2.0"),

@@ -1,7 +1,7 @@
 //! Names of events in either schema: Event Grid's own is an array of events, the CloudEvents schema one
 //! event or an array of them.
 
-use hookward_core::{EventName, IdentifyError, Identity, Verified};
+use hookward_core::{IdentifyError, Identity, ProviderEventId, Verified};
 use serde_json::Value;
 
 /// Larger batches are not taken apart.
@@ -29,7 +29,7 @@ pub(crate) fn scope(delivery: &Verified, event: &Identity) -> Option<String> {
 /// A secret or a token covers all that its sender wrote, or nothing.
 fn named(event: &Value, part: Option<String>) -> Identity {
     let event_type = text(event, "eventType").or_else(|| text(event, "type"));
-    let event_id = text(event, "id").map(|value| EventName { value, signed: true });
+    let event_id = text(event, "id").map(|value| ProviderEventId { value, signed: true });
     Identity { event_type, event_id, part }
 }
 

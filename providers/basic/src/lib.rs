@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::proof::Encoding;
-use hookward_core::scheme::{Address, Naming, OneOrMore};
+use hookward_core::scheme::{Address, IdentityRules, OneOrMore};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Verification, Verified, VerifyCx, VerifyError,
@@ -50,7 +50,7 @@ impl ProviderConfig for BasicConfig {
         if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(':')) {
             return Err(BuildError::at("/user", "a user is not empty and holds no colon"));
         }
-        let naming = Naming::new(self.event_type, self.event_id, self.batch)?;
+        let naming = IdentityRules::new(self.event_type, self.event_id, self.batch)?;
         Ok(Arc::new(Basic { user: self.user, naming }))
     }
 }
@@ -58,7 +58,7 @@ impl ProviderConfig for BasicConfig {
 #[derive(Debug)]
 struct Basic {
     user: Option<String>,
-    naming: Naming,
+    naming: IdentityRules,
 }
 
 impl Basic {

@@ -65,7 +65,7 @@ impl Permission {
         Ok(reply)
     }
 
-    pub(crate) fn cautions(&self) -> Vec<String> {
+    pub(crate) fn config_warnings(&self) -> Vec<String> {
         let none = self.origins.is_empty().then(|| {
             "senders that ask for permission before they deliver are refused; set `with: { origins: […] }`"
                 .to_owned()

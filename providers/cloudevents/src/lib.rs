@@ -104,8 +104,8 @@ impl Provider for CloudEvents {
         self.token.check_secret(secret)
     }
 
-    fn cautions(&self) -> Vec<String> {
-        self.permission.cautions()
+    fn config_warnings(&self) -> Vec<String> {
+        self.permission.config_warnings()
     }
 
     fn signer(&self) -> Option<&dyn Signer> {

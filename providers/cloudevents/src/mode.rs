@@ -1,7 +1,7 @@
 //! The three modes in which events come (the HTTP protocol binding, section 3): which it is, is said by
 //! the media type.
 
-use hookward_core::{EventName, Head, IdentifyError, Identity, Verified, VerifyError};
+use hookward_core::{Head, IdentifyError, Identity, ProviderEventId, Verified, VerifyError};
 use http::header;
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ pub(crate) fn source(delivery: &Verified, event: &Identity) -> Option<String> {
 /// A token covers all of a request or nothing, headers no less than the body: looking at the body
 /// beside an id would only take two events of one content for one.
 fn named(event_type: Option<String>, id: Option<String>, part: Option<String>) -> Identity {
-    let event_id = id.map(|value| EventName { value, signed: true });
+    let event_id = id.map(|value| ProviderEventId { value, signed: true });
     Identity { event_type, event_id, part }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag};
+use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Timestamp, Verification, Verified, VerifyCx, VerifyError,
@@ -70,7 +70,7 @@ fn read_head(head: &Head) -> Result<(Tag, Timestamp, String), VerifyError> {
 }
 
 fn mac(secret: &Secret, head: &str, body: &[u8]) -> Option<Mac> {
-    let mut mac = Mac::new(HmacAlg::Sha256, secret.expose().as_bytes())?;
+    let mut mac = Mac::new(HmacAlgorithm::Sha256, secret.expose().as_bytes())?;
     mac.update(head.as_bytes());
     mac.update(body);
     Some(mac)

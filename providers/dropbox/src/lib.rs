@@ -71,7 +71,7 @@ impl Provider for Dropbox {
     }
 
     /// A second change of the same account has the same bytes.
-    fn same_bytes_are_one(&self) -> bool {
+    fn dedupe_by_content(&self) -> bool {
         false
     }
 

@@ -94,7 +94,7 @@ impl Provider for Github {
         self.scheme.check_secret(secret)
     }
 
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         match self.hash {
             Hash::Sha256 => Vec::new(),
             Hash::Sha1 => vec![

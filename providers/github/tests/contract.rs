@@ -34,6 +34,6 @@ fn github_agrees_with_every_vector() {
 
 #[test]
 fn the_older_signature_is_warned_of() {
-    assert_eq!(subject("sha1").build().unwrap().cautions().len(), 1);
-    assert!(subject("sha256").build().unwrap().cautions().is_empty());
+    assert_eq!(subject("sha1").build().unwrap().config_warnings().len(), 1);
+    assert!(subject("sha256").build().unwrap().config_warnings().is_empty());
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::{Naming, OneOrMore};
+use hookward_core::scheme::{IdentityRules, OneOrMore};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
     VerifyError,
@@ -64,7 +64,7 @@ impl ProviderConfig for GooglePubsubConfig {
             OneOrMore(["eventType", "ce-type", "type"].map(of).into())
         });
         let event_id = OneOrMore(vec!["/message/messageId".into(), "/message/message_id".into()]);
-        let naming = Naming::new(Some(event_type), Some(event_id), None)?;
+        let naming = IdentityRules::new(Some(event_type), Some(event_id), None)?;
         Ok(Arc::new(GooglePubsub { audience: self.audience, email: self.email, naming }))
     }
 }
@@ -73,7 +73,7 @@ impl ProviderConfig for GooglePubsubConfig {
 struct GooglePubsub {
     audience: Option<String>,
     email: Option<String>,
-    naming: Naming,
+    naming: IdentityRules,
 }
 
 #[async_trait]
@@ -95,7 +95,7 @@ impl Provider for GooglePubsub {
             VerifyError::claim("there is no audience to compare with: set `audience`")
         })?;
         let rules = Rules {
-            algorithms: vec![Alg::Rs256],
+            algorithms: vec![JwtAlgorithm::Rs256],
             issuers: ISSUERS.map(str::to_owned).into(),
             audiences: vec![audience],
             expires: true,
@@ -121,23 +121,23 @@ impl Provider for GooglePubsub {
         Ok(events)
     }
 
-    fn cautions(&self) -> Vec<String> {
-        let mut cautions = Vec::new();
+    fn config_warnings(&self) -> Vec<String> {
+        let mut config_warnings = Vec::new();
         if self.email.is_none() {
-            cautions.push(
+            config_warnings.push(
                 "every customer of Google Cloud can have a subscription push here with a right token; \
                  set `email` to the service account of yours"
                     .to_owned(),
             );
         }
         if self.audience.is_none() {
-            cautions.push(
+            config_warnings.push(
                 "the audience is taken from the path and query of each request; set `audience` to \
                  that of the subscription"
                     .to_owned(),
             );
         }
-        cautions
+        config_warnings
     }
 }
 

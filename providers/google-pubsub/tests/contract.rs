@@ -35,9 +35,11 @@ fn without_settings_the_audience_is_the_url_and_the_account_is_cautioned() {
     let accounts = ["pubsub-own-email", "pubsub-own-noemail"];
     file.vectors.retain(|v| !accounts.contains(&v.id.as_str()));
     run_vectors(|_| open.build().ok(), &file).assert_agrees();
-    let cautions = open.build().unwrap().cautions();
-    assert!(cautions[0].contains("set `email`") && cautions[1].contains("set `audience`"));
-    assert!(subject().build().unwrap().cautions().is_empty());
+    let config_warnings = open.build().unwrap().config_warnings();
+    assert!(
+        config_warnings[0].contains("set `email`") && config_warnings[1].contains("set `audience`")
+    );
+    assert!(subject().build().unwrap().config_warnings().is_empty());
 }
 
 #[test]

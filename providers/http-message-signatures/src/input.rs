@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256, Sha512};
 
 use crate::base;
 use crate::fields::{self, Bare, InnerList};
-use crate::key::Alg;
+use crate::key::KeyAlgorithm;
 
 pub(crate) const DIGEST: &str = "content-digest";
 
 /// What the configuration demands.
 #[derive(Debug, Clone)]
 pub(crate) struct Demands {
-    pub(crate) alg: Alg,
+    pub(crate) alg: KeyAlgorithm,
     pub(crate) label: Option<String>,
     pub(crate) keyid: Option<String>,
     /// The components that have to be covered; `None`: method and URL.

@@ -2,7 +2,7 @@
 //! what a request says of it can only contradict.
 
 use hookward_core::Secret;
-use hookward_core::proof::{Algorithm, Encoding, HmacAlg, p256_point, rsa_key};
+use hookward_core::proof::{Encoding, HmacAlgorithm, ProofAlgorithm, p256_point, rsa_key};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ const ED25519_SPKI: [u8; 12] =
 
 /// An algorithm of RFC 9421.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-pub enum Alg {
+pub enum KeyAlgorithm {
     /// A shared secret.
     #[default]
     #[serde(rename = "hmac-sha256")]
@@ -39,7 +39,7 @@ pub enum SecretForm {
     Base64,
 }
 
-impl Alg {
+impl KeyAlgorithm {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::HmacSha256 => "hmac-sha256",
@@ -49,12 +49,12 @@ impl Alg {
         }
     }
 
-    pub(crate) fn algorithm(self) -> Algorithm {
+    pub(crate) fn algorithm(self) -> ProofAlgorithm {
         match self {
-            Self::HmacSha256 => Algorithm::Hmac(HmacAlg::Sha256),
-            Self::Ed25519 => Algorithm::Ed25519,
-            Self::EcdsaP256Sha256 => Algorithm::EcdsaP256Fixed,
-            Self::RsaV15Sha256 => Algorithm::RsaSha256,
+            Self::HmacSha256 => ProofAlgorithm::Hmac(HmacAlgorithm::Sha256),
+            Self::Ed25519 => ProofAlgorithm::Ed25519,
+            Self::EcdsaP256Sha256 => ProofAlgorithm::EcdsaP256Fixed,
+            Self::RsaV15Sha256 => ProofAlgorithm::RsaSha256,
         }
     }
 

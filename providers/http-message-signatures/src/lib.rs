@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::proof::Encoding;
-use hookward_core::scheme::{Address, Naming, OneOrMore};
+use hookward_core::scheme::{Address, IdentityRules, OneOrMore};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Verification, Verified, VerifyCx, VerifyError,
@@ -30,7 +30,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use input::{DIGEST, Demands};
-pub use key::{Alg, SecretForm};
+pub use key::{KeyAlgorithm, SecretForm};
 
 hookward_core::register_provider!(HttpMessageSignaturesConfig);
 
@@ -42,7 +42,7 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 pub struct HttpMessageSignaturesConfig {
     /// The algorithm; a request that names another is refused.
     #[serde(default)]
-    pub alg: Alg,
+    pub alg: KeyAlgorithm,
     /// How the shared secret is written. Public keys are PEM, or base64 without its frame.
     #[serde(default)]
     pub secret_form: SecretForm,
@@ -88,7 +88,7 @@ impl ProviderConfig for HttpMessageSignaturesConfig {
             Some(given.unwrap_or_else(|| OneOrMore(vec![place.to_owned()])))
         };
         let naming =
-            Naming::new(or(self.event_type, "/type"), or(self.event_id, "/id"), self.batch)?;
+            IdentityRules::new(or(self.event_type, "/type"), or(self.event_id, "/id"), self.batch)?;
         let Self { alg, label, keyid, covers, secret_form, .. } = self;
         let demands = Demands { alg, label, keyid, covers };
         Ok(Arc::new(MessageSignatures { demands, secret_form, naming, named }))
@@ -99,7 +99,7 @@ impl ProviderConfig for HttpMessageSignaturesConfig {
 struct MessageSignatures {
     demands: Demands,
     secret_form: SecretForm,
-    naming: Naming,
+    naming: IdentityRules,
     /// Whether the configuration says where the type is.
     named: bool,
 }
@@ -170,12 +170,12 @@ impl Provider for MessageSignatures {
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
         match (self.demands.alg.key(secret, self.secret_form), self.demands.alg) {
             (Some(_), _) => Ok(()),
-            (None, Alg::HmacSha256) => Err("is empty, or not base64".to_owned()),
+            (None, KeyAlgorithm::HmacSha256) => Err("is empty, or not base64".to_owned()),
             (None, alg) => Err(format!("is no public key for {} in PEM or base64", alg.name())),
         }
     }
 
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         let bare = self.demands.covers.as_ref().is_some_and(|names| {
             !names.iter().any(|name| name == "@target-uri" || name == "@authority")
         });
@@ -185,7 +185,7 @@ impl Provider for MessageSignatures {
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
-        if self.demands.alg == Alg::HmacSha256 { Some(self) } else { None }
+        if self.demands.alg == KeyAlgorithm::HmacSha256 { Some(self) } else { None }
     }
 }
 

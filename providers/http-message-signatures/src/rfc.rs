@@ -6,7 +6,7 @@ use hookward_core::proof::{Encoding, Tag};
 use hookward_core::{Head, Secret};
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::key::{Alg, SecretForm};
+use crate::key::{KeyAlgorithm, SecretForm};
 use crate::{base, fields};
 
 const SHARED: &str =
@@ -33,7 +33,7 @@ fn request() -> Head {
     Head { method: Method::POST, target, headers, client: None }
 }
 
-fn verifies(alg: Alg, secret: &str, base: &str, signature: &str) -> bool {
+fn verifies(alg: KeyAlgorithm, secret: &str, base: &str, signature: &str) -> bool {
     let key = alg.key(&Secret::new(secret), SecretForm::Base64).unwrap();
     let algorithm = alg.algorithm();
     let tag = Tag::decode(signature, Encoding::Base64, algorithm.tag_len()).unwrap();
@@ -59,8 +59,13 @@ fn b_2_5_a_request_with_hmac_sha256() {
          \"@signature-params\": (\"date\" \"@authority\" \"content-type\");created=1618884473;keyid=\"test-shared-secret\""
     );
     let signature = "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=";
-    assert!(verifies(Alg::HmacSha256, SHARED, &base, signature));
-    assert!(!verifies(Alg::HmacSha256, SHARED, &base.replace("55 GMT", "56 GMT"), signature));
+    assert!(verifies(KeyAlgorithm::HmacSha256, SHARED, &base, signature));
+    assert!(!verifies(
+        KeyAlgorithm::HmacSha256,
+        SHARED,
+        &base.replace("55 GMT", "56 GMT"),
+        signature
+    ));
 }
 
 #[test]
@@ -70,8 +75,8 @@ fn b_2_6_a_request_with_ed25519() {
     );
     let signature =
         "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
-    assert!(verifies(Alg::Ed25519, ED25519, &base, signature));
-    assert!(!verifies(Alg::Ed25519, ED25519, &base.replace("POST", "PUT"), signature));
+    assert!(verifies(KeyAlgorithm::Ed25519, ED25519, &base, signature));
+    assert!(!verifies(KeyAlgorithm::Ed25519, ED25519, &base.replace("POST", "PUT"), signature));
 }
 
 #[test]
@@ -83,6 +88,6 @@ fn b_2_4_a_response_with_ecdsa_p256() {
         \"@signature-params\": (\"@status\" \"content-type\" \"content-digest\" \"content-length\");created=1618884473;keyid=\"test-key-ecc-p256\"";
     let signature =
         "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==";
-    assert!(verifies(Alg::EcdsaP256Sha256, P256, base, signature));
-    assert!(!verifies(Alg::EcdsaP256Sha256, P256, &base.replace("200", "201"), signature));
+    assert!(verifies(KeyAlgorithm::EcdsaP256Sha256, P256, base, signature));
+    assert!(!verifies(KeyAlgorithm::EcdsaP256Sha256, P256, &base.replace("200", "201"), signature));
 }

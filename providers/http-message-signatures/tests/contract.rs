@@ -67,8 +67,12 @@ fn label_and_keyid_pick_the_signature_that_counts() {
 
 #[test]
 fn a_configuration_that_leaves_the_host_open_is_warned_of() {
-    let cautions = |with: Value| subject("ed25519").with(with).build().unwrap().cautions().len();
-    assert_eq!(cautions(json!({ "covers": ["@method"] })), 1);
-    assert_eq!(cautions(json!({ "covers": ["@authority"] })) + cautions(json!({})), 0);
+    let config_warnings =
+        |with: Value| subject("ed25519").with(with).build().unwrap().config_warnings().len();
+    assert_eq!(config_warnings(json!({ "covers": ["@method"] })), 1);
+    assert_eq!(
+        config_warnings(json!({ "covers": ["@authority"] })) + config_warnings(json!({})),
+        0
+    );
     assert!(subject("ed25519").with(json!({ "covers": ["Date"] })).build().is_err());
 }

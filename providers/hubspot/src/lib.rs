@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::{CompiledScheme, Naming, OneOrMore, Scheme, SchemeError};
+use hookward_core::scheme::{CompiledScheme, IdentityRules, OneOrMore, Scheme, SchemeError};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
     Verified, VerifyCx, VerifyError,
@@ -66,17 +66,17 @@ impl ProviderConfig for HubspotConfig {
     }
 }
 
-fn naming(batch: Option<String>) -> Result<Naming, SchemeError> {
+fn naming(batch: Option<String>) -> Result<IdentityRules, SchemeError> {
     let place = |pointer: &str| Some(OneOrMore(vec![pointer.to_owned()]));
-    Naming::new(place("/subscriptionType"), place("/eventId"), batch)
+    IdentityRules::new(place("/subscriptionType"), place("/eventId"), batch)
 }
 
 #[derive(Debug)]
 struct Hubspot {
     version: Version,
     scheme: CompiledScheme,
-    one: Naming,
-    many: Naming,
+    one: IdentityRules,
+    many: IdentityRules,
 }
 
 #[async_trait]
@@ -142,7 +142,7 @@ impl Provider for Hubspot {
         self.scheme.check_secret(secret)
     }
 
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         match self.version {
             Version::V3 => Vec::new(),
             Version::V1 | Version::V2 => vec![

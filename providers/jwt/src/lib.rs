@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
 use hookward_core::keys::{KeyRequest, https_parts};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::{Address, Naming, OneOrMore};
+use hookward_core::scheme::{Address, IdentityRules, OneOrMore};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
     VerifyError,
@@ -31,7 +31,7 @@ const AHEAD: Duration = Duration::from_secs(60);
 
 /// A way to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Algorithm {
+pub enum AllowedAlgorithm {
     /// RSA, PKCS#1 v1.5, SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
@@ -52,7 +52,7 @@ pub struct JwtConfig {
     jwks_url: String,
     /// The ways to sign that are taken; by default both.
     #[serde(default = "both")]
-    algorithms: Vec<Algorithm>,
+    algorithms: Vec<AllowedAlgorithm>,
     /// The header that holds the token; by default `Authorization`, where `Bearer` stands before it.
     #[serde(default)]
     header: Option<String>,
@@ -64,7 +64,7 @@ pub struct JwtConfig {
     body_hash: Option<BodyHash>,
     /// How long ago a token may have been issued; by default only its own end counts.
     #[serde(default)]
-    max_age: Option<hookward_core::Period>,
+    max_age: Option<hookward_core::HumanDuration>,
     /// Where the event type is: `/pointer`, `header:NAME` or a list of them. By default `/type`.
     #[serde(default)]
     event_type: Option<OneOrMore>,
@@ -76,8 +76,8 @@ pub struct JwtConfig {
     batch: Option<String>,
 }
 
-fn both() -> Vec<Algorithm> {
-    vec![Algorithm::Rs256, Algorithm::Es256]
+fn both() -> Vec<AllowedAlgorithm> {
+    vec![AllowedAlgorithm::Rs256, AllowedAlgorithm::Es256]
 }
 
 impl ProviderConfig for JwtConfig {
@@ -108,9 +108,9 @@ impl ProviderConfig for JwtConfig {
         let one = |text: &str| OneOrMore(vec![text.to_owned()]);
         let event_type = self.event_type.unwrap_or_else(|| one("/type"));
         let event_id = self.event_id.unwrap_or_else(|| one("/id"));
-        let algorithm = |own: &Algorithm| match own {
-            Algorithm::Rs256 => Alg::Rs256,
-            Algorithm::Es256 => Alg::Es256,
+        let algorithm = |own: &AllowedAlgorithm| match own {
+            AllowedAlgorithm::Rs256 => JwtAlgorithm::Rs256,
+            AllowedAlgorithm::Es256 => JwtAlgorithm::Es256,
         };
         Ok(Arc::new(Jwt {
             keys: KeyRequest::at(self.jwks_url),
@@ -127,7 +127,7 @@ impl ProviderConfig for JwtConfig {
             header,
             claims: self.claims,
             body_hash: self.body_hash,
-            naming: Naming::new(Some(event_type), Some(event_id), self.batch)?,
+            naming: IdentityRules::new(Some(event_type), Some(event_id), self.batch)?,
         }))
     }
 }
@@ -139,7 +139,7 @@ struct Jwt {
     header: Option<String>,
     claims: BTreeMap<String, String>,
     body_hash: Option<BodyHash>,
-    naming: Naming,
+    naming: IdentityRules,
 }
 
 impl Jwt {
@@ -196,7 +196,7 @@ impl Provider for Jwt {
         self.naming.identify(delivery, signed)
     }
 
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         let text = "the token says who sends and does not cover the body: whoever gets hold of one can \
                     send anything with it until it ends; set `body_hash` if the issuer puts the \
                     body's hash into it";

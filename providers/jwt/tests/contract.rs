@@ -44,14 +44,17 @@ fn built(change: &[(&str, Value)]) -> Result<Vec<String>, String> {
         with[*key] = value.clone();
     }
     let cx = BuildCx { base_dir: Path::new("."), name: "jwt" };
-    (descriptor.build)(with, &cx).map(|provider| provider.cautions()).map_err(|e| e.at)
+    (descriptor.build)(with, &cx).map(|provider| provider.config_warnings()).map_err(|e| e.at)
 }
 
 #[test]
 fn what_cannot_be_right_is_refused_at_its_key_and_a_bare_bearer_token_is_cautioned() {
     assert_eq!(built(&[]), Ok(vec![]));
-    let cautions = built(&[("body_hash", Value::Null)]).unwrap();
-    assert!(cautions[0].contains("body_hash") && cautions[0].contains("does not cover the body"));
+    let config_warnings = built(&[("body_hash", Value::Null)]).unwrap();
+    assert!(
+        config_warnings[0].contains("body_hash")
+            && config_warnings[0].contains("does not cover the body")
+    );
     for (key, value) in [
         ("jwks_url", json!("http://login.partner.example/jwks.json")),
         ("jwks_url", json!("https://127.0.0.1/jwks.json")),

@@ -86,7 +86,7 @@ impl Provider for Meta {
         self.scheme.check_secret(secret)
     }
 
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         let shared = self.verify_token.is_none().then(|| {
             "the app secret is also the verify token, which travels in URLs and so into logs; set \
              `with: { verify_token: … }` to another text"

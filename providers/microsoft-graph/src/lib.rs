@@ -115,7 +115,7 @@ impl Provider for MicrosoftGraph {
     }
 
     /// A second change of the same resource may have the same bytes.
-    fn same_bytes_are_one(&self) -> bool {
+    fn dedupe_by_content(&self) -> bool {
         false
     }
 

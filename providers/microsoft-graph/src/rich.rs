@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::jwt::{self, Alg, Claims, Rules};
+use hookward_core::keys::jwt::{self, Claims, JwtAlgorithm, Rules};
 use hookward_core::plugin::BuildError;
 use hookward_core::{VerifyCx, VerifyError};
 use serde_json::Value;
@@ -36,7 +36,7 @@ impl Publisher {
             return Err(BuildError::at("/tenant", "a tenant is the id of a directory, a UUID"));
         }
         let rules = Rules {
-            algorithms: vec![Alg::Rs256],
+            algorithms: vec![JwtAlgorithm::Rs256],
             audiences,
             expires: true,
             grace: SKEW,

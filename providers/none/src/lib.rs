@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::{Naming, OneOrMore};
+use hookward_core::scheme::{IdentityRules, OneOrMore};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Signer, Verification, Verified,
     VerifyCx, VerifyError,
@@ -39,13 +39,15 @@ impl ProviderConfig for NoneConfig {
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Unverified { naming: Naming::new(self.event_type, self.event_id, None)? }))
+        Ok(Arc::new(Unverified {
+            naming: IdentityRules::new(self.event_type, self.event_id, None)?,
+        }))
     }
 }
 
 #[derive(Debug)]
 struct Unverified {
-    naming: Naming,
+    naming: IdentityRules,
 }
 
 #[async_trait]

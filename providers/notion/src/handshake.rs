@@ -4,7 +4,7 @@
 
 use hookward_core::proof::tokens_equal;
 use hookward_core::{
-    Effect, Handshake, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
+    Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
 };
 use http::{Method, StatusCode, header};
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(crate) fn answer(request: &Request, cx: &VerifyCx<'_>) -> Result<Handshake, 
     let known = cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found);
     let effect = match (known, cx.secrets.is_empty()) {
         (true, _) => None,
-        (false, true) => Some(Effect::KeepSecret(Secret::new(token))),
+        (false, true) => Some(HandshakeEffect::KeepSecret(Secret::new(token))),
         (false, false) => return Err(VerifyError::missing("the header X-Notion-Signature")),
     };
     Ok(Handshake { reply: Reply::empty(StatusCode::OK), effect })
@@ -70,7 +70,9 @@ mod tests {
     fn the_first_token_is_kept_the_same_is_repeated_and_another_is_refused() {
         let body = || json!({ "verification_token": TOKEN });
         let first = answered(body(), &[]).unwrap();
-        assert!(matches!(first.effect, Some(Effect::KeepSecret(s)) if s.expose() == TOKEN));
+        assert!(
+            matches!(first.effect, Some(HandshakeEffect::KeepSecret(s)) if s.expose() == TOKEN)
+        );
         assert_eq!((first.reply.status.as_u16(), first.reply.body.len()), (200, 0));
         assert!(answered(body(), &[TOKEN]).unwrap().effect.is_none());
         assert_eq!(answered(body(), &["another"]).unwrap_err(), "MISSING_SIGNATURE");

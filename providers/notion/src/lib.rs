@@ -31,7 +31,7 @@ impl ProviderConfig for NotionConfig {
     const SUMMARY: &'static str =
         "Notion webhooks, with the verification token that Notion hands over";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const HANDS_OVER_SECRET: bool = true;
+    const SECRET_FROM_HANDSHAKE: bool = true;
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

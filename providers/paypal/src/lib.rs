@@ -14,10 +14,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::keys::KeyRequest;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Algorithm, Encoding};
+use hookward_core::proof::{Encoding, ProofAlgorithm};
 use hookward_core::{
-    EventName, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Verification,
-    Verified, VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, Sample, Secret,
+    Verification, Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -69,7 +69,7 @@ impl Provider for Paypal {
         let right = |webhook_id: &Secret| {
             let signed = transmission.signed(webhook_id, request.body.bytes());
             let signature = transmission.signature;
-            key.verify(Algorithm::RsaSha256, signed.as_bytes(), signature, Encoding::Base64)
+            key.verify(ProofAlgorithm::RsaSha256, signed.as_bytes(), signature, Encoding::Base64)
         };
         let mut found = Err(VerifyError::InvalidSignature);
         for (index, webhook_id) in cx.secrets.iter() {
@@ -90,7 +90,7 @@ impl Provider for Paypal {
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         // A CRC does not keep anybody from writing another id.
-        let event_id = text("id").map(|value| EventName { value, signed: false });
+        let event_id = text("id").map(|value| ProviderEventId { value, signed: false });
         Ok(vec![Identity { event_type: text("event_type"), event_id, part: None }])
     }
 

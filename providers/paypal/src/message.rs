@@ -1,6 +1,6 @@
 //! What PayPal says of a transmission in the head, and the text that it signs.
 
-use hookward_core::proof::{Algorithm, Encoding, Tag};
+use hookward_core::proof::{Encoding, ProofAlgorithm, Tag};
 use hookward_core::{Head, Secret, Timestamp, VerifyCx, VerifyError};
 
 use crate::certificate;
@@ -42,7 +42,7 @@ impl<'a> Transmission<'a> {
                 "PAYPAL-CERT-URL is no certificate of webhooks on a host of PayPal",
             ));
         }
-        let length = Algorithm::RsaSha256.tag_len();
+        let length = ProofAlgorithm::RsaSha256.tag_len();
         if Tag::decode(signature, Encoding::Base64, length).is_none() {
             return Err(VerifyError::format("PAYPAL-TRANSMISSION-SIG is no signature in base64"));
         }

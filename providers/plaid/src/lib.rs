@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::proof::{Encoding, sha256, tokens_equal};
 use hookward_core::{
@@ -90,7 +90,7 @@ impl Provider for Plaid {
         let (text, kid) = token(&request.head)?;
         let span = cx.tolerance.unwrap_or(MAX_AGE);
         let rules = Rules {
-            algorithms: vec![Alg::Es256],
+            algorithms: vec![JwtAlgorithm::Es256],
             ahead: span,
             max_age: Some(span),
             usable: Some(key::is_current),
@@ -116,7 +116,7 @@ impl Provider for Plaid {
     }
 
     /// Plaid says the same again whenever there is more to fetch for an item.
-    fn same_bytes_are_one(&self) -> bool {
+    fn dedupe_by_content(&self) -> bool {
         false
     }
 
@@ -127,7 +127,7 @@ impl Provider for Plaid {
         Some(signed.to_owned())
     }
 
-    fn cautions(&self) -> Vec<String> {
+    fn config_warnings(&self) -> Vec<String> {
         let text = "no key can be asked for, so every request is answered with 503; set `client_id` \
                     and `secret`";
         if self.0.is_usable() { Vec::new() } else { vec![text.to_owned()] }
@@ -138,7 +138,7 @@ impl Provider for Plaid {
 fn token(head: &Head) -> Result<(&str, String), VerifyError> {
     let text = head.required(HEADER)?;
     let token = Token::parse(text)?;
-    if token.alg() != Alg::Es256 {
+    if token.alg() != JwtAlgorithm::Es256 {
         return Err(VerifyError::format("the token is not signed with ES256"));
     }
     match token.kid().filter(|kid| key::is_name(kid)) {

@@ -56,7 +56,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
     let cx = BuildCx { base_dir: Path::new("."), name: "plaid" };
     let with = json!({ "environment": "sandbox", "client_id": "c1", "secret": "s3cret-of-plaid" });
     let provider = (descriptor.build)(with, &cx).unwrap();
-    assert!(provider.cautions().is_empty());
+    assert!(provider.config_warnings().is_empty());
     let file = vectors();
     let vector = file.vectors.iter().find(|v| v.id == "plaid-001").unwrap();
     let source = Asked(Mutex::default(), vector.material.jwk.clone().unwrap());
@@ -72,7 +72,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
     let proof = prove(&*provider, vector.request.request().unwrap(), &cx).await;
     let Ok(Proof::Genuine(delivery)) = proof else { panic!("{proof:?}") };
     // The same news again is news; the same token again is not, however its signature is written.
-    assert!(!provider.same_bytes_are_one());
+    assert!(!provider.dedupe_by_content());
     let told = provider.replay_token(&delivery).unwrap();
     let whole = delivery.header("plaid-verification").unwrap();
     assert!(whole.starts_with(&format!("{told}.")) && told.matches('.').count() == 1);
@@ -93,5 +93,5 @@ fn half_an_account_is_a_mistake_and_none_a_caution() {
         |with: Value| -> Result<std::sync::Arc<dyn Provider>, _> { (descriptor.build)(with, &cx) };
     assert_eq!(build(json!({ "client_id": "c" })).unwrap_err().at, "/secret");
     assert_eq!(build(json!({ "secret": "s" })).unwrap_err().at, "/client_id");
-    assert!(build(json!({})).unwrap().cautions()[0].contains("client_id"));
+    assert!(build(json!({})).unwrap().config_warnings()[0].contains("client_id"));
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hookward_core::keys::jwt::{self, Alg, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
 use hookward_core::keys::{KeyRequest, https_parts};
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, VerifyCx, VerifyError};
@@ -44,7 +44,7 @@ impl OauthConfig {
             return Err(BuildError::at("/oauth/jwks_url", text).help("write https://HOST/PATH"));
         }
         let rules = Rules {
-            algorithms: vec![Alg::Rs256, Alg::Es256],
+            algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256],
             issuers: vec![self.issuer],
             audiences: vec![self.audience],
             expires: true,

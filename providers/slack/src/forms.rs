@@ -2,7 +2,7 @@
 //! JSON.
 
 use hookward_core::scheme::form_value;
-use hookward_core::{EventName, Identity, parse_strict};
+use hookward_core::{Identity, ProviderEventId, parse_strict};
 use serde_json::Value;
 
 /// Type and id of a form: the whole body is signed, so both are.
@@ -18,7 +18,7 @@ pub(crate) fn identify(body: &[u8]) -> Identity {
     };
     Identity {
         event_type: Some(event_type.unwrap_or_else(|| "event".to_owned())),
-        event_id: id.map(|value| EventName { value, signed: true }),
+        event_id: id.map(|value| ProviderEventId { value, signed: true }),
         part: None,
     }
 }

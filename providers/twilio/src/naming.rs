@@ -1,8 +1,8 @@
 //! What a delivery is called. Twilio's products have no common word for it: forms are told apart by
 //! the fields that each product sends, JSON by its `type`.
 
-use hookward_core::scheme::{Naming, OneOrMore, form_value};
-use hookward_core::{EventName, IdentifyError, Identity, Verified};
+use hookward_core::scheme::{IdentityRules, OneOrMore, form_value};
+use hookward_core::{IdentifyError, Identity, ProviderEventId, Verified};
 
 use crate::signature::BODY_HASH;
 
@@ -12,15 +12,16 @@ const UNNAMED: &str = "event";
 /// The places in a JSON body, once for a single event and once for an array of them.
 #[derive(Debug)]
 pub(crate) struct JsonNaming {
-    one: Naming,
-    many: Naming,
+    one: IdentityRules,
+    many: IdentityRules,
 }
 
 impl JsonNaming {
     pub(crate) fn new() -> Result<Self, hookward_core::scheme::SchemeError> {
         let places =
             |list: &[&str]| Some(OneOrMore(list.iter().map(|place| (*place).to_owned()).collect()));
-        let naming = |batch| Naming::new(places(&["/type", "/EventType"]), places(&["/id"]), batch);
+        let naming =
+            |batch| IdentityRules::new(places(&["/type", "/EventType"]), places(&["/id"]), batch);
         Ok(Self { one: naming(None)?, many: naming(Some(String::new()))? })
     }
 }
@@ -47,7 +48,7 @@ pub(crate) fn identify(
     };
     let (event_type, event_id) =
         of_fields(|name| form_value(fields, name).ok().flatten().filter(|text| !text.is_empty()));
-    let event_id = event_id.map(|value| EventName { value, signed: true });
+    let event_id = event_id.map(|value| ProviderEventId { value, signed: true });
     Ok(vec![Identity { event_type: Some(event_type), event_id, part: None }])
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hookward_core::proof::{Encoding, HmacAlg, Mac, Tag, tokens_equal};
+use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag, tokens_equal};
 use hookward_core::scheme::{form_pairs, form_value};
 use hookward_core::{Head, Request, VerifyCx, VerifyError};
 use http::header;
@@ -15,8 +15,8 @@ const SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 /// The query parameter that binds a body which is no form.
 pub(crate) const BODY_HASH: &str = "bodySHA256";
 
-/// Algorithm and tag, from the head alone.
-pub(crate) fn read_head(head: &Head) -> Result<(HmacAlg, Tag), VerifyError> {
+/// ProofAlgorithm and tag, from the head alone.
+pub(crate) fn read_head(head: &Head) -> Result<(HmacAlgorithm, Tag), VerifyError> {
     let text = head.required(SIGNATURE)?;
     let settings = head.single(SETTINGS)?;
     let alg = algorithm(settings.unwrap_or_default())?;
@@ -32,15 +32,15 @@ pub(crate) fn read_head(head: &Head) -> Result<(HmacAlg, Tag), VerifyError> {
 }
 
 /// `key=…,algorithm=HMAC_SHA256`; without a word about it, HMAC-SHA-1 under the auth token.
-fn algorithm(settings: &str) -> Result<HmacAlg, VerifyError> {
+fn algorithm(settings: &str) -> Result<HmacAlgorithm, VerifyError> {
     let mut named = settings
         .split(',')
         .filter_map(|part| part.split_once('='))
         .filter(|(name, value)| name.trim() == "algorithm" && !value.trim().is_empty())
         .map(|(_, value)| value.trim().to_ascii_uppercase());
     match (named.next().as_deref(), named.next()) {
-        (None | Some("HMAC_SHA1"), None) => Ok(HmacAlg::Sha1),
-        (Some("HMAC_SHA256"), None) => Ok(HmacAlg::Sha256),
+        (None | Some("HMAC_SHA1"), None) => Ok(HmacAlgorithm::Sha1),
+        (Some("HMAC_SHA256"), None) => Ok(HmacAlgorithm::Sha256),
         _ => Err(VerifyError::format(format!("{SETTINGS} names no algorithm that is known here"))),
     }
 }

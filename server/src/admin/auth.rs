@@ -23,7 +23,7 @@ pub(crate) async fn guard(
     if !same_origin(headers) {
         return refuse(StatusCode::FORBIDDEN, "requests of other origins are refused");
     }
-    match &shared.engine.plan().admin.token {
+    match &shared.engine.config().admin.token {
         Some(token) => {
             let given = bearer(headers).unwrap_or_default();
             if !tokens_equal(given.as_bytes(), token.expose().as_bytes()) {

@@ -19,7 +19,7 @@ pub(crate) fn of(detail: &EventDetail) -> Value {
     };
     page.insert("bodyBytes".to_owned(), bytes.len().into());
     page.insert("notes".to_owned(), json!(detail.notes));
-    page.insert("duplicatesByContent".to_owned(), json!(detail.twins));
+    page.insert("duplicatesByContent".to_owned(), json!(detail.content_duplicates));
     // `jobs` of a listing are counts; here they are the jobs themselves, and the counts move aside.
     if let Some(counts) = page.remove("jobs") {
         page.insert("jobCounts".to_owned(), counts);

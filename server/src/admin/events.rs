@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use hookward_core::store::{Cursor, EventDetail, EventPage, Filter, Status};
 use hookward_core::{EventId, Timestamp};
-use hookward_engine::operate::{browse, parse_status};
+use hookward_engine::replay::{browse, parse_status};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ pub(crate) struct Wanted {
     #[serde(default, deserialize_with = "number")]
     pub(crate) limit: Option<usize>,
     cursor: Option<String>,
-    #[serde(default)]
-    pub(crate) plan: bool,
+    #[serde(default, rename = "dryRun")]
+    pub(crate) dry_run: bool,
 }
 
 /// A number, or the digits of one: a query has only texts.

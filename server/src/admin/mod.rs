@@ -15,7 +15,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hookward_core::store::StoreError;
-use hookward_engine::operate::ReplayError;
+use hookward_engine::replay::ReplayError;
 use http_body_util::BodyExt;
 
 use crate::hooks::Shared;
@@ -44,7 +44,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(guarded)
         .fallback(|| async { Failure::not_found("no such page") })
         .layer(axum::middleware::map_response(in_words))
-        .layer(axum::middleware::from_fn(crate::strict::layer))
+        .layer(axum::middleware::from_fn(crate::head_validation::layer))
         .with_state(shared)
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn live() -> &'static str {
 
 /// Deliveries can be taken in.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.engine.trouble().await {
+    match shared.engine.health_problem().await {
         None => "ok\n".into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
@@ -35,22 +35,21 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 pub(crate) async fn sources(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let plan = shared.engine.plan();
-    let line = |source: &Arc<hookward_engine::plan::Source>| {
+    let config = shared.engine.config();
+    let line = |source: &Arc<hookward_engine::compiled::Source>| {
         json!({
             "name": source.name, "path": source.path, "provider": source.provider_name,
             "verified": source.verified, "secrets": source.secrets.all().len(),
             "methods": source.methods, "bodyLimit": source.limits.body,
         })
     };
-    Json(json!({"sources": plan.sources.values().map(line).collect::<Vec<_>>()}))
+    Json(json!({"sources": config.sources.values().map(line).collect::<Vec<_>>()}))
 }
 
 pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let plan = shared.engine.plan();
-    let line = |route: &Arc<hookward_engine::plan::Route>| {
-        let step =
-            |s: &hookward_engine::plan::Step| json!({"name": s.name, "handler": s.handler_name});
+    let config = shared.engine.config();
+    let line = |route: &Arc<hookward_engine::compiled::Route>| {
+        let step = |s: &hookward_engine::compiled::Step| json!({"name": s.name, "handler": s.handler_name});
         json!({
             "name": route.name,
             "events": route.events.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -62,7 +61,7 @@ pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "attempts": route.retry.attempts,
         })
     };
-    Json(json!({"routes": plan.table.all().iter().map(line).collect::<Vec<_>>()}))
+    Json(json!({"routes": config.table.all().iter().map(line).collect::<Vec<_>>()}))
 }
 
 pub(crate) async fn plugins(State(shared): State<Arc<Shared>>) -> Json<Value> {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
-use hookward_engine::operate::Replayed;
+use hookward_engine::replay::Replayed;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -45,6 +45,6 @@ pub(crate) async fn many(
 ) -> Result<(StatusCode, Json<Replayed>), Failure> {
     let wanted: Wanted = read(&body)?;
     let (filter, limit) = (wanted.filter()?, wanted.limit.unwrap_or(usize::MAX));
-    let done = shared.engine.replay_all(&filter, limit, wanted.plan, &mut |_| {}).await?;
+    let done = shared.engine.replay_all(&filter, limit, wanted.dry_run, &mut |_| {}).await?;
     Ok((StatusCode::ACCEPTED, Json(done)))
 }

@@ -3,7 +3,7 @@
 //! providers through the engine, while a sender waits.
 
 mod budget;
-mod slot;
+mod cache_entry;
 mod transport;
 
 use std::collections::HashMap;
@@ -16,13 +16,13 @@ use hookward_core::{Clock, KeySource, VerifyError};
 use tokio::sync::Mutex as AsyncMutex;
 
 use budget::Budget;
-use slot::Slot;
+use cache_entry::CacheEntry;
 use transport::{Https, Transport};
 
 /// How many documents are kept.
 const MAX_DOCUMENTS: usize = 256;
 
-type Slots = HashMap<KeyRequest, Arc<AsyncMutex<Slot>>>;
+type CacheEntries = HashMap<KeyRequest, Arc<AsyncMutex<CacheEntry>>>;
 
 /// Fetches keys over https from public addresses: no redirects, 5 s and 256 KiB at most. A document is
 /// fresh as long as its owner says, within five minutes and a day; an address is asked at most once a
@@ -31,7 +31,7 @@ type Slots = HashMap<KeyRequest, Arc<AsyncMutex<Slot>>>;
 pub struct NetworkKeys {
     clock: Arc<dyn Clock>,
     transport: Arc<dyn Transport>,
-    slots: Arc<Mutex<Slots>>,
+    slots: Arc<Mutex<CacheEntries>>,
     budget: Arc<Mutex<Budget>>,
 }
 
@@ -49,7 +49,7 @@ impl NetworkKeys {
     }
 
     /// The place of a document; `None` where there is no room for another.
-    fn slot(&self, address: &KeyRequest) -> Option<Arc<AsyncMutex<Slot>>> {
+    fn slot(&self, address: &KeyRequest) -> Option<Arc<AsyncMutex<CacheEntry>>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(address) {
             return Some(slot.clone());
@@ -57,7 +57,7 @@ impl NetworkKeys {
         if slots.len() >= MAX_DOCUMENTS {
             let now = self.clock.now();
             // What is being fetched is locked, and stays.
-            let worth = |slot: &Arc<AsyncMutex<Slot>>| Some(slot.try_lock().ok()?.worth(now));
+            let worth = |slot: &Arc<AsyncMutex<CacheEntry>>| Some(slot.try_lock().ok()?.worth(now));
             let least = slots
                 .iter()
                 .filter_map(|(address, slot)| Some((worth(slot)??, address)))
@@ -77,7 +77,7 @@ impl NetworkKeys {
 
     async fn look_up(
         &self,
-        slot: &mut Slot,
+        slot: &mut CacheEntry,
         want: &KeyRequest,
     ) -> Result<KeyDocument, VerifyError> {
         let now = self.clock.now();

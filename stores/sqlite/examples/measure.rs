@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hookward_core::store::{
-    AttemptRecord, Claim, DedupeKey, KeyKind, NewDelivery, NewEvent, NewJob, NewStatus, Outcome,
+    AttemptRecord, Claim, DedupeKey, JobOutcome, KeyKind, NewDelivery, NewEvent, NewJob, NewStatus,
     Purge, Settlement,
 };
 use hookward_core::{Body, Clock, EventId, Receipt, Reply, Store, SystemClock};
@@ -30,7 +30,7 @@ fn delivery(n: u64, body: &bytes::Bytes) -> NewDelivery {
         notes: Vec::new(),
         jobs: vec![NewJob { route: "orders".into(), order_key: None, config_hash: 7 }],
     };
-    let receipt = Receipt { outcome: hookward_core::Outcome::Accepted, events: Vec::new() };
+    let receipt = Receipt { outcome: hookward_core::DeliveryOutcome::Accepted, events: Vec::new() };
     NewDelivery {
         source: Arc::from("stripe"),
         body: Body::new(body.clone()),
@@ -174,7 +174,7 @@ async fn work(store: &SqliteStore) -> u64 {
                 error: None,
                 cause: None,
             };
-            Outcome { lease: job.lease, settlement: Settlement::Done, attempt: Some(record) }
+            JobOutcome { lease: job.lease, settlement: Settlement::Done, attempt: Some(record) }
         });
         store.settle(outcomes.collect()).await.unwrap();
     }

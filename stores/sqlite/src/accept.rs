@@ -1,17 +1,17 @@
 //! Taking deliveries in: dedupe keys, events, jobs. The caller has a transaction open.
 
 use hookward_core::store::{
-    Acceptance, DedupeKey, Entry, KeyKind, NewDelivery, NewEvent, NewStatus,
+    Acceptance, DedupeKey, KeyKind, NewDelivery, NewEvent, NewStatus, QueuedJob,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use crate::answer;
-use crate::fault::{is_damage, unreadable};
-use crate::late::Taken;
-use crate::queue::{Effect, Fresh};
-use crate::sums::whole;
+use crate::checksum::row_intact;
+use crate::error::{is_damage, unreadable};
+use crate::queue::{CacheUpdate, CachedJob};
+use crate::reply_codec;
 use crate::telemetry;
+use crate::write_behind_index::KeyOwner;
 use crate::writer::Writer;
 
 impl Writer {
@@ -30,7 +30,7 @@ impl Writer {
                 }
             }
         }
-        // Taken in last: if this batch was accepted before, with events that were known even then, that
+        // KeyOwner in last: if this batch was accepted before, with events that were known even then, that
         // one came with it, and with the answer that it got.
         match known.iter().max_by_key(|(seq, _)| *seq) {
             Some((seq, by)) if self.next_seq == first => self.duplicate(delivery, *seq, *by),
@@ -50,7 +50,7 @@ impl Writer {
              where k.hash = ?1 and instr(e.keys, ?1) > 0",
         )?;
         for DedupeKey { kind, hash } in &event.keys {
-            let read = |row: &Row<'_>| Ok(Taken { seq: row.get(0)?, at: row.get(1)? });
+            let read = |row: &Row<'_>| Ok(KeyOwner { seq: row.get(0)?, at: row.get(1)? });
             let taken = match self.late.taken(hash) {
                 None => written.query_row([hash], read).optional()?,
                 late => late,
@@ -65,14 +65,14 @@ impl Writer {
     fn duplicate(&self, delivery: &NewDelivery, seq: i64, by: KeyKind) -> Result<Acceptance> {
         let mut found = self.conn.prepare_cached(concat!(
             "select e.id, d.answer, ",
-            whole!(events "e"),
+            row_intact!(events "e"),
             " and ",
-            whole!(answer "d"),
+            row_intact!(answer "d"),
             " from events e join deliveries d on d.id = e.delivery where e.seq = ?1"
         ))?;
         let stored = found.query_row([seq], |row| {
             let answer = match row.get(2)? {
-                true => answer::decode(row.get_ref(1)?.as_blob()?),
+                true => reply_codec::decode(row.get_ref(1)?.as_blob()?),
                 false => None,
             };
             let answer = answer.ok_or_else(|| unreadable("an answer"))?;
@@ -111,7 +111,7 @@ impl Writer {
             first,
             self.next_seq - first,
             headers,
-            answer::encode(&delivery.answer),
+            reply_codec::encode(&delivery.answer),
             &delivery.body.bytes()[..],
         ])?;
         Ok(())
@@ -128,7 +128,7 @@ impl Writer {
         self.next_seq += 1;
         let at = delivery.received_at.as_millis();
         for key in &new.keys {
-            self.late.take(key.hash, Taken { seq, at });
+            self.late.take(key.hash, KeyOwner { seq, at });
         }
         if let Some(event_id) = &new.event_id {
             self.late.name(seq, event_id);
@@ -189,7 +189,7 @@ impl Writer {
                 job.config_hash.cast_signed(),
                 job.order_key,
             ])?;
-            let entry = Entry {
+            let entry = QueuedJob {
                 key: (seq, n),
                 route: job.route.clone(),
                 due: delivery.received_at,
@@ -197,8 +197,8 @@ impl Writer {
                 suspect: false,
             };
             let config_hash = job.config_hash;
-            let fresh = event.clone().map(|event| Fresh { event, config_hash });
-            self.effects.push(Effect::New(entry, fresh));
+            let fresh = event.clone().map(|event| CachedJob { event, config_hash });
+            self.effects.push(CacheUpdate::New(entry, fresh));
         }
         Ok(())
     }

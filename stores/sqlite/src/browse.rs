@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hookward_core::store::{
-    Cursor, EventDetail, EventPage, EventSummary, Filter, JobCounts, JobDetail, JobState, Status,
-    Twin,
+    ContentDuplicate, Cursor, EventDetail, EventPage, EventSummary, Filter, JobCounts, JobDetail,
+    JobState, Status,
 };
 use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::fault::{is_damage, unreadable};
-use crate::late::id_hash;
+use crate::checksum::row_intact;
+use crate::error::{is_damage, unreadable};
 use crate::rows;
-use crate::sums::whole;
 use crate::telemetry;
+use crate::write_behind_index::id_hash;
 
 /// At most so many events are looked at per call.
 const LOOK: usize = 5_000;
@@ -74,7 +74,7 @@ pub(crate) fn list(
         let seq = row.get(0)?;
         looked += 1;
         last = Some(Cursor(seq));
-        let Some(mut event) = summary(conn, seq)?.filter(|e| filter.lets_through(e)) else {
+        let Some(mut event) = summary(conn, seq)?.filter(|e| filter.matches(e)) else {
             continue;
         };
         event.jobs = counts(conn, seq)?;
@@ -113,7 +113,13 @@ pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>
     let jobs = jobs(conn, seq)?;
     jobs.iter().for_each(|job| summary.jobs.add(job.state));
     summary.status = summary.jobs.status(summary.status);
-    Ok(Some(EventDetail { summary, event, notes, jobs, twins: twins(conn, seq)? }))
+    Ok(Some(EventDetail {
+        summary,
+        event,
+        notes,
+        jobs,
+        content_duplicates: content_duplicates(conn, seq)?,
+    }))
 }
 
 /// None of a damaged event: they are part of its row.
@@ -121,7 +127,7 @@ fn notes(conn: &Connection, seq: i64) -> Result<Vec<String>> {
     let notes: Option<String> = conn
         .prepare_cached(concat!(
             "select case when ",
-            whole!(events "events"),
+            row_intact!(events "events"),
             " then notes end from events where seq = ?1"
         ))?
         .query_row([seq], |row| row.get(0))?;
@@ -163,7 +169,7 @@ pub(crate) fn oldest(
 fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     let mut found = conn.prepare_cached(concat!(
         "select e.id, coalesce(s.name, ''), e.event_type, e.event_id, e.status, e.received_at, ",
-        whole!(events "e"),
+        row_intact!(events "e"),
         " and s.name is not null
          from events e left join names s on s.id = e.source where e.seq = ?1",
     ))?;
@@ -202,7 +208,7 @@ fn counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
     // A damaged job counts as dead: that is what it will be once somebody claims it.
     let mut found = conn.prepare_cached(concat!(
         "select case when ",
-        whole!(jobs "jobs"),
+        row_intact!(jobs "jobs"),
         " then state else 2 end from jobs where event = ?1"
     ))?;
     for state in found.query_map([seq], |row| row.get(0))? {
@@ -215,7 +221,7 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
     let mut found = conn.prepare_cached(concat!(
         "select j.n, coalesce(r.name, ''), j.state, j.token is not null, j.attempt, j.step, j.due,
                 j.reason, j.attempts, ",
-        whole!(jobs "j"),
+        row_intact!(jobs "j"),
         " from jobs j left join names r on r.id = j.route where j.event = ?1 order by j.n",
     ))?;
     let read = |row: &Row<'_>| {
@@ -247,7 +253,7 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
     found.query_map([seq], read)?.collect()
 }
 
-fn twins(conn: &Connection, seq: i64) -> Result<Vec<Twin>> {
+fn content_duplicates(conn: &Connection, seq: i64) -> Result<Vec<ContentDuplicate>> {
     let mut found = conn.prepare_cached(
         "select event_id, received_at, coalesce(sum = checksum(event, n, event_id, received_at), 1)
          from twins where event = ?1 order by n",
@@ -255,9 +261,12 @@ fn twins(conn: &Connection, seq: i64) -> Result<Vec<Twin>> {
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(2)? {
             let event_id = Some(rows::DAMAGED_TYPE.to_owned());
-            return Ok(Twin { event_id, received_at: Timestamp::default() });
+            return Ok(ContentDuplicate { event_id, received_at: Timestamp::default() });
         }
-        Ok(Twin { event_id: row.get(0)?, received_at: Timestamp::from_millis(row.get(1)?) })
+        Ok(ContentDuplicate {
+            event_id: row.get(0)?,
+            received_at: Timestamp::from_millis(row.get(1)?),
+        })
     };
     found.query_map([seq], read)?.collect()
 }

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Entry, JobId};
+use hookward_core::store::{JobId, QueuedJob};
 
 use crate::queue::Key;
 
 /// A leased job.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    pub(crate) entry: Entry<Key>,
+    pub(crate) entry: QueuedJob<Key>,
     pub(crate) token: i64,
     pub(crate) started: Timestamp,
     pub(crate) until: Timestamp,

@@ -6,28 +6,28 @@
 #![warn(missing_docs)]
 
 mod accept;
-mod answer;
 mod browse;
-mod fault;
-mod late;
+mod checksum;
+mod disk_space;
+mod error;
+mod interner;
 mod leases;
 mod lock;
-mod log;
 mod migrate;
-mod names;
 mod open;
 mod probe;
 mod purge;
 mod queue;
-mod readers;
+mod read_pool;
 mod recover;
 mod replay;
-mod room;
+mod reply_codec;
 mod rows;
 mod store;
-mod sums;
 mod telemetry;
+mod wal_check;
 mod work;
+mod write_behind_index;
 mod writer;
 
 use std::sync::Arc;

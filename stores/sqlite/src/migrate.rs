@@ -5,8 +5,8 @@ use std::path::Path;
 use hookward_core::store::OpenError;
 use rusqlite::{Connection, Result, Row};
 
-use crate::late::id_hash;
 use crate::open::cannot;
+use crate::write_behind_index::id_hash;
 
 /// "HKWD", in the header of the file.
 const APPLICATION_ID: i32 = 0x484b_5744;

@@ -10,11 +10,11 @@ use hookward_core::store::{OpenError, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::fault::{is_damage, store_error};
+use crate::checksum;
+use crate::disk_space::Room;
+use crate::error::{is_damage, store_error};
 use crate::lock::{Lock, one_name};
 use crate::migrate::migrate;
-use crate::room::Room;
-use crate::sums;
 use crate::writer::Writer;
 
 /// Beside the writer, so many connections read.
@@ -37,7 +37,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     let lock = Lock::take(path)?;
     let room = Room::of(path);
     let say = |e: rusqlite::Error| cannot(path, &e);
-    crate::log::check(path)?;
+    crate::wal_check::check(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(say)?;
     whole(&conn, path)?;
     migrate(&conn, path)?;
@@ -129,7 +129,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A damaged page must not lead it astray.
     conn.execute_batch("pragma cell_size_check = on; pragma trusted_schema = off")?;
-    sums::install(&conn)?;
+    checksum::install(&conn)?;
     Ok(conn)
 }
 

@@ -3,9 +3,9 @@
 use hookward_core::store::Purge;
 use rusqlite::{Result, params};
 
-use crate::late::id_hash;
-use crate::queue::Effect;
+use crate::queue::CacheUpdate;
 use crate::rows;
+use crate::write_behind_index::id_hash;
 use crate::writer::Writer;
 
 /// At most so many events are looked at per call; others wait for their commits meanwhile.
@@ -17,9 +17,9 @@ const SPARE_PAGES: i64 = 256;
 
 /// Where a purge stopped: received at, `seq`. The next one goes on there, so that events that must
 /// stay do not stand in the way of those behind them.
-pub(crate) type Place = Option<(i64, i64)>;
+pub(crate) type PurgeCursor = Option<(i64, i64)>;
 
-struct Past {
+struct ExpiredEvent {
     place: (i64, i64),
     delivery: i64,
     keys: Option<Vec<u8>>,
@@ -65,7 +65,7 @@ impl Writer {
         Ok(removed as u64)
     }
 
-    fn past(&self, what: Purge, after: Place, limit: usize) -> Result<Vec<Past>> {
+    fn past(&self, what: Purge, after: PurgeCursor, limit: usize) -> Result<Vec<ExpiredEvent>> {
         let (at, seq) = after.unwrap_or((i64::MIN, 0));
         let mut found = self.conn.prepare_cached(
             "select received_at, seq, delivery, keys, event_id from events
@@ -74,13 +74,18 @@ impl Writer {
         )?;
         let read = |row: &rusqlite::Row<'_>| {
             let place = (row.get(0)?, row.get(1)?);
-            Ok(Past { place, delivery: row.get(2)?, keys: row.get(3)?, event_id: row.get(4)? })
+            Ok(ExpiredEvent {
+                place,
+                delivery: row.get(2)?,
+                keys: row.get(3)?,
+                event_id: row.get(4)?,
+            })
         };
         let before = what.events_before.as_millis();
         found.query_map(params![before, at, seq, limit as i64], read)?.collect()
     }
 
-    fn may_go(&self, past: &Past, what: Purge) -> Result<bool> {
+    fn may_go(&self, past: &ExpiredEvent, what: Purge) -> Result<bool> {
         let mut worst = self
             .conn
             .prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
@@ -92,14 +97,14 @@ impl Writer {
         })
     }
 
-    fn remove(&mut self, past: &Past) -> Result<()> {
+    fn remove(&mut self, past: &ExpiredEvent) -> Result<()> {
         let seq = past.place.1;
         let mut dead =
             self.conn.prepare_cached("select route from jobs where event = ?1 and state = 2")?;
         for route in dead.query_map([seq], |row| row.get(0))? {
-            self.effects.push(Effect::Buried(self.names.name(route?)));
+            self.effects.push(CacheUpdate::Buried(self.names.name(route?)));
         }
-        // Past its window, a key may belong to a later event by now.
+        // ExpiredEvent its window, a key may belong to a later event by now.
         let mut free =
             self.conn.prepare_cached("delete from keys where hash = ?1 and event = ?2")?;
         let hashes = past.keys.as_deref().unwrap_or_default();

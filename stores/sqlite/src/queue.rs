@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hookward_core::store::{Entry, JobId, Schedule};
+use hookward_core::store::{JobId, JobQueue, QueuedJob};
 use hookward_core::{Event, Timestamp};
 
 use crate::leases::Leases;
@@ -22,12 +22,12 @@ pub(crate) type Key = (i64, u32);
 /// So many jobs of one route are in the schedule.
 const ROUTE_CAP: usize = 100_000;
 
-/// Bodies of fresh jobs are kept up to this many bytes, by [`weight`].
+/// Bodies of fresh jobs are kept up to this many bytes, by [`memory_size`].
 const FRESH_CAP: usize = 32 * 1024 * 1024;
 
 /// A job that was just taken in and never claimed: nothing about it needs to be read.
 #[derive(Debug, Clone)]
-pub(crate) struct Fresh {
+pub(crate) struct CachedJob {
     pub(crate) event: Event,
     pub(crate) config_hash: u64,
 }
@@ -37,13 +37,13 @@ pub(crate) type Counts = Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>;
 
 /// What the memory learns from a commit.
 #[derive(Debug)]
-pub(crate) enum Effect {
+pub(crate) enum CacheUpdate {
     /// A job is there that was not.
-    New(Entry<Key>, Option<Fresh>),
+    New(QueuedJob<Key>, Option<CachedJob>),
     /// A dead job waits again.
-    Revived(Entry<Key>),
+    Revived(QueuedJob<Key>),
     /// A leased job waits again.
-    Back(JobId, Entry<Key>),
+    Back(JobId, QueuedJob<Key>),
     /// A leased job has ended; `dead` if in the dead letters.
     Ended { job: JobId, dead: bool },
     /// An event with a dead job of this route was removed.
@@ -54,10 +54,10 @@ pub(crate) enum Effect {
 pub(crate) struct Queue {
     /// [`ROUTE_CAP`], except in tests.
     pub(crate) cap: usize,
-    pub(crate) schedule: Schedule<Key>,
+    pub(crate) schedule: JobQueue<Key>,
     pub(crate) held: Leases,
     /// With what each counts for.
-    fresh: HashMap<Key, (Fresh, usize)>,
+    fresh: HashMap<Key, (CachedJob, usize)>,
     fresh_bytes: usize,
     /// Per route, where some are only in the table: from this key on.
     unread: BTreeMap<Arc<str>, Key>,
@@ -68,7 +68,7 @@ impl Default for Queue {
     fn default() -> Self {
         Self {
             cap: ROUTE_CAP,
-            schedule: Schedule::new(),
+            schedule: JobQueue::new(),
             held: Leases::default(),
             fresh: HashMap::new(),
             fresh_bytes: 0,
@@ -79,38 +79,38 @@ impl Default for Queue {
 }
 
 impl Queue {
-    pub(crate) fn apply(&mut self, effect: Effect) {
+    pub(crate) fn apply(&mut self, effect: CacheUpdate) {
         match effect {
-            Effect::New(entry, fresh) => {
+            CacheUpdate::New(entry, fresh) => {
                 self.count(&entry.route, 1, 0);
                 if self.admit(entry.clone())
                     && let Some(fresh) = fresh
-                    && let weight = weight(&fresh)
-                    && self.fresh_bytes + weight <= FRESH_CAP
+                    && let memory_size = memory_size(&fresh)
+                    && self.fresh_bytes + memory_size <= FRESH_CAP
                 {
-                    self.fresh_bytes += weight;
-                    self.fresh.insert(entry.key, (fresh, weight));
+                    self.fresh_bytes += memory_size;
+                    self.fresh.insert(entry.key, (fresh, memory_size));
                 }
             }
-            Effect::Revived(entry) => {
+            CacheUpdate::Revived(entry) => {
                 self.count(&entry.route, 1, -1);
                 self.admit(entry);
             }
-            Effect::Back(job, entry) => {
+            CacheUpdate::Back(job, entry) => {
                 self.held.remove(&job);
                 self.schedule.push(entry, Timestamp::default());
             }
-            Effect::Ended { job, dead } => {
+            CacheUpdate::Ended { job, dead } => {
                 let Some(held) = self.held.remove(&job) else { return };
                 self.schedule.remove(held.entry.key);
                 self.count(&held.entry.route, -1, i64::from(dead));
             }
-            Effect::Buried(route) => self.count(&route, 0, -1),
+            CacheUpdate::Buried(route) => self.count(&route, 0, -1),
         }
     }
 
     /// Puts a job into the schedule, unless its route has enough there.
-    fn admit(&mut self, entry: Entry<Key>) -> bool {
+    fn admit(&mut self, entry: QueuedJob<Key>) -> bool {
         let unread = self.unread.get(&entry.route).copied();
         if unread.is_some_and(|from| entry.key >= from) {
             return false;
@@ -125,14 +125,14 @@ impl Queue {
     }
 
     /// A route of which jobs should be read from the table, and from where on.
-    pub(crate) fn hungry(&self) -> Option<(Arc<str>, Key)> {
+    pub(crate) fn needs_refill(&self) -> Option<(Arc<str>, Key)> {
         let half_empty = |route: &str| self.schedule.open(route) <= self.cap / 2;
         let mut unread = self.unread.iter().filter(|(route, _)| half_empty(route));
         unread.next().map(|(route, from)| (route.clone(), *from))
     }
 
     /// Jobs of a route were read; those after `to` are still only in the table.
-    pub(crate) fn fed(&mut self, route: Arc<str>, jobs: Vec<Entry<Key>>, to: Option<Key>) {
+    pub(crate) fn refilled(&mut self, route: Arc<str>, jobs: Vec<QueuedJob<Key>>, to: Option<Key>) {
         for entry in jobs {
             if !self.schedule.contains(entry.key) {
                 self.schedule.push(entry, Timestamp::default());
@@ -145,9 +145,9 @@ impl Queue {
     }
 
     /// The fresh job at `key`, which from now on is fresh no more.
-    pub(crate) fn take_fresh(&mut self, key: Key) -> Option<Fresh> {
-        let (fresh, weight) = self.fresh.remove(&key)?;
-        self.fresh_bytes = self.fresh_bytes.saturating_sub(weight);
+    pub(crate) fn take_fresh(&mut self, key: Key) -> Option<CachedJob> {
+        let (fresh, memory_size) = self.fresh.remove(&key)?;
+        self.fresh_bytes = self.fresh_bytes.saturating_sub(memory_size);
         Some(fresh)
     }
 
@@ -172,6 +172,6 @@ impl Queue {
 
 /// What a fresh job costs to keep. Events of several jobs are counted several times, which errs on the
 /// safe side.
-fn weight(fresh: &Fresh) -> usize {
-    1024 + fresh.event.body().weight()
+fn memory_size(fresh: &CachedJob) -> usize {
+    1024 + fresh.event.body().memory_size()
 }

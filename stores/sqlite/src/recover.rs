@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Entry, Schedule};
+use hookward_core::store::{JobQueue, QueuedJob};
 use rusqlite::{Result, params};
 
-use crate::fault::unreadable;
+use crate::checksum::{JobUpdate, job_update, row_intact};
+use crate::error::unreadable;
 use crate::queue::Key;
 use crate::rows;
-use crate::sums::{JobUpdate, job_update, whole};
 use crate::telemetry;
 use crate::writer::Writer;
 
@@ -28,7 +28,7 @@ static CRASHED: JobUpdate = JobUpdate::new(|| {
 impl Writer {
     /// Voids all leases, counts crashes, and fills the schedule.
     pub(crate) fn recover(&mut self, now: Timestamp) -> Result<()> {
-        self.queue.schedule = Schedule::starting(now);
+        self.queue.schedule = JobQueue::starting(now);
         self.conn.execute_batch("begin immediate")?;
         self.counters()?;
         self.number()?;
@@ -36,7 +36,7 @@ impl Writer {
         let mut poison = 0;
         for (key, running) in &running {
             let Some((started, crashes)) = running else {
-                self.bury(*key, "a job")?;
+                self.dead_letter_corrupt(*key, "a job")?;
                 continue;
             };
             self.interrupted(*key, *started, Duration::ZERO, "crash")?;
@@ -84,7 +84,7 @@ impl Writer {
     fn running(&self) -> Result<Vec<(Key, Running)>> {
         let mut found = self.conn.prepare(concat!(
             "select event, n, ",
-            whole!(jobs "jobs"),
+            row_intact!(jobs "jobs"),
             ", started, crashes from jobs where state = 0 and token is not null"
         ))?;
         let read = |row: &rusqlite::Row<'_>| {
@@ -121,7 +121,7 @@ impl Writer {
             let route = self.names.name(row.get(0)?);
             self.queue.count(&route, row.get(1)?, row.get(2)?);
             if row.get::<_, i64>(1)? > 0 {
-                self.queue.fed(route, Vec::new(), Some((0, 0)));
+                self.queue.refilled(route, Vec::new(), Some((0, 0)));
             }
         }
         Ok(())
@@ -129,21 +129,21 @@ impl Writer {
 
     /// Reads jobs of routes of which some are only in the table, as far as there is room.
     pub(crate) fn feed(&mut self) -> Result<()> {
-        while let Some((route, from)) = self.queue.hungry() {
+        while let Some((route, from)) = self.queue.needs_refill() {
             let limit = (self.queue.cap / 10).max(1);
             let jobs = self.page(&route, from, limit)?;
             let more = jobs.last().filter(|_| jobs.len() == limit);
             let to = more.map(|last| (last.key.0, last.key.1.saturating_add(1)));
-            self.queue.fed(route, jobs, to);
+            self.queue.refilled(route, jobs, to);
         }
         Ok(())
     }
 
-    fn page(&mut self, route: &Arc<str>, from: Key, limit: usize) -> Result<Vec<Entry<Key>>> {
+    fn page(&mut self, route: &Arc<str>, from: Key, limit: usize) -> Result<Vec<QueuedJob<Key>>> {
         let number = self.names.number(&self.conn, route)?;
         let mut found = self.conn.prepare_cached(concat!(
             "select event, n, ",
-            whole!(jobs "jobs"),
+            row_intact!(jobs "jobs"),
             ", due, order_key, crashes, attempt, started from jobs
              where route = ?1 and state = 0 and (event, n) >= (?2, ?3)
              order by event, n limit ?4",
@@ -151,7 +151,7 @@ impl Writer {
         let now = self.queue.schedule.now();
         let read = |row: &rusqlite::Row<'_>| {
             let key = (row.get(0)?, row.get(1)?);
-            let mut entry = Entry {
+            let mut entry = QueuedJob {
                 key,
                 route: route.clone(),
                 due: Timestamp::default(),

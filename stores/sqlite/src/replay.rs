@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use hookward_core::store::{Entry, JobId, NewJob, ReplayJob};
+use hookward_core::store::{JobId, NewJob, QueuedJob, ReplayJob};
 use hookward_core::{EventId, Timestamp};
 use rusqlite::{OptionalExtension, Result, params};
 
-use crate::queue::Effect;
+use crate::checksum::{JobUpdate, job_update};
+use crate::queue::CacheUpdate;
 use crate::rows;
-use crate::sums::{JobUpdate, job_update};
 use crate::writer::Writer;
 
 static REVIVE: JobUpdate = JobUpdate::new(|| {
@@ -50,7 +50,7 @@ impl Writer {
             .optional()?;
         let Some((route, order_key)) = dead else { return Ok(false) };
         self.conn.prepare_cached(&REVIVE)?.execute(params![seq, n, now.as_millis()])?;
-        self.effects.push(Effect::Revived(Entry {
+        self.effects.push(CacheUpdate::Revived(QueuedJob {
             key: (seq, n),
             route: self.names.name(route),
             due: now,
@@ -77,14 +77,14 @@ impl Writer {
                 params![seq, route, now.as_millis(), job.config_hash.cast_signed(), job.order_key],
                 |row| row.get(0),
             )?;
-        let entry = Entry {
+        let entry = QueuedJob {
             key: (seq, n),
             route: job.route.clone(),
             due: now,
             order_key: job.order_key.as_deref().map(Into::into),
             suspect: false,
         };
-        self.effects.push(Effect::New(entry, None));
+        self.effects.push(CacheUpdate::New(entry, None));
         Ok(true)
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hookward_core::store::{AttemptRecord, JobState, Status, part_of};
+use hookward_core::store::{AttemptRecord, JobState, Status, batch_item};
 use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use crate::fault::unreadable;
-use crate::sums::whole;
+use crate::checksum::row_intact;
+use crate::error::unreadable;
 
 /// `jobs.state`.
 pub(crate) const OPEN: i64 = 0;
@@ -22,14 +22,14 @@ pub(crate) const DAMAGED: &str = "damaged: the disk changed what was stored";
 /// What a damaged event is listed as.
 pub(crate) const DAMAGED_TYPE: &str = "(damaged)";
 
-/// The event with this `seq`. An error that [`is_damage`](crate::fault::is_damage) if the disk
+/// The event with this `seq`. An error that [`is_damage`](crate::error::is_damage) if the disk
 /// changed any of it.
 pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
     let mut found = conn.prepare_cached(concat!(
         "select e.id, s.name, e.event_type, e.event_id, e.received_at, d.headers, d.body, e.part, ",
-        whole!(events "e"),
+        row_intact!(events "e"),
         " and ",
-        whole!(body "d"),
+        row_intact!(body "d"),
         " from events e join deliveries d on d.id = e.delivery join names s on s.id = e.source
          where e.seq = ?1",
     ))?;
@@ -39,7 +39,7 @@ pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
         }
         let body = Body::new(Bytes::from(row.get::<_, Vec<u8>>(6)?));
         let part: Option<String> = row.get(7)?;
-        let item = part.and_then(|part| part_of(&body, &part));
+        let item = part.and_then(|part| batch_item(&body, &part));
         let headers: Vec<(String, String)> =
             serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|_| unreadable("headers"))?;
         Ok(Event::new(EventParts {

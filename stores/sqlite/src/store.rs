@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, Lease,
-    NewDelivery, OpenError, Outcome, Purge, ReplayJob, RouteDepth, Settled, Store, StoreError,
+    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, JobOutcome,
+    Lease, NewDelivery, OpenError, Purge, ReplayJob, RouteDepth, Settled, Store, StoreError,
 };
 use hookward_core::{EventId, Timestamp};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::browse;
 use crate::probe::Probe;
 use crate::queue::Counts;
-use crate::readers::Readers;
+use crate::read_pool::Readers;
 use crate::writer::{Answer, Command, NEVER, Shared, Work, Writer};
 
 /// So much work may wait for the writer. Beyond that senders are told to come back, at once: an
@@ -59,7 +59,7 @@ impl SqliteStore {
                 // What it knew by heart is gone with it. Whoever waits hears that from `gone`; this is
                 // for those who look whether all is well.
                 if catch_unwind(AssertUnwindSafe(|| writer.run(&asked))).is_err() {
-                    let trouble = StoreError::Poisoned(ENDED.to_owned());
+                    let trouble = StoreError::Failed(ENDED.to_owned());
                     *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
                 }
             })
@@ -85,7 +85,7 @@ impl SqliteStore {
         if self.closed.load(Ordering::Acquire) {
             StoreError::Closed
         } else {
-            StoreError::Poisoned(ENDED.to_owned())
+            StoreError::Failed(ENDED.to_owned())
         }
     }
 
@@ -114,7 +114,7 @@ impl Store for SqliteStore {
         expect!(self.ask(Work::Claim(want)).await?, Jobs)
     }
 
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         expect!(self.ask(Work::Settle(outcomes)).await?, Settled)
     }
 
@@ -157,7 +157,7 @@ impl Store for SqliteStore {
         }
         match self.trouble() {
             None => Ok(()),
-            Some(error @ StoreError::Poisoned(_)) => Err(error),
+            Some(error @ StoreError::Failed(_)) => Err(error),
             // Nobody may be sending any more, so look whether it works again.
             Some(_) => self.probe.share(async { self.ask(Work::Probe).await.map(|_| ()) }).await,
         }

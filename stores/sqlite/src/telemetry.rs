@@ -10,10 +10,10 @@ pub(crate) fn committed(took: Duration) {
     metrics::histogram!("hookward_store_commit_seconds").record(took);
 }
 
-/// `hookward_store_log_bytes`, a gauge: how long the write-ahead log is. It stays near 4 MiB, or what the
+/// `hookward_store_wal_bytes`, a gauge: how long the write-ahead log is. It stays near 4 MiB, or what the
 /// largest group took; if it grows on, checkpoints fail, which SQLite keeps to itself.
 pub(crate) fn log_is(bytes: u64) {
-    metrics::gauge!("hookward_store_log_bytes").set(bytes as f64);
+    metrics::gauge!("hookward_store_wal_bytes").set(bytes as f64);
 }
 
 /// A group of changes was rolled back; everyone who waited for it was told. Said at ERROR, because

@@ -4,16 +4,16 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    AttemptRecord, Claim, Entry, Job, JobId, Lease, Outcome, Settled, Settlement,
+    AttemptRecord, Claim, Job, JobId, JobOutcome, Lease, QueuedJob, Settled, Settlement,
 };
 use hookward_core::{Body, Timestamp};
 use rusqlite::{OptionalExtension, Result, params};
 
-use crate::fault::{is_damage, unreadable};
+use crate::checksum::{JobUpdate, job_update, row_intact};
+use crate::error::{is_damage, unreadable};
 use crate::leases::Held;
-use crate::queue::{Effect, Fresh, Key};
+use crate::queue::{CacheUpdate, CachedJob, Key};
 use crate::rows;
-use crate::sums::{JobUpdate, job_update, whole};
 use crate::telemetry;
 use crate::writer::{Work, Writer};
 
@@ -75,7 +75,7 @@ static INTERRUPTED: JobUpdate = JobUpdate::new(|| {
 });
 
 /// How a job goes back to waiting.
-struct Back<'a> {
+struct Requeue<'a> {
     step: &'a Option<String>,
     body: Option<&'a Bytes>,
     /// `None`: as it was.
@@ -114,13 +114,13 @@ impl Writer {
     }
 
     /// `None`: the disk changed it, and it is dead.
-    fn hand_out(&mut self, entry: &Entry<Key>, want: &Claim) -> Result<Option<Job>> {
+    fn hand_out(&mut self, entry: &QueuedJob<Key>, want: &Claim) -> Result<Option<Job>> {
         let token = self.next_token;
         self.next_token += 1;
         let lease =
             |event| Lease { job: JobId { event, n: entry.key.1 }, token: token.cast_unsigned() };
         let job = match self.queue.take_fresh(entry.key) {
-            Some(Fresh { event, config_hash }) => Job {
+            Some(CachedJob { event, config_hash }) => Job {
                 lease: lease(event.id()),
                 event,
                 route: entry.route.clone(),
@@ -134,7 +134,7 @@ impl Writer {
             None => match self.read_job(entry, lease) {
                 Ok(job) => job,
                 Err(e) if is_damage(&e) => {
-                    self.bury(entry.key, "what it works on")?;
+                    self.dead_letter_corrupt(entry.key, "what it works on")?;
                     self.damaged.push(entry.clone());
                     return Ok(None);
                 }
@@ -152,7 +152,7 @@ impl Writer {
     }
 
     /// To the dead letters with a job that the disk changed. Its sum stays as it is: it was right.
-    pub(crate) fn bury(&self, (seq, n): Key, what: &str) -> Result<()> {
+    pub(crate) fn dead_letter_corrupt(&self, (seq, n): Key, what: &str) -> Result<()> {
         telemetry::damaged(what, seq);
         self.conn
             .prepare_cached(
@@ -165,14 +165,14 @@ impl Writer {
 
     fn read_job(
         &self,
-        entry: &Entry<Key>,
+        entry: &QueuedJob<Key>,
         lease: impl FnOnce(hookward_core::EventId) -> Lease,
     ) -> Result<Job> {
         let (seq, n) = entry.key;
         let event = rows::event(&self.conn, seq)?.ok_or_else(|| unreadable("an event"))?;
         let mut found = self.conn.prepare_cached(concat!(
             "select attempt, crashes, replay, config_hash, step, cause, body, ",
-            whole!(jobs "jobs"),
+            row_intact!(jobs "jobs"),
             " from jobs where event = ?1 and n = ?2"
         ))?;
         found.query_row(params![seq, n], |row| {
@@ -197,8 +197,8 @@ impl Writer {
         })
     }
 
-    pub(crate) fn settle(&mut self, outcome: Outcome) -> Result<Settled> {
-        let Outcome { lease, settlement, attempt } = outcome;
+    pub(crate) fn settle(&mut self, outcome: JobOutcome) -> Result<Settled> {
+        let JobOutcome { lease, settlement, attempt } = outcome;
         let Some(held) = self.current(&lease) else { return Ok(Settled::Stale) };
         let entry = held.entry.clone();
         let record = attempt.as_ref().map(rows::attempt).transpose()?;
@@ -208,13 +208,13 @@ impl Writer {
         }
         let job = lease.job;
         self.effects.push(match settlement {
-            Settlement::Done | Settlement::Unrouted => Effect::Ended { job, dead: false },
-            Settlement::Dead { .. } => Effect::Ended { job, dead: true },
-            Settlement::Retry { at, .. } => Effect::Back(job, Entry { due: at, ..entry }),
+            Settlement::Done | Settlement::Unrouted => CacheUpdate::Ended { job, dead: false },
+            Settlement::Dead { .. } => CacheUpdate::Ended { job, dead: true },
+            Settlement::Retry { at, .. } => CacheUpdate::Back(job, QueuedJob { due: at, ..entry }),
             // It was due by the clock as it was.
             Settlement::Released { .. } => {
                 let due = entry.due.min(self.queue.schedule.now());
-                Effect::Back(job, Entry { due, ..entry })
+                CacheUpdate::Back(job, QueuedJob { due, ..entry })
             }
         });
         Ok(Settled::Applied)
@@ -244,11 +244,11 @@ impl Writer {
                 write.execute(params![seq, n, token, reason, step, body, record])?
             }
             Settlement::Retry { at, step, body, cause } => {
-                let back = Back { step, body: body.as_ref(), cause: Some(cause), at: Some(*at) };
+                let back = Requeue { step, body: body.as_ref(), cause: Some(cause), at: Some(*at) };
                 self.write_back((seq, n), token, back, record)?
             }
             Settlement::Released { step, body } => {
-                let back = Back { step, body: body.as_ref(), cause: None, at: None };
+                let back = Requeue { step, body: body.as_ref(), cause: None, at: None };
                 self.write_back((seq, n), token, back, record)?
             }
         };
@@ -259,10 +259,10 @@ impl Writer {
         &self,
         (seq, n): Key,
         token: i64,
-        back: Back<'_>,
+        back: Requeue<'_>,
         record: Option<&str>,
     ) -> Result<usize> {
-        let Back { step, body, cause, at } = back;
+        let Requeue { step, body, cause, at } = back;
         let mut write = self.conn.prepare_cached(&BACK)?;
         let body = body.map(|bytes| &bytes[..]);
         let (due, given_back) = (at.map(Timestamp::as_millis), u32::from(at.is_none()));
@@ -289,7 +289,7 @@ impl Writer {
     /// A worker that no longer extends its lease is taken for lost, and its job runs again. In a
     /// transaction of its own, before those who claim look at the schedule. Whoever speaks in this
     /// group is not lost: where the whole process paused, that waited as long as the claim.
-    pub(crate) fn take_back_lost(&mut self, now: Timestamp, group: &[Work]) -> Result<()> {
+    pub(crate) fn reclaim_expired(&mut self, now: Timestamp, group: &[Work]) -> Result<()> {
         let mut lost = self.queue.held.lost(now);
         if !lost.is_empty() {
             let heard: HashSet<_> = group.iter().flat_map(Work::leases).collect();
@@ -305,7 +305,7 @@ impl Writer {
         }
         self.commit()?;
         for (job, held) in lost {
-            self.queue.apply(Effect::Back(job, held.entry));
+            self.queue.apply(CacheUpdate::Back(job, held.entry));
         }
         Ok(())
     }

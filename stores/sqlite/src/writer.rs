@@ -9,20 +9,20 @@ use std::time::Instant;
 
 use hookward_core::Timestamp;
 use hookward_core::store::{
-    Acceptance, Claim, Entry, Job, JobId, Lease, NewDelivery, Outcome, Purge, ReplayJob, Settled,
-    Settlement, StoreError,
+    Acceptance, Claim, Job, JobId, JobOutcome, Lease, NewDelivery, Purge, QueuedJob, ReplayJob,
+    Settled, Settlement, StoreError,
 };
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::fault::store_error;
-use crate::late::Late;
+use crate::disk_space::Room;
+use crate::error::store_error;
+use crate::interner::Names;
 use crate::lock::Lock;
-use crate::names::Names;
-use crate::purge::Place;
-use crate::queue::{Effect, Key, Queue};
-use crate::room::Room;
+use crate::purge::PurgeCursor;
+use crate::queue::{CacheUpdate, Key, Queue};
 use crate::telemetry;
+use crate::write_behind_index::Late;
 
 /// So many commands share a commit.
 const GROUP: usize = 512;
@@ -35,7 +35,7 @@ pub(crate) const NEVER: i64 = i64::MAX;
 pub(crate) enum Work {
     Accept(Vec<NewDelivery>),
     Claim(Claim),
-    Settle(Vec<Outcome>),
+    Settle(Vec<JobOutcome>),
     Extend(Vec<Lease>, Timestamp),
     Purge(Purge),
     Replay(Timestamp, Vec<ReplayJob>),
@@ -107,13 +107,13 @@ pub(crate) struct Writer {
     pub(crate) next_token: i64,
     pub(crate) late: Late,
     /// Where the last purge stopped.
-    pub(crate) purged: Place,
+    pub(crate) purged: PurgeCursor,
     /// What the memory learns if this group is committed.
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) effects: Vec<CacheUpdate>,
     /// What is taken back if it is not.
     pub(crate) claimed: Vec<JobId>,
     /// Jobs that cannot be handed out, because the disk changed them; likewise.
-    pub(crate) damaged: Vec<Entry<Key>>,
+    pub(crate) damaged: Vec<QueuedJob<Key>>,
     /// What the writer asks of itself.
     backlog: VecDeque<Command>,
     pub(crate) poison: Option<StoreError>,
@@ -139,7 +139,7 @@ impl Writer {
             next_seq: 1,
             next_token: 1,
             late: Late::default(),
-            purged: Place::default(),
+            purged: PurgeCursor::default(),
             effects: Vec::new(),
             claimed: Vec::new(),
             damaged: Vec::new(),
@@ -243,7 +243,7 @@ impl Writer {
             _ => None,
         });
         if let Some(now) = latest.max() {
-            self.take_back_lost(now, &work)?;
+            self.reclaim_expired(now, &work)?;
         }
         self.feed()?;
         let before = self.conn.total_changes();
@@ -329,7 +329,7 @@ impl Writer {
             self.queue.schedule.push(entry, Timestamp::default());
         }
         match error {
-            StoreError::Poisoned(_) => self.poison = Some(error.clone()),
+            StoreError::Failed(_) => self.poison = Some(error.clone()),
             StoreError::Full(_) => self.room.ran_out(),
             _ => {}
         }
@@ -349,7 +349,7 @@ impl Writer {
             let own = job.event.body().bytes().clone();
             let body = job.step.is_some().then_some(own);
             let settlement = Settlement::Released { step: job.step, body };
-            Outcome { lease: job.lease, settlement, attempt: None }
+            JobOutcome { lease: job.lease, settlement, attempt: None }
         });
         let work = Work::Settle(outcomes.collect());
         self.backlog.push_back(Command { work, reply: oneshot::channel().0 });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hookward_core::Store;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Filter, Job, JobState, Outcome, Settlement, Status, StoreError,
+    Acceptance, Browse, Claim, Filter, Job, JobOutcome, JobState, Settlement, Status, StoreError,
 };
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now};
@@ -73,8 +73,11 @@ async fn changed_bytes_reach_no_handler_and_hold_nobody_up() {
         let jobs = claim(&store).await;
         assert_eq!(names(&jobs), ["0", "2"], "{sql}");
         assert!(claim(&store).await.is_empty(), "{sql}");
-        let done =
-            |job: &Job| Outcome { lease: job.lease, settlement: Settlement::Done, attempt: None };
+        let done = |job: &Job| JobOutcome {
+            lease: job.lease,
+            settlement: Settlement::Done,
+            attempt: None,
+        };
         store.settle(jobs.iter().map(done).collect()).await.unwrap();
         let depth = store.depth().await.unwrap();
         assert_eq!((depth.routes[0].open, depth.routes[0].dead), (0, 1), "{sql}");

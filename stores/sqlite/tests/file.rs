@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hookward_core::store::{Acceptance, Browse, Claim, NewDelivery, Outcome, Purge, Settlement};
+use hookward_core::store::{Acceptance, Browse, Claim, JobOutcome, NewDelivery, Purge, Settlement};
 use hookward_core::{Body, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now, with_jobs};
@@ -193,7 +193,7 @@ async fn jobs_that_nobody_waited_for_are_given_back() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(jobs[0].attempt, 1, "the attempt was given back");
-    let done = Outcome { lease: jobs[0].lease, settlement: Settlement::Done, attempt: None };
+    let done = JobOutcome { lease: jobs[0].lease, settlement: Settlement::Done, attempt: None };
     store.settle(vec![done]).await.unwrap();
     store.close().await;
 }
@@ -210,7 +210,7 @@ async fn nothing_stalls_that_came_in_or_ran_while_the_clock_was_ahead() {
     let jobs = store.claim(claim_at(ahead, 2)).await.unwrap();
     let at = ahead.plus(Duration::from_secs(60));
     let settlement = Settlement::Retry { at, step: None, body: None, cause: "error" };
-    let retry = Outcome { lease: jobs[0].lease, settlement, attempt: None };
+    let retry = JobOutcome { lease: jobs[0].lease, settlement, attempt: None };
     store.settle(vec![retry]).await.unwrap();
     store.close().await;
 
@@ -236,7 +236,7 @@ async fn what_is_given_back_after_the_clock_went_back_is_due() {
     let job = store.claim(claim_at(ahead, 1)).await.unwrap().remove(0);
     assert!(store.claim(claim(1)).await.unwrap().is_empty());
     let settlement = Settlement::Released { step: None, body: None };
-    let released = Outcome { lease: job.lease, settlement, attempt: None };
+    let released = JobOutcome { lease: job.lease, settlement, attempt: None };
     store.settle(vec![released]).await.unwrap();
     assert_eq!(store.claim(claim(1)).await.unwrap().len(), 1);
     store.close().await;

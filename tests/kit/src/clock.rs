@@ -13,21 +13,21 @@ pub struct FakeClock(Arc<Hands>);
 #[derive(Debug)]
 struct Hands {
     wall: AtomicI64,
-    steady: AtomicI64,
+    monotonic: AtomicI64,
 }
 
 impl FakeClock {
     /// Stands at `now` until it is moved.
     pub fn at(now: Timestamp) -> Self {
         let millis = now.as_millis();
-        Self(Arc::new(Hands { wall: AtomicI64::new(millis), steady: AtomicI64::new(millis) }))
+        Self(Arc::new(Hands { wall: AtomicI64::new(millis), monotonic: AtomicI64::new(millis) }))
     }
 
     /// Moves it on: time passes.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        self.0.steady.fetch_add(millis, Ordering::SeqCst);
+        self.0.monotonic.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// Sets the wall clock, backwards too, while no time passes.
@@ -41,7 +41,7 @@ impl Clock for FakeClock {
         Timestamp::from_millis(self.0.wall.load(Ordering::SeqCst))
     }
 
-    fn steady(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.steady.load(Ordering::SeqCst)).unwrap_or(0))
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.monotonic.load(Ordering::SeqCst)).unwrap_or(0))
     }
 }

@@ -82,7 +82,8 @@ pub(super) fn all() -> Vec<Letter> {
 
 /// Signed for this moment.
 pub(super) fn signed(engine: &Engine, letter: &Letter) -> (Head, Bytes) {
-    let source = engine.plan().sources.get(letter.source).cloned().expect("a source of the plan");
+    let source =
+        engine.config().sources.get(letter.source).cloned().expect("a source of the configuration");
     let draft = Draft {
         event_type: letter.event_type.to_owned(),
         event_id: letter.events[0].0.clone(),

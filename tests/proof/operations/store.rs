@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, JobId, Lease,
-    NewDelivery, Outcome, Purge, ReplayJob, Settled, Settlement, StoreError,
+    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, JobId,
+    JobOutcome, Lease, NewDelivery, Purge, ReplayJob, Settled, Settlement, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::time::Instant;
@@ -76,7 +76,7 @@ impl Kind {
             Self::After => Some(StoreError::Unavailable("nobody knows".to_owned())),
             Self::Full => Some(StoreError::Full("no room".to_owned())),
             Self::PoisonBefore | Self::PoisonAfter => {
-                Some(StoreError::Poisoned("a sync failed".to_owned()))
+                Some(StoreError::Failed("a sync failed".to_owned()))
             }
             Self::Closed => Some(StoreError::Closed),
             Self::PanicBefore | Self::PanicAfter => panic!("{SCRIPTED}"),
@@ -214,7 +214,7 @@ impl Store for Spoilt {
         self.call("claim", async move { inner.claim(want).await }, handed_out).await
     }
 
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         let (inner, said) = (self.inner.clone(), outcomes.clone());
         let settled = move |answers: &Vec<Settled>| {
             let each = said.iter().zip(answers).filter(|(_, s)| **s == Settled::Applied);
@@ -271,7 +271,7 @@ impl Store for Spoilt {
 }
 
 /// The word of the simulation's journal, as far as its judge asks for one.
-fn word(outcome: &Outcome) -> &'static str {
+fn word(outcome: &JobOutcome) -> &'static str {
     match (&outcome.settlement, &outcome.attempt) {
         (Settlement::Unrouted, _) => "unrouted",
         (Settlement::Released { .. }, None) => "given back",

@@ -12,7 +12,7 @@ use hookward_core::store::{EventDetail, Filter, Status};
 use hookward_core::{Clock, Handler, Store, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
-use hookward_engine::work::Worker;
+use hookward_engine::worker::Worker;
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -45,7 +45,7 @@ const ROUTES: &str = r#"
 store: sqlite:events.db
 defaults:
   retry: { attempts: 20, first_delay: 1s, max_delay: 4s, jitter: none }
-  keep: { events: 1h, dead: 1h }
+  retention: { events: 1h, dead: 1h }
 sources:
   stripe: { secrets: [whsec_operations] }
   shop:
@@ -81,10 +81,10 @@ struct Simulated(Timestamp, Instant);
 
 impl Clock for Simulated {
     fn now(&self) -> Timestamp {
-        self.0.plus(self.steady())
+        self.0.plus(self.monotonic())
     }
 
-    fn steady(&self) -> Duration {
+    fn monotonic(&self) -> Duration {
         self.1.elapsed()
     }
 }
@@ -139,17 +139,17 @@ impl Process {
             handlers: &BTreeMap::from([("hand".to_owned(), handler)]),
             now,
         };
-        let plan = load_text(&folder.join("routes.yaml"), ROUTES, &cx);
-        let plan = plan.map_err(|e| e.to_string())?.plan;
+        let config = load_text(&folder.join("routes.yaml"), ROUTES, &cx);
+        let config = config.map_err(|e| e.to_string())?.config;
         let clock = Arc::new(Simulated(now, Instant::now()));
         let tries = 0..400;
         for left in tries.rev() {
             let cx = OpenCx { base_dir: folder.to_owned(), now };
-            match (plan.store.descriptor.open)(plan.store.rest.clone(), cx).await {
+            match (config.store.descriptor.open)(config.store.rest.clone(), cx).await {
                 Ok(inner) => {
                     *lock(&world.file) = Some(look(&folder.join(FILE)));
                     let store = Arc::new(Spoilt::over(inner, world.script.clone()));
-                    return Ok(Self { engine: Engine::new(plan, store.clone(), clock), store });
+                    return Ok(Self { engine: Engine::new(config, store.clone(), clock), store });
                 }
                 Err(e) if left == 0 => return Err(format!("it does not open: {e}")),
                 // The owner before it was not closed, and its thread is about to end.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    Acceptance, Claim, DedupeKey, Entry, Job, JobId, JobState, KeyKind, Lease, NewDelivery,
-    NewEvent, Outcome, Purge, ReplayJob, Schedule, Settled, Twin, part_of,
+    Acceptance, Claim, ContentDuplicate, DedupeKey, Job, JobId, JobOutcome, JobQueue, JobState,
+    KeyKind, Lease, NewDelivery, NewEvent, Purge, QueuedJob, ReplayJob, Settled, batch_item,
 };
 use hookward_core::{Body, Event, EventId, EventParts, Reply, Timestamp};
 
@@ -88,7 +88,7 @@ pub(crate) struct Disk {
     /// Commits of which nobody heard but by a panic.
     pub(crate) panics: u64,
     /// Known by heart: lost with the owner.
-    schedule: Schedule<Key>,
+    schedule: JobQueue<Key>,
     held: BTreeMap<JobId, Held>,
     /// The last claim's moment, and how far the clock was set back in all.
     clock: (Timestamp, Duration),
@@ -105,7 +105,7 @@ impl Disk {
             token: 0,
             journal: Vec::new(),
             panics: 0,
-            schedule: Schedule::new(),
+            schedule: JobQueue::new(),
             held: BTreeMap::new(),
             clock: (Timestamp::default(), Duration::ZERO),
         }
@@ -114,7 +114,7 @@ impl Disk {
     /// A new owner: all leases are void, and what was running had a crash.
     pub(crate) fn reopen(&mut self) {
         self.journal.push(Durable::Reopened);
-        self.schedule = Schedule::new();
+        self.schedule = JobQueue::new();
         self.held.clear();
         let flaw = self.flaw;
         let mut waiting = Vec::new();
@@ -188,10 +188,10 @@ impl Disk {
                 continue;
             };
             known.push((place, by));
-            let row = self.rows.get_mut(&place).filter(|row| row.twins.len() < 100);
+            let row = self.rows.get_mut(&place).filter(|row| row.content_duplicates.len() < 100);
             if let Some(row) = row.filter(|_| by == KeyKind::Content) {
                 let (event_id, received_at) = (new.event_id.clone(), delivery.received_at);
-                row.twins.push(Twin { event_id, received_at });
+                row.content_duplicates.push(ContentDuplicate { event_id, received_at });
             }
         }
         self.answer(&known, some_new)
@@ -203,7 +203,7 @@ impl Disk {
         for key in &new.keys {
             self.keys.insert(*key, (place, at));
         }
-        let item = new.part.as_deref().and_then(|part| part_of(&delivery.body, part));
+        let item = new.part.as_deref().and_then(|part| batch_item(&delivery.body, part));
         let event = Event::new(EventParts {
             id: new.id,
             source: delivery.source.clone(),
@@ -233,7 +233,7 @@ impl Disk {
             notes: new.notes.clone(),
             answer: delivery.answer.clone(),
             keys: new.keys.clone(),
-            twins: Vec::new(),
+            content_duplicates: Vec::new(),
             jobs: new.jobs.iter().map(|job| JobRow::new(job, at)).collect(),
         };
         self.rows.insert(place, row);
@@ -243,7 +243,7 @@ impl Disk {
     fn line_up(&mut self, key: Key, now: Timestamp) {
         let keeps_order = self.flaw != Flaw::NoOrder;
         let Some(job) = self.job(key) else { return };
-        let entry = Entry {
+        let entry = QueuedJob {
             key,
             route: job.route.clone(),
             due: job.due,
@@ -336,7 +336,7 @@ impl Disk {
         row.is_some_and(|row| row.attempt == attempt)
     }
 
-    pub(super) fn settle(&mut self, outcome: &Outcome) -> Settled {
+    pub(super) fn settle(&mut self, outcome: &JobOutcome) -> Settled {
         let Some(held) = self.current(outcome.lease) else { return Settled::Stale };
         self.held.remove(&outcome.lease.job);
         let Some(job) = self.job_mut(held.key) else { return Settled::Stale };

@@ -123,7 +123,7 @@ async fn try_once(world: &World, n: usize, letter: &Letter) -> Option<Reply> {
 }
 
 fn signed(engine: &Engine, letter: &Letter) -> (Head, Bytes) {
-    let source = engine.plan().sources.get(letter.source).cloned().expect("both plans have it");
+    let source = engine.config().sources.get(letter.source).cloned().expect("both configs have it");
     let draft = Draft {
         event_type: letter.event_type.to_owned(),
         event_id: letter.id.clone(),

@@ -109,9 +109,9 @@ fn one(seed: u64, flaw: Flaw, kept: bool) -> Played {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    PLANS.with(|plans| {
+    PLANS.with(|configs| {
         runtime.block_on(async {
-            let (world, letters) = world::play(flaw, plans).await;
+            let (world, letters) = world::play(flaw, configs).await;
             let broken = judge::judge(&world, &letters);
             let counts = world.counts.lock().expect("not poisoned").clone();
             Played { broken, counts, hash: trace::hash(), ms: world::elapsed_ms() }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    AttemptRecord, DedupeKey, JobState, NewJob, Outcome, Settlement, Status, Twin,
+    AttemptRecord, ContentDuplicate, DedupeKey, JobOutcome, JobState, NewJob, Settlement, Status,
 };
 use hookward_core::{Event, Reply, Timestamp};
 
@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub(crate) notes: Vec<String>,
     pub(crate) answer: Reply,
     pub(super) keys: Vec<DedupeKey>,
-    pub(crate) twins: Vec<Twin>,
+    pub(crate) content_duplicates: Vec<ContentDuplicate>,
     pub(crate) jobs: Vec<JobRow>,
 }
 
@@ -80,7 +80,7 @@ impl JobRow {
         self.state = JobState::Pending;
     }
 
-    pub(super) fn settled(&mut self, outcome: &Outcome) -> &'static str {
+    pub(super) fn settled(&mut self, outcome: &JobOutcome) -> &'static str {
         self.attempts.extend(outcome.attempt.clone());
         match &outcome.settlement {
             Settlement::Done => {

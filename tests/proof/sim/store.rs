@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, EventSummary, Filter, Job,
-    JobCounts, JobDetail, JobState, Lease, NewDelivery, Outcome, Purge, ReplayJob, RouteDepth,
+    JobCounts, JobDetail, JobOutcome, JobState, Lease, NewDelivery, Purge, ReplayJob, RouteDepth,
     Settled, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
@@ -62,7 +62,7 @@ impl Life {
 enum Work {
     Accept(Vec<(NewDelivery, Option<Known>)>),
     Claim(Claim),
-    Settle(Vec<Outcome>),
+    Settle(Vec<JobOutcome>),
     Extend(Vec<Lease>, Timestamp),
     Purge(Purge),
     Replay(Timestamp, Vec<ReplayJob>),
@@ -103,7 +103,7 @@ impl SimStore {
             return Err(StoreError::Closed);
         }
         match self.life.poisoned.load(Ordering::SeqCst) {
-            true => Err(StoreError::Poisoned("a sync failed".to_owned())),
+            true => Err(StoreError::Failed("a sync failed".to_owned())),
             false => Ok(()),
         }
     }
@@ -247,7 +247,7 @@ impl Store for SimStore {
         expect!(self.ask(Work::Claim(want)).await?, Jobs)
     }
 
-    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
         expect!(self.ask(Work::Settle(outcomes)).await?, Settled)
     }
 
@@ -316,7 +316,7 @@ impl Browse for SimStore {
                 }
                 let summary = summary(row);
                 let status = filter.status.is_none_or(|status| summary.status == status);
-                if status && filter.lets_through(&summary) {
+                if status && filter.matches(&summary) {
                     page.events.push(summary);
                 }
                 last = i64::try_from(*place).ok().map(Cursor);
@@ -373,6 +373,6 @@ pub(crate) fn detail(row: &Row) -> EventDetail {
         event: row.event.clone(),
         notes: row.notes.clone(),
         jobs: jobs.collect(),
-        twins: row.twins.clone(),
+        content_duplicates: row.content_duplicates.clone(),
     }
 }

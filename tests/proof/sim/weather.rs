@@ -46,7 +46,7 @@ impl Fault {
             Self::Before => Some(StoreError::Unavailable("it did not take effect".to_owned())),
             Self::Full => Some(StoreError::Full("no room".to_owned())),
             Self::After => Some(StoreError::Unavailable("nobody knows".to_owned())),
-            Self::Poison { .. } => Some(StoreError::Poisoned("a sync failed".to_owned())),
+            Self::Poison { .. } => Some(StoreError::Failed("a sync failed".to_owned())),
         }
     }
 }
@@ -75,7 +75,7 @@ pub(crate) struct Weather {
     pub(crate) forgeries: f64,
     pub(crate) gives_up: f64,
     pub(crate) hands: Hands,
-    /// `keep` of events, in seconds: also the dedupe window.
+    /// `retention` of events, in seconds: also the dedupe window.
     pub(crate) keep: u64,
 }
 

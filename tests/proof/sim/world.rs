@@ -11,10 +11,10 @@ use hookward_core::plugin::Registry;
 use hookward_core::store::{Filter, JobState, Status};
 use hookward_core::{Clock, Handler, Store, Timestamp};
 use hookward_engine::Engine;
+use hookward_engine::compiled::{CompiledConfig, Retention};
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
-use hookward_engine::plan::{Keep, Plan};
 use hookward_engine::routing::RouteTable;
-use hookward_engine::work::Worker;
+use hookward_engine::worker::Worker;
 use tokio::time::Instant;
 
 use super::disk::{Disk, Flaw};
@@ -52,7 +52,7 @@ impl Clock for Skewed {
         Timestamp::from_millis(true_now().as_millis() + self.0.load(Ordering::SeqCst))
     }
 
-    fn steady(&self) -> Duration {
+    fn monotonic(&self) -> Duration {
         Duration::from_millis(elapsed_ms())
     }
 }
@@ -122,7 +122,7 @@ routes:
 
 /// Both configurations, read once: reading takes longer than many a run.
 pub(crate) struct Plans {
-    plans: [Plan; 2],
+    configs: [CompiledConfig; 2],
     hand: Hand,
 }
 
@@ -133,7 +133,7 @@ impl Plans {
         registry.add(hookward_provider_github::PLUGINS).expect("names of their own");
         registry.add(hookward_provider_stripe::PLUGINS).expect("names of their own");
         let hand = Hand::default();
-        let plans = [false, true].map(|second| {
+        let configs = [false, true].map(|second| {
             let handler: Arc<dyn Handler> = Arc::new(hand.clone());
             let handlers = BTreeMap::from([("hand".to_owned(), handler)]);
             let cx = LoadCx {
@@ -144,27 +144,30 @@ impl Plans {
                 now: START,
             };
             match load_text(Path::new("routes.yaml"), &routes(second), &cx) {
-                Ok(loaded) => loaded.plan,
+                Ok(loaded) => loaded.config,
                 Err(e) => panic!("{e}"),
             }
         });
-        Self { plans, hand }
+        Self { configs, hand }
     }
 
-    /// A copy with this run's `keep`.
-    fn plan(&self, second: bool, keep: u64) -> Plan {
-        let plan = &self.plans[usize::from(second)];
-        Plan {
-            file: plan.file.clone(),
-            base_dir: plan.base_dir.clone(),
-            store: plan.store.clone(),
-            server: plan.server.clone(),
-            admin: plan.admin.clone(),
-            keep: Keep { events: Duration::from_secs(keep), dead: Duration::from_secs(keep * 2) },
-            sources: plan.sources.clone(),
-            paths: plan.paths.clone(),
-            routes: plan.routes.clone(),
-            table: RouteTable::new(plan.table.all()),
+    /// A copy with this run's `retention`.
+    fn config(&self, second: bool, keep: u64) -> CompiledConfig {
+        let config = &self.configs[usize::from(second)];
+        CompiledConfig {
+            file: config.file.clone(),
+            base_dir: config.base_dir.clone(),
+            store: config.store.clone(),
+            server: config.server.clone(),
+            admin: config.admin.clone(),
+            retention: Retention {
+                events: Duration::from_secs(keep),
+                dead: Duration::from_secs(keep * 2),
+            },
+            sources: config.sources.clone(),
+            paths: config.paths.clone(),
+            routes: config.routes.clone(),
+            table: RouteTable::new(config.table.all()),
         }
     }
 }
@@ -189,13 +192,13 @@ enum Act {
 
 struct Play<'a> {
     world: Arc<World>,
-    plans: &'a Plans,
+    configs: &'a Plans,
     second: bool,
     weather: Weather,
 }
 
 /// Plays a seed's run to its end; what is left to be judged is in the world.
-pub(crate) async fn play(flaw: Flaw, plans: &Plans) -> (Arc<World>, Vec<Letter>) {
+pub(crate) async fn play(flaw: Flaw, configs: &Plans) -> (Arc<World>, Vec<Letter>) {
     BEGAN.set(Some(Instant::now()));
     let weather = Weather::draw();
     note!("{weather:?}");
@@ -212,8 +215,8 @@ pub(crate) async fn play(flaw: Flaw, plans: &Plans) -> (Arc<World>, Vec<Letter>)
     });
     let letters = letters::draw(&weather);
     let senders = letters::send(&world, &letters);
-    plans.hand.belongs_to(&world);
-    let mut play = Play { world: world.clone(), plans, second: false, weather };
+    configs.hand.belongs_to(&world);
+    let mut play = Play { world: world.clone(), configs, second: false, weather };
     let process = play.start();
     let process = play.trouble(process).await;
     let process = play.calm(process).await;
@@ -236,8 +239,8 @@ impl Play<'_> {
         let (world, life) = (&self.world, Life::new());
         let store = SimStore::open(world.disk.clone(), life.clone(), world.sky.clone());
         let store = Arc::new(store);
-        let plan = self.plans.plan(self.second, self.weather.keep);
-        let engine = Engine::new(plan, store.clone(), world.clock.clone());
+        let config = self.configs.config(self.second, self.weather.keep);
+        let engine = Engine::new(config, store.clone(), world.clock.clone());
         let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
         *lock(&world.running) = Some((engine.clone(), life.clone()));
         note!("up");
@@ -321,8 +324,8 @@ impl Play<'_> {
             Act::Reload => {
                 self.world.count("reloads");
                 self.second = !self.second;
-                let plan = self.plans.plan(self.second, self.weather.keep);
-                if let Err(e) = process.engine.reload(plan) {
+                let config = self.configs.config(self.second, self.weather.keep);
+                if let Err(e) = process.engine.reload(config) {
                     self.world.broken(format!("a reload was refused: {e}"));
                 }
             }
@@ -369,8 +372,8 @@ impl Play<'_> {
         if process.life.has_ended() || process.engine.is_draining() {
             process = self.crash(process).await;
         }
-        let plan = self.plans.plan(false, self.weather.keep);
-        if let Err(e) = process.engine.reload(plan) {
+        let config = self.configs.config(false, self.weather.keep);
+        if let Err(e) = process.engine.reload(config) {
             self.world.broken(format!("a reload was refused: {e}"));
         }
         process

@@ -15,7 +15,7 @@ use crate::{STORE, USAGE, WRONG, client};
 
 /// Which server or store.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Where {
+pub(crate) struct StoreTarget {
     /// The routing table: names the admin port, its token and the store
     #[arg(long, value_name = "ROUTES", default_value = "routes.yaml")]
     routes: PathBuf,
@@ -29,12 +29,12 @@ pub(crate) struct Where {
 
 /// What went wrong, with the exit code for it.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct CliError {
     pub(crate) code: u8,
     pub(crate) message: String,
 }
 
-impl Trouble {
+impl CliError {
     fn new(code: u8, message: impl ToString) -> Self {
         Self { code, message: message.to_string() }
     }
@@ -48,9 +48,9 @@ pub(crate) struct Access {
     here: Option<Hooks>,
 }
 
-impl Where {
+impl StoreTarget {
     /// A server where one answers, else the store itself.
-    pub(crate) async fn open(&self) -> Result<Access, Trouble> {
+    pub(crate) async fn open(&self) -> Result<Access, CliError> {
         let given = self.token.clone().filter(|t| !t.is_empty());
         if let Some(admin) = &self.admin {
             let base = admin.trim_end_matches('/');
@@ -60,7 +60,7 @@ impl Where {
         }
         if !self.routes.exists() {
             let file = self.routes.display();
-            return Err(Trouble::new(
+            return Err(CliError::new(
                 USAGE,
                 format!(
                     "there is no {file}; name it with --routes, or the server with --admin URL"
@@ -68,12 +68,12 @@ impl Where {
             ));
         }
         let app = super::super::app(&self.routes, Metrics::none());
-        let app = app.map_err(|e| Trouble::new(USAGE, e))?;
-        let plan =
-            app.load().map_err(|d| Trouble::new(WRONG, d.render(crate::output::colour())))?.plan;
-        let configured = plan.admin.token.as_ref().map(|t| t.expose().to_owned());
+        let app = app.map_err(|e| CliError::new(USAGE, e))?;
+        let config =
+            app.load().map_err(|d| CliError::new(WRONG, d.render(crate::output::colour())))?.config;
+        let configured = config.admin.token.as_ref().map(|t| t.expose().to_owned());
         let token = given.or(configured);
-        let base = format!("http://{}", plan.admin.listen);
+        let base = format!("http://{}", config.admin.listen);
         let mut access = Access { base, token, here: None };
         match access.get("/api/v1/stats", &[]).await {
             Err(e) if e.code == STORE => {}
@@ -81,11 +81,11 @@ impl Where {
             Ok(_) => return Ok(access),
         }
         let hooks = app.open().await.map_err(|e| match e {
-            BuildAppError::Store { .. } => Trouble::new(
+            BuildAppError::Store { .. } => CliError::new(
                 STORE,
                 format!("{e}\nhelp: a server that has it open is asked with --admin URL"),
             ),
-            e => Trouble::new(WRONG, e),
+            e => CliError::new(WRONG, e),
         })?;
         access.here = Some(hooks);
         Ok(access)
@@ -93,7 +93,11 @@ impl Where {
 }
 
 impl Access {
-    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Trouble> {
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Value, CliError> {
         let mut url = url::form_urlencoded::Serializer::new(String::new());
         url.extend_pairs(query);
         let query = url.finish();
@@ -101,7 +105,7 @@ impl Access {
         self.call(Method::GET, &target, Bytes::new()).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         self.call(Method::POST, path, body.to_string().into()).await
     }
 
@@ -112,7 +116,7 @@ impl Access {
         }
     }
 
-    async fn call(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Trouble> {
+    async fn call(&self, method: Method, target: &str, body: Bytes) -> Result<Value, CliError> {
         // A server's own pages are asked for by their path; a client needs the address as well.
         let uri = match self.here {
             Some(_) => target.to_owned(),
@@ -123,7 +127,7 @@ impl Access {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.header(header::CONTENT_TYPE, "application/json");
-        let usage = |e: http::Error| Trouble::new(USAGE, format!("{uri}: {e}"));
+        let usage = |e: http::Error| CliError::new(USAGE, format!("{uri}: {e}"));
         let (status, bytes) = match &self.here {
             Some(hooks) => {
                 let request = request.header(header::HOST, "localhost").body(Body::from(body));
@@ -133,7 +137,7 @@ impl Access {
                 let request = request.body(body).map_err(usage)?;
                 let answer = client::send(request, None)
                     .await
-                    .map_err(|e| Trouble::new(if e.refused { STORE } else { WRONG }, e.message))?;
+                    .map_err(|e| CliError::new(if e.refused { STORE } else { WRONG }, e.message))?;
                 (answer.status(), answer.into_body())
             }
         };
@@ -149,11 +153,14 @@ impl Access {
             }
             _ => "",
         };
-        Err(Trouble::new(code, format!("{error}{hint}")))
+        Err(CliError::new(code, format!("{error}{hint}")))
     }
 }
 
-async fn here(hooks: &Hooks, request: http::Request<Body>) -> Result<(StatusCode, Bytes), Trouble> {
+async fn here(
+    hooks: &Hooks,
+    request: http::Request<Body>,
+) -> Result<(StatusCode, Bytes), CliError> {
     let response = match hooks.admin().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -161,7 +168,7 @@ async fn here(hooks: &Hooks, request: http::Request<Body>) -> Result<(StatusCode
     let status = response.status();
     #[expect(clippy::disallowed_methods, reason = "bounded by `Limited`")]
     let body = Limited::new(response.into_body(), 256 * 1024 * 1024).collect().await;
-    let body = body.map_err(|e| Trouble::new(STORE, e))?;
+    let body = body.map_err(|e| CliError::new(STORE, e))?;
     Ok((status, body.to_bytes()))
 }
 

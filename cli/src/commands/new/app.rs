@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Plain;
-use super::house::House;
+use super::dependency_source::House;
 use super::name::Name;
 use super::tree::Tree;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hookward_core::plugin::Registry;
 
 use super::Plain;
-use super::house::House;
+use super::dependency_source::House;
 use super::name::Name;
 use super::tree::Tree;
 

@@ -1,8 +1,8 @@
 //! `hookward new`: writes a crate that compiles, passes its own tests and is explained by its comments.
 
 mod app;
+mod dependency_source;
 mod handler;
-mod house;
 mod name;
 mod provider;
 mod scheme;
@@ -38,7 +38,7 @@ enum What {
     App(Plain),
 }
 
-/// Where it goes, and what it builds on.
+/// StoreTarget it goes, and what it builds on.
 #[derive(Debug, Clone, clap::Args)]
 struct Target {
     /// The folder to write; it must not exist. Default: the crate's name, in the current folder

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hookward_core::plugin::Registry;
-use hookward_core::{Body, Draft, Period, Request, Secret, Timestamp};
+use hookward_core::{Body, Draft, HumanDuration, Request, Secret, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Target;
-use super::house::House;
+use super::dependency_source::House;
 use super::name::Name;
 use super::scheme::{self, Chosen, SchemeArgs};
 use super::tree::Tree;
@@ -141,7 +141,7 @@ fn secrets(scheme: &Value, name: &Name) -> [String; 2] {
 fn tolerance(scheme: &Value) -> (String, &'static str) {
     let window = |key: &str| match scheme.pointer(&format!("/timestamp/{key}")) {
         Some(Value::Number(n)) => n.as_u64(),
-        Some(Value::String(text)) => Period::parse(text).ok().map(|p| p.0.as_secs()),
+        Some(Value::String(text)) => HumanDuration::parse(text).ok().map(|p| p.0.as_secs()),
         _ => Some(300),
     };
     let timed = scheme.get("timestamp").is_some_and(Value::is_object);

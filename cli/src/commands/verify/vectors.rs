@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use hookward_core::VerifyError;
 use hookward_core::plugin::Registry;
 use hookward_core::vectors::{
-    Class, Handshake, Judgement, Vector, VectorFile, Verdict, judge, shake,
+    Class, HandshakeVector, Judgement, Vector, VectorFile, Verdict, judge, shake,
 };
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ async fn judge_one(registry: &Registry, vector: &Vector, now_default: i64) -> Ju
 
 /// A sender's keys are the same for all that it sends: a set-up request without any takes those of the
 /// first vector of its sender that has some.
-fn borrow_keys(handshake: &mut Handshake, vectors: &[Vector]) {
+fn borrow_keys(handshake: &mut HandshakeVector, vectors: &[Vector]) {
     if handshake.material.keys().is_some() {
         return;
     }
@@ -94,7 +94,7 @@ fn borrow_keys(handshake: &mut Handshake, vectors: &[Vector]) {
 
 /// What is configured for set-up requests besides the secret, where a sender wants that: the origins
 /// that the CloudEvents specification and Event Grid call from.
-fn settings(handshake: &Handshake) -> Value {
+fn settings(handshake: &HandshakeVector) -> Value {
     match handshake.provider.as_str() {
         "cloudevents" => json!({"origins": ["eventemitter.example.com", "eventgrid.azure.net"]}),
         _ => handshake.material.settings(),
@@ -104,7 +104,7 @@ fn settings(handshake: &Handshake) -> Value {
 /// The members of the line, and whether the answer is what it must be.
 async fn shake_one(
     registry: &Registry,
-    vector: &Handshake,
+    vector: &HandshakeVector,
     now_default: i64,
 ) -> (Vec<(&'static str, Value)>, bool) {
     let reject = |code| vec![("verdict", json!(Verdict::Reject)), ("code", json!(code))];

@@ -90,7 +90,8 @@ fn tokens_of_both_kinds_are_proven_and_no_changed_one_is() {
 fn the_key_decides_the_way_to_sign_and_no_token_talks_it_into_another() {
     let mac = |header: &str, key: &[u8]| {
         let signed = format!("{}.{}", b64(header.as_bytes()), b64(b"{}"));
-        let tag = Algorithm::Hmac(crate::proof::HmacAlg::Sha256).tag(key, &[signed.as_bytes()]);
+        let tag = ProofAlgorithm::Hmac(crate::proof::HmacAlgorithm::Sha256)
+            .tag(key, &[signed.as_bytes()]);
         format!("{signed}.{}", b64(&tag.unwrap()))
     };
     let PublicKey::Rsa(public) = set().0[0].key.clone() else { panic!() };
@@ -137,7 +138,7 @@ fn an_all_zero_ecdsa_signature_is_none() {
 
 fn rules() -> Rules {
     Rules {
-        algorithms: vec![Alg::Rs256, Alg::Es256],
+        algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256],
         issuers: vec!["https://a.example".into(), "a.example".into()],
         audiences: vec!["me".into()],
         expires: true,
@@ -217,7 +218,7 @@ async fn fetched(token: &str, keys: &dyn KeySource) -> Result<(), &'static str> 
         public_url: None,
         keys,
     };
-    let rules = Rules { algorithms: vec![Alg::Es256], ..Rules::default() };
+    let rules = Rules { algorithms: vec![JwtAlgorithm::Es256], ..Rules::default() };
     let found = verify(token, &KeyRequest::at("https://k.example/jwks"), &rules, &cx).await;
     found.map(drop).map_err(|e| e.code())
 }

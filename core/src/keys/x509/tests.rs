@@ -58,7 +58,8 @@ fn a_leaf_alone_one_that_signed_itself_and_a_changed_one_have_no_chain() {
 
 #[test]
 fn one_given_by_hand_is_not_asked_for_its_chain_or_days() {
-    let document = KeyDocument { by_hand: true, ..KeyDocument::fetched(CHAIN.to_owned(), NOW) };
+    let document =
+        KeyDocument { trusted_offline: true, ..KeyDocument::fetched(CHAIN.to_owned(), NOW) };
     let certificates = Certificates::read(&document).unwrap();
     assert!(certificates.check_days(Timestamp::from_secs(0)).is_ok());
     assert!(certificates.check_chain(&["any"], Timestamp::from_secs(0)).is_ok());

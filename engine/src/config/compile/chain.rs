@@ -7,14 +7,14 @@ use std::time::Duration;
 use hookward_core::Handler;
 
 use super::plugin::{self, Kind};
-use super::{Gate, Spot, name};
-use crate::config::spec;
-use crate::plan::Step;
+use super::{Gate, Location, name};
+use crate::compiled::Step;
+use crate::config::raw_config;
 
 pub(super) fn chain(
     gate: &mut Gate<'_>,
     at: &str,
-    specs: Vec<Option<spec::Step>>,
+    specs: Vec<Option<raw_config::Step>>,
     timeout: Duration,
 ) -> Vec<Step> {
     check_names(gate, at, &specs);
@@ -46,7 +46,7 @@ fn free_name(taken: &mut BTreeSet<String>, handler: &str) -> String {
     free
 }
 
-fn check_names(gate: &mut Gate<'_>, at: &str, specs: &[Option<spec::Step>]) {
+fn check_names(gate: &mut Gate<'_>, at: &str, specs: &[Option<raw_config::Step>]) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (n, spec) in specs.iter().enumerate() {
         let Some(name) = spec.as_ref().and_then(|s| s.name.as_deref()) else { continue };
@@ -57,7 +57,7 @@ fn check_names(gate: &mut Gate<'_>, at: &str, specs: &[Option<spec::Step>]) {
         let span = gate.doc.value_span(&format!("{at}/{other}/name"));
         let own = format!("{at}/{n}/name");
         gate.doc
-            .error(Spot::Value(&own), format!("two steps of this chain have the name `{name}`"))
+            .error(Location::Value(&own), format!("two steps of this chain have the name `{name}`"))
             .label("this one needs another name")
             .related(span, "the first one")
             .help("a retry resumes at a step by its name, so each name stands for one step");
@@ -75,7 +75,7 @@ fn handler(
         if gate.has(&with) {
             gate.doc
                 .error(
-                    Spot::Key(&with),
+                    Location::Key(&with),
                     format!("`{handler_name}` is a function of this app and takes no `with`"),
                 )
                 .help("remove `with`; the function has its settings from the app");
@@ -87,6 +87,6 @@ fn handler(
     }
     let own: Vec<&str> = gate.cx.handlers.keys().map(String::as_str).collect();
     let key = format!("{at}/handler");
-    plugin::unknown(gate, Spot::Value(&key), Kind::Handler, handler_name, &own);
+    plugin::unknown(gate, Location::Value(&key), Kind::Handler, handler_name, &own);
     None
 }

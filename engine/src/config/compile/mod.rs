@@ -1,14 +1,14 @@
-//! The last gates: decode each part on its own, build its plugins, cross-check, and make the plan.
+//! The last gates: decode each part on its own, build its plugins, cross-check, and make the configuration.
 //! What an earlier gate reported is passed over in silence.
 
 mod chain;
-mod never;
 mod plugin;
 mod routes;
 mod schema_file;
 mod settings;
 mod sources;
 mod tls;
+mod unreachable_routes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::LoadCx;
-use super::doc::{Doc, Spot};
-use crate::plan::Plan;
+use super::document::{Doc, Location};
+use crate::compiled::CompiledConfig;
 use crate::routing::RouteTable;
 
 /// What every part needs.
@@ -32,14 +32,14 @@ struct Gate<'a> {
     written: &'a Value,
 }
 
-/// Makes the plan; `None` where any gate found an error.
+/// Makes the configuration; `None` where any gate found an error.
 pub(super) fn compile(
     doc: &mut Doc,
     cx: &LoadCx<'_>,
     file: &Path,
     base_dir: &Path,
     written: &Value,
-) -> Option<Plan> {
+) -> Option<CompiledConfig> {
     let sound = doc.sound();
     let mut gate = Gate { doc, cx, base_dir, sound, written };
     let defaults = settings::defaults(&mut gate);
@@ -51,13 +51,13 @@ pub(super) fn compile(
     if gate.doc.failed() {
         return None;
     }
-    Some(Plan {
+    Some(CompiledConfig {
         file: file.to_owned(),
         base_dir: base_dir.to_owned(),
         store: store?,
         server,
         admin,
-        keep: defaults.keep,
+        retention: defaults.retention,
         sources,
         paths,
         table: RouteTable::new(&in_order),
@@ -72,7 +72,7 @@ impl Gate<'_> {
             return T::default();
         };
         serde_json::from_value(value).unwrap_or_else(|e| {
-            self.doc.error(Spot::Key(at), e.to_string());
+            self.doc.error(Location::Key(at), e.to_string());
             self.doc.poison(at);
             T::default()
         })

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use hookward_core::plugin::{BuildCx, BuildError, BuildFn};
 use serde_json::Value;
 
-use super::{Gate, Spot};
+use super::{Gate, Location};
 use crate::config::suggest::{listed, nearest};
-use crate::config::{pointer, schema, shape};
+use crate::config::{pointer, schema, schema_check};
 
 /// A family of plugins.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,13 @@ impl Kind {
 }
 
 /// A name that no linked plugin has; `more` are names that the app itself brings.
-pub(super) fn unknown(gate: &mut Gate<'_>, spot: Spot<'_>, kind: Kind, name: &str, more: &[&str]) {
+pub(super) fn unknown(
+    gate: &mut Gate<'_>,
+    spot: Location<'_>,
+    kind: Kind,
+    name: &str,
+    more: &[&str],
+) {
     let word = kind.word();
     let mut known: Vec<&str> = gate.cx.registry.names(word);
     known.extend(more);
@@ -36,7 +42,7 @@ pub(super) fn unknown(gate: &mut Gate<'_>, spot: Spot<'_>, kind: Kind, name: &st
     let near = nearest(name, known.iter().copied());
     // A name that came from a variable is not told.
     let written = match &spot {
-        Spot::Value(at) => gate.doc.filled.get(*at).map(|f| f.written.clone()),
+        Location::Value(at) => gate.doc.filled.get(*at).map(|f| f.written.clone()),
         _ => None,
     };
     let message = match &written {
@@ -71,7 +77,7 @@ pub(super) fn unlinked_default_store(gate: &mut Gate<'_>, url: &str) {
     let known = gate.cx.registry.names("store");
     let scheme = url.split(':').next().unwrap_or(url);
     let diagnostic = gate.doc.error(
-        Spot::Key(""),
+        Location::Key(""),
         format!("no `store` is written, and the default `{url}` needs the store `{scheme}`, which is not linked into this program"),
     );
     diagnostic.help(match known.is_empty() {
@@ -103,7 +109,7 @@ pub(super) fn build<T: ?Sized>(
     if !written {
         insert(&mut gate.doc.value, owner, block);
     }
-    shape::check(gate.doc, &schema::of_plugin(block_schema()), &at);
+    schema_check::check(gate.doc, &schema::of_plugin(block_schema()), &at);
     // With what the shape gate read from variables as numbers.
     let block = gate.doc.value.pointer(&at).cloned().unwrap_or_default();
     if gate.doc.is_poisoned(&at) {
@@ -130,7 +136,7 @@ fn report(gate: &mut Gate<'_>, at: &str, error: &BuildError) {
     let place = gate.doc.place(at);
     let message = format!("{place}: {}", error.message);
     let help = error.help.as_ref().map(|help| gate.doc.discreet(&inside, help.clone()));
-    let diagnostic = gate.doc.error(Spot::Value(&inside), message);
+    let diagnostic = gate.doc.error(Location::Value(&inside), message);
     if let Some(help) = help {
         diagnostic.help(help);
     }

@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{self, Defaults};
 use super::sources::on_invalid;
-use super::{Gate, Spot, chain, name, never, schema_file};
+use super::{Gate, Location, chain, name, schema_file, unreachable_routes};
+use crate::compiled::Route;
 use crate::config::suggest::{listed, nearest};
-use crate::config::{pointer, reference, spec};
-use crate::plan::Route;
+use crate::config::{key_docs, pointer, raw_config};
 use crate::routing::{Pattern, TypeGlob};
 
 type Routes = BTreeMap<Arc<str>, Arc<Route>>;
@@ -27,7 +27,7 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<A
         if gate.doc.is_lost(&at) {
             continue;
         }
-        let spec: spec::Route = gate.decode(&at);
+        let spec: raw_config::Route = gate.decode(&at);
         if let Some(route_name) = &spec.name {
             check_name(gate, &mut named, &at, route_name);
         }
@@ -51,7 +51,10 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<A
         let on_invalid_at = format!("{at}/on_invalid");
         if spec.on_invalid.is_some() && !gate.has(&format!("{at}/schema")) {
             gate.doc
-                .warn(Spot::Key(&on_invalid_at), "`on_invalid` without `schema` changes nothing")
+                .warn(
+                    Location::Key(&on_invalid_at),
+                    "`on_invalid` without `schema` changes nothing",
+                )
                 .help("add `schema:`, or remove the key");
         }
         let retry = settings::retry(gate, &format!("{at}/retry"), spec.retry, defaults.retry);
@@ -74,7 +77,7 @@ pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<A
             order_by: spec.order_by.map(|a| a.0),
             config_hash: hash(gate.written.pointer(&at).unwrap_or(&Value::Null)),
         });
-        never::warn(gate, &at, &route, block.as_ref());
+        unreachable_routes::warn(gate, &at, &route, block.as_ref());
         in_order.push(Arc::clone(&route));
         routes.insert(route_name, route);
     }
@@ -87,7 +90,7 @@ fn check_name(gate: &mut Gate<'_>, named: &mut HashMap<String, String>, at: &str
     if name.trim() != name || name.chars().any(char::is_control) {
         gate.doc
             .error(
-                Spot::Value(&own),
+                Location::Value(&own),
                 "the name of a route starts or ends with a space, or has a control character",
             )
             .help("write a plain name such as paid-orders");
@@ -98,7 +101,7 @@ fn check_name(gate: &mut Gate<'_>, named: &mut HashMap<String, String>, at: &str
     };
     let first = gate.doc.value_span(first);
     gate.doc
-        .error(Spot::Value(&own), format!("two routes have the name `{name}`"))
+        .error(Location::Value(&own), format!("two routes have the name `{name}`"))
         .label("this one needs another name")
         .related(first, "the first one")
         .help("queued jobs find their route by its name, so each name stands for one route");
@@ -110,8 +113,9 @@ fn check_source(gate: &mut Gate<'_>, at: &str, glob: &TypeGlob) {
     }
     let sources = gate.keys("/sources");
     let near = nearest(glob.source(), sources.iter().map(String::as_str));
-    let diagnostic =
-        gate.doc.error(Spot::Value(at), format!("`{}` is no source of this file", glob.source()));
+    let diagnostic = gate
+        .doc
+        .error(Location::Value(at), format!("`{}` is no source of this file", glob.source()));
     match near {
         Some(near) => diagnostic.label(format!("did you mean the source `{near}`?")),
         None => diagnostic.label("names no source"),
@@ -146,14 +150,14 @@ fn pattern(gate: &mut Gate<'_>, at: &str, block: &Value) -> Option<Pattern> {
                 // At the first level it is the key that is wrong, or the value as a whole.
                 let is_key =
                     error.at.matches('/').count() == 1 && error.message.contains("address");
-                let spot = if is_key { Spot::Key(&inside) } else { Spot::Value(&inside) };
+                let spot = if is_key { Location::Key(&inside) } else { Location::Value(&inside) };
                 let (message, help) = match error.message.split_once("; ") {
                     Some((message, help)) => (message, Some(help)),
                     None => (error.message.as_str(), None),
                 };
                 let diagnostic = gate.doc.error(spot, format!("`match`: {message}"));
                 let example =
-                    || reference::entry(&at).map(|e| format!("for example: {}", e.example));
+                    || key_docs::entry(&at).map(|e| format!("for example: {}", e.example));
                 if let Some(help) = help.map(str::to_owned).or_else(example) {
                     diagnostic.help(help);
                 }
@@ -167,7 +171,7 @@ fn unsigned(gate: &mut Gate<'_>, at: &str, address: &str, does: &str) {
     let place = gate.doc.place(at);
     gate.doc
         .warn(
-            Spot::Key(at),
+            Location::Key(at),
             format!("{place} {does} by `{address}`, which most senders do not sign"),
         )
         .label("anyone on the way could change it")
@@ -182,7 +186,7 @@ fn unused_sources(gate: &mut Gate<'_>, used: &BTreeSet<String>) {
         if !used.contains(&source) {
             let at = pointer::join("/sources", &source);
             gate.doc
-                .warn(Spot::Key(&at), format!("no route takes events of source `{source}`"))
+                .warn(Location::Key(&at), format!("no route takes events of source `{source}`"))
                 .label("its events are kept as unrouted")
                 .help(format!("add a route with `events: {source}/**`, or remove the source"));
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Gate, Spot};
+use super::{Gate, Location};
 use crate::config::MAX_FILE;
 use crate::config::interpolate::reason;
 use crate::config::suggest::{listed, nearest};
@@ -21,7 +21,7 @@ pub(super) fn load(gate: &mut Gate<'_>, at: &str, written: &str) -> Option<Event
             let why = e.to_string();
             let why = why.split(" at line ").next().unwrap_or_default().to_owned();
             gate.doc
-                .error(Spot::Value(at), format!("the schema is not JSON: {place}: {why}"))
+                .error(Location::Value(at), format!("the schema is not JSON: {place}: {why}"))
                 .help("correct the file; it must hold one JSON Schema (draft 2020-12 unless `$schema` says otherwise)");
             return None;
         }
@@ -30,7 +30,7 @@ pub(super) fn load(gate: &mut Gate<'_>, at: &str, written: &str) -> Option<Event
         Ok(schema) => Some(schema),
         Err(why) => {
             gate.doc
-                .error(Spot::Value(at), format!("`{written}` is no usable JSON Schema: {why}"))
+                .error(Location::Value(at), format!("`{written}` is no usable JSON Schema: {why}"))
                 .help("references must stay inside the file (nothing is fetched), and patterns must do without look-around and back-references");
             None
         }
@@ -44,7 +44,7 @@ fn builtin(gate: &mut Gate<'_>, at: &str, name: &str) -> Option<&'static str> {
     }
     let near = nearest(name, all.iter().map(|(known, _)| *known));
     let diagnostic =
-        gate.doc.error(Spot::Value(at), format!("there is no built-in schema `{name}`"));
+        gate.doc.error(Location::Value(at), format!("there is no built-in schema `{name}`"));
     if let Some(near) = near {
         diagnostic.label(format!("did you mean `builtin:{near}`?"));
     }
@@ -65,7 +65,7 @@ fn file(gate: &mut Gate<'_>, at: &str, written: &str) -> Option<String> {
         },
         Err(e) => reason(&e),
     };
-    gate.doc.error(Spot::Value(at), format!("the schema `{written}` cannot be read: {why}")).help(
+    gate.doc.error(Location::Value(at), format!("the schema `{written}` cannot be read: {why}")).help(
         "paths start at the folder of routes.yaml; `builtin:PROVIDER/TYPE` names a schema that comes with Hookward",
     );
     None

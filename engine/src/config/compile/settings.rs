@@ -7,9 +7,11 @@ use hookward_core::plugin::StoreDescriptor;
 
 use super::plugin::{self, Kind};
 use super::tls;
-use super::{Gate, Spot};
-use crate::config::spec;
-use crate::plan::{AdminPlan, BreakerPolicy, Jitter, Keep, RetryPolicy, ServerPlan, StorePlan};
+use super::{Gate, Location};
+use crate::compiled::{
+    BreakerPolicy, CompiledAdmin, CompiledServer, CompiledStore, Jitter, Retention, RetryPolicy,
+};
+use crate::config::raw_config;
 
 const MIB: usize = 1024 * 1024;
 const DAY: u64 = 24 * 60 * 60;
@@ -22,16 +24,16 @@ pub(super) struct Defaults {
     pub(super) breaker: BreakerPolicy,
     pub(super) step_timeout: Duration,
     pub(super) concurrency: usize,
-    pub(super) keep: Keep,
+    pub(super) retention: Retention,
 }
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-pub(super) fn server(gate: &mut Gate<'_>) -> ServerPlan {
-    let server: spec::Server = gate.decode("/server");
-    ServerPlan {
+pub(super) fn server(gate: &mut Gate<'_>) -> CompiledServer {
+    let server: raw_config::Server = gate.decode("/server");
+    CompiledServer {
         listen: server.listen.map_or(local(8080), |l| l.0),
         public_url: server.public_url.map(|u| u.0),
         tls: tls::tls(gate, server.tls),
@@ -49,14 +51,14 @@ pub(super) fn server(gate: &mut Gate<'_>) -> ServerPlan {
     }
 }
 
-pub(super) fn admin(gate: &mut Gate<'_>) -> AdminPlan {
-    let admin: spec::Admin = gate.decode("/admin");
+pub(super) fn admin(gate: &mut Gate<'_>) -> CompiledAdmin {
+    let admin: raw_config::Admin = gate.decode("/admin");
     let listen = admin.listen.map_or(local(8081), |l| l.0);
     let token = admin.token.filter(|t| !t.expose().is_empty());
     if !listen.ip().is_loopback() && token.is_none() && !gate.doc.is_poisoned("/admin/token") {
         let empty = gate.has("/admin/token");
         let diagnostic = gate.doc.error(
-            Spot::Value("/admin/listen"),
+            Location::Value("/admin/listen"),
             format!("the admin port would be open to others at {listen}, without a token"),
         );
         diagnostic.label("not a loopback address");
@@ -66,11 +68,11 @@ pub(super) fn admin(gate: &mut Gate<'_>) -> AdminPlan {
         diagnostic
             .help("add `token: \"${HOOKWARD_ADMIN_TOKEN}\"` to `admin`, or listen on 127.0.0.1");
     }
-    AdminPlan { listen, token }
+    CompiledAdmin { listen, token }
 }
 
 pub(super) fn defaults(gate: &mut Gate<'_>) -> Defaults {
-    let defaults: spec::Defaults = gate.decode("/defaults");
+    let defaults: raw_config::Defaults = gate.decode("/defaults");
     let built_in = RetryPolicy {
         attempts: 3,
         first_delay: Duration::from_secs(2),
@@ -81,12 +83,12 @@ pub(super) fn defaults(gate: &mut Gate<'_>) -> Defaults {
     let retry = retry(gate, "/defaults/retry", defaults.retry, built_in);
     let built_in = BreakerPolicy {
         failures: 20,
-        over: Duration::from_secs(30),
-        pause: Duration::from_secs(15),
-        max_pause: Duration::from_secs(300),
+        window: Duration::from_secs(30),
+        cooldown: Duration::from_secs(15),
+        max_cooldown: Duration::from_secs(300),
     };
     let breaker = breaker(gate, "/defaults/breaker", defaults.breaker, built_in);
-    let keep = defaults.keep.unwrap_or_default();
+    let retention = defaults.retention.unwrap_or_default();
     let days = |d: u64| Duration::from_secs(d * DAY);
     Defaults {
         body: defaults.limits.and_then(|l| l.body).map_or(10 * MIB, |b| b.0.as_usize()),
@@ -94,9 +96,9 @@ pub(super) fn defaults(gate: &mut Gate<'_>) -> Defaults {
         breaker,
         step_timeout: defaults.step_timeout.map_or(Duration::from_secs(30), |s| s.0),
         concurrency: defaults.concurrency.unwrap_or(16),
-        keep: Keep {
-            events: keep.events.map_or(days(7), |s| s.0),
-            dead: keep.dead.map_or(days(30), |s| s.0),
+        retention: Retention {
+            events: retention.events.map_or(days(7), |s| s.0),
+            dead: retention.dead.map_or(days(30), |s| s.0),
         },
     }
 }
@@ -105,7 +107,7 @@ pub(super) fn defaults(gate: &mut Gate<'_>) -> Defaults {
 pub(super) fn retry(
     gate: &mut Gate<'_>,
     at: &str,
-    block: Option<spec::Retry>,
+    block: Option<raw_config::Retry>,
     base: RetryPolicy,
 ) -> RetryPolicy {
     let Some(block) = block else { return base };
@@ -116,8 +118,8 @@ pub(super) fn retry(
         max_delay: block.max_delay.as_ref().map_or(base.max_delay, |s| s.0),
         jitter: match block.jitter {
             None => base.jitter,
-            Some(spec::Jitter::Full) => Jitter::Full,
-            Some(spec::Jitter::None) => Jitter::None,
+            Some(raw_config::Jitter::Full) => Jitter::Full,
+            Some(raw_config::Jitter::None) => Jitter::None,
         },
     };
     let written = block.first_delay.is_some() || block.max_delay.is_some();
@@ -131,7 +133,7 @@ pub(super) fn retry(
         );
         let at = format!("{at}/{key}");
         gate.doc
-            .error(Spot::Value(&at), message)
+            .error(Location::Value(&at), message)
             .help("raise `max_delay` or lower `first_delay`; a key left out counts as in `defaults.retry`");
     }
     policy
@@ -141,40 +143,40 @@ pub(super) fn retry(
 pub(super) fn breaker(
     gate: &mut Gate<'_>,
     at: &str,
-    block: Option<spec::Breaker>,
+    block: Option<raw_config::Breaker>,
     base: BreakerPolicy,
 ) -> BreakerPolicy {
     let Some(block) = block else { return base };
     let policy = BreakerPolicy {
         failures: block.failures.unwrap_or(base.failures),
-        over: block.over.map_or(base.over, |s| s.0),
-        pause: block.pause.as_ref().map_or(base.pause, |s| s.0),
-        max_pause: block.max_pause.as_ref().map_or(base.max_pause, |s| s.0),
+        window: block.window.map_or(base.window, |s| s.0),
+        cooldown: block.cooldown.as_ref().map_or(base.cooldown, |s| s.0),
+        max_cooldown: block.max_cooldown.as_ref().map_or(base.max_cooldown, |s| s.0),
     };
-    let written = block.pause.is_some() || block.max_pause.is_some();
-    if written && policy.pause > policy.max_pause && !gate.doc.is_poisoned(at) {
-        let key = if block.pause.is_some() { "pause" } else { "max_pause" };
+    let written = block.cooldown.is_some() || block.max_cooldown.is_some();
+    if written && policy.cooldown > policy.max_cooldown && !gate.doc.is_poisoned(at) {
+        let key = if block.cooldown.is_some() { "cooldown" } else { "max_cooldown" };
         let show = |d| humantime::format_duration(d).to_string();
         let message = format!(
-            "the first pause, {}, is longer than `max_pause`, {}",
-            show(policy.pause),
-            show(policy.max_pause)
+            "the first cooldown, {}, is longer than `max_cooldown`, {}",
+            show(policy.cooldown),
+            show(policy.max_cooldown)
         );
         let at = format!("{at}/{key}");
-        gate.doc.error(Spot::Value(&at), message).help(
-            "raise `max_pause` or lower `pause`; a key left out counts as in `defaults.breaker`",
+        gate.doc.error(Location::Value(&at), message).help(
+            "raise `max_cooldown` or lower `cooldown`; a key left out counts as in `defaults.breaker`",
         );
     }
     policy
 }
 
-pub(super) fn store(gate: &mut Gate<'_>) -> Option<StorePlan> {
+pub(super) fn store(gate: &mut Gate<'_>) -> Option<CompiledStore> {
     let at = "/store";
     if gate.doc.is_poisoned(at) {
         return None;
     }
     let written = gate.sound.pointer(at).and_then(|v| v.as_str()).map(str::to_owned);
-    let spot = if written.is_some() { Spot::Value(at) } else { Spot::Key("") };
+    let spot = if written.is_some() { Location::Value(at) } else { Location::Key("") };
     let url = written.clone().unwrap_or_else(|| STORE.to_owned());
     // `memory:` ends in a colon, which YAML wants quoted; the bare name of a store will do.
     let bare = gate.cx.registry.store(&url).map(|store| (store.name, ""));
@@ -196,10 +198,15 @@ pub(super) fn store(gate: &mut Gate<'_>) -> Option<StorePlan> {
     };
     check(gate, spot, &descriptor, rest)?;
     let rest = rest.to_owned();
-    Some(StorePlan { url, rest, descriptor })
+    Some(CompiledStore { url, rest, descriptor })
 }
 
-fn check(gate: &mut Gate<'_>, spot: Spot<'_>, store: &StoreDescriptor, rest: &str) -> Option<()> {
+fn check(
+    gate: &mut Gate<'_>,
+    spot: Location<'_>,
+    store: &StoreDescriptor,
+    rest: &str,
+) -> Option<()> {
     let error = (store.check)(rest).err();
     let Some(error) = error else { return Some(()) };
     let diagnostic = gate.doc.error(spot, format!("`store`: {}", error.message));

@@ -9,9 +9,9 @@ use hookward_core::{Provider, SecretSet, TimedSecret};
 
 use super::plugin::{self, Kind};
 use super::settings::Defaults;
-use super::{Gate, Spot, name};
-use crate::config::{pointer, spec};
-use crate::plan::{Dedupe, HandedOver, Limits, OnInvalid, Rate, ServerPlan, Source};
+use super::{Gate, Location, name};
+use crate::compiled::{CompiledServer, Dedupe, Limits, OnInvalid, Rate, SecretFile, Source};
+use crate::config::{pointer, raw_config};
 
 /// The provider that proves nothing.
 const NONE: &str = "none";
@@ -23,7 +23,7 @@ type Sources = BTreeMap<Arc<str>, Arc<Source>>;
 pub(super) fn sources(
     gate: &mut Gate<'_>,
     defaults: &Defaults,
-    server: &ServerPlan,
+    server: &CompiledServer,
 ) -> (Sources, HashMap<String, Arc<Source>>) {
     let mut sources = Sources::new();
     let mut paths = HashMap::new();
@@ -34,7 +34,7 @@ pub(super) fn sources(
             continue;
         }
         let good_name = check_name(gate, &at, &source_name);
-        let spec: spec::Source = gate.decode(&at);
+        let spec: raw_config::Source = gate.decode(&at);
         let path = spec.path.as_ref().map(|p| p.0.clone());
         let path = path.unwrap_or_else(|| format!("/webhooks/{source_name}"));
         if good_name && !gate.doc.is_poisoned(&format!("{at}/path")) {
@@ -55,7 +55,7 @@ fn check_name(gate: &mut Gate<'_>, at: &str, name: &str) -> bool {
         && name.chars().all(plain)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !good {
-        gate.doc.error(Spot::Key(at), format!("`{name}` cannot be the name of a source")).help(
+        gate.doc.error(Location::Key(at), format!("`{name}` cannot be the name of a source")).help(
             "a source's name stands in its path: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or digit; `path:` sets another path",
         );
     }
@@ -85,7 +85,7 @@ fn check_path(
         false => (first_span, first_at, span),
     };
     gate.doc
-        .error(Spot::Part(&own_at, span), format!("the path `{path}` is taken by another source"))
+        .error(Location::Part(&own_at, span), format!("the path `{path}` is taken by another source"))
         .related(other, "it is taken here")
         .help(format!("write another `path:`; without one, `{source_name}` is called on /webhooks/{source_name}"));
 }
@@ -95,9 +95,9 @@ fn source(
     at: &str,
     source_name: &str,
     path: String,
-    spec: spec::Source,
+    spec: raw_config::Source,
     defaults: &Defaults,
-    server: &ServerPlan,
+    server: &CompiledServer,
 ) -> Option<Source> {
     let descriptor = provider(gate, at, source_name, spec.provider.as_deref());
     let provider = descriptor
@@ -106,8 +106,8 @@ fn source(
         secrets(gate, at, spec.secrets, descriptor.as_ref(), provider.as_ref().map(|(_, p)| &**p));
     let handed_over = handed_over(gate, at, spec.secret_file, descriptor.as_ref());
     if let Some((_, provider)) = &provider {
-        for caution in provider.cautions() {
-            gate.doc.warn(Spot::Key(at), format!("source `{source_name}`: {caution}"));
+        for caution in provider.config_warnings() {
+            gate.doc.warn(Location::Key(at), format!("source `{source_name}`: {caution}"));
         }
     }
     let limits = limits(gate, at, spec.limits.unwrap_or_default(), defaults, server);
@@ -117,9 +117,10 @@ fn source(
     let verified = descriptor.name != NONE;
     let key = format!("{at}/provider");
     if !verified && gate.has(&key) {
-        let diagnostic = gate
-            .doc
-            .warn(Spot::Value(&key), format!("source `{source_name}` does not prove who sends"));
+        let diagnostic = gate.doc.warn(
+            Location::Value(&key),
+            format!("source `{source_name}` does not prove who sends"),
+        );
         diagnostic.label("without verification");
         diagnostic.help("anyone who knows the path can send events; prefer a provider that proves, or narrow with `limits: { allow_ips: […] }`");
     }
@@ -145,10 +146,10 @@ fn source(
         tolerance,
         limits,
         dedupe: match spec.dedupe {
-            Some(spec::Dedupe::Id) => Dedupe::Id,
-            Some(spec::Dedupe::IdAndBody) | None => Dedupe::IdAndBody,
+            Some(raw_config::Dedupe::Id) => Dedupe::Id,
+            Some(raw_config::Dedupe::IdAndBody) | None => Dedupe::IdAndBody,
         },
-        on_unreadable: on_invalid(spec.on_unreadable),
+        on_parse_error: on_invalid(spec.on_parse_error),
     })
 }
 
@@ -160,13 +161,15 @@ fn check_window(
     tolerance: Option<Duration>,
     defaults: &Defaults,
 ) {
-    let (keep, own) = ("/defaults/keep/events", format!("{at}/tolerance"));
+    let (keep, own) = ("/defaults/retention/events", format!("{at}/tolerance"));
     let Some(good_for) = tolerance.map(|t| t.saturating_mul(2)) else { return };
-    if defaults.keep.events >= good_for || gate.doc.is_poisoned(keep) || gate.doc.is_poisoned(&own)
+    if defaults.retention.events >= good_for
+        || gate.doc.is_poisoned(keep)
+        || gate.doc.is_poisoned(&own)
     {
         return;
     }
-    let spot = if gate.has(keep) { Spot::Value(keep) } else { Spot::Value(&own) };
+    let spot = if gate.has(keep) { Location::Value(keep) } else { Location::Value(&own) };
     let good_for = humantime::format_duration(good_for);
     gate.doc
         .warn(spot, format!("events are forgotten while a request to source `{source_name}` is still good"))
@@ -174,10 +177,10 @@ fn check_window(
         .help("whoever captured one could send it again as a new event; keep events for at least twice the tolerance");
 }
 
-pub(super) fn on_invalid(spec: Option<spec::OnInvalid>) -> OnInvalid {
+pub(super) fn on_invalid(spec: Option<raw_config::OnInvalid>) -> OnInvalid {
     match spec {
-        Some(spec::OnInvalid::Reject) => OnInvalid::Reject,
-        Some(spec::OnInvalid::Keep) | None => OnInvalid::Keep,
+        Some(raw_config::OnInvalid::Reject) => OnInvalid::Reject,
+        Some(raw_config::OnInvalid::Retention) | None => OnInvalid::Retention,
     }
 }
 
@@ -194,12 +197,12 @@ fn provider(
     let wanted = written.unwrap_or(source_name);
     let found = gate.cx.registry.provider(wanted).copied();
     if let (None, Some(name)) = (found, written) {
-        plugin::unknown(gate, Spot::Value(&key), Kind::Provider, name, &[]);
+        plugin::unknown(gate, Location::Value(&key), Kind::Provider, name, &[]);
     } else if found.is_none() {
         let linked = crate::config::suggest::listed(gate.cx.registry.names("provider"));
         let near = crate::config::suggest::nearest(source_name, gate.cx.registry.names("provider"));
         let diagnostic = gate.doc.error(
-            Spot::Key(at),
+            Location::Key(at),
             format!("source `{source_name}` names no provider, and no linked one is called `{source_name}`"),
         );
         match near {
@@ -210,7 +213,7 @@ fn provider(
         diagnostic.help("`provider: hmac` describes other HMAC senders in `with:`; `provider: none` takes events without proof");
     } else if wanted == NONE && written.is_none() {
         gate.doc
-            .error(Spot::Key(at), format!("source `{source_name}` has no `provider`"))
+            .error(Location::Key(at), format!("source `{source_name}` has no `provider`"))
             .help("a source without verification must say so: write `provider: none` out");
     }
     found
@@ -219,7 +222,7 @@ fn provider(
 fn secrets(
     gate: &mut Gate<'_>,
     at: &str,
-    items: Option<Vec<Option<spec::SecretItem>>>,
+    items: Option<Vec<Option<raw_config::SecretItem>>>,
     descriptor: Option<&ProviderDescriptor>,
     provider: Option<&dyn Provider>,
 ) -> SecretSet {
@@ -228,7 +231,7 @@ fn secrets(
     let mut good = Vec::new();
     let mut wrong = gate.doc.is_poisoned(&list);
     for (n, item) in items.into_iter().flatten().enumerate() {
-        let Some(spec::SecretItem { value: Some(secret), until }) = item else {
+        let Some(raw_config::SecretItem { value: Some(secret), until }) = item else {
             wrong = true;
             continue;
         };
@@ -247,7 +250,7 @@ fn secrets(
         if let Some((message, label)) = complaint {
             wrong = true;
             let empty = secret.expose().is_empty();
-            let diagnostic = gate.doc.error(Spot::Value(&value_at), message);
+            let diagnostic = gate.doc.error(Location::Value(&value_at), message);
             if let Some(label) = label {
                 diagnostic.label(label);
             }
@@ -261,7 +264,7 @@ fn secrets(
             let until_at = format!("{list}/{n}/until");
             gate.doc
                 .warn(
-                    Spot::Value(&until_at),
+                    Location::Value(&until_at),
                     format!(
                         "secret {} of {place} is past its end and is no longer accepted",
                         n + 1
@@ -276,7 +279,7 @@ fn secrets(
         && !own_file
         && !provider.is_some_and(|p| p.proves_without_secret());
     if needed && good.is_empty() && !wrong {
-        let spot = if gate.has(&list) { Spot::Key(&list) } else { Spot::Key(at) };
+        let spot = if gate.has(&list) { Location::Key(&list) } else { Location::Key(at) };
         gate.doc
             .error(
                 spot,
@@ -284,7 +287,7 @@ fn secrets(
                     "{place} has no secret, and its provider cannot prove anything without one"
                 ),
             )
-            .help(match descriptor.is_some_and(|d| d.hands_over_secret) {
+            .help(match descriptor.is_some_and(|d| d.secret_from_handshake) {
                 true => "this sender says its secret at set-up: add `secret_file: FILE`, where it is then kept, or `secrets:` where you know it",
                 false => "add `secrets: [\"${NAME}\"]` with the name of the variable that holds it",
             });
@@ -292,7 +295,7 @@ fn secrets(
     if descriptor.is_some_and(|d| d.name == NONE) && gate.has(&list) {
         gate.doc
             .warn(
-                Spot::Key(&list),
+                Location::Key(&list),
                 format!("{place} has secrets that `provider: none` never looks at"),
             )
             .help("name the provider that signs with them, or remove them");
@@ -306,12 +309,12 @@ fn handed_over(
     at: &str,
     file: Option<String>,
     descriptor: Option<&ProviderDescriptor>,
-) -> Option<Arc<HandedOver>> {
+) -> Option<Arc<SecretFile>> {
     let (file, descriptor) = (file?, descriptor?);
     let key = format!("{at}/secret_file");
-    if !descriptor.hands_over_secret {
+    if !descriptor.secret_from_handshake {
         gate.doc
-            .error(Spot::Key(&key), format!("`{}` says no secret at set-up", descriptor.name))
+            .error(Location::Key(&key), format!("`{}` says no secret at set-up", descriptor.name))
             .help("remove this line and write `secrets:` with the one from the sender's settings");
         return None;
     }
@@ -322,27 +325,27 @@ fn handed_over(
         Err(e) => {
             let reason = crate::config::interpolate::reason(&e);
             gate.doc
-                .error(Spot::Value(&key), format!("`{file}` cannot be read: {reason}"))
+                .error(Location::Value(&key), format!("`{file}` cannot be read: {reason}"))
                 .help("the server writes this file itself; give it a place that it may write to");
             return None;
         }
     };
     if known.as_deref() == Some("") {
         gate.doc
-            .error(Spot::Value(&key), format!("`{file}` holds no secret"))
+            .error(Location::Value(&key), format!("`{file}` holds no secret"))
             .help("remove the file, and let the sender set the webhook up once more");
         return None;
     }
     let known = known.and_then(|text| SecretSet::of([text]).ok());
-    Some(Arc::new(HandedOver::new(path, known)))
+    Some(Arc::new(SecretFile::new(path, known)))
 }
 
 fn limits(
     gate: &mut Gate<'_>,
     at: &str,
-    spec: spec::Limits,
+    spec: raw_config::Limits,
     defaults: &Defaults,
-    server: &ServerPlan,
+    server: &CompiledServer,
 ) -> Limits {
     let at = format!("{at}/limits");
     let burst_at = format!("{at}/burst");
@@ -350,13 +353,13 @@ fn limits(
     match (rate, spec.burst) {
         (None, Some(_)) if !gate.doc.is_poisoned(&format!("{at}/rate")) => {
             gate.doc
-                .error(Spot::Key(&burst_at), "`burst` without `rate` limits nothing")
+                .error(Location::Key(&burst_at), "`burst` without `rate` limits nothing")
                 .help("add `rate:`, such as `rate: 100/min`");
         }
         (Some(rate), Some(burst)) if burst > rate.count => {
             gate.doc
                 .error(
-                    Spot::Value(&burst_at),
+                    Location::Value(&burst_at),
                     format!("`burst` is {burst}, above the rate's {}", rate.count),
                 )
                 .help("`burst` can only lower how many come at once; lower it or raise `rate`");
@@ -372,7 +375,7 @@ fn limits(
             (false, false) => "/server/max_body_bytes_in_flight",
         };
         gate.doc
-            .warn(Spot::Value(key), "the limit of one body is above `server.max_body_bytes_in_flight`, so bodies near it are never taken")
+            .warn(Location::Value(key), "the limit of one body is above `server.max_body_bytes_in_flight`, so bodies near it are never taken")
             .help("raise `max_body_bytes_in_flight` or lower the limit");
     }
     Limits {

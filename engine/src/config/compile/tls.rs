@@ -7,15 +7,15 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use hookward_core::keys::x509;
 
-use super::{Gate, Spot};
-use crate::config::{MAX_FILE, interpolate, spec};
-use crate::plan::Tls;
+use super::{Gate, Location};
+use crate::compiled::Tls;
+use crate::config::{MAX_FILE, interpolate, raw_config};
 
 const CERTIFICATE: &str = "/server/tls/certificate";
 const KEY: &str = "/server/tls/key";
 
 /// Both files, and whether they belong together.
-pub(super) fn tls(gate: &mut Gate<'_>, spec: Option<spec::Tls>) -> Option<Tls> {
+pub(super) fn tls(gate: &mut Gate<'_>, spec: Option<raw_config::Tls>) -> Option<Tls> {
     let spec = spec?;
     let chain = spec.certificate.and_then(|file| certificates(gate, &file));
     let key = spec.key.and_then(|file| private_key(gate, &file));
@@ -29,7 +29,7 @@ pub(super) fn tls(gate: &mut Gate<'_>, spec: Option<spec::Tls>) -> Option<Tls> {
                 true => "this key does not belong to the certificate".to_owned(),
                 false => format!("the certificate and its key cannot be used: {e}"),
             };
-            gate.doc.error(Spot::Value(KEY), message).help(
+            gate.doc.error(Location::Value(KEY), message).help(
                 "both come from one issue: `certificate` holds the server's own certificate first, `key` the private key that it was issued for (RSA, or ECDSA on P-256 or P-384, or Ed25519)",
             );
             None
@@ -54,7 +54,7 @@ fn certificates(gate: &mut Gate<'_>, file: &str) -> Option<Vec<CertificateDer<'s
     };
     if let Some(complaint) = complaint {
         gate.doc
-            .warn(Spot::Value(CERTIFICATE), format!("the certificate in `{file}` {complaint}"))
+            .warn(Location::Value(CERTIFICATE), format!("the certificate in `{file}` {complaint}"))
             .help("senders refuse to connect; put a valid one in its place and reload (SIGHUP)");
     }
     Some(chain)
@@ -86,7 +86,7 @@ fn read(gate: &mut Gate<'_>, at: &str, file: &str) -> Option<Vec<u8>> {
 
 fn unusable<T>(gate: &mut Gate<'_>, at: &str, file: &str, why: &str) -> Option<T> {
     gate.doc
-        .error(Spot::Value(at), format!("`{file}` cannot be used: {why}"))
+        .error(Location::Value(at), format!("`{file}` cannot be used: {why}"))
         .help("a path to a PEM file, from the folder of routes.yaml on");
     None
 }

@@ -7,7 +7,7 @@ use hookward_core::store::Settlement;
 use hookward_testkit::store::{now, with_jobs};
 
 use super::*;
-use crate::room::{Room, Space};
+use crate::disk_space::{Room, Space};
 
 fn unwanted(n: usize) -> NewDelivery {
     let body = Body::new(vec![b'x'; 50_000]);
@@ -65,7 +65,7 @@ async fn on_a_disk_with_little_room_work_goes_on_and_nothing_new_comes() {
         Settlement::Dead { reason: "no".into(), step: None, body: None },
         Settlement::Retry { at: now(), step: None, body: None, cause: "error" },
     ];
-    let ends = jobs.iter().zip(ends).map(|(job, settlement)| Outcome {
+    let ends = jobs.iter().zip(ends).map(|(job, settlement)| JobOutcome {
         lease: job.lease,
         settlement,
         attempt: None,
@@ -118,8 +118,11 @@ async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
             }
         }
         ran += jobs.len();
-        let done =
-            |job: &Job| Outcome { lease: job.lease, settlement: Settlement::Done, attempt: None };
+        let done = |job: &Job| JobOutcome {
+            lease: job.lease,
+            settlement: Settlement::Done,
+            attempt: None,
+        };
         store.settle(jobs.iter().map(done).collect()).await.unwrap();
         if ran > 50 && replayed.is_none() {
             accept(150, 200).await;
@@ -154,7 +157,7 @@ async fn a_store_whose_writer_panicked_is_lost_until_it_is_opened_anew() {
     // What is known of the room is good for a moment.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let store = SqliteStore::start(writer, readers).unwrap();
-    let lost = StoreError::Poisoned(ENDED.to_owned());
+    let lost = StoreError::Failed(ENDED.to_owned());
     for _ in 0..2 {
         assert_eq!(store.accept(vec![unwanted(0)]).await.unwrap_err(), lost);
     }
@@ -185,8 +188,11 @@ async fn no_job_beyond_the_queue_in_memory_stalls_after_the_clock_went_back() {
         let want = Claim { now: now(), lease_until, slots, unknown: 0 };
         let jobs = store.claim(want).await.unwrap();
         ran += jobs.len();
-        let done =
-            |job: &Job| Outcome { lease: job.lease, settlement: Settlement::Done, attempt: None };
+        let done = |job: &Job| JobOutcome {
+            lease: job.lease,
+            settlement: Settlement::Done,
+            attempt: None,
+        };
         store.settle(jobs.iter().map(done).collect()).await.unwrap();
     }
     assert_eq!(ran, 50);
@@ -199,11 +205,11 @@ async fn a_poisoned_store_stays_so_until_it_is_opened_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
-    writer.rolled_back(&StoreError::Poisoned("the disk".to_owned()), Vec::new());
+    writer.rolled_back(&StoreError::Failed("the disk".to_owned()), Vec::new());
     let store = SqliteStore::start(writer, readers).unwrap();
     for _ in 0..2 {
         let refusal = store.accept(vec![unwanted(0)]).await.unwrap_err();
-        assert_eq!(refusal, StoreError::Poisoned("the disk".to_owned()));
+        assert_eq!(refusal, StoreError::Failed("the disk".to_owned()));
         assert_eq!(store.check().await, Err(refusal));
     }
     store.close().await;

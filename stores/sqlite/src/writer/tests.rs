@@ -54,7 +54,7 @@ fn a_worker_that_speaks_beside_a_claim_is_not_taken_for_lost() {
     let claimed = group(&mut writer, vec![claim(now())]);
     let [extended, done] = [0, 1].map(|n| jobs(&claimed[0])[n].lease);
     let extend = Work::Extend(vec![extended], after(70));
-    let done = Outcome { lease: done, settlement: Settlement::Done, attempt: None };
+    let done = JobOutcome { lease: done, settlement: Settlement::Done, attempt: None };
     let told = group(&mut writer, vec![claim(after(40)), extend, Work::Settle(vec![done])]);
     assert!(jobs(&told[0]).is_empty(), "{told:?}");
     for told in &told[1..] {

@@ -143,7 +143,7 @@ impl Handler for Recorder {
 
 #[cfg(test)]
 mod tests {
-    use hookward_core::Remedy;
+    use hookward_core::RetryDecision;
 
     use super::*;
     use crate::handler::{cx, sample_event};
@@ -156,9 +156,11 @@ mod tests {
         let mut remedies = Vec::new();
         for attempt in 1..=4 {
             let cx = HandlerCx { attempt, ..cx(&event) };
-            remedies.push(recorder.handle(event.clone(), &cx).await.err().map(|e| e.remedy()));
+            remedies
+                .push(recorder.handle(event.clone(), &cx).await.err().map(|e| e.retry_decision()));
         }
-        let wanted = [Remedy::Retry, Remedy::RetryAfter(later), Remedy::Fatal].map(Some);
+        let wanted = [RetryDecision::Retry, RetryDecision::RetryAfter(later), RetryDecision::Fatal]
+            .map(Some);
         assert_eq!(remedies, [&wanted[..], &[None]].concat());
         assert_eq!(recorder.runs().iter().map(|r| r.cx.attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
         recorder.wait_for(4).await;

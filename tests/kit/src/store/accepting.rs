@@ -104,10 +104,10 @@ impl Suite {
         // By its id it is no twin.
         self.accept(again("a")).await;
         if let Some(browse) = self.store.browse() {
-            let twins = browse.show(first).await.unwrap().unwrap().twins;
-            assert_eq!(twins.len(), 1, "{twins:?}");
-            assert_eq!(twins[0].event_id.as_deref(), Some("a2"));
-            assert_eq!(twins[0].received_at, twin.received_at);
+            let content_duplicates = browse.show(first).await.unwrap().unwrap().content_duplicates;
+            assert_eq!(content_duplicates.len(), 1, "{content_duplicates:?}");
+            assert_eq!(content_duplicates[0].event_id.as_deref(), Some("a2"));
+            assert_eq!(content_duplicates[0].received_at, twin.received_at);
         }
         // Where id and bytes name different events, the id's counts.
         let other = self.accept(delivery("b")).await[0];

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::Timestamp;
-use hookward_core::store::{Claim, Job, JobState, Lease, Outcome, Settled, Settlement};
+use hookward_core::store::{Claim, Job, JobOutcome, JobState, Lease, Settled, Settlement};
 
 use super::sample::{delivery, job, now, record, with_jobs};
 use super::{Suite, want};
 
-pub(super) fn outcome(job: &Job, settlement: Settlement) -> Outcome {
+pub(super) fn outcome(job: &Job, settlement: Settlement) -> JobOutcome {
     let said = match &settlement {
         Settlement::Done => "done",
         Settlement::Released { .. } => "released",
         _ => "error",
     };
-    Outcome { lease: job.lease, settlement, attempt: Some(record(job.attempt, said)) }
+    JobOutcome { lease: job.lease, settlement, attempt: Some(record(job.attempt, said)) }
 }
 
 pub(super) fn after(secs: u64) -> Timestamp {

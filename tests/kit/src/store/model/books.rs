@@ -5,15 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use hookward_core::store::{
-    Acceptance, Claim, DedupeKey, Job, JobId, JobState, KeyKind, Lease, NewDelivery, NewEvent,
-    Outcome, Purge, ReplayJob, Settled, Status, Twin, part_of,
+    Acceptance, Claim, ContentDuplicate, DedupeKey, Job, JobId, JobOutcome, JobState, KeyKind,
+    Lease, NewDelivery, NewEvent, Purge, ReplayJob, Settled, Status, batch_item,
 };
 use hookward_core::{Body, EventId, Reply, Timestamp};
 
 use super::job::{MJob, Out};
 
 /// A delivery with the same bytes is listed so often.
-const TWINS: usize = 100;
+const MAX_CONTENT_DUPLICATES: usize = 100;
 
 /// A job's place in the order of acceptance: its event's, and its own number.
 pub(super) type Place = (usize, usize);
@@ -26,7 +26,7 @@ pub(super) struct MEvent {
     pub(super) headers: Vec<(String, String)>,
     pub(super) received_at: Timestamp,
     pub(super) answer: Reply,
-    pub(super) twins: Vec<Twin>,
+    pub(super) content_duplicates: Vec<ContentDuplicate>,
     pub(super) jobs: Vec<MJob>,
     pub(super) purged: bool,
 }
@@ -54,7 +54,7 @@ impl MEvent {
 
     /// What its handlers receive first.
     pub(super) fn own_body(&self) -> Body {
-        let part = self.new.part.as_deref().and_then(|part| part_of(&self.body, part));
+        let part = self.new.part.as_deref().and_then(|part| batch_item(&self.body, part));
         part.unwrap_or_else(|| self.body.clone())
     }
 }
@@ -94,10 +94,15 @@ impl Books {
                 continue;
             };
             known.push((owner, by));
-            let listed = self.events.get_mut(owner).filter(|e| e.twins.len() < TWINS);
+            let listed = self
+                .events
+                .get_mut(owner)
+                .filter(|e| e.content_duplicates.len() < MAX_CONTENT_DUPLICATES);
             if let Some(event) = listed.filter(|_| by == KeyKind::Content) {
                 let event_id = new.event_id.clone();
-                event.twins.push(Twin { event_id, received_at: delivery.received_at });
+                event
+                    .content_duplicates
+                    .push(ContentDuplicate { event_id, received_at: delivery.received_at });
             }
         }
         let last = known.iter().max_by_key(|(owner, _)| *owner).filter(|_| taken == 0);
@@ -129,7 +134,7 @@ impl Books {
             headers: delivery.headers.to_vec(),
             received_at: delivery.received_at,
             answer: delivery.answer.clone(),
-            twins: Vec::new(),
+            content_duplicates: Vec::new(),
             jobs: new.jobs.iter().map(|job| MJob::new(job, delivery.received_at)).collect(),
             purged: false,
         });
@@ -219,7 +224,7 @@ impl Books {
         self.job_mut(place).filter(|job| job.out.is_some_and(|out| out.lease == lease))
     }
 
-    pub(super) fn settle(&mut self, outcome: &Outcome) -> Settled {
+    pub(super) fn settle(&mut self, outcome: &JobOutcome) -> Settled {
         let Some(job) = self.current(outcome.lease) else { return Settled::Stale };
         job.settled(outcome);
         Settled::Applied

@@ -59,8 +59,8 @@ fn counts(event: &MEvent) -> JobCounts {
 }
 
 fn same_twins(found: &EventDetail, event: &MEvent) -> bool {
-    let is = found.twins.iter().map(|twin| (&twin.event_id, twin.received_at));
-    is.eq(event.twins.iter().map(|twin| (&twin.event_id, twin.received_at)))
+    let is = found.content_duplicates.iter().map(|twin| (&twin.event_id, twin.received_at));
+    is.eq(event.content_duplicates.iter().map(|twin| (&twin.event_id, twin.received_at)))
 }
 
 fn same_job(n: u32, is: &JobDetail, should: &MJob) -> bool {

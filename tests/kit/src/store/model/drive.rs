@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    Claim, JobId, KeyKind, Lease, NewDelivery, NewEvent, NewJob, NewStatus, Outcome, Purge,
+    Claim, JobId, JobOutcome, KeyKind, Lease, NewDelivery, NewEvent, NewJob, NewStatus, Purge,
     ReplayJob, Settlement,
 };
 use hookward_core::{Body, EventId, Store, Timestamp};
@@ -149,7 +149,7 @@ impl<S: Subject> Drive<S> {
         if is == should { Ok(()) } else { Err(format!("it answered {is:?}, not {should:?}")) }
     }
 
-    fn outcome(&self, lease: Lease, say: &Say) -> Outcome {
+    fn outcome(&self, lease: Lease, say: &Say) -> JobOutcome {
         let step = |some: &bool| some.then(|| "send".to_owned());
         let body = |some: &bool| some.then(|| Bytes::from(format!("as of {}", lease.token)));
         let (word, settlement) = match say {
@@ -169,7 +169,7 @@ impl<S: Subject> Drive<S> {
         };
         let ran = !matches!(say, Say::Unrouted);
         let attempt = ran.then(|| sample::record(1, word));
-        Outcome { lease, settlement, attempt }
+        JobOutcome { lease, settlement, attempt }
     }
 
     async fn extend(&mut self, picks: &[Pick], secs: u64) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookward_core::Timestamp;
-use hookward_core::store::{AttemptRecord, JobState, Lease, NewJob, Outcome, Settlement};
+use hookward_core::store::{AttemptRecord, JobOutcome, JobState, Lease, NewJob, Settlement};
 
 /// A job that had a crash behind it and ran alone so often kills the process.
 const LONE_CRASHES: u32 = 3;
@@ -72,7 +72,7 @@ impl MJob {
         self.reason = None;
     }
 
-    pub(super) fn settled(&mut self, outcome: &Outcome) {
+    pub(super) fn settled(&mut self, outcome: &JobOutcome) {
         self.out = None;
         self.attempts.extend(outcome.attempt.clone());
         let mut goes_on = |step: &Option<String>, body: &Option<Bytes>| {

@@ -1,0 +1,105 @@
+//! An event as one line of JSON: what the `file` handler appends, what `exec` writes to a program,
+//! what `http_forward` sends where it is asked for the event and not for the raw body.
+
+use data_encoding::BASE64;
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::handler::HandlerCx;
+
+/// `{id, source, eventType, eventId, receivedAt, route, attempt, body}` in this order, without the
+/// line's end. A body that is no strict JSON stands as `bodyText`, one that is no UTF-8 as
+/// `bodyBase64`.
+pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
+    let mut line = String::with_capacity(256 + event.body().bytes().len());
+    member(&mut line, '{', "id", &text(&event.id().to_string()));
+    member(&mut line, ',', "source", &text(event.source()));
+    member(&mut line, ',', "eventType", &optional(event.event_type()));
+    member(&mut line, ',', "eventId", &optional(event.event_id()));
+    member(&mut line, ',', "receivedAt", &text(&event.received_at().to_string()));
+    member(&mut line, ',', "route", &text(&cx.route));
+    member(&mut line, ',', "attempt", &cx.attempt.to_string());
+    let (name, body) = rendered_body(event);
+    member(&mut line, ',', name, &body);
+    line.push('}');
+    line
+}
+
+/// JSON stays as the sender wrote it, numbers and order of keys included. Raw line ends can only
+/// stand between its tokens, and two tokens never have nothing but white space between them, so
+/// leaving line ends out changes no value.
+fn rendered_body(event: &Event) -> (&'static str, String) {
+    match std::str::from_utf8(event.body().bytes()) {
+        Ok(json) if event.json().is_ok() => ("body", json.trim().replace(['\n', '\r'], "")),
+        Ok(other) => ("bodyText", text(other)),
+        Err(_) => ("bodyBase64", text(&BASE64.encode(event.body().bytes()))),
+    }
+}
+
+fn member(line: &mut String, before: char, name: &str, json: &str) {
+    line.push(before);
+    line.push('"');
+    line.push_str(name);
+    line.push_str("\":");
+    line.push_str(json);
+}
+
+fn text(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn optional(text: Option<&str>) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::body::Body;
+    use crate::clock::Timestamp;
+    use crate::event::{EventId, EventParts};
+    use crate::store::JobId;
+
+    fn line_of(body: &[u8]) -> String {
+        let id = EventId::from_bytes([7; 16]);
+        let event = Event::new(EventParts {
+            id,
+            source: "partner".into(),
+            event_type: None,
+            event_id: Some("evt\n1".into()),
+            received_at: Timestamp::from_secs(1_760_000_000),
+            headers: Arc::from([]),
+            body: Body::new(body.to_vec()),
+        });
+        let cx = HandlerCx {
+            route: "paid".into(),
+            step: "file".into(),
+            job: JobId { event: id, n: 0 },
+            attempt: 2,
+            deadline: Timestamp::from_secs(1_760_000_030),
+            replay: false,
+            event: id,
+        };
+        event_json(&event, &cx)
+    }
+
+    #[test]
+    fn the_line_has_its_keys_in_order_and_no_line_end() {
+        assert_eq!(
+            line_of(b"{\"b\": 1,\r\n \"a\": 12345678901234567890123}\n"),
+            "{\"id\":\"07070707-0707-0707-0707-070707070707\",\"source\":\"partner\",\"eventType\":null,\
+             \"eventId\":\"evt\\n1\",\"receivedAt\":\"2025-10-09T08:53:20Z\",\"route\":\"paid\",\"attempt\":2,\
+             \"body\":{\"b\": 1, \"a\": 12345678901234567890123}}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_strict_json_stands_as_text_or_base64() {
+        assert!(line_of(b"a=1\n").ends_with(r#""bodyText":"a=1\n"}"#));
+        assert!(line_of(b"").ends_with(r#""bodyText":""}"#));
+        assert!(line_of(br#"{"a":1,"a":2}"#).contains(r#""bodyText":"{"#));
+        assert!(line_of(b"\xff\x00").ends_with(r#""bodyBase64":"/wA="}"#));
+    }
+}

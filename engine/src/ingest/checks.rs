@@ -1,0 +1,47 @@
+//! Cheap checks: those that need no more than a head and the configuration.
+
+use hookward_core::Head;
+use http::header;
+
+use crate::compiled::Source;
+use crate::ingest::rejection::Rejection;
+
+/// Method, client address, media type: is this a request that this source's sender could make?
+pub(crate) fn open_for_this(source: &Source, head: &Head) -> Result<(), Rejection> {
+    if !source.methods.contains(&head.method.as_str()) {
+        return Err(Rejection::Method { allowed: source.methods });
+    }
+    let allowed = &source.limits.allow_ips;
+    if !allowed.is_empty() {
+        // Behind a dual-stack socket, IPv4 senders come as mapped addresses.
+        let ip = head.client.map(|ip| ip.to_canonical());
+        if !ip.is_some_and(|ip| allowed.iter().any(|net| net.contains(&ip))) {
+            return Err(Rejection::IpNotAllowed);
+        }
+    }
+    // Compressed bodies are not what was signed, and unpacking them unproven is a bomb's way in.
+    let encoded = head.headers.get(header::CONTENT_ENCODING);
+    if encoded.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Rejection::ContentEncoding);
+    }
+    let Some(given) = head.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    if source.media_types.is_empty() {
+        return Ok(());
+    }
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.is_empty() || source.media_types.iter().any(|m| m.eq_ignore_ascii_case(essence)) {
+        return Ok(());
+    }
+    Err(Rejection::MediaType { allowed: source.media_types })
+}
+
+/// The announced length, before a byte of the body is read.
+pub(crate) fn declared_size(source: &Source, head: &Head) -> Result<(), Rejection> {
+    let declared = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    match declared.and_then(|text| text.parse::<u64>().ok()) {
+        Some(n) if usize::try_from(n).map_or(true, |n| n > source.limits.body) => {
+            Err(Rejection::TooLarge { limit: source.limits.body })
+        }
+        _ => Ok(()),
+    }
+}
