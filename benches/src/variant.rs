@@ -141,7 +141,7 @@ mod tests {
                     hookward_jobs_total{route=\"a\",outcome=\"done\"} 40\n\
                     hookward_jobs_total{outcome=\"done\",route=\"b\"} 2\n\
                     hookward_jobs_total{route=\"a\",outcome=\"dead\"} 3\n\
-                    hookward_jobs_total{route=\"a\",outcome=\"retry\"} 9\n";
+                    hookward_step_seconds_count{route=\"a\"} 9\n";
         assert_eq!(Jobs::read(text), Jobs { done: 42, ended_badly: 3 });
     }
 }
