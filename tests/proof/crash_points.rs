@@ -147,7 +147,7 @@ fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
     conn.execute_batch("pragma auto_vacuum = incremental; pragma journal_mode = wal;")?;
     conn.execute_batch(include_str!("../../stores/sqlite/src/migrations/0001_first.sql"))?;
     conn.execute("attach ?1 as now", [now.to_str().expect("a temporary path is text")])?;
-    for table in ["names", "deliveries", "events", "jobs", "content_duplicates"] {
+    for table in ["names", "deliveries", "events", "jobs", "twins"] {
         // The first format's own columns; later ones added more.
         let columns: String = conn.query_row(
             "select group_concat(name, ', ') from pragma_table_info(?1)",
