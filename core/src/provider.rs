@@ -18,8 +18,12 @@ use crate::secret::{ActiveSecrets, Secret};
 /// Knows how a sender signs and what it calls things.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
-    /// From the head alone: is this worth reading a body for? Is the signature there, and of the
-    /// right form? Costs nothing and decides nothing else.
+    /// Rejects, from the head alone, a request that cannot carry a valid signature: the signature is
+    /// missing or malformed. Must be cheap, because it runs before the body is read.
+    ///
+    /// The engine and [`crate::prove`] run it exactly once per request, through
+    /// [`crate::proof::precheck`] and before [`Provider::verify`]. `verify` does not rely on it: it
+    /// rejects the same heads with the same code (PROVIDER-14).
     fn precheck(&self, head: &Head) -> Result<(), VerifyError>;
 
     /// Proves that the sender wrote exactly these bytes, or recognises a set-up handshake.

@@ -34,19 +34,54 @@ pub struct Verified {
     secret: usize,
 }
 
-/// Asks the provider whether this request is genuine: first from the head alone, then in full.
+/// Verifies one request: runs [`Provider::precheck`] on its head, then [`Provider::verify`] on all of it.
+/// Equal to [`precheck`] followed by [`PrecheckedHead::prove`], for callers that already hold the body.
 ///
 /// # Errors
-/// Any [`VerifyError`]; the request is then gone, and nothing of it may be kept.
+/// Any [`VerifyError`]. The request is dropped with it, so that nothing of it can be stored.
 pub async fn prove(
     provider: &dyn Provider,
     request: Request,
     cx: &VerifyCx<'_>,
 ) -> Result<Proof, VerifyError> {
-    provider.precheck(&request.head)?;
-    match provider.verify(&request, cx).await? {
-        Verification::Genuine { secret } => Ok(Proof::Genuine(Verified { request, secret })),
-        Verification::Handshake(handshake) => Ok(Proof::Handshake(handshake)),
+    precheck(provider, request.head)?.prove(request.body, cx).await
+}
+
+/// Runs [`Provider::precheck`], before the body is read. A server calls this first and
+/// [`PrecheckedHead::prove`] once it has the body, so that `precheck` runs exactly once per request.
+///
+/// # Errors
+/// The [`VerifyError`] of a head that cannot carry a valid signature.
+pub fn precheck(provider: &dyn Provider, head: Head) -> Result<PrecheckedHead<'_>, VerifyError> {
+    provider.precheck(&head)?;
+    Ok(PrecheckedHead { provider, head })
+}
+
+/// A head that passed [`Provider::precheck`], bound to the provider that checked it. Made by [`precheck`]
+/// alone, so that no request reaches [`Provider::verify`] without its precheck.
+#[derive(Debug)]
+#[must_use = "nothing is proven until `prove` has seen the body"]
+pub struct PrecheckedHead<'p> {
+    provider: &'p dyn Provider,
+    head: Head,
+}
+
+impl PrecheckedHead<'_> {
+    /// The checked head. Nothing in it is proven yet.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Verifies the whole request with [`Provider::verify`], now that its body is read.
+    ///
+    /// # Errors
+    /// Any [`VerifyError`]. Head and body are dropped with it.
+    pub async fn prove(self, body: Body, cx: &VerifyCx<'_>) -> Result<Proof, VerifyError> {
+        let request = Request::new(self.head, body);
+        match self.provider.verify(&request, cx).await? {
+            Verification::Genuine { secret } => Ok(Proof::Genuine(Verified { request, secret })),
+            Verification::Handshake(handshake) => Ok(Proof::Handshake(handshake)),
+        }
     }
 }
 
