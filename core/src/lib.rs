@@ -30,7 +30,6 @@ mod secret;
 pub mod store;
 pub mod telemetry;
 mod units;
-pub mod vectors;
 
 pub use body::{Body, BodyError};
 pub use clock::{Clock, SystemClock, Timestamp};

@@ -2,7 +2,7 @@
 
 use hookward_core::EventId;
 use hookward_core::store::{AttemptRecord, JobId, Status};
-use hookward_core::vectors::{VectorFile, judge};
+use hookward_vectors::{VectorFile, run_vector};
 
 use super::input::text;
 use super::senders::{self, at_once};
@@ -39,9 +39,9 @@ pub fn vectors(data: &[u8]) {
     let Ok(file) = serde_json::from_slice::<VectorFile>(data) else { return };
     for vector in file.vectors.iter().take(4) {
         let Some(sender) = senders::named(vector.provider.as_bytes()) else { return };
-        let Some(judgement) = at_once(judge(&*sender.provider, vector, file.now_default)) else {
+        let Some(outcome) = at_once(run_vector(&*sender.provider, vector, file.now_default)) else {
             return;
         };
-        let _ = judgement.agrees(vector);
+        let _ = outcome.agrees(vector);
     }
 }

@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use hookward::{App, KeySource};
 use hookward_core::keys::{KeyDocument, KeyRequest, NoKeys};
-use hookward_core::vectors::{Vector, VectorFile};
 use hookward_core::{Timestamp, VerifyError};
+use hookward_testkit::vectors::{Vector, VectorFile};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -76,7 +76,7 @@ async fn a_key_that_cannot_be_had_is_503_so_that_the_sender_comes_again() {
 async fn an_app_brings_its_own_keys_and_a_subscription_is_confirmed_through_them() {
     let vector = |id| {
         let vector = vector(id);
-        let keys = vector.material.certificate_pem.clone().unwrap();
+        let keys = vector.inputs.certificate_pem.clone().unwrap();
         (Arc::new(Own(keys, Mutex::default())), vector)
     };
     let (keys, notification) = vector("sns-own-notification-v2");

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use hookward::App;
 use hookward::plugin::{ProviderDescriptor, Registry};
 use hookward_core::store::Filter;
-use hookward_core::vectors::{Vector, VectorFile, Verdict};
 use hookward_core::{Head, Timestamp};
 use hookward_testkit::clock::FakeClock;
+use hookward_vectors::{Vector, VectorFile, Verdict};
 use serde_json::{Value, json};
 
 use crate::server::Place;
@@ -52,7 +52,7 @@ fn own_settings(provider: &str) -> Value {
 
 /// Blocks to try: the plain one, then each way that the provider's own schema lists.
 fn blocks(provider: &ProviderDescriptor, vector: &Vector) -> Vec<Value> {
-    let mut settings = vector.material.settings();
+    let mut settings = vector.inputs.settings();
     if let (Value::Object(all), Value::Object(own)) = (&mut settings, own_settings(provider.name)) {
         all.extend(own);
     }
@@ -98,13 +98,13 @@ async fn answer(
     now: Timestamp,
 ) -> Option<(u16, usize)> {
     let secrets = vector
-        .secrets()
+        .secret_set()
         .ok()?
         .all()
         .iter()
         .map(|s| s.secret.expose().to_owned())
         .collect::<Vec<_>>();
-    let mut request = vector.request.request().ok()?;
+    let mut request = vector.request.to_request().ok()?;
     // The path is part of what some sign, so the source is where the vector was sent.
     let target = std::mem::take(&mut request.head.target);
     let path = target.split('?').next().unwrap_or_default();
@@ -125,7 +125,7 @@ async fn answer(
     // `$` would be filled in; secrets may have one.
     std::fs::write(&routes, file.to_string().replace('$', "$$")).unwrap();
     let mut app = App::from_file(&routes).unwrap().clock(Arc::new(FakeClock::at(now)));
-    if let Some(keys) = vector.material.keys() {
+    if let Some(keys) = vector.inputs.fixed_keys() {
         app = app.keys(Arc::new(keys));
     }
     // A block that this provider does not take is one of the wrong ones.
@@ -165,11 +165,11 @@ async fn every_provider_stores_what_its_vectors_accept_and_refuses_what_they_rej
             wrong.push(format!("{}: nothing is stored", provider.name));
         }
         let bad = file.vectors.iter().find(|v| {
-            v.expect == Verdict::Reject && v.request.request().is_ok() && !v.secret.is_empty()
+            v.expect == Verdict::Reject && v.request.to_request().is_ok() && !v.secret.is_empty()
         });
         if let Some(vector) = bad {
             let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));
-            let found = answer(provider.name, &vector.material.settings(), vector, now).await;
+            let found = answer(provider.name, &vector.inputs.settings(), vector, now).await;
             if found.is_some_and(|(status, stored)| status < 400 || stored > 0) {
                 wrong.push(format!("{}: {} is not refused: {found:?}", provider.name, vector.id));
             }

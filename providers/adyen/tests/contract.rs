@@ -3,10 +3,10 @@
 
 use hookward_core::keys::NoKeys;
 use hookward_core::proof::{Encoding, HmacAlgorithm, Mac};
-use hookward_core::vectors::VectorFile;
 use hookward_core::{Body, Head, Proof, Request, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_adyen::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::json;
 
 const KEYS: [&str; 2] = [

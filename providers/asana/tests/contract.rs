@@ -1,9 +1,9 @@
 //! Asana keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::VectorFile;
 use hookward_provider_asana::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 
 fn vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors.json")).unwrap()

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use hookward_core::keys::FixedKeys;
 use hookward_core::plugin::{BuildCx, Plugin};
-use hookward_core::vectors::VectorFile;
 use hookward_core::{
     Body, HandshakeEffect, Proof, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove,
 };
 use hookward_provider_aws_sns::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 const TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:MyTopic";
@@ -40,11 +40,11 @@ fn proven(
 ) -> Result<Proof, VerifyError> {
     let file = vectors();
     let vector = file.vectors.iter().find(|v| v.id == id).unwrap();
-    let mut request = vector.request.request().unwrap();
+    let mut request = vector.request.to_request().unwrap();
     let mut body = request.body.json().unwrap().clone();
     change(&mut body);
     request.body = Body::from_json(body);
-    let keys = FixedKeys(vector.material.certificate_pem.clone().unwrap().into());
+    let keys = FixedKeys(vector.inputs.certificate_pem.clone().unwrap().into());
     let secrets = SecretSet::of(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(file.now_default);
     let cx = VerifyCx {

@@ -1,9 +1,9 @@
 //! The provider keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::VectorFile;
 use hookward_provider_bearer::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 fn vectors() -> VectorFile {

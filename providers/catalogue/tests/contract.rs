@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::plugin::Plugin;
-use hookward_core::vectors::VectorFile;
 use hookward_provider_catalogue::{DATA, Entry, PLUGINS};
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 /// Public keys of P-256.

@@ -1,9 +1,9 @@
 //! Google Cloud Pub/Sub keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::VectorFile;
 use hookward_provider_google_pubsub::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::json;
 
 fn vectors() -> VectorFile {
@@ -46,8 +46,8 @@ fn without_settings_the_audience_is_the_url_and_the_account_is_cautioned() {
 fn nothing_in_the_body_is_called_signed() {
     let provider = subject().build().unwrap();
     let vector = vectors().vectors.into_iter().find(|v| v.id == "pubsub-own-valid").unwrap();
-    let keys = vector.material.keys().unwrap();
-    let secrets = vector.secrets().unwrap();
+    let keys = vector.inputs.fixed_keys().unwrap();
+    let secrets = vector.secret_set().unwrap();
     let now = hookward_core::Timestamp::from_secs(vector.now_unix.unwrap());
     let cx = hookward_core::VerifyCx {
         now,
@@ -57,7 +57,7 @@ fn nothing_in_the_body_is_called_signed() {
         keys: &keys,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let request = vector.request.request().unwrap();
+    let request = vector.request.to_request().unwrap();
     let proof = runtime.block_on(hookward_core::prove(&*provider, request, &cx)).unwrap();
     let hookward_core::Proof::Genuine(delivery) = proof else { panic!() };
     let event = provider.identify(&delivery).unwrap().remove(0);

@@ -1,9 +1,9 @@
 //! The provider keeps the contract and agrees with its vectors, in each algorithm.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::VectorFile;
 use hookward_provider_http_message_signatures::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 const TEXT: &str = include_str!("vectors.json");
@@ -44,7 +44,7 @@ fn a_signature_counts_under_the_algorithm_that_is_configured_alone() {
     for (alg, other) in [("ed25519", "ecdsa-p256-sha256"), ("hmac-sha256", "ed25519")] {
         let mut file = vectors(alg);
         for vector in &mut file.vectors {
-            vector.expect = hookward_core::vectors::Verdict::Reject;
+            vector.expect = hookward_testkit::vectors::Verdict::Reject;
             (vector.event_type, vector.event_id) = (None, None);
         }
         run_vectors(|_| subject(other).build().ok(), &file).assert_agrees();

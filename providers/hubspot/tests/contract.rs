@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use hookward_core::keys::NoKeys;
-use hookward_core::vectors::VectorFile;
 use hookward_core::{Body, Draft, Proof, Secret, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_hubspot::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::json;
 
 fn vectors() -> VectorFile {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use hookward_core::keys::NoKeys;
 use hookward_core::plugin::{BuildCx, Plugin};
-use hookward_core::vectors::{VectorFile, Verdict};
 use hookward_core::{Proof, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_mailgun::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::{VectorFile, Verdict};
 use serde_json::{Value, json};
 
 fn vectors() -> VectorFile {
@@ -48,7 +48,7 @@ async fn the_signed_token_of_each_accepted_request_is_given_to_the_engine() {
         let cx = BuildCx { base_dir: Path::new("."), name: "mailgun" };
         let with = json!({ "scheme": form_of(&vector.scheme) });
         let provider = (descriptor.build)(with, &cx).unwrap();
-        let request = vector.request.request().unwrap();
+        let request = vector.request.to_request().unwrap();
         let text = String::from_utf8(request.body.bytes().to_vec()).unwrap();
         let secrets = SecretSet::of([vector.secret.as_str()]).unwrap();
         let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));

@@ -1,9 +1,9 @@
 //! Microsoft Graph keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::VectorFile;
 use hookward_provider_microsoft_graph::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 const APP: &str = "8e460676-ae3f-4b1e-8790-ee0fb5d6148f";

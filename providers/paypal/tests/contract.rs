@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::keys::FixedKeys;
-use hookward_core::vectors::VectorFile;
 use hookward_core::{Body, Proof, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_paypal::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 
 fn vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors.json")).unwrap()
@@ -33,7 +33,7 @@ async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsi
     let mut tokens = Vec::new();
     for id in ["paypal-001", "paypal-015"] {
         let vector = file.vectors.iter().find(|v| v.id == id).unwrap();
-        let keys = FixedKeys(vector.material.certificate_pem.clone().unwrap().into());
+        let keys = FixedKeys(vector.inputs.certificate_pem.clone().unwrap().into());
         let secrets = SecretSet::of(["9XY00000AB1111111", "4JH86294D6297924G"]).unwrap();
         let now = Timestamp::from_secs(1_431_963_913);
         let cx = VerifyCx {
@@ -43,7 +43,7 @@ async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsi
             public_url: None,
             keys: &keys,
         };
-        let proof = prove(&*provider, vector.request.request().unwrap(), &cx).await;
+        let proof = prove(&*provider, vector.request.to_request().unwrap(), &cx).await;
         let Ok(Proof::Genuine(delivery)) = proof else { panic!("{id}: {proof:?}") };
         assert_eq!(delivery.secret(), 1);
         tokens.push(provider.replay_token(&delivery).unwrap());
@@ -52,7 +52,7 @@ async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsi
             assert_eq!(event.event_type.as_deref(), Some("PAYMENT.SALE.COMPLETED"));
             assert!(!event.event_id.unwrap().signed);
         }
-        let mut longer = vector.request.request().unwrap();
+        let mut longer = vector.request.to_request().unwrap();
         longer.body = Body::new([longer.body.bytes().as_ref(), b" "].concat());
         assert!(prove(&*provider, longer, &cx).await.is_err());
     }

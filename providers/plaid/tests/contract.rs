@@ -7,12 +7,12 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use hookward_core::keys::{KeyDocument, KeyRequest};
 use hookward_core::plugin::{BuildCx, Plugin};
-use hookward_core::vectors::VectorFile;
 use hookward_core::{
     KeySource, Proof, Provider, SecretSet, Timestamp, VerifyCx, VerifyError, prove,
 };
 use hookward_provider_plaid::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 fn vectors() -> VectorFile {
@@ -59,7 +59,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
     assert!(provider.config_warnings().is_empty());
     let file = vectors();
     let vector = file.vectors.iter().find(|v| v.id == "plaid-001").unwrap();
-    let source = Asked(Mutex::default(), vector.material.jwk.clone().unwrap());
+    let source = Asked(Mutex::default(), vector.inputs.jwk.clone().unwrap());
     let secrets = SecretSet::of(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(1_760_000_000);
     let cx = VerifyCx {
@@ -69,7 +69,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
         public_url: None,
         keys: &source,
     };
-    let proof = prove(&*provider, vector.request.request().unwrap(), &cx).await;
+    let proof = prove(&*provider, vector.request.to_request().unwrap(), &cx).await;
     let Ok(Proof::Genuine(delivery)) = proof else { panic!("{proof:?}") };
     // The same news again is news; the same token again is not, however its signature is written.
     assert!(!provider.dedupe_by_content());

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use hookward_core::plugin::{BuildCx, Plugin};
-use hookward_core::vectors::VectorFile;
 use hookward_provider_sendgrid::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 fn vectors() -> VectorFile {

@@ -1,9 +1,9 @@
 //! The provider keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::vectors::{Vector, VectorFile, Verdict};
 use hookward_provider_standard_webhooks::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
+use hookward_testkit::vectors::{Vector, VectorFile, Verdict};
 use serde_json::json;
 
 /// Those of the shared secret; the others are `asymmetric()`.

@@ -5,3 +5,5 @@ pub mod clock;
 pub mod handler;
 pub mod provider;
 pub mod store;
+
+pub use hookward_vectors as vectors;

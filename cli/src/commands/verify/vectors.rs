@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use hookward_core::VerifyError;
 use hookward_core::plugin::Registry;
-use hookward_core::vectors::{
-    Class, HandshakeVector, Judgement, Vector, VectorFile, Verdict, judge, shake,
+use hookward_vectors::{
+    Class, HandshakeVector, Vector, VectorFile, VectorOutcome, Verdict, run_handshake, run_vector,
 };
 use serde_json::{Value, json};
 
@@ -39,24 +39,24 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
     }
     let mut summary = Summary::default();
     for vector in &vectors.vectors {
-        let judgement = judge_one(registry, vector, vectors.now_default).await;
+        let outcome = run_one_vector(registry, vector, vectors.now_default).await;
         summary.vectors += 1;
-        match (judgement.agrees(vector), vector.class) {
+        match (outcome.agrees(vector), vector.class) {
             (true, _) => summary.agree += 1,
             (false, Class::Normative) => summary.normative_disagree += 1,
             (false, Class::Policy) => summary.policy_disagree += 1,
         }
         output::line(object(&[
             ("id", json!(vector.id)),
-            ("verdict", json!(judgement.verdict)),
-            ("code", json!(judgement.code)),
-            ("eventType", json!(judgement.event_type)),
-            ("eventId", json!(judgement.event_id)),
+            ("verdict", json!(outcome.verdict)),
+            ("code", json!(outcome.code)),
+            ("eventType", json!(outcome.event_type)),
+            ("eventId", json!(outcome.event_id)),
         ]));
     }
     for handshake in &mut vectors.handshakes {
         borrow_keys(handshake, &vectors.vectors);
-        let (line, agrees) = shake_one(registry, handshake, vectors.now_default).await;
+        let (line, agrees) = run_one_handshake(registry, handshake, vectors.now_default).await;
         summary.handshakes += 1;
         summary.handshakes_agree += usize::from(agrees);
         output::line(object(&[vec![("id", json!(handshake.id))], line].concat()));
@@ -73,22 +73,22 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
     Ok(if wrong { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
 }
 
-async fn judge_one(registry: &Registry, vector: &Vector, now_default: i64) -> Judgement {
-    match choose(registry, &vector.provider, Some(&vector.scheme), vector.material.settings()) {
-        Ok(chosen) => judge(&*chosen.provider, vector, now_default).await,
-        Err(_) => Judgement::reject("UNKNOWN_PROVIDER"),
+async fn run_one_vector(registry: &Registry, vector: &Vector, now_default: i64) -> VectorOutcome {
+    match choose(registry, &vector.provider, Some(&vector.scheme), vector.inputs.settings()) {
+        Ok(chosen) => run_vector(&*chosen.provider, vector, now_default).await,
+        Err(_) => VectorOutcome::reject("UNKNOWN_PROVIDER"),
     }
 }
 
 /// A sender's keys are the same for all that it sends: a set-up request without any takes those of the
 /// first vector of its sender that has some.
 fn borrow_keys(handshake: &mut HandshakeVector, vectors: &[Vector]) {
-    if handshake.material.keys().is_some() {
+    if handshake.inputs.fixed_keys().is_some() {
         return;
     }
     let mut same = vectors.iter().filter(|v| v.provider == handshake.provider);
-    if let Some(vector) = same.find(|v| v.material.keys().is_some()) {
-        handshake.material = vector.material.clone();
+    if let Some(vector) = same.find(|v| v.inputs.fixed_keys().is_some()) {
+        handshake.inputs = vector.inputs.clone();
     }
 }
 
@@ -97,12 +97,12 @@ fn borrow_keys(handshake: &mut HandshakeVector, vectors: &[Vector]) {
 fn settings(handshake: &HandshakeVector) -> Value {
     match handshake.provider.as_str() {
         "cloudevents" => json!({"origins": ["eventemitter.example.com", "eventgrid.azure.net"]}),
-        _ => handshake.material.settings(),
+        _ => handshake.inputs.settings(),
     }
 }
 
 /// The members of the line, and whether the answer is what it must be.
-async fn shake_one(
+async fn run_one_handshake(
     registry: &Registry,
     vector: &HandshakeVector,
     now_default: i64,
@@ -111,12 +111,12 @@ async fn shake_one(
     let Ok(chosen) = choose(registry, &vector.provider, None, settings(vector)) else {
         return (reject("UNKNOWN_PROVIDER"), false);
     };
-    match shake(&*chosen.provider, vector, now_default).await {
+    match run_handshake(&*chosen.provider, vector, now_default).await {
         Ok(Some(reply)) => (handshake(&reply).to_vec(), vector.response.agrees(&reply)),
         // An ordinary event, where a handshake was meant.
         Ok(None) => (vec![("verdict", json!(Verdict::Accept))], false),
         Err(e) => {
-            let agrees = vector.response.agrees_with_refusal(&e);
+            let agrees = vector.response.agrees_with_rejection(&e);
             let status = if matches!(e, VerifyError::KeyUnavailable { .. }) { 503 } else { 401 };
             let answer = [("status", json!(status)), ("headers", json!({})), ("body", json!(""))];
             ([reject(e.code()), answer.to_vec()].concat(), agrees)

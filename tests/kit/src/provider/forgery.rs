@@ -1,7 +1,7 @@
 //! PROVIDER-1 to -8: what is genuine is accepted, and whatever was changed is not.
 
-use hookward_core::vectors::judge;
 use hookward_core::{Body, Proof, Request, VerifyError};
+use hookward_vectors::run_vector;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{Good, Kept, Trial, ensure};
@@ -12,10 +12,8 @@ const EVERY_BIT_UP_TO: usize = 2048;
 
 pub(super) async fn recordings_are_accepted(trial: &Trial<'_>) -> Kept {
     for (vector, now_default) in recordings(trial) {
-        let judgement = judge(trial.provider, vector, now_default).await;
-        ensure(judgement.agrees(vector), || {
-            format!("{} ({}): {judgement:?}", vector.id, vector.name)
-        })?;
+        let outcome = run_vector(trial.provider, vector, now_default).await;
+        ensure(outcome.agrees(vector), || format!("{} ({}): {outcome:?}", vector.id, vector.name))?;
     }
     Ok(())
 }
@@ -74,7 +72,7 @@ pub(super) async fn missing_headers(trial: &Trial<'_>, goods: &[Good]) -> Kept {
             let other = good.changed(|r| drop(r.head.headers.remove(name)));
             let found = good.prove(trial, other).await;
             ensure(matches!(found, Err(VerifyError::MissingSignature { .. })), || {
-                format!("{} without {name}: {}", good.label, told(&found))
+                format!("{} without {name}: {}", good.label, describe_proof(&found))
             })?;
         }
         // A POST: some senders try an address with a bare GET or HEAD before they use it.
@@ -138,7 +136,7 @@ pub(super) async fn same_duplicates(trial: &Trial<'_>, goods: &[Good]) -> Kept {
             let other = good.changed(|r| add(r, name, value.clone()));
             let found = good.prove(trial, other).await;
             ensure(found.is_ok(), || {
-                format!("{} with {name} twice: {}", good.label, told(&found))
+                format!("{} with {name} twice: {}", good.label, describe_proof(&found))
             })?;
         }
     }
@@ -155,7 +153,7 @@ async fn refused(
     ensure(found.is_err(), || format!("{} is accepted {}", good.label, how()))
 }
 
-fn told(found: &Result<Proof, VerifyError>) -> String {
+fn describe_proof(found: &Result<Proof, VerifyError>) -> String {
     match found {
         Ok(_) => "accepted".to_owned(),
         Err(e) => e.code().to_owned(),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hookward_core::keys::{FixedKeys, NoKeys};
-use hookward_core::vectors::{Vector, Verdict};
 use hookward_core::{
     Body, Draft, Proof, Request, SecretSet, Timestamp, Verified, VerifyCx, VerifyError, prove,
 };
+use hookward_vectors::{Vector, Verdict};
 
 use super::{Subject, Trial};
 
@@ -105,12 +105,12 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
     for (vector, now_default) in recordings(trial) {
         goods.push(Good {
             label: format!("the recording {}", vector.id),
-            request: vector.request.request().map_err(|e| e.to_string())?,
-            secrets: vector.secrets().map_err(|e| e.to_string())?,
+            request: vector.request.to_request().map_err(|e| e.to_string())?,
+            secrets: vector.secret_set().map_err(|e| e.to_string())?,
             now: Timestamp::from_secs(vector.now_unix.unwrap_or(now_default)),
             tolerance: vector.tolerance_s.map(Duration::from_secs),
             public_url: vector.request.public_url().to_owned(),
-            keys: vector.material.keys(),
+            keys: vector.inputs.fixed_keys(),
             signed_here: false,
             used: Vec::new(),
             naming: Vec::new(),

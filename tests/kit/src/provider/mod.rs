@@ -35,8 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::plugin::{BuildCx, Plugin, ProviderDescriptor};
-use hookward_core::vectors::VectorFile;
 use hookward_core::{Provider, Secret, Timestamp};
+use hookward_vectors::VectorFile;
 use serde_json::Value;
 
 pub use vectors::{Report, run_vectors};

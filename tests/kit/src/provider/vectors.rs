@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hookward_core::Provider;
-use hookward_core::vectors::{Class, Judgement, Vector, VectorFile, judge, shake};
+use hookward_vectors::{Class, Vector, VectorFile, VectorOutcome, run_handshake, run_vector};
 
 use super::block_on;
 
@@ -62,12 +62,12 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
         let how = match make(&vector.scheme) {
             None => format!("no provider for the scheme {}", vector.scheme),
             Some(provider) => {
-                let judgement = block_on(judge(&*provider, vector, file.now_default));
-                if judgement.agrees(vector) {
+                let outcome = block_on(run_vector(&*provider, vector, file.now_default));
+                if outcome.agrees(vector) {
                     report.agree += 1;
                     continue;
                 }
-                told(vector, &judgement)
+                describe_disagreement(vector, &outcome)
             }
         };
         report.disagreements.push((vector.id.clone(), vector.class, how));
@@ -76,33 +76,35 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
         report.handshakes += 1;
         let how = match make(&handshake.provider) {
             None => format!("no provider for {}", handshake.provider),
-            Some(provider) => match block_on(shake(&*provider, handshake, file.now_default)) {
-                Ok(Some(reply)) if handshake.response.agrees(&reply) => {
-                    report.handshakes_agree += 1;
-                    continue;
+            Some(provider) => {
+                match block_on(run_handshake(&*provider, handshake, file.now_default)) {
+                    Ok(Some(reply)) if handshake.response.agrees(&reply) => {
+                        report.handshakes_agree += 1;
+                        continue;
+                    }
+                    Err(e) if handshake.response.agrees_with_rejection(&e) => {
+                        report.handshakes_agree += 1;
+                        continue;
+                    }
+                    other => format!("{}: {other:?}", handshake.name),
                 }
-                Err(e) if handshake.response.agrees_with_refusal(&e) => {
-                    report.handshakes_agree += 1;
-                    continue;
-                }
-                other => format!("{}: {other:?}", handshake.name),
-            },
+            }
         };
         report.disagreements.push((handshake.id.clone(), Class::Normative, how));
     }
     report
 }
 
-fn told(vector: &Vector, judgement: &Judgement) -> String {
+fn describe_disagreement(vector: &Vector, outcome: &VectorOutcome) -> String {
     format!(
         "{}: demands {:?} type {:?} id {:?}, found {:?} ({:?}) type {:?} id {:?}",
         vector.name,
         vector.expect,
         vector.event_type,
         vector.event_id,
-        judgement.verdict,
-        judgement.code,
-        judgement.event_type,
-        judgement.event_id,
+        outcome.verdict,
+        outcome.code,
+        outcome.event_type,
+        outcome.event_id,
     )
 }

@@ -1,0 +1,110 @@
+//! Runs vectors through a provider and compares the outcome with the expected one. Called by
+//! `hookward verify --vectors`, the conformance kit and the fuzz targets.
+
+use std::time::Duration;
+
+use hookward_core::keys::{FixedKeys, KeySource, NoKeys};
+use hookward_core::{Proof, Provider, Reply, SecretSet, Timestamp, VerifyCx, VerifyError, prove};
+
+use crate::format::{HandshakeVector, RecordedRequest, Vector, Verdict};
+
+/// What a provider made of a vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VectorOutcome {
+    /// [`Verdict::Accept`] for a genuine event and for a genuine handshake.
+    pub verdict: Verdict,
+    /// The code of a rejection, such as `INVALID_SIGNATURE`; `None` for an accepted request.
+    pub code: Option<&'static str>,
+    /// Type of the first event; `None` for a rejection, a handshake or an event without a type.
+    pub event_type: Option<String>,
+    /// Id of the first event; `None` for a rejection, a handshake or an event without an id.
+    pub event_id: Option<String>,
+}
+
+impl VectorOutcome {
+    /// A rejection with this code.
+    pub fn reject(code: &'static str) -> Self {
+        Self { verdict: Verdict::Reject, code: Some(code), event_type: None, event_id: None }
+    }
+
+    /// Whether this is what the vector expects. The event's type and id are compared only where the
+    /// vector gives them; the code of a rejection is not compared.
+    pub fn agrees(&self, vector: &Vector) -> bool {
+        let same = |want: &Option<String>, found| want.is_none() || want == found;
+        self.verdict == vector.expect
+            && same(&vector.event_type, &self.event_type)
+            && same(&vector.event_id, &self.event_id)
+    }
+}
+
+/// Proves and identifies the request of a vector. `now_default` is the file's clock in Unix seconds,
+/// used where the vector has no `now_unix`.
+///
+/// A handshake that the provider answers with a status of 400 or above counts as rejected.
+pub async fn run_vector(
+    provider: &dyn Provider,
+    vector: &Vector,
+    now_default: i64,
+) -> VectorOutcome {
+    let accept = |event_type, event_id| VectorOutcome {
+        verdict: Verdict::Accept,
+        code: None,
+        event_type,
+        event_id,
+    };
+    let Ok(secrets) = vector.secret_set() else {
+        return VectorOutcome::reject(VerifyError::InvalidSignature.code());
+    };
+    let now = Timestamp::from_secs(vector.now_unix.unwrap_or(now_default));
+    let tolerance = vector.tolerance_s.map(Duration::from_secs);
+    let keys = vector.inputs.fixed_keys();
+    match prove_recorded(provider, &vector.request, &secrets, now, tolerance, keys.as_ref()).await {
+        Err(e) => VectorOutcome::reject(e.code()),
+        Ok(Proof::Handshake(handshake)) if handshake.reply.status.as_u16() >= 400 => {
+            VectorOutcome::reject(VerifyError::InvalidSignature.code())
+        }
+        Ok(Proof::Handshake(_)) => accept(None, None),
+        Ok(Proof::Genuine(delivery)) => {
+            let events = provider.identify(&delivery).unwrap_or_default();
+            match events.into_iter().next() {
+                Some(first) => accept(first.event_type, first.event_id.map(|id| id.value)),
+                None => accept(None, None),
+            }
+        }
+    }
+}
+
+/// Proves the request of a handshake vector. Returns the provider's answer, or `None` where the
+/// provider took the request for an ordinary event. `now_default` is the clock in Unix seconds.
+///
+/// # Errors
+/// The [`VerifyError`] with which the provider rejects the request.
+pub async fn run_handshake(
+    provider: &dyn Provider,
+    handshake: &HandshakeVector,
+    now_default: i64,
+) -> Result<Option<Reply>, VerifyError> {
+    let secret = Some(handshake.secret.as_str()).filter(|s| !s.is_empty());
+    let secrets = SecretSet::of(secret).map_err(|e| VerifyError::format(e.to_string()))?;
+    let now = Timestamp::from_secs(now_default);
+    let keys = handshake.inputs.fixed_keys();
+    match prove_recorded(provider, &handshake.request, &secrets, now, None, keys.as_ref()).await? {
+        Proof::Handshake(handshake) => Ok(Some(handshake.reply)),
+        Proof::Genuine(_) => Ok(None),
+    }
+}
+
+async fn prove_recorded(
+    provider: &dyn Provider,
+    recorded: &RecordedRequest,
+    secrets: &SecretSet,
+    now: Timestamp,
+    tolerance: Option<Duration>,
+    keys: Option<&FixedKeys>,
+) -> Result<Proof, VerifyError> {
+    let request = recorded.to_request()?;
+    let public_url = Some(recorded.public_url());
+    let keys: &dyn KeySource = keys.map_or(&NoKeys, |fixed| fixed as &dyn KeySource);
+    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance, public_url, keys };
+    prove(provider, request, &cx).await
+}
