@@ -1,4 +1,4 @@
-//! Listing, showing and replaying, in the memory store.
+//! Listing, showing and replaying events of the memory store.
 
 use async_trait::async_trait;
 use hookward_core::store::{
@@ -7,8 +7,8 @@ use hookward_core::store::{
 use hookward_core::{EventId, Timestamp};
 
 use super::MemoryStore;
-use super::rows::KeptJob;
-use super::state::State;
+use super::rows::JobRow;
+use super::state::MemoryState;
 
 #[async_trait]
 impl Browse for MemoryStore {
@@ -22,13 +22,14 @@ impl Browse for MemoryStore {
     }
 
     async fn show(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
-        self.with(|s| Some(s.events.get(s.places.get(&id)?)?.detail()))
+        self.with(|s| Some(s.events.get(s.sequence_by_id.get(&id)?)?.detail()))
     }
 
     async fn find(&self, event_id: &str, limit: usize) -> Result<Vec<EventId>, StoreError> {
         self.with(|s| {
-            let named = s.events.values().rev().filter(|k| k.event.event_id() == Some(event_id));
-            named.take(limit).map(|k| k.event.id()).collect()
+            let rows = s.events.values().rev();
+            let same_id = rows.filter(|row| row.event.event_id() == Some(event_id));
+            same_id.take(limit).map(|row| row.event.id()).collect()
         })
     }
 
@@ -37,45 +38,48 @@ impl Browse for MemoryStore {
     }
 }
 
-impl State {
+impl MemoryState {
+    /// Lists matching events from the newest to the oldest. The cursor of a page is the sequence
+    /// number of the last event that was read, whether it matched or not.
     fn list(&self, filter: &Filter, limit: usize, after: Option<Cursor>) -> EventPage {
         let before = after.map_or(u64::MAX, |Cursor(at)| u64::try_from(at).unwrap_or(0));
         let mut page = EventPage::default();
         let mut last = None;
-        for (place, kept) in self.events.range(..before).rev() {
+        for (sequence, row) in self.events.range(..before).rev() {
             if page.events.len() >= limit {
                 page.next = last;
                 break;
             }
-            let summary = kept.summary();
-            let status = filter.status.is_none_or(|status| summary.status == status);
-            if status && filter.matches(&summary) {
+            let summary = row.summary();
+            let has_status = filter.status.is_none_or(|status| summary.status == status);
+            if has_status && filter.matches(&summary) {
                 page.events.push(summary);
             }
-            last = i64::try_from(*place).ok().map(Cursor);
+            last = i64::try_from(*sequence).ok().map(Cursor);
         }
         page
     }
 
+    /// Revives or adds one job; `None` where there is nothing to replay.
     fn replay(&mut self, now: Timestamp, job: ReplayJob) -> Option<()> {
         let key = match job {
             ReplayJob::Revive(id) => {
-                let key = (*self.places.get(&id.event)?, id.n);
+                let key = (*self.sequence_by_id.get(&id.event)?, id.n);
                 let dead = self.job_mut(key).filter(|job| job.state == JobState::Dead)?;
-                dead.replayed(now);
+                dead.reset_for_replay(now);
                 key
             }
             ReplayJob::Add { event, job } => {
-                let place = *self.places.get(&event)?;
-                let jobs = &mut self.events.get_mut(&place)?.jobs;
+                let sequence = *self.sequence_by_id.get(&event)?;
+                let jobs = &mut self.events.get_mut(&sequence)?.jobs;
                 let n = u32::try_from(jobs.len()).ok()?;
-                let mut job = KeptJob::new(job, now);
-                job.replayed(now);
+                let mut job = JobRow::new(job, now);
+                job.reset_for_replay(now);
                 jobs.push(job);
-                (place, n)
+                (sequence, n)
             }
         };
-        self.line_up_again(key, now);
+        self.requeue(key, now);
         Some(())
     }
 }

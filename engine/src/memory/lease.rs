@@ -1,42 +1,45 @@
-//! Handing jobs out and taking them back, in the memory store.
+//! Claiming, extending and settling jobs of the memory store.
 
 use hookward_core::store::{
     AttemptRecord, Claim, Job, JobId, JobOutcome, JobState, Lease, Settled, Settlement,
 };
 use hookward_core::{Body, Event, EventParts, Timestamp};
 
-use super::rows::KeptJob;
-use super::state::{Key, State};
+use super::rows::JobRow;
+use super::state::{JobKey, MemoryState};
 
-/// A job that is out.
+/// The lease of a running job.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    key: Key,
+pub(super) struct ActiveLease {
+    key: JobKey,
+    /// Distinguishes this lease from an earlier one of the same job.
     token: u64,
     started: Timestamp,
+    /// When the lease expires.
     pub(super) until: Timestamp,
 }
 
-impl State {
+impl MemoryState {
+    /// Leases jobs that are due, at most as many for each route as it has free slots.
     pub(super) fn claim(&mut self, want: &Claim) -> Vec<Job> {
         self.reclaim_expired(want.now);
-        let taken = self.schedule.claim(want.now, &want.slots, want.unknown);
-        taken.into_iter().filter_map(|entry| self.hand_out(entry.key, want)).collect()
+        let claimed = self.queue.claim(want.now, &want.slots, want.unknown);
+        claimed.into_iter().filter_map(|entry| self.lease_job(entry.key, want)).collect()
     }
 
-    /// A worker that no longer extends its lease is taken for lost, and its job runs again.
+    /// Makes jobs pending again whose lease has expired: their worker is gone or stuck.
     fn reclaim_expired(&mut self, now: Timestamp) {
-        let lost = |held: &Held| held.until <= now;
-        let gone: Vec<_> =
-            self.held.iter().filter(|(_, h)| lost(h)).map(|(id, h)| (*id, *h)).collect();
-        for (id, held) in gone {
-            self.held.remove(&id);
-            let Some(job) = self.job_mut(held.key) else { continue };
+        let has_expired = |lease: &ActiveLease| lease.until <= now;
+        let expired: Vec<_> =
+            self.leases.iter().filter(|(_, l)| has_expired(l)).map(|(id, l)| (*id, *l)).collect();
+        for (id, lease) in expired {
+            self.leases.remove(&id);
+            let Some(job) = self.job_mut(lease.key) else { continue };
             job.attempts.push(AttemptRecord {
                 attempt: job.attempt,
                 step: job.step.clone(),
-                started_at: held.started.to_string(),
-                duration_ms: u64::try_from(now.since(held.started).as_millis()).unwrap_or(0),
+                started_at: lease.started.to_string(),
+                duration_ms: u64::try_from(now.since(lease.started).as_millis()).unwrap_or(0),
                 outcome: "lease".into(),
                 error: None,
                 cause: job.cause.clone(),
@@ -44,19 +47,20 @@ impl State {
             job.cause = Some("lease".into());
             job.state = JobState::Pending;
             let due = job.due.min(now);
-            self.line_up_again(held.key, due);
+            self.requeue(lease.key, due);
         }
     }
 
-    fn hand_out(&mut self, key: Key, want: &Claim) -> Option<Job> {
-        self.token += 1;
-        let token = self.token;
+    /// Marks one job as running and returns it with a new lease.
+    fn lease_job(&mut self, key: JobKey, want: &Claim) -> Option<Job> {
+        self.last_token += 1;
+        let token = self.last_token;
         let event = self.events.get(&key.0)?.event.clone();
         let job = self.job_mut(key)?;
         job.state = JobState::Running;
         job.attempt += 1;
         let id = JobId { event: event.id(), n: key.1 };
-        let handed_out = Job {
+        let leased = Job {
             lease: Lease { job: id, token },
             event: with_body(event, job.body.as_ref()),
             route: job.route.clone(),
@@ -67,37 +71,40 @@ impl State {
             config_hash: job.config_hash,
             cause: job.cause.clone(),
         };
-        self.held.insert(id, Held { key, token, started: want.now, until: want.lease_until });
-        Some(handed_out)
+        let lease = ActiveLease { key, token, started: want.now, until: want.lease_until };
+        self.leases.insert(id, lease);
+        Some(leased)
     }
 
+    /// Ends a lease with the outcome of its run. A lease that is not the job's current one changes
+    /// nothing: another worker may run the job by now.
     pub(super) fn settle(&mut self, outcome: JobOutcome) -> Settled {
         let JobOutcome { lease, settlement, attempt } = outcome;
-        let Some(held) = self.held.get(&lease.job).copied().filter(|h| h.token == lease.token)
-        else {
-            return Settled::Stale;
-        };
-        self.held.remove(&lease.job);
-        let now = self.schedule.now();
-        let retried = matches!(settlement, Settlement::Retry { .. });
-        let Some(job) = self.job_mut(held.key) else { return Settled::Stale };
+        let current = self.leases.get(&lease.job).copied().filter(|l| l.token == lease.token);
+        let Some(current) = current else { return Settled::Stale };
+        self.leases.remove(&lease.job);
+        let now = self.queue.now();
+        let is_retry = matches!(settlement, Settlement::Retry { .. });
+        let Some(job) = self.job_mut(current.key) else { return Settled::Stale };
         job.attempts.extend(attempt);
         apply(job, settlement);
         if job.state == JobState::Pending {
-            // A job that is given back was due by the clock as it was.
-            let due = if retried { job.due } else { job.due.min(now) };
-            self.line_up_again(held.key, due);
+            // A released job was due when it was claimed. Where the clock was set back since, its due
+            // time is in the future, and waiting for that would delay the job for hours.
+            let due = if is_retry { job.due } else { job.due.min(now) };
+            self.requeue(current.key, due);
         } else {
-            self.open.remove(&held.key);
-            self.schedule.remove(held.key);
+            self.unfinished.remove(&current.key);
+            self.queue.remove(current.key);
         }
         Settled::Applied
     }
 
+    /// Moves the end of a lease, unless it is stale.
     pub(super) fn extend(&mut self, lease: Lease, until: Timestamp) -> Settled {
-        match self.held.get_mut(&lease.job).filter(|held| held.token == lease.token) {
-            Some(held) => {
-                held.until = until;
+        match self.leases.get_mut(&lease.job).filter(|current| current.token == lease.token) {
+            Some(current) => {
+                current.until = until;
                 Settled::Applied
             }
             None => Settled::Stale,
@@ -105,7 +112,8 @@ impl State {
     }
 }
 
-fn apply(job: &mut KeptJob, settlement: Settlement) {
+/// Writes the outcome of a run into the job.
+fn apply(job: &mut JobRow, settlement: Settlement) {
     match settlement {
         Settlement::Done => {
             job.state = JobState::Done;

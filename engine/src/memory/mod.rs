@@ -1,6 +1,8 @@
-//! `memory:`, the store for trying things out and for tests: everything the contract of a store
-//! promises except that it outlives the process. The other stores are measured against it. Opened
-//! by name through the registry, or made with [`MemoryStore::new`].
+//! The `memory:` store, for trials and tests.
+//!
+//! It keeps every promise of the store contract except durability: its contents are lost with the
+//! process. The store kit compares the other stores with the same model. routes.yaml opens it as
+//! `store: memory`; embedders and tests call [`MemoryStore::new`].
 
 mod browse;
 mod lease;
@@ -17,26 +19,23 @@ use hookward_core::store::{
 };
 use hookward_core::{Timestamp, register_store};
 
-use state::State;
+use state::MemoryState;
 
-/// `memory:` in routes.yaml.
+/// The store plugin of the name `memory`.
 #[derive(Debug)]
 pub struct Memory;
 
 impl StoreConfig for Memory {
     const NAME: &'static str = "memory";
     const SUMMARY: &'static str =
-        "Keeps events in memory, until the process ends; for trying out and tests";
+        "Keeps events in memory until the process ends; for trials and tests";
     const URL: &'static str = "memory:";
 
     fn check(rest: &str) -> Result<(), BuildError> {
         match rest {
             "" => Ok(()),
-            _ => Err(BuildError::at(
-                "",
-                format!("`memory:` takes nothing after the colon, found `{rest}`"),
-            )
-            .help("write `store: memory`, or `store: sqlite:PATH` to keep events in a file")),
+            _ => Err(BuildError::at("", format!("`{rest}` after `memory:` is not allowed"))
+                .help("write `store: memory`, or `store: sqlite:PATH` to keep events in a file")),
         }
     }
 
@@ -47,11 +46,11 @@ impl StoreConfig for Memory {
 
 register_store!(Memory);
 
-/// A store that forgets everything when the process ends.
+/// A store whose contents are lost when it is closed or the process ends.
 #[derive(Debug)]
 pub struct MemoryStore {
-    /// `None` once it is closed. Locked for moments only, never across an await.
-    state: Mutex<Option<State>>,
+    /// `None` after `close`. The lock is never held across an await.
+    state: Mutex<Option<MemoryState>>,
 }
 
 impl Default for MemoryStore {
@@ -61,17 +60,19 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Makes an empty store.
     pub fn new() -> Self {
-        Self { state: Mutex::new(Some(State::default())) }
+        Self { state: Mutex::new(Some(MemoryState::default())) }
     }
 
-    /// Does one thing while nobody else does another.
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+    /// Runs an operation under the lock; an error after `close`.
+    fn with<T>(&self, act: impl FnOnce(&mut MemoryState) -> T) -> Result<T, StoreError> {
         self.lock().as_mut().map(act).ok_or(StoreError::Closed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+    fn lock(&self) -> MutexGuard<'_, Option<MemoryState>> {
+        // A panic under the lock leaves at most one job half changed. Refusing every later call
+        // would stop the whole process for it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What the memory store keeps of an event and of a job.
+//! The records of the memory store: one for each event and one for each job.
 
 use std::sync::Arc;
 
@@ -9,41 +9,45 @@ use hookward_core::store::{
 };
 use hookward_core::{Event, Reply, Timestamp};
 
-/// An event with everything that hangs on it.
+/// A stored event with its jobs.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct EventRow {
     pub(super) event: Event,
-    /// Where it stands while it has no jobs.
-    pub(super) otherwise: Status,
+    /// The event's status while it has no jobs.
+    pub(super) status_without_jobs: Status,
     pub(super) notes: Vec<String>,
+    /// The answer to the delivery, which a repeated delivery gets again.
     pub(super) answer: Reply,
+    /// The dedupe keys that this event claimed.
     pub(super) keys: Vec<DedupeKey>,
     pub(super) content_duplicates: Vec<ContentDuplicate>,
-    /// By their number.
-    pub(super) jobs: Vec<KeptJob>,
+    /// The jobs by their number.
+    pub(super) jobs: Vec<JobRow>,
 }
 
-/// A job.
+/// One job of an event: its state, and what its next attempt starts from.
 #[derive(Debug)]
-pub(super) struct KeptJob {
+pub(super) struct JobRow {
     pub(super) route: Arc<str>,
     pub(super) order_key: Option<Arc<str>>,
     pub(super) config_hash: u64,
     pub(super) state: JobState,
     pub(super) due: Timestamp,
-    /// Attempts since it was made or revived.
+    /// The number of attempts since the job was made or last replayed.
     pub(super) attempt: u32,
+    /// The step at which the next attempt starts; `None` is the first one.
     pub(super) step: Option<String>,
-    /// The body for that step, where it is not the event's own.
+    /// The body for that step; `None` is the event's own.
     pub(super) body: Option<Bytes>,
     pub(super) replay: bool,
-    /// Why the next attempt runs.
+    /// Why the next attempt runs, such as `replay`.
     pub(super) cause: Option<String>,
+    /// Why the job is dead.
     pub(super) reason: Option<String>,
     pub(super) attempts: Vec<AttemptRecord>,
 }
 
-impl KeptJob {
+impl JobRow {
     pub(super) fn new(job: NewJob, due: Timestamp) -> Self {
         Self {
             route: job.route,
@@ -61,8 +65,9 @@ impl KeptJob {
         }
     }
 
-    /// Makes it run because an operator asked for it.
-    pub(super) fn replayed(&mut self, now: Timestamp) {
+    /// Makes the job pending again because an operator replays it. Its attempts are counted anew;
+    /// it resumes at the step that failed.
+    pub(super) fn reset_for_replay(&mut self, now: Timestamp) {
         self.state = JobState::Pending;
         self.due = now;
         self.attempt = 0;
@@ -85,21 +90,22 @@ impl KeptJob {
     }
 }
 
-impl Kept {
-    pub(super) fn counts(&self) -> JobCounts {
+impl EventRow {
+    /// Counts the event's jobs by state.
+    pub(super) fn job_counts(&self) -> JobCounts {
         let mut counts = JobCounts::default();
         self.jobs.iter().for_each(|job| counts.add(job.state));
         counts
     }
 
     pub(super) fn summary(&self) -> EventSummary {
-        let jobs = self.counts();
+        let jobs = self.job_counts();
         EventSummary {
             id: self.event.id(),
             source: self.event.source().to_owned(),
             event_type: self.event.event_type().map(str::to_owned),
             event_id: self.event.event_id().map(str::to_owned),
-            status: jobs.status(self.otherwise),
+            status: jobs.status(self.status_without_jobs),
             received_at: self.event.received_at(),
             jobs,
         }

@@ -1,5 +1,5 @@
-//! What the memory store holds, and the taking in and removing of events. Everything here happens
-//! under the store's one lock, so each call is atomic by itself.
+//! The contents of the memory store, and how events enter and leave it. Everything here runs under
+//! the store's one lock, so each call is atomic.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,82 +10,90 @@ use hookward_core::store::{
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
-use super::lease::Held;
-use super::rows::{Kept, KeptJob};
+use super::lease::ActiveLease;
+use super::rows::{EventRow, JobRow};
 
-/// A job's place: the number of its event in the order of acceptance, and its own.
-pub(super) type Key = (u64, u32);
+/// Identifies a job: the sequence number of its event, and the job's number in that event. Keys
+/// sort by the order of acceptance.
+pub(super) type JobKey = (u64, u32);
 
-/// So many deliveries with the same bytes are listed with an event.
+/// The maximum number of content duplicates that are recorded for one event.
 const MAX_CONTENT_DUPLICATES: usize = 100;
 
+/// Events, their dedupe keys and their jobs.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) events: BTreeMap<u64, Kept>,
-    pub(super) places: HashMap<EventId, u64>,
-    claimed: HashMap<DedupeKey, (u64, Timestamp)>,
-    pub(super) schedule: JobQueue<Key>,
-    pub(super) held: HashMap<JobId, Held>,
-    /// CommitPermits and running jobs, the oldest first.
-    pub(super) open: BTreeSet<Key>,
-    last: u64,
-    pub(super) token: u64,
+pub(super) struct MemoryState {
+    /// Events by sequence number, which counts up in the order of acceptance.
+    pub(super) events: BTreeMap<u64, EventRow>,
+    pub(super) sequence_by_id: HashMap<EventId, u64>,
+    /// The event that owns each dedupe key, and when it was received.
+    key_owners: HashMap<DedupeKey, (u64, Timestamp)>,
+    pub(super) queue: JobQueue<JobKey>,
+    pub(super) leases: HashMap<JobId, ActiveLease>,
+    /// Pending and running jobs, the oldest first.
+    pub(super) unfinished: BTreeSet<JobKey>,
+    last_sequence: u64,
+    pub(super) last_token: u64,
 }
 
-impl State {
+impl MemoryState {
     pub(super) fn accept(&mut self, delivery: NewDelivery) -> Acceptance {
         let mut known = Vec::new();
-        let mut taken = 0;
+        let mut inserted = 0;
         for event in &delivery.events {
-            match self.owner(event, delivery.dedupe_since) {
+            match self.key_owner(event, delivery.dedupe_since) {
                 None => {
-                    taken += 1;
-                    self.keep(&delivery, event);
+                    inserted += 1;
+                    self.insert(&delivery, event);
                 }
-                Some((place, by)) => {
+                Some((sequence, by)) => {
                     if by == KeyKind::Content {
-                        self.twin(place, event, delivery.received_at);
+                        self.record_content_duplicate(sequence, event, delivery.received_at);
                     }
-                    known.push((place, by));
+                    known.push((sequence, by));
                 }
             }
         }
-        // Taken in last: if this batch was accepted before, with events that were known even then, that
-        // one came with it, and with the answer that it got.
-        let last = known.iter().max_by_key(|(place, _)| *place).filter(|_| taken == 0);
-        match last.and_then(|(place, by)| Some((self.events.get(place)?, *by))) {
-            Some((of, by)) => {
-                Acceptance::Duplicate { answer: of.answer.clone(), of: of.event.id(), by }
+        // Where nothing is new, the answer is that of the event accepted last: if this batch was
+        // accepted before, when some of its events were already known, that event came with it and
+        // carries the answer that the batch got.
+        let last = known.iter().max_by_key(|(sequence, _)| *sequence).filter(|_| inserted == 0);
+        match last.and_then(|(sequence, by)| Some((self.events.get(sequence)?, *by))) {
+            Some((row, by)) => {
+                Acceptance::Duplicate { answer: row.answer.clone(), of: row.event.id(), by }
             }
             None => Acceptance::Accepted { known: known.len() },
         }
     }
 
-    /// Whose event this is a repetition of.
-    fn owner(&self, event: &NewEvent, since: Timestamp) -> Option<(u64, KeyKind)> {
-        let taken = |key: &DedupeKey| {
-            let (place, at) = *self.claimed.get(key)?;
-            (at >= since && self.events.contains_key(&place)).then_some((place, key.kind))
+    /// The event that owns one of the new event's keys, received at `since` or later.
+    fn key_owner(&self, event: &NewEvent, since: Timestamp) -> Option<(u64, KeyKind)> {
+        let owner = |key: &DedupeKey| {
+            let (sequence, at) = *self.key_owners.get(key)?;
+            (at >= since && self.events.contains_key(&sequence)).then_some((sequence, key.kind))
         };
-        event.keys.iter().find_map(taken)
+        event.keys.iter().find_map(owner)
     }
 
-    fn twin(&mut self, place: u64, event: &NewEvent, received_at: Timestamp) {
-        if let Some(kept) = self
-            .events
-            .get_mut(&place)
-            .filter(|k| k.content_duplicates.len() < MAX_CONTENT_DUPLICATES)
-        {
-            kept.content_duplicates
-                .push(ContentDuplicate { event_id: event.event_id.clone(), received_at });
+    fn record_content_duplicate(
+        &mut self,
+        sequence: u64,
+        event: &NewEvent,
+        received_at: Timestamp,
+    ) {
+        let owner = self.events.get_mut(&sequence);
+        let duplicates = owner.map(|row| &mut row.content_duplicates);
+        if let Some(list) = duplicates.filter(|list| list.len() < MAX_CONTENT_DUPLICATES) {
+            list.push(ContentDuplicate { event_id: event.event_id.clone(), received_at });
         }
     }
 
-    fn keep(&mut self, delivery: &NewDelivery, new: &NewEvent) {
-        self.last += 1;
-        let place = self.last;
+    /// Stores a new event, claims its dedupe keys and queues its jobs.
+    fn insert(&mut self, delivery: &NewDelivery, new: &NewEvent) {
+        self.last_sequence += 1;
+        let sequence = self.last_sequence;
         for key in &new.keys {
-            self.claimed.insert(*key, (place, delivery.received_at));
+            self.key_owners.insert(*key, (sequence, delivery.received_at));
         }
         let item = new.part.as_deref().and_then(|part| batch_item(&delivery.body, part));
         let event = Event::new(EventParts {
@@ -98,72 +106,71 @@ impl State {
             body: item.unwrap_or_else(|| delivery.body.clone()),
         });
         let due = delivery.received_at;
-        let jobs: Vec<_> = new.jobs.iter().cloned().map(|job| KeptJob::new(job, due)).collect();
+        let jobs: Vec<_> = new.jobs.iter().cloned().map(|job| JobRow::new(job, due)).collect();
         for (n, job) in (0..).zip(&jobs) {
-            self.line_up((place, n), job, due);
+            self.enqueue((sequence, n), queued_job((sequence, n), job, due), due);
         }
-        self.places.insert(new.id, place);
-        let kept = Kept {
+        self.sequence_by_id.insert(new.id, sequence);
+        let row = EventRow {
             event,
-            otherwise: new.status.into(),
+            status_without_jobs: new.status.into(),
             notes: new.notes.clone(),
             answer: delivery.answer.clone(),
             keys: new.keys.clone(),
             content_duplicates: Vec::new(),
             jobs,
         };
-        self.events.insert(place, kept);
+        self.events.insert(sequence, row);
     }
 
-    /// Nobody died here and left a job behind, so there are no suspects.
-    fn line_up(&mut self, key: Key, job: &KeptJob, now: Timestamp) {
-        let (route, order_key) = (job.route.clone(), job.order_key.clone());
-        self.open.insert(key);
-        self.schedule.push(QueuedJob { key, route, due: job.due, order_key, suspect: false }, now);
-    }
-
-    /// Adds or revives a job; the caller has changed it already.
-    pub(super) fn line_up_again(&mut self, key: Key, due: Timestamp) {
+    /// Queues a stored job that the caller has just made pending.
+    pub(super) fn requeue(&mut self, key: JobKey, due: Timestamp) {
         let Some(job) = self.job_mut(key) else { return };
-        let (route, order_key) = (job.route.clone(), job.order_key.clone());
-        self.open.insert(key);
-        self.schedule.push(QueuedJob { key, route, due, order_key, suspect: false }, due);
+        let queued = queued_job(key, job, due);
+        self.enqueue(key, queued, due);
     }
 
-    pub(super) fn job_mut(&mut self, (place, n): Key) -> Option<&mut KeptJob> {
-        self.events.get_mut(&place)?.jobs.get_mut(usize::try_from(n).ok()?)
+    fn enqueue(&mut self, key: JobKey, queued: QueuedJob<JobKey>, now: Timestamp) {
+        self.unfinished.insert(key);
+        self.queue.push(queued, now);
     }
 
-    pub(super) fn purge(&mut self, what: Purge) -> u64 {
-        let dead_before = what.dead_before.min(what.events_before);
-        let past = |kept: &Kept| {
-            let counts = kept.counts();
-            let before = if counts.dead > 0 { dead_before } else { what.events_before };
-            counts.pending == 0 && kept.event.received_at() < before
+    pub(super) fn job_mut(&mut self, (sequence, n): JobKey) -> Option<&mut JobRow> {
+        self.events.get_mut(&sequence)?.jobs.get_mut(usize::try_from(n).ok()?)
+    }
+
+    /// Removes finished events past their retention, and returns their number.
+    pub(super) fn purge(&mut self, purge: Purge) -> u64 {
+        let dead_before = purge.dead_before.min(purge.events_before);
+        let is_expired = |row: &EventRow| {
+            let counts = row.job_counts();
+            let before = if counts.dead > 0 { dead_before } else { purge.events_before };
+            counts.pending == 0 && row.event.received_at() < before
         };
-        let places: Vec<u64> = self
+        let expired: Vec<u64> = self
             .events
             .iter()
-            .filter(|(_, kept)| past(kept))
-            .map(|(place, _)| *place)
-            .take(what.limit)
+            .filter(|(_, row)| is_expired(row))
+            .map(|(sequence, _)| *sequence)
+            .take(purge.limit)
             .collect();
-        for place in &places {
-            let Some(kept) = self.events.remove(place) else { continue };
-            self.places.remove(&kept.event.id());
-            for key in kept.keys {
-                // Past its window, a key may belong to a later event by now.
-                if self.claimed.get(&key).is_some_and(|(owner, _)| owner == place) {
-                    self.claimed.remove(&key);
+        for sequence in &expired {
+            let Some(row) = self.events.remove(sequence) else { continue };
+            self.sequence_by_id.remove(&row.event.id());
+            for key in row.keys {
+                // After the dedupe window, a later event may have claimed the same key.
+                if self.key_owners.get(&key).is_some_and(|(owner, _)| owner == sequence) {
+                    self.key_owners.remove(&key);
                 }
             }
         }
-        places.len() as u64
+        expired.len() as u64
     }
 
+    /// When the next job becomes claimable: it is due, or its lease expires.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        let lost = self.held.values().map(|held| held.until).min();
-        match (self.schedule.next_due(), lost) {
+        let lease_expires = self.leases.values().map(|lease| lease.until).min();
+        match (self.queue.next_due(), lease_expires) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -171,7 +178,7 @@ impl State {
 
     pub(super) fn depth(&self) -> Depth {
         let mut routes: BTreeMap<Arc<str>, RouteDepth> = BTreeMap::new();
-        for job in self.events.values().flat_map(|kept| &kept.jobs) {
+        for job in self.events.values().flat_map(|row| &row.jobs) {
             let (open, dead) = match job.state {
                 JobState::Pending | JobState::Running => (1, 0),
                 JobState::Dead => (0, 1),
@@ -183,11 +190,19 @@ impl State {
             depth.open += open;
             depth.dead += dead;
         }
-        let waits = |key: &&Key| !self.schedule.is_out(**key);
-        let oldest = self.open.iter().find(waits).and_then(|(place, _)| self.events.get(place));
+        let is_waiting = |key: &&JobKey| !self.queue.is_out(**key);
+        let oldest = self.unfinished.iter().find(is_waiting);
+        let oldest = oldest.and_then(|(sequence, _)| self.events.get(sequence));
         Depth {
             routes: routes.into_values().collect(),
-            oldest: oldest.map(|kept| kept.event.received_at()),
+            oldest: oldest.map(|row| row.event.received_at()),
         }
     }
+}
+
+/// The queue's entry for a job. It is never a crash suspect: a crash of the process also ends this
+/// store, so no job of it survives one.
+fn queued_job(key: JobKey, job: &JobRow, due: Timestamp) -> QueuedJob<JobKey> {
+    let (route, order_key) = (job.route.clone(), job.order_key.clone());
+    QueuedJob { key, route, due, order_key, suspect: false }
 }
