@@ -126,7 +126,7 @@ impl Engine {
         };
         let shown = |set: bool| if set { "set" } else { "not set" }.to_owned();
         if old.store.url != new.store.url {
-            let (from, to) = (old.store.shown(), new.store.shown());
+            let (from, to) = (old.store.redacted_url(), new.store.redacted_url());
             return Err(ReloadError { what: "store", from, to });
         }
         same("server.listen", old.server.listen.to_string(), new.server.listen.to_string())?;

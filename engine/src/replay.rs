@@ -1,42 +1,45 @@
-//! What an operator does: replays, by event and by filter, and asking why an event goes where it
-//! goes. Used by the admin API and the command line.
+//! What an operator does with stored events: replay one, replay all that a filter matches, and ask
+//! why an event does or does not match each route. Called by the admin API and the command line.
+
+use std::sync::Arc;
 
 use hookward_core::store::{
-    Browse, EventDetail, Filter, JobState, NewJob, ReplayJob, Status, StoreError,
+    Browse, EventDetail, Filter, JobId, JobState, NewJob, ReplayJob, Status, StoreError,
 };
 use hookward_core::{EventId, Store};
 
-use crate::compiled::{CompiledConfig, Route};
+use crate::compiled::{CompiledConfig, Route, RouteDecision};
 use crate::engine::Engine;
-use crate::routing::{self, Subject, Verdict};
+use crate::routing::EventView;
 
-/// Events looked at in one step of a long replay.
-const PAGE: usize = 100;
+/// The number of events that a bulk replay reads and replays at a time. Between two pages the
+/// store serves other work.
+const PAGE_EVENTS: usize = 100;
 
-/// How much was, or would be, made to run again.
+/// How many events and jobs a replay queued or, as a dry run, would queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Replayed {
-    /// Events.
+pub struct ReplayCounts {
+    /// The number of events with at least one job to run.
     pub events: usize,
-    /// Jobs.
+    /// The number of jobs.
     pub jobs: usize,
 }
 
-/// Why a replay cannot be done.
+/// Why a replay is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The store cannot list and replay.
+    /// The store does not implement [`Browse`].
     #[error("this store cannot list or replay events")]
     NotBrowsable,
-    /// No such event.
+    /// The store holds no event with this id.
     #[error("there is no event {0}")]
     NoEvent(EventId),
-    /// No such route.
+    /// The configuration has no route of this name.
     #[error("there is no route `{found}`; there are: {known}")]
     NoRoute {
-        /// As asked for.
+        /// The name that was asked for.
         found: String,
-        /// All names.
+        /// The names of all routes, separated by commas.
         known: String,
     },
     /// The store failed.
@@ -44,14 +47,23 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
-/// The browsing ability, or the words that it is missing.
-pub fn browse(store: &dyn Store) -> Result<&dyn Browse, ReplayError> {
+/// Returns the store's ability to list and replay.
+///
+/// # Errors
+/// [`ReplayError::NotBrowsable`] for a store without it.
+pub fn require_browse(store: &dyn Store) -> Result<&dyn Browse, ReplayError> {
     store.browse().ok_or(ReplayError::NotBrowsable)
 }
 
 impl Engine {
-    /// Makes one event run again: with a route, that one; without, its dead jobs, else all routes it
-    /// took, else those that it would take now. Returns how many jobs that makes.
+    /// Queues jobs for one event and returns their number; 0 where it has nothing to replay.
+    ///
+    /// Its dead jobs are revived. Where it has none, it gets new jobs: for `route` if one is named,
+    /// else for every route it had a job for, else for the routes that match it now. A route whose
+    /// job is still pending or running gets no second one.
+    ///
+    /// # Errors
+    /// See [`ReplayError`].
     pub async fn replay_event(
         &self,
         id: EventId,
@@ -62,46 +74,47 @@ impl Engine {
             let known = config.routes.keys().map(|n| n.as_ref()).collect::<Vec<_>>().join(", ");
             return Err(ReplayError::NoRoute { found: found.to_owned(), known });
         }
-        let browse = browse(self.store().as_ref())?;
+        let browse = require_browse(self.store().as_ref())?;
         let detail = browse.show(id).await?.ok_or(ReplayError::NoEvent(id))?;
-        let jobs = browse.replay(self.now(), jobs_again(&config, &detail, route)).await?;
+        let jobs = browse.replay(self.now(), jobs_to_replay(&config, &detail, route)).await?;
         self.work_waits();
         Ok(jobs)
     }
 
-    /// Makes all events that a filter lets through run again, oldest page last; with `plan_only` it
-    /// counts and changes nothing. `told` hears how far it is.
-    pub async fn replay_all(
+    /// Queues jobs for up to `limit` events that match a filter, the newest first, each as
+    /// [`replay_event`](Self::replay_event) does. A `dry_run` counts them and changes nothing.
+    ///
+    /// # Errors
+    /// See [`ReplayError`]. Pages replayed before the error stay replayed.
+    pub async fn replay_matching(
         &self,
         filter: &Filter,
         limit: usize,
-        plan_only: bool,
-        told: &mut (dyn FnMut(Replayed) + Send),
-    ) -> Result<Replayed, ReplayError> {
+        dry_run: bool,
+    ) -> Result<ReplayCounts, ReplayError> {
         let config = self.config();
-        let browse = browse(self.store().as_ref())?;
-        // What arrives, or changes its status, while this runs is not swept along.
+        let browse = require_browse(self.store().as_ref())?;
+        // Without an upper bound, events that arrive while this runs would be replayed too.
         let filter = Filter { until: filter.until.or(Some(self.now())), ..filter.clone() };
-        let (mut total, mut after) = (Replayed::default(), None);
+        let (mut total, mut after) = (ReplayCounts::default(), None);
         loop {
-            let want = PAGE.min(limit.saturating_sub(total.events));
-            if want == 0 {
+            let page_limit = PAGE_EVENTS.min(limit.saturating_sub(total.events));
+            if page_limit == 0 {
                 break;
             }
-            let page = browse.list(&filter, want, after).await?;
-            let mut again = Vec::new();
+            let page = browse.list(&filter, page_limit, after).await?;
+            let mut page_jobs = Vec::new();
             for summary in &page.events {
                 let Some(detail) = browse.show(summary.id).await? else { continue };
-                let jobs = jobs_again(&config, &detail, None);
+                let jobs = jobs_to_replay(&config, &detail, None);
                 total.events += usize::from(!jobs.is_empty());
-                again.extend(jobs);
+                page_jobs.extend(jobs);
             }
-            total.jobs += match plan_only {
-                true => again.len(),
-                false => browse.replay(self.now(), again).await?,
+            total.jobs += match dry_run {
+                true => page_jobs.len(),
+                false => browse.replay(self.now(), page_jobs).await?,
             };
-            told(total);
-            if !plan_only {
+            if !dry_run {
                 self.work_waits();
             }
             match page.next {
@@ -113,81 +126,82 @@ impl Engine {
     }
 }
 
-fn jobs_again(
+/// The jobs to revive or add so that an event runs again; see [`Engine::replay_event`].
+fn jobs_to_replay(
     config: &CompiledConfig,
     detail: &EventDetail,
     route: Option<&str>,
 ) -> Vec<ReplayJob> {
     let event = detail.event.id();
-    let wanted = |name: &str| route.is_none_or(|r| r == name);
+    let is_wanted = |name: &str| route.is_none_or(|r| r == name);
     let dead: Vec<ReplayJob> = detail
         .jobs
         .iter()
-        .filter(|job| job.state == JobState::Dead && wanted(&job.route))
-        .map(|job| ReplayJob::Revive(hookward_core::store::JobId { event, n: job.n }))
+        .filter(|job| job.state == JobState::Dead && is_wanted(&job.route))
+        .map(|job| ReplayJob::Revive(JobId { event, n: job.n }))
         .collect();
     if !dead.is_empty() {
         return dead;
     }
-    let open = |name: &str| {
-        let waits = |s| matches!(s, JobState::Pending | JobState::Running);
-        detail.jobs.iter().any(|job| job.route == name && waits(job.state))
+    let is_unfinished = |name: &str| {
+        let unfinished = |s| matches!(s, JobState::Pending | JobState::Running);
+        detail.jobs.iter().any(|job| job.route == name && unfinished(job.state))
     };
-    let mut routes: Vec<&std::sync::Arc<Route>> = match route {
+    let mut routes: Vec<&Arc<Route>> = match route {
         Some(name) => config.routes.get(name).into_iter().collect(),
         None => {
-            let taken = |r: &&std::sync::Arc<Route>| {
-                detail.jobs.iter().any(|job| job.route == r.name.as_ref())
-            };
-            config.routes.values().filter(taken).collect()
+            let had_job =
+                |r: &&Arc<Route>| detail.jobs.iter().any(|job| job.route == r.name.as_ref());
+            config.routes.values().filter(had_job).collect()
         }
     };
     if routes.is_empty() && detail.jobs.iter().all(|job| job.state == JobState::Unrouted) {
-        routes = would_take(config, detail);
+        routes = matching_routes(config, detail);
     }
     routes
         .into_iter()
-        .filter(|r| !open(&r.name))
+        .filter(|r| !is_unfinished(&r.name))
         .map(|r| ReplayJob::Add { event, job: new_job(r, detail) })
         .collect()
 }
 
 fn new_job(route: &Route, detail: &EventDetail) -> NewJob {
-    let subject = Subject::of(&detail.event);
-    let key = route.order_by.as_ref().zip(subject).and_then(|(at, s)| at.key(&s));
-    NewJob { route: route.name.clone(), order_key: key, config_hash: route.config_hash }
+    let view = EventView::of_event(&detail.event);
+    let order_key = route.order_by.as_ref().zip(view).and_then(|(at, view)| at.order_key(&view));
+    NewJob { route: route.name.clone(), order_key, config_hash: route.config_hash }
 }
 
-fn would_take<'a>(
-    config: &'a CompiledConfig,
-    detail: &EventDetail,
-) -> Vec<&'a std::sync::Arc<Route>> {
-    let Some(subject) = Subject::of(&detail.event) else { return Vec::new() };
-    let candidates = config.table.find(subject.source, subject.event_type);
-    candidates.into_iter().filter(|r| routing::judge(r, &subject) == Verdict::Takes).collect()
+/// The routes that match a stored event under the configuration in force.
+fn matching_routes<'a>(config: &'a CompiledConfig, detail: &EventDetail) -> Vec<&'a Arc<Route>> {
+    let Some(view) = EventView::of_event(&detail.event) else { return Vec::new() };
+    let candidates = config.route_table.find(view.source, view.event_type);
+    candidates.into_iter().filter(|r| r.evaluate(&view) == RouteDecision::Matches).collect()
 }
 
-/// Why one route takes an event or does not.
+/// Why one route matches an event or does not.
 #[derive(Debug, Clone)]
-pub struct Explained<'a> {
+pub struct RouteExplanation<'a> {
     /// The route.
     pub route: &'a Route,
-    /// `None`: none of its globs lets the type through.
-    pub verdict: Option<Verdict>,
+    /// The route's decision; `None` where none of its globs matches the event type.
+    pub decision: Option<RouteDecision>,
 }
 
-/// Asks every route, in the order of the file.
-pub fn explain<'a>(config: &'a CompiledConfig, subject: &Subject<'_>) -> Vec<Explained<'a>> {
-    let candidates = config.table.find(subject.source, subject.event_type);
-    let ask = |route: &'a std::sync::Arc<Route>| {
-        let matches = candidates.iter().any(|c| c.name == route.name);
-        Explained { route, verdict: matches.then(|| routing::judge(route, subject)) }
+/// Evaluates every route for an event, in the order of the file.
+pub fn explain<'a>(config: &'a CompiledConfig, event: &EventView<'_>) -> Vec<RouteExplanation<'a>> {
+    let candidates = config.route_table.find(event.source, event.event_type);
+    let explain_route = |route: &'a Arc<Route>| {
+        let is_candidate = candidates.iter().any(|c| c.name == route.name);
+        RouteExplanation { route, decision: is_candidate.then(|| route.evaluate(event)) }
     };
-    config.table.all().iter().map(ask).collect()
+    config.route_table.all().iter().map(explain_route).collect()
 }
 
-/// Whether a status word is one; the error names all.
+/// Parses the status of an event, such as `dead`.
+///
+/// # Errors
+/// The text that was found and the statuses that are allowed.
 pub fn parse_status(text: &str) -> Result<Status, String> {
     let all = Status::ALL.map(Status::as_str).join(", ");
-    Status::parse(text).ok_or_else(|| format!("`{text}` is no status; there are: {all}"))
+    Status::parse(text).ok_or_else(|| format!("`{text}` is not a status; allowed: {all}"))
 }

@@ -152,7 +152,7 @@ fn what_a_file_says_is_what_the_plan_holds() {
     assert_eq!((stripe.limits.body, stripe.limits.allow_ips.len()), (1024 * 1024, 2));
     assert_eq!(stripe.limits.rate.unwrap().burst, Some(20));
     assert_eq!((stripe.dedupe, stripe.on_parse_error), (Dedupe::Id, OnInvalid::Reject));
-    let partner = &config.paths["/hooks/partner"];
+    let partner = &config.sources_by_path["/hooks/partner"];
     assert_eq!(partner.secrets.all()[0].secret.expose(), "$default");
     assert_eq!((partner.tolerance, partner.limits.body), (None, 10 * 1024 * 1024));
     let orders = &config.routes["paid-orders"];
@@ -162,7 +162,7 @@ fn what_a_file_says_is_what_the_plan_holds() {
     assert_eq!(orders.chain[0].timeout, Duration::from_secs(30));
     assert_eq!((orders.retry.attempts, orders.retry.factor), (8, 2.0));
     assert_eq!((orders.concurrency, config.routes["rest"].concurrency), (8, 4));
-    assert_eq!(config.providers(), ["hmac", "stripe"]);
+    assert_eq!(config.provider_names(), ["hmac", "stripe"]);
 }
 
 #[test]

@@ -92,7 +92,7 @@ async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it
     // It comes back, and an operator revives the job.
     engine.reload(config(&recorder, "second")).unwrap();
     let filter = Filter::default();
-    engine.replay_all(&filter, 9, false, &mut |_| {}).await.unwrap();
+    engine.replay_matching(&filter, 9, false).await.unwrap();
     until(&engine, Status::Done).await;
     let bodies: Vec<_> =
         recorder.runs().iter().map(|run| run.event.body().bytes().clone()).collect();

@@ -2,7 +2,7 @@
 //! against the whole table.
 
 use hookward_core::Body;
-use hookward_engine::routing::{Condition, DataAddress, Pattern, Subject, TypeGlob};
+use hookward_engine::routing::{Condition, DataAddress, EventView, Pattern, TypeGlob};
 use serde_json::{Value, json};
 
 use super::input::{lines, sections, text};
@@ -30,9 +30,9 @@ pub fn pattern(data: &[u8]) {
         assert_eq!(DataAddress::parse(&address.to_string()).as_ref(), Ok(address));
     }
     let (body, headers) = (Body::new(body.to_vec()), headers());
-    let subject = Subject::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
-    let first = compiled.misfit(&subject).map_err(|e| e.to_string());
-    assert_eq!(first, compiled.misfit(&subject).map_err(|e| e.to_string()));
+    let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+    let first = compiled.first_mismatch(&event).map_err(|e| e.to_string());
+    assert_eq!(first, compiled.first_mismatch(&event).map_err(|e| e.to_string()));
 }
 
 /// Sections: the expression, the body.
@@ -45,9 +45,9 @@ pub fn condition(data: &[u8]) {
     };
     assert_eq!(condition.text(), when);
     let (body, headers) = (Body::new(body.to_vec()), headers());
-    let subject = Subject::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
-    let verdict = condition.holds(&subject);
-    assert_eq!(verdict.is_err(), body.json().is_err());
+    let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+    let evaluated = condition.evaluate(&event);
+    assert_eq!(evaluated.is_err(), body.json().is_err());
 }
 
 /// Lines: an event type, then globs, a route each. The table finds what each glob alone would let
@@ -66,7 +66,7 @@ pub fn globs(data: &[u8]) {
     let segments: Vec<&str> = event_type.split(['.', '/']).take(64).collect();
     for source in ["stripe", "github"] {
         let found: Vec<usize> = config
-            .table
+            .route_table
             .find(source, event_type)
             .iter()
             .filter_map(|route| route.name.strip_prefix('r')?.parse().ok())

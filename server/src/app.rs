@@ -192,15 +192,18 @@ impl App {
     async fn engine(&self) -> Result<Arc<Engine>, BuildAppError> {
         let Loaded { config, warnings } = self.load().map_err(BuildAppError::Config)?;
         told(&warnings);
-        config.unverified().into_iter().for_each(hookward_core::telemetry::source_unverified);
+        config
+            .unverified_sources()
+            .into_iter()
+            .for_each(hookward_core::telemetry::source_unverified);
         let cx = OpenCx { base_dir: config.base_dir.clone(), now: self.clock.now() };
         let opening = (config.store.descriptor.open)(config.store.rest.clone(), cx);
         let store = opening.await.map_err(|e| BuildAppError::Store {
-            url: config.store.shown(),
+            url: config.store.redacted_url(),
             reason: e.to_string(),
         })?;
         if !store.durable() {
-            tracing::warn!(store = %config.store.shown(), "this store keeps nothing across a restart");
+            tracing::warn!(store = %config.store.redacted_url(), "this store keeps nothing across a restart");
         }
         let keys: Arc<dyn KeySource> = match &self.keys {
             Some(keys) => keys.clone(),

@@ -21,7 +21,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router =
         Router::new().route("/health", page()).route("/webhooks/{*source}", any(receive));
     let config = shared.engine.config();
-    let elsewhere = config.paths.keys().filter(|path| !path.starts_with("/webhooks/"));
+    let elsewhere = config.sources_by_path.keys().filter(|path| !path.starts_with("/webhooks/"));
     for path in elsewhere {
         router = router.route(path, any(receive));
     }
@@ -85,9 +85,9 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     };
     let page = Health {
         status,
-        providers: config.providers(),
+        providers: config.provider_names(),
         timestamp: Timestamp::from_secs(shared.engine.now().as_secs()),
-        unverified: config.unverified().into_iter().map(str::to_owned).collect(),
+        unverified: config.unverified_sources().into_iter().map(str::to_owned).collect(),
         durable: (!shared.engine.store().durable()).then_some(false),
         reason,
     };

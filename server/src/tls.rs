@@ -37,7 +37,7 @@ struct InForce(Arc<Engine>);
 
 impl ResolvesServerCert for InForce {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.config().server.tls.as_ref().map(|tls| tls.certified().clone())
+        self.0.config().server.tls.as_ref().map(|tls| tls.certified_key().clone())
     }
 }
 

@@ -45,7 +45,7 @@ fn summary(config: &CompiledConfig) {
         plural(config.sources.len(), "source"),
         plural(config.routes.len(), "route"),
     ));
-    output::line(format!("store    {}", config.store.shown()));
+    output::line(format!("store    {}", config.store.redacted_url()));
     for source in config.sources.values() {
         let proof = match (source.verified, source.secrets.all().len()) {
             (false, _) => "NOT VERIFIED".to_owned(),
@@ -56,7 +56,7 @@ fn summary(config: &CompiledConfig) {
             source.name, source.path, source.provider_name
         ));
     }
-    for route in config.table.all() {
+    for route in config.route_table.all() {
         let events: Vec<_> = route.events.iter().map(ToString::to_string).collect();
         let chain: Vec<_> = route.chain.iter().map(|s| s.handler_name.as_ref()).collect();
         output::line(format!(
@@ -84,14 +84,22 @@ async fn live(config: &CompiledConfig) -> ExitCode {
             let checked = store.check().await;
             store.close().await;
             if let Err(e) = checked {
-                return output::fail(STORE, format!("the store `{}`: {e}", config.store.shown()));
+                return output::fail(
+                    STORE,
+                    format!("the store `{}`: {e}", config.store.redacted_url()),
+                );
             }
-            output::line(format!("live     store {}: ok", config.store.shown()));
+            output::line(format!("live     store {}: ok", config.store.redacted_url()));
         }
-        Err(e) => return output::fail(STORE, format!("the store `{}`: {e}", config.store.shown())),
+        Err(e) => {
+            return output::fail(
+                STORE,
+                format!("the store `{}`: {e}", config.store.redacted_url()),
+            );
+        }
     }
     let mut failed = false;
-    for route in config.table.all() {
+    for route in config.route_table.all() {
         for step in &route.chain {
             let result = match step.handler.probe().await {
                 Ok(()) => "ok".to_owned(),

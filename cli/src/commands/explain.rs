@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use hookward_core::Body;
-use hookward_engine::replay::{Explained, explain};
-use hookward_engine::routing::{Subject, Verdict};
+use hookward_engine::compiled::RouteDecision;
+use hookward_engine::replay::{RouteExplanation, explain};
+use hookward_engine::routing::EventView;
 
 use crate::commands::RoutesFile;
 use crate::{USAGE, WRONG, output};
@@ -49,8 +50,8 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
             Err(e) => return output::fail(USAGE, format!("{}: {e}", file.display())),
         },
     };
-    let subject = Subject::new(&args.source, &args.event_type, None, &[], &body);
-    let explained = explain(&config, &subject);
+    let event = EventView::new(&args.source, &args.event_type, None, &[], &body);
+    let explained = explain(&config, &event);
     if args.json {
         output::line(explained.iter().map(json).collect::<serde_json::Value>());
         return ExitCode::SUCCESS;
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         let (takes, why) = words(one, args);
         output::line(format!("{} {}: {why}", if takes { "✓" } else { "✗" }, one.route.name));
     }
-    let taken = explained.iter().filter(|e| e.verdict == Some(Verdict::Takes)).count();
+    let taken = explained.iter().filter(|e| e.decision == Some(RouteDecision::Matches)).count();
     let end = if taken == 0 { "it would be kept as unrouted" } else { "" };
     output::line(format!(
         "{taken} of {} routes take it{}{end}",
@@ -67,45 +68,47 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         if taken == 0 { ": " } else { "" }
     ));
     if args.data.is_none()
-        && explained.iter().any(|e| e.verdict.is_some() && e.verdict != Some(Verdict::Takes))
+        && explained
+            .iter()
+            .any(|e| e.decision.is_some() && e.decision != Some(RouteDecision::Matches))
     {
         output::note("note: without --data the conditions saw an empty body");
     }
     ExitCode::SUCCESS
 }
 
-fn words(one: &Explained<'_>, args: &ExplainArgs) -> (bool, String) {
+fn words(one: &RouteExplanation<'_>, args: &ExplainArgs) -> (bool, String) {
     let route = one.route;
-    let text = match &one.verdict {
+    let text = match &one.decision {
         None => {
             let globs: Vec<_> = route.events.iter().map(ToString::to_string).collect();
             format!("`{}/{}` does not fit {}", args.source, args.event_type, globs.join(", "))
         }
-        Some(Verdict::Takes) => {
+        Some(RouteDecision::Matches) => {
             let chain: Vec<_> = route.chain.iter().map(|s| s.name.as_ref()).collect();
             return (true, chain.join(" → "));
         }
-        Some(Verdict::NoMatch(at)) => format!("`match` does not fit at {at}"),
-        Some(Verdict::WhenFalse) => {
+        Some(RouteDecision::PatternMismatch(at)) => format!("`match` does not fit at {at}"),
+        Some(RouteDecision::ConditionFalse) => {
             format!("`when: {}` is false", route.when.as_ref().map_or("", |w| w.text()))
         }
-        Some(Verdict::WhenFailed(reason)) => {
+        Some(RouteDecision::ConditionError(reason)) => {
             format!("`when` could not be computed, which counts as false: {reason}")
         }
-        Some(Verdict::Invalid(errors)) => format!("not valid: {}", errors.join("; ")),
+        Some(RouteDecision::Invalid(errors)) => format!("not valid: {}", errors.join("; ")),
     };
     (false, text)
 }
 
-fn json(one: &Explained<'_>) -> serde_json::Value {
-    let (verdict, reason) = match &one.verdict {
+fn json(one: &RouteExplanation<'_>) -> serde_json::Value {
+    let (verdict, reason) = match &one.decision {
         None => ("glob", Vec::new()),
-        Some(Verdict::Takes) => ("takes", Vec::new()),
-        Some(Verdict::NoMatch(at)) => ("match", vec![at.clone()]),
-        Some(Verdict::WhenFalse) => ("when", Vec::new()),
-        Some(Verdict::WhenFailed(reason)) => ("when", vec![reason.clone()]),
-        Some(Verdict::Invalid(errors)) => ("invalid", errors.clone()),
+        Some(RouteDecision::Matches) => ("takes", Vec::new()),
+        Some(RouteDecision::PatternMismatch(at)) => ("match", vec![at.clone()]),
+        Some(RouteDecision::ConditionFalse) => ("when", Vec::new()),
+        Some(RouteDecision::ConditionError(reason)) => ("when", vec![reason.clone()]),
+        Some(RouteDecision::Invalid(errors)) => ("invalid", errors.clone()),
     };
-    let takes = one.verdict == Some(Verdict::Takes);
+    let takes = one.decision == Some(RouteDecision::Matches);
     serde_json::json!({"route": &*one.route.name, "takes": takes, "verdict": verdict, "reason": reason})
 }

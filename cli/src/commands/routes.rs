@@ -24,11 +24,11 @@ pub(crate) fn run(args: &RoutesArgs) -> ExitCode {
         Err(e) => return output::fail(WRONG, e),
     };
     if args.json {
-        let all: Vec<_> = config.table.all().iter().map(|r| json(r)).collect();
+        let all: Vec<_> = config.route_table.all().iter().map(|r| json(r)).collect();
         output::line(serde_json::Value::Array(all));
         return ExitCode::SUCCESS;
     }
-    let rows = config.table.all().iter().map(|r| row(r)).collect();
+    let rows = config.route_table.all().iter().map(|r| row(r)).collect();
     output::table(&["route", "events", "conditions", "chain", "attempts", "at once"], rows);
     ExitCode::SUCCESS
 }

@@ -108,7 +108,7 @@ fn from_routes(
     let now = SystemClock.now();
     let configured = source.secrets.active(now).iter().next().map(|(_, s)| s.clone());
     let tls = config.server.tls.as_ref().filter(|_| args.to.is_none());
-    let certificate = tls.and_then(|tls| tls.certified().cert.first().cloned());
+    let certificate = tls.and_then(|tls| tls.certified_key().cert.first().cloned());
     let scheme = if tls.is_some() { "https" } else { "http" };
     let listen = format!("{scheme}://{}", config.server.listen);
     let url = url_of(args.to.as_deref().unwrap_or(&listen), &source.path)?;

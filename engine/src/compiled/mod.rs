@@ -1,8 +1,16 @@
-//! The configuration: a routes.yaml that passed every gate, compiled. Made by `config`, read by `accept`
-//! and `work`; one `Arc` that a reload swaps as a whole.
+//! The configuration in force: a routes.yaml that passed every check, with its plugins built.
+//!
+//! [`config`](crate::config) makes a [`CompiledConfig`]; the ingest pipeline, the worker and
+//! [`replay`](crate::replay) read it. It sits behind one `Arc`, which a reload swaps whole, so a
+//! request or a job never sees half of an old configuration and half of a new one.
+//!
+//! Fields carry the name of their key in routes.yaml; `docs/routes.md` describes the keys.
 
 mod limits;
+mod route;
+mod route_table;
 mod secret_file;
+mod source;
 mod tls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,72 +19,71 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookward_core::Secret;
 use hookward_core::plugin::StoreDescriptor;
-use hookward_core::{ActiveSecrets, Handler, Provider, Secret, SecretSet, Timestamp};
 use ipnet::IpNet;
 
 pub use limits::{Limits, Rate};
+pub use route::{BreakerPolicy, Jitter, RetryPolicy, Route, RouteDecision, Step};
+pub use route_table::RouteTable;
 pub use secret_file::SecretFile;
+pub use source::{Dedupe, OnInvalid, Source};
 pub use tls::Tls;
 
-use crate::routing::{Condition, DataAddress, EventSchema, Pattern, RouteTable, TypeGlob};
-
-/// Everything that routes.yaml says.
+/// A routes.yaml, checked and compiled.
 #[derive(Debug)]
 pub struct CompiledConfig {
-    /// The file it was read from.
+    /// The path of the file, as it was given to the loader.
     pub file: PathBuf,
-    /// Relative paths start here.
+    /// The folder at which relative paths start: that of the file.
     pub base_dir: PathBuf,
-    /// Which store.
+    /// `store:`, with the plugin that its scheme names.
     pub store: CompiledStore,
-    /// `server:`
+    /// `server:`, the receiving port.
     pub server: CompiledServer,
-    /// `admin:`
+    /// `admin:`, the admin port.
     pub admin: CompiledAdmin,
-    /// How long things are kept.
+    /// `defaults.retention`: how long finished events and dead letters stay in the store.
     pub retention: Retention,
-    /// Sources by name.
+    /// All sources by name.
     pub sources: BTreeMap<Arc<str>, Arc<Source>>,
-    /// Sources by the path on which they are called.
-    pub paths: HashMap<String, Arc<Source>>,
-    /// Routes by name.
+    /// All sources by their exact URL path, such as `/webhooks/stripe`.
+    pub sources_by_path: HashMap<String, Arc<Source>>,
+    /// All routes by name.
     pub routes: BTreeMap<Arc<str>, Arc<Route>>,
-    /// Which routes an event could take.
-    pub table: RouteTable,
+    /// All routes in the order of the file, with an index from event type to candidates.
+    pub route_table: RouteTable,
 }
 
-/// `store:`
+impl CompiledConfig {
+    /// Returns the names of the providers in use, sorted and without repetition.
+    pub fn provider_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.sources.values().map(|s| s.provider_name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Returns the names of the sources whose requests are not verified (`provider: none`).
+    pub fn unverified_sources(&self) -> Vec<&str> {
+        self.sources.values().filter(|s| !s.verified).map(|s| s.name.as_ref()).collect()
+    }
+}
+
+/// The compiled `store:` key.
 #[derive(Debug, Clone)]
 pub struct CompiledStore {
-    /// As written, such as `sqlite:hookward.db`.
+    /// The URL as written, such as `sqlite:hookward.db`. May contain a password.
     pub url: String,
-    /// The part after the scheme.
+    /// The URL after the scheme and its colon, which is what the plugin opens.
     pub rest: String,
-    /// The plugin.
+    /// The store plugin that the scheme names.
     pub descriptor: StoreDescriptor,
 }
 
-/// `server:`
-#[derive(Debug, Clone)]
-pub struct CompiledServer {
-    /// The receiving port.
-    pub listen: SocketAddr,
-    /// Scheme and host that senders call.
-    pub public_url: Option<String>,
-    /// `None`: HTTP in clear.
-    pub tls: Option<Tls>,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Open connections at most.
-    pub max_connections: usize,
-    /// Bytes of bodies in memory at most.
-    pub max_body_bytes_in_flight: usize,
-}
-
 impl CompiledStore {
-    /// The URL without what may be a password in it: for messages.
-    pub fn shown(&self) -> String {
+    /// Returns the URL for messages and logs, with credentials and the query replaced by `***`.
+    pub fn redacted_url(&self) -> String {
         let (base, query) = match self.url.split_once('?') {
             Some((base, _)) => (base, "?***"),
             None => (self.url.as_str(), ""),
@@ -91,176 +98,37 @@ impl CompiledStore {
     }
 }
 
-/// `admin:`
+/// The compiled `server:` block.
+#[derive(Debug, Clone)]
+pub struct CompiledServer {
+    /// The address of the receiving port.
+    pub listen: SocketAddr,
+    /// Scheme and host as senders call them; `None` takes both from each request.
+    pub public_url: Option<String>,
+    /// The certificate of the receiving port; `None` serves plain HTTP.
+    pub tls: Option<Tls>,
+    /// The proxies whose `X-Forwarded-For` header is trusted.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The maximum number of open connections.
+    pub max_connections: usize,
+    /// The maximum number of body bytes held in memory at the same time.
+    pub max_body_bytes_in_flight: usize,
+}
+
+/// The compiled `admin:` block.
 #[derive(Debug, Clone)]
 pub struct CompiledAdmin {
-    /// The admin port.
+    /// The address of the admin port.
     pub listen: SocketAddr,
-    /// The bearer token; `None`: loopback only.
+    /// The bearer token that callers must send; `None` is possible on loopback only.
     pub token: Option<Secret>,
 }
 
-/// `defaults.retention`
+/// The compiled `defaults.retention` block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Finished events, and the dedupe window.
+    /// How long finished events stay, which is also the dedupe window.
     pub events: Duration,
-    /// Events in the dead letters.
+    /// How long events with dead jobs stay.
     pub dead: Duration,
-}
-
-/// One source.
-#[derive(Debug)]
-pub struct Source {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The path on which it is called, such as `/webhooks/stripe`.
-    pub path: String,
-    /// The provider's name.
-    pub provider_name: &'static str,
-    /// The provider.
-    pub provider: Arc<dyn Provider>,
-    /// The methods that its senders use.
-    pub methods: &'static [&'static str],
-    /// The media types that its senders use; empty: any.
-    pub media_types: &'static [&'static str],
-    /// The headers that are kept with its events, lower-case.
-    pub keep_headers: Vec<String>,
-    /// Its secrets.
-    pub secrets: SecretSet,
-    /// The secret that its sender says at set-up.
-    pub handed_over: Option<Arc<SecretFile>>,
-    /// `false`: `provider: none`.
-    pub verified: bool,
-    /// How far a signed time may be from now; `None`: as the provider documents.
-    pub tolerance: Option<Duration>,
-    /// Its limits.
-    pub limits: Limits,
-    /// What counts as the same delivery where the id is not signed.
-    pub dedupe: Dedupe,
-    /// What becomes of a proven body that must be read and cannot be.
-    pub on_parse_error: OnInvalid,
-}
-
-impl Source {
-    /// The secrets that count now: the configured ones, or else the one that the sender handed over.
-    pub fn secrets_at(&self, now: Timestamp) -> ActiveSecrets<'_> {
-        let handed_over = self.handed_over.as_deref().filter(|_| self.secrets.all().is_empty());
-        handed_over.and_then(|h| h.active(now)).unwrap_or_else(|| self.secrets.active(now))
-    }
-}
-
-/// What counts as the same delivery where the id is an unsigned header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dedupe {
-    /// The id, and also the signed bytes.
-    #[default]
-    IdAndBody,
-    /// The id alone.
-    Id,
-}
-
-/// What becomes of something invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnInvalid {
-    /// 200, and kept for inspection.
-    #[default]
-    Retention,
-    /// 422, and not kept.
-    Reject,
-}
-
-/// One route.
-#[derive(Debug)]
-pub struct Route {
-    /// Its name.
-    pub name: Arc<str>,
-    /// `SOURCE/TYPE` patterns, any of which is enough.
-    pub events: Vec<TypeGlob>,
-    /// `match:`
-    pub pattern: Option<Pattern>,
-    /// `when:`
-    pub when: Option<Condition>,
-    /// `schema:`
-    pub schema: Option<EventSchema>,
-    /// What becomes of an event that fails the schema.
-    pub on_invalid: OnInvalid,
-    /// The steps, in order; at least one.
-    pub chain: Vec<Step>,
-    /// When to try again.
-    pub retry: RetryPolicy,
-    /// When a step that keeps failing is left alone.
-    pub breaker: BreakerPolicy,
-    /// Jobs at a time.
-    pub concurrency: usize,
-    /// Events with the same value here run one after the other.
-    pub order_by: Option<DataAddress>,
-    /// Changes when the route's text changes: a queued job keeps the one it was made under.
-    pub config_hash: u64,
-}
-
-/// One step of a chain.
-#[derive(Debug, Clone)]
-pub struct Step {
-    /// Its name, unique within the chain.
-    pub name: Arc<str>,
-    /// The handler's name.
-    pub handler_name: Arc<str>,
-    /// The handler.
-    pub handler: Arc<dyn Handler>,
-    /// It is given up after this long.
-    pub timeout: Duration,
-}
-
-/// When to try again.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RetryPolicy {
-    /// Attempts at most, the first one included.
-    pub attempts: u32,
-    /// Before the second attempt, at most this long.
-    pub first_delay: Duration,
-    /// Each further delay is so many times the one before.
-    pub factor: f64,
-    /// No delay is longer.
-    pub max_delay: Duration,
-    /// Whether a delay is drawn between zero and its bound (`full`) or is the bound (`none`).
-    pub jitter: Jitter,
-}
-
-/// When a step that keeps failing is left alone, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BreakerPolicy {
-    /// So many failures in a row open it; 0: none ever do.
-    pub failures: u32,
-    /// And only if the first of them is this long ago.
-    pub window: Duration,
-    /// It first stays open for this long, then for twice as long each time.
-    pub cooldown: Duration,
-    /// But no longer than this.
-    pub max_cooldown: Duration,
-}
-
-/// How a delay is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Jitter {
-    /// Evenly between zero and the bound.
-    #[default]
-    Full,
-    /// The bound itself.
-    None,
-}
-
-impl CompiledConfig {
-    /// The names of the providers in use, sorted, once each.
-    pub fn providers(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.sources.values().map(|s| s.provider_name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// The sources that prove nothing.
-    pub fn unverified(&self) -> Vec<&str> {
-        self.sources.values().filter(|s| !s.verified).map(|s| s.name.as_ref()).collect()
-    }
 }

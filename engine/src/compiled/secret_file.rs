@@ -1,4 +1,4 @@
-//! The secret that a sender makes up itself and says at set-up: kept in a file of its own.
+//! `secret_file:` of a source: the secret that a sender makes up itself and sends once, at set-up.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -7,17 +7,19 @@ use std::sync::OnceLock;
 
 use hookward_core::{ActiveSecrets, Secret, SecretSet, Timestamp};
 
-/// Where it is kept, and what it is once it is known. It is said once: a second one is refused until
-/// an operator removes the file and reloads.
+/// The file that holds such a secret, and the secret once it is known.
+///
+/// The file is written once. A second secret is rejected until an operator removes the file and
+/// reloads: otherwise whoever can reach the path could replace the secret with one of their own.
 #[derive(Debug)]
 pub struct SecretFile {
-    /// `secret_file:`, resolved.
+    /// The path from `secret_file:`, joined to the folder of routes.yaml.
     pub file: PathBuf,
     known: OnceLock<SecretSet>,
 }
 
 impl SecretFile {
-    /// With what the file held when the configuration was read.
+    /// Makes one over `file`; `known` is what the file held when the configuration was read.
     pub fn new(file: PathBuf, known: Option<SecretSet>) -> Self {
         let cell = OnceLock::new();
         if let Some(set) = known.filter(|set| !set.all().is_empty()) {
@@ -26,32 +28,36 @@ impl SecretFile {
         Self { file, known: cell }
     }
 
-    /// It, where it is known.
+    /// Returns the secret as a set that is valid at `now`; `None` while it is not known.
     pub(super) fn active(&self, now: Timestamp) -> Option<ActiveSecrets<'_>> {
         self.known.get().map(|set| set.active(now))
     }
 
-    /// Writes it to the file, durably and readable by nobody else, and accepts it from then on.
+    /// Writes the secret to the file, durably and readable by its owner alone, and uses it from
+    /// then on. Blocks on the disk.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] where there is one already.
-    pub(crate) fn keep(&self, secret: Secret) -> io::Result<()> {
-        let taken = || io::Error::from(io::ErrorKind::AlreadyExists);
+    /// [`io::ErrorKind::AlreadyExists`] where a secret is already known or the file exists;
+    /// [`io::ErrorKind::InvalidInput`] for an empty secret; else the error of the file system.
+    pub(crate) fn save(&self, secret: Secret) -> io::Result<()> {
+        let already_exists = || io::Error::from(io::ErrorKind::AlreadyExists);
         let set = SecretSet::of([secret.expose()]).map_err(|_| io::ErrorKind::InvalidInput)?;
         if self.known.get().is_some() {
-            return Err(taken());
+            return Err(already_exists());
         }
         let mut file = create(&self.file)?;
         let written = file.write_all(secret.expose().as_bytes()).and_then(|()| file.sync_all());
-        if let Err(e) = written.and_then(|()| sync_folder(&self.file)) {
-            // Half a secret must not look like one, nor one that may be gone tomorrow.
+        if let Err(e) = written.and_then(|()| sync_parent(&self.file)) {
+            // A partial secret must not be read as a whole one after a restart, and a secret that a
+            // crash may undo must not be confirmed to the sender.
             let _ = std::fs::remove_file(&self.file);
             return Err(e);
         }
-        self.known.set(set).map_err(|_| taken())
+        self.known.set(set).map_err(|_| already_exists())
     }
 }
 
+/// Creates the file and fails where it exists, so that of two set-ups at the same time one wins.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -60,8 +66,8 @@ fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A new name in a folder is durable once the folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Syncs the folder: a new file name survives a crash only once its folder is synced.
+fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
     File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
@@ -71,32 +77,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_secret_is_kept_and_a_second_is_refused() {
+    fn the_first_secret_is_saved_and_a_second_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("asana.secret");
-        let place = SecretFile::new(file.clone(), None);
+        let path = dir.path().join("asana.secret");
+        let secret_file = SecretFile::new(path.clone(), None);
         let now = Timestamp::from_secs(0);
-        assert!(place.active(now).is_none());
-        place.keep(Secret::new("first")).unwrap();
-        let second = place.keep(Secret::new("second")).unwrap_err();
+        assert!(secret_file.active(now).is_none());
+        secret_file.save(Secret::new("first")).unwrap();
+        let second = secret_file.save(Secret::new("second")).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "first");
-        assert_eq!(place.active(now).unwrap().iter().next().unwrap().1.expose(), "first");
-        // Another configuration over the same file, made before the secret was there.
-        let other = SecretFile::new(file, None);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
+        assert_eq!(secret_file.active(now).unwrap().iter().next().unwrap().1.expose(), "first");
+        // Another configuration over the same file, loaded before the file existed.
+        let other = SecretFile::new(path, None);
         assert_eq!(
-            other.keep(Secret::new("third")).unwrap_err().kind(),
+            other.save(Secret::new("third")).unwrap_err().kind(),
             io::ErrorKind::AlreadyExists
         );
     }
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_can_read_the_file() {
+    fn a_secret_file_is_readable_by_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("s");
-        SecretFile::new(file.clone(), None).keep(Secret::new("x")).unwrap();
-        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        let path = dir.path().join("s");
+        SecretFile::new(path.clone(), None).save(Secret::new("x")).unwrap();
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

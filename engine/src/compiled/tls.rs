@@ -1,11 +1,11 @@
-//! `server.tls`: the certificate that senders see, and its key.
+//! `server.tls`: the certificate of the receiving port and its private key.
 
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 
-/// A certificate with its key, which fits. `Debug` shows neither.
+/// A certificate chain with the private key that belongs to it. `Debug` shows neither.
 #[derive(Clone)]
 pub struct Tls(Arc<CertifiedKey>);
 
@@ -14,8 +14,8 @@ impl Tls {
         Self(Arc::new(certified))
     }
 
-    /// What handshakes are made with.
-    pub fn certified(&self) -> &Arc<CertifiedKey> {
+    /// Returns the certificate and key for the TLS handshakes of the receiving port.
+    pub fn certified_key(&self) -> &Arc<CertifiedKey> {
         &self.0
     }
 }

@@ -157,7 +157,7 @@ pub(super) enum Dedupe {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OnInvalid {
-    Retention,
+    Keep,
     Reject,
 }
 

@@ -8,10 +8,10 @@ use hookward_core::{
     Body, DeliveryOutcome, EventId, Identity, Receipt, ReceiptEvent, Timestamp, Verified,
 };
 
-use crate::compiled::{CompiledConfig, OnInvalid, Source};
+use crate::compiled::{CompiledConfig, OnInvalid, RouteDecision, Source};
 use crate::ingest::dedupe::DedupeKeys;
 use crate::ingest::rejection::Rejection;
-use crate::routing::{self, Subject, Verdict};
+use crate::routing::EventView;
 use crate::telemetry;
 
 /// The longest type and id of an event, in bytes.
@@ -112,30 +112,30 @@ fn judge(
     headers: &[(String, String)],
 ) -> Judged {
     let event_type = identity.event_type.as_deref().unwrap_or_default();
-    let candidates = config.table.find(&source.name, event_type);
+    let candidates = config.route_table.find(&source.name, event_type);
     let item = identity.part.as_deref().and_then(|p| delivery.json().ok()?.pointer(p)).cloned();
     let body = item.map_or_else(|| delivery.body().clone(), Body::from_json);
     let event_id = identity.event_id.as_ref().map(|name| name.value.as_str());
-    let subject = Subject::new(&source.name, event_type, event_id, headers, &body);
+    let event = EventView::new(&source.name, event_type, event_id, headers, &body);
 
     let (mut jobs, mut notes, mut refusing) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = 0;
     for route in candidates {
-        match routing::judge(route, &subject) {
-            Verdict::Takes => {
-                let order_key = route.order_by.as_ref().and_then(|at| at.key(&subject));
+        match route.evaluate(&event) {
+            RouteDecision::Matches => {
+                let order_key = route.order_by.as_ref().and_then(|at| at.order_key(&event));
                 jobs.push(NewJob {
                     route: route.name.clone(),
                     order_key,
                     config_hash: route.config_hash,
                 });
             }
-            Verdict::NoMatch(_) | Verdict::WhenFalse => {}
-            Verdict::WhenFailed(reason) => {
+            RouteDecision::PatternMismatch(_) | RouteDecision::ConditionFalse => {}
+            RouteDecision::ConditionError(reason) => {
                 telemetry::when_failed(&route.name);
                 notes.push(format!("{}: `when` could not be computed: {reason}", route.name));
             }
-            Verdict::Invalid(errors) => {
+            RouteDecision::Invalid(errors) => {
                 failed += 1;
                 let unreadable = body.json().is_err();
                 let policy = if unreadable { source.on_parse_error } else { route.on_invalid };

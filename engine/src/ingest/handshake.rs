@@ -35,11 +35,11 @@ impl Engine {
                 confirmed.await.map_err(|_| unavailable("the confirmation took too long"))?
             }
             HandshakeEffect::KeepSecret(secret) => {
-                let Some(handed_over) = source.handed_over.clone() else {
+                let Some(secret_file) = source.secret_file.clone() else {
                     return Err(unavailable("no `secret_file:` to keep the sender's secret in"));
                 };
-                let file = handed_over.file.clone();
-                let kept = tokio::task::spawn_blocking(move || handed_over.keep(secret)).await;
+                let file = secret_file.file.clone();
+                let kept = tokio::task::spawn_blocking(move || secret_file.save(secret)).await;
                 match kept {
                     Ok(Ok(())) => {
                         telemetry::secret_kept(&source.name, &file);

@@ -64,7 +64,7 @@ impl Engine {
         let trusted = &config.server.trusted_proxies;
         head.client = head.client.map(|peer| client_ip::address(peer, &head.headers, trusted));
         let path = head.target.split('?').next().unwrap_or_default();
-        let Some(source) = config.paths.get(path) else {
+        let Some(source) = config.sources_by_path.get(path) else {
             return self.refuse("", &Rejection::UnknownSource);
         };
         let reply = match self.take(&config, source, head, body).await {

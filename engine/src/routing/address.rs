@@ -1,4 +1,5 @@
-//! Addresses of data in routes.yaml: `/a/b`, `header:NAME`, `event:type|id|source`.
+//! Data addresses, the way in which `match` and `order_by` name a value of an event: `/a/b`,
+//! `header:NAME`, `event:type`, `event:id`, `event:source`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,29 +7,32 @@ use std::fmt;
 use hookward_core::BodyError;
 use serde_json::Value;
 
-use crate::routing::subject::Subject;
+use super::EventView;
 
-/// Where a value of an event is.
+/// The place of a value in an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataAddress {
     /// A JSON pointer into the body.
     Pointer(String),
-    /// A kept header, lower-case.
+    /// A stored header, by its name in lower case.
     Header(String),
-    /// The provider's type.
+    /// The event type, in the provider's own words.
     EventType,
-    /// The provider's id.
+    /// The event id that the provider gave.
     EventId,
-    /// The source's name.
+    /// The name of the source.
     Source,
 }
 
 impl DataAddress {
-    /// Reads the written form.
+    /// Parses the form used in routes.yaml.
+    ///
+    /// # Errors
+    /// What was found and what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
+        let error = || {
             Err(format!(
-                "`{text}` is no address of data; write a JSON pointer such as /data/object/id, header:NAME, event:type, event:id or event:source"
+                "`{text}` is not a data address; write a JSON pointer such as /data/object/id, header:NAME, event:type, event:id or event:source"
             ))
         };
         if text.starts_with('/') {
@@ -41,29 +45,33 @@ impl DataAddress {
             Some(("event", "type")) => Ok(Self::EventType),
             Some(("event", "id")) => Ok(Self::EventId),
             Some(("event", "source")) => Ok(Self::Source),
-            _ => wrong(),
+            _ => error(),
         }
     }
 
-    /// The value there; `None` where there is none.
-    pub fn get<'a>(&self, subject: &Subject<'a>) -> Result<Option<Cow<'a, Value>>, &'a BodyError> {
+    /// Returns the value at this address; `None` where the event has none.
+    ///
+    /// # Errors
+    /// Why the body cannot be parsed, for a pointer into it.
+    pub fn get<'a>(&self, event: &EventView<'a>) -> Result<Option<Cow<'a, Value>>, &'a BodyError> {
         let text = |t: &str| Some(Cow::Owned(Value::String(t.to_owned())));
         Ok(match self {
-            Self::Pointer(pointer) => subject.body.json()?.pointer(pointer).map(Cow::Borrowed),
-            Self::Header(name) => subject.header(name).and_then(text),
-            Self::EventType => text(subject.event_type),
-            Self::EventId => subject.event_id.and_then(text),
-            Self::Source => text(subject.source),
+            Self::Pointer(pointer) => event.body.json()?.pointer(pointer).map(Cow::Borrowed),
+            Self::Header(name) => event.header(name).and_then(text),
+            Self::EventType => text(event.event_type),
+            Self::EventId => event.event_id.and_then(text),
+            Self::Source => text(event.source),
         })
     }
 
-    /// The text by which events are put in order: what stands there, or nothing.
-    pub fn key(&self, subject: &Subject<'_>) -> Option<String> {
-        let value = self.get(subject).ok().flatten()?;
+    /// Returns the key by which `order_by` orders the event: the value as text. `None`, where the
+    /// value or the body is missing, leaves the event unordered.
+    pub fn order_key(&self, event: &EventView<'_>) -> Option<String> {
+        let value = self.get(event).ok().flatten()?;
         Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
 
-    /// Whether it is outside of what most signatures cover.
+    /// Whether the value is a header, which most senders' signatures do not cover.
     pub fn is_header(&self) -> bool {
         matches!(self, Self::Header(_))
     }

@@ -1,5 +1,7 @@
-//! `when:` expressions, on minijinja with fuel: for what `match` cannot say. Sees `body`, `headers`
-//! and `event`. One that errs counts as false.
+//! `when:` expressions, for what a `match` pattern cannot say.
+//!
+//! The language is that of minijinja. An expression sees `body`, `headers` and `event`, and its
+//! evaluation is bounded by a number of instructions. One that fails counts as false.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -7,97 +9,110 @@ use std::sync::LazyLock;
 use hookward_core::BodyError;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 
-use crate::routing::subject::Subject;
+use super::EventView;
 
-/// Instructions that one evaluation may take.
-const FUEL: u64 = 20_000;
+/// The maximum number of instructions of one evaluation. A loop over a body of the maximum size
+/// ends here instead of holding a request.
+const MAX_INSTRUCTIONS: u64 = 20_000;
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
-    env.set_fuel(Some(FUEL));
+    env.set_fuel(Some(MAX_INSTRUCTIONS));
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     env
 });
 
-/// A compiled `when:`.
+/// A compiled `when:` expression.
 pub struct Condition {
     text: String,
     expression: Expression<'static, 'static>,
 }
 
 impl Condition {
-    /// Checks and compiles an expression.
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// A syntax error, or a name, filter or test that does not exist. An unknown name would be
+    /// undefined for every event, so the route would never match and nobody would be told why.
     pub fn compile(text: &str) -> Result<Self, String> {
         let compiled = ENVIRONMENT.compile_expression_owned(text.to_owned());
         let expression = compiled.map_err(|e| {
             let detail = e.detail().map(|d| format!(": {d}")).unwrap_or_default();
-            format!("this expression cannot be read: {}{detail}", e.kind())
+            format!("not a valid expression: {}{detail}", e.kind())
         })?;
         let names = expression.undeclared_variables(false);
-        if let Some(name) = names.iter().filter(|n| !KNOWN.contains(&n.as_str())).min() {
-            return Err(format!(
-                "`{name}` is unknown here; an expression sees {}",
-                KNOWN.join(", ")
-            ));
+        if let Some(name) = names.iter().filter(|n| !VISIBLE_NAMES.contains(&n.as_str())).min() {
+            return Err(format!("unknown name `{name}`; allowed: {}", VISIBLE_NAMES.join(", ")));
         }
-        if let Some((what, name)) = unknown_word(text) {
-            return Err(format!("there is no {what} `{name}`"));
+        if let Some((kind, name)) = find_unknown_filter_or_test(text) {
+            return Err(format!(
+                "unknown {kind} `{name}`; allowed: the built-in {kind}s of minijinja"
+            ));
         }
         Ok(Self { text: text.to_owned(), expression })
     }
 
-    /// Whether it holds. The outer error: the body cannot be read. The inner: it could not be computed.
-    pub fn holds<'a>(&self, subject: &Subject<'a>) -> Result<Result<bool, String>, &'a BodyError> {
-        let value = subject.value()?;
-        Ok(match self.expression.eval(value.clone()) {
+    /// Evaluates the expression for one event.
+    ///
+    /// The inner error is the reason why the expression could not be evaluated, such as an
+    /// attribute of an undefined value; it never quotes the event.
+    ///
+    /// # Errors
+    /// Why the body cannot be parsed as JSON.
+    pub fn evaluate<'a>(
+        &self,
+        event: &EventView<'a>,
+    ) -> Result<Result<bool, String>, &'a BodyError> {
+        let context = event.expression_context()?;
+        Ok(match self.expression.eval(context.clone()) {
             Ok(result) => Ok(result.is_true()),
             Err(e) => Err(e.kind().to_string()),
         })
     }
 
-    /// As written.
+    /// Returns the expression as written.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// What an expression sees. `range`, `dict` and the like are functions of the language.
-const KNOWN: &[&str] = &["body", "event", "headers", "range", "dict", "namespace", "debug"];
+/// The names that an expression may use: the three values of an event and minijinja's functions.
+const VISIBLE_NAMES: &[&str] = &["body", "event", "headers", "range", "dict", "namespace", "debug"];
 
-/// The first filter (`| name`) or test (`is name`) that the language does not have: it would make the
-/// expression false for ever.
-fn unknown_word(text: &str) -> Option<(&'static str, String)> {
-    let words = words(text);
+/// Finds the first filter (`| name`) or test (`is name`) that minijinja does not have, and returns
+/// its kind and name. minijinja itself reports it only when the expression is evaluated.
+fn find_unknown_filter_or_test(text: &str) -> Option<(&'static str, String)> {
+    let tokens = tokens(text);
     let mut before: &str = "";
-    for (n, word) in words.iter().enumerate() {
-        let name = word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-        let (what, probe, kind) = match before {
-            "|" if name => ("filter", format!("'' | {word}"), ErrorKind::UnknownFilter),
-            "is" if name && word != "not" => {
-                ("test", format!("'' is {word}"), ErrorKind::UnknownTest)
+    for (n, token) in tokens.iter().enumerate() {
+        let is_name = token.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+        let (kind, probe, error_kind) = match before {
+            "|" if is_name => ("filter", format!("'' | {token}"), ErrorKind::UnknownFilter),
+            "is" if is_name && token != "not" => {
+                ("test", format!("'' is {token}"), ErrorKind::UnknownTest)
             }
             _ => {
-                // `is not odd` asks for the test behind the `not`.
-                let passes = before == "is" && word == "not";
-                before = if passes { "is" } else { words.get(n).map_or("", String::as_str) };
+                // In `is not odd` the test is behind the `not`.
+                let negates_test = before == "is" && token == "not";
+                before = if negates_test { "is" } else { tokens.get(n).map_or("", String::as_str) };
                 continue;
             }
         };
-        before = word;
+        before = token;
         let unknown = match ENVIRONMENT.compile_expression_owned(probe) {
-            Ok(probe) => probe.eval(()).is_err_and(|e| e.kind() == kind),
-            Err(e) => e.kind() == kind,
+            Ok(probe) => probe.eval(()).is_err_and(|e| e.kind() == error_kind),
+            Err(e) => e.kind() == error_kind,
         };
         if unknown {
-            return Some((what, word.clone()));
+            return Some((kind, token.clone()));
         }
     }
     None
 }
 
-/// Names and signs, without what stands in quotes.
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
+/// Splits an expression into names and punctuation, without quoted text.
+fn tokens(text: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
     let mut word = String::new();
     let mut quote = None;
     for c in text.chars() {
@@ -116,16 +131,16 @@ fn words(text: &str) -> Vec<String> {
             None => {}
         }
         if !word.is_empty() {
-            words.push(std::mem::take(&mut word));
+            tokens.push(std::mem::take(&mut word));
         }
         if !c.is_whitespace() {
-            words.push(c.to_string());
+            tokens.push(c.to_string());
         }
     }
     if !word.is_empty() {
-        words.push(word);
+        tokens.push(word);
     }
-    words
+    tokens
 }
 
 impl fmt::Debug for Condition {
@@ -140,33 +155,33 @@ mod tests {
     use hookward_core::Body;
     use serde_json::json;
 
-    fn holds(text: &str) -> Result<bool, String> {
+    fn evaluate(text: &str) -> Result<bool, String> {
         let body = Body::from_json(
             json!({"data": {"object": {"amount": 1500, "tags": ["a"]}}, "draft": false}),
         );
         let headers = [("x-a".to_owned(), "1".to_owned())];
-        let subject = Subject::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
-        Condition::compile(text).unwrap().holds(&subject).unwrap()
+        let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+        Condition::compile(text).unwrap().evaluate(&event).unwrap()
     }
 
     #[test]
     fn expressions_see_body_headers_and_event() {
-        assert_eq!(holds("body.data.object.amount > 1000"), Ok(true));
-        assert_eq!(holds("body.data.object.amount > 2000"), Ok(false));
-        assert_eq!(holds("'a' in body.data.object.tags and not body.draft"), Ok(true));
-        assert_eq!(holds("headers['x-a'] == '1' and event.type == 'invoice.paid'"), Ok(true));
-        assert_eq!(holds("body.data.object.tags | length == 1"), Ok(true));
-        assert_eq!(holds("body.missing is defined"), Ok(false));
+        assert_eq!(evaluate("body.data.object.amount > 1000"), Ok(true));
+        assert_eq!(evaluate("body.data.object.amount > 2000"), Ok(false));
+        assert_eq!(evaluate("'a' in body.data.object.tags and not body.draft"), Ok(true));
+        assert_eq!(evaluate("headers['x-a'] == '1' and event.type == 'invoice.paid'"), Ok(true));
+        assert_eq!(evaluate("body.data.object.tags | length == 1"), Ok(true));
+        assert_eq!(evaluate("body.missing is defined"), Ok(false));
     }
 
     #[test]
-    fn what_cannot_be_computed_is_an_error_and_never_true() {
-        assert!(holds("body.missing.deeper > 1").is_err());
-        assert!(!holds("body.missing > 1").unwrap_or(false));
+    fn an_expression_over_a_missing_value_is_an_error_or_false() {
+        assert!(evaluate("body.missing.deeper > 1").is_err());
+        assert!(!evaluate("body.missing > 1").unwrap_or(false));
     }
 
     #[test]
-    fn a_name_filter_or_test_that_does_not_exist_is_refused_at_load() {
+    fn unknown_names_filters_and_tests_are_errors_at_load() {
         for (text, word) in [
             ("bdy.amount > 1", "bdy"),
             ("body.total | flot > 1", "flot"),
@@ -174,8 +189,8 @@ mod tests {
             ("body.a is nmber", "nmber"),
             ("body.a is not nmber", "nmber"),
         ] {
-            let told = Condition::compile(text).unwrap_err();
-            assert!(told.contains(&format!("`{word}`")), "{text}: {told}");
+            let error = Condition::compile(text).unwrap_err();
+            assert!(error.contains(&format!("`{word}`")), "{text}: {error}");
         }
         for text in [
             "body.a | float > 1 and body.b is not defined",
@@ -189,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_expression_is_refused_at_load() {
-        assert!(Condition::compile("body.a >").unwrap_err().contains("cannot be read"));
+    fn a_syntax_error_is_an_error_at_load() {
+        assert!(Condition::compile("body.a >").unwrap_err().contains("not a valid expression"));
     }
 }

@@ -1,35 +1,45 @@
-//! JSON Schemas of events: compiled once, offline, with regular expressions that run in linear time.
+//! JSON Schemas of events.
+//!
+//! A schema is compiled once, when the configuration is loaded. It fetches nothing, and its regular
+//! expressions run in linear time, so that a body cannot make validation slow.
 
 use std::fmt;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
-/// This many errors of one event are told; the rest is counted.
+/// The maximum number of errors that are reported for one event.
 const MAX_ERRORS: usize = 10;
-/// A longer error text is cut.
-const MAX_TEXT: usize = 300;
+/// The maximum length of one error text, in characters; a longer one is cut.
+const MAX_ERROR_CHARS: usize = 300;
+/// The maximum size of one compiled regular expression, in bytes.
+const MAX_REGEX_BYTES: usize = 1 << 20;
 
-/// A compiled schema.
+/// A compiled JSON Schema of `schema:`.
 pub struct EventSchema {
     name: String,
     validator: Validator,
 }
 
 impl EventSchema {
-    /// Compiles a schema; `name` is what the operator calls it.
+    /// Compiles a schema; `name` is the value of `schema:`, such as `builtin:stripe/charge`.
+    ///
+    /// # Errors
+    /// Why it is not a usable JSON Schema: a reference out of the document, a pattern with
+    /// look-around, an unknown type.
     pub fn compile(name: &str, schema: &Value) -> Result<Self, String> {
         let validator = jsonschema::options()
             .with_pattern_options(
-                PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20),
+                PatternOptions::regex().size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES),
             )
             .offline()
             .build(schema)
-            .map_err(|e| cut(&e.to_string()))?;
+            .map_err(|e| truncate(&e.to_string()))?;
         Ok(Self { name: name.to_owned(), validator })
     }
 
-    /// What is wrong with an event: nothing, or up to ten texts that name places, not content.
+    /// Validates a body. Returns nothing for a valid one, else up to ten errors, which name places
+    /// and never quote the body: they are stored with the event and logged.
     pub fn errors(&self, event: &Value) -> Vec<String> {
         if self.validator.is_valid(event) {
             return Vec::new();
@@ -38,7 +48,7 @@ impl EventSchema {
         let text = |e: jsonschema::ValidationError<'_>| {
             let at = e.instance_path().to_string();
             let at = if at.is_empty() { "/".to_owned() } else { at };
-            cut(&format!("{at}: {}", e.masked()))
+            truncate(&format!("{at}: {}", e.masked()))
         };
         let mut texts: Vec<String> = errors.by_ref().take(MAX_ERRORS).map(text).collect();
         if errors.next().is_some() {
@@ -47,14 +57,14 @@ impl EventSchema {
         texts
     }
 
-    /// What the operator calls it.
+    /// Returns the value of `schema:`.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
+fn truncate(text: &str) -> String {
+    match text.char_indices().nth(MAX_ERROR_CHARS) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
     }
@@ -72,7 +82,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn errors_name_places_and_not_content() {
+    fn errors_name_places_and_never_quote_the_body() {
         let schema = json!({"properties": {"a": {"type": "integer"}, "b": {"maxLength": 2}}, "required": ["c"]});
         let schema = EventSchema::compile("s", &schema).unwrap();
         assert!(schema.errors(&json!({"c": 1})).is_empty());
@@ -83,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_and_no_pattern_backtracks() {
+    fn external_references_and_backtracking_patterns_are_errors() {
         for reference in ["https://example.com/x.json", "file:///etc/passwd"] {
             assert!(EventSchema::compile("s", &json!({"$ref": reference})).is_err());
         }
@@ -91,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_ten_errors_are_told() {
+    fn at_most_ten_errors_are_reported() {
         let schema = EventSchema::compile("s", &json!({"items": {"type": "integer"}})).unwrap();
         let errors = schema.errors(&Value::Array(vec![json!("x"); 1000]));
         assert_eq!(errors.len(), 11);

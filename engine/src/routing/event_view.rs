@@ -1,29 +1,30 @@
-//! What routes look at: an event before or after it was stored.
+//! What conditions see of an event, before it is stored and after.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use hookward_core::{Body, BodyError, Event};
 
-/// One event as conditions see it. Its value for expressions is made once, on first use, and
-/// shared by all routes.
+/// One event as conditions see it.
+///
+/// The value that `when` expressions read is built on first use and shared by all routes.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub struct EventView<'a> {
     /// The source's name.
     pub source: &'a str,
-    /// The provider's type.
+    /// The event type, in the provider's own words.
     pub event_type: &'a str,
-    /// The provider's id.
+    /// The event id that the provider gave, where there is one.
     pub event_id: Option<&'a str>,
-    /// The kept headers, lower-case names.
+    /// The stored headers; their names are in lower case.
     pub headers: &'a [(String, String)],
-    /// The body, or the event's item of a batch.
+    /// The body, or the event's item where a delivery holds a batch.
     pub body: &'a Body,
-    value: OnceCell<minijinja::Value>,
+    expression_context: OnceCell<minijinja::Value>,
 }
 
-impl<'a> Subject<'a> {
-    /// Puts one together.
+impl<'a> EventView<'a> {
+    /// Makes a view of an event that is not stored yet.
     pub fn new(
         source: &'a str,
         event_type: &'a str,
@@ -31,25 +32,30 @@ impl<'a> Subject<'a> {
         headers: &'a [(String, String)],
         body: &'a Body,
     ) -> Self {
-        Self { source, event_type, event_id, headers, body, value: OnceCell::new() }
+        let expression_context = OnceCell::new();
+        Self { source, event_type, event_id, headers, body, expression_context }
     }
 
-    /// That of a stored event; `None` where its type is not known.
-    pub fn of(event: &'a Event) -> Option<Self> {
+    /// Makes a view of a stored event; `None` where its type is not known, for such an event
+    /// matches no glob.
+    pub fn of_event(event: &'a Event) -> Option<Self> {
         let event_type = event.event_type()?;
         let (source, id) = (event.source(), event.event_id());
         Some(Self::new(source, event_type, id, event.headers(), event.body()))
     }
 
-    /// One kept header.
+    /// Returns the value of a stored header, by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// `body`, `headers` and `event`, for expressions. A body that is not JSON is an error.
-    pub(crate) fn value(&self) -> Result<&minijinja::Value, &'a BodyError> {
+    /// Returns `body`, `headers` and `event` as expressions see them.
+    ///
+    /// # Errors
+    /// Why the body cannot be parsed as JSON.
+    pub(crate) fn expression_context(&self) -> Result<&minijinja::Value, &'a BodyError> {
         let body = self.body.json()?;
-        Ok(self.value.get_or_init(|| {
+        Ok(self.expression_context.get_or_init(|| {
             let headers: BTreeMap<&str, &str> =
                 self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             minijinja::context! {

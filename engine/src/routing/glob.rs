@@ -1,9 +1,11 @@
-//! `events:` globs: `SOURCE/TYPE`. The source ends at the first `/`; a type's segments are split
-//! at `.` and `/`; `*` stands for one segment, `**` for any number.
+//! Globs of `events:`, in the form `SOURCE/TYPE`.
+//!
+//! The source ends at the first `/`. The type is split into segments at `.` and `/`; `*` matches
+//! one whole segment and `**` any number of them, none included.
 
 use std::fmt;
 
-/// A pattern for source and type.
+/// A compiled `SOURCE/TYPE` glob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeGlob {
     source: String,
@@ -11,32 +13,41 @@ pub struct TypeGlob {
     text: String,
 }
 
+/// One segment of the type part of a glob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Segment {
+    /// Matches the same text.
     Literal(String),
+    /// `*`, which matches one segment.
     One,
+    /// `**`, which matches any number of segments.
     Any,
 }
 
-/// The segments of an event type.
+/// Splits an event type into its segments.
 pub(crate) fn segments_of(event_type: &str) -> impl Iterator<Item = &str> {
     event_type.split(['.', '/'])
 }
 
 impl TypeGlob {
-    /// Reads the written form.
+    /// Parses the form used in routes.yaml.
+    ///
+    /// # Errors
+    /// What was found and what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((source, event_type)) = text.split_once('/') else {
             return Err(format!(
-                "`{text}` names no type; write SOURCE/TYPE, such as stripe/payment_intent.succeeded, stripe/invoice.* or stripe/**"
+                "`{text}` has no event type; write SOURCE/TYPE, such as stripe/payment_intent.succeeded, stripe/invoice.* or stripe/**"
             ));
         };
         if source.is_empty() || event_type.is_empty() {
-            return Err(format!("`{text}` is not of the form SOURCE/TYPE"));
+            return Err(format!(
+                "`{text}` is not of the form SOURCE/TYPE; write both, such as stripe/invoice.paid"
+            ));
         }
         let star = |part: &str| {
             format!(
-                "`{part}` in `{text}`: a `*` stands for a whole segment (`*` for one, `**` for any number)"
+                "`{part}` in `{text}` mixes a `*` with other characters; a `*` stands for one whole segment and `**` for any number, such as stripe/invoice.*"
             )
         };
         if source.contains('*') && source != "*" {
@@ -46,7 +57,9 @@ impl TypeGlob {
             .map(|part| match part {
                 "*" => Ok(Segment::One),
                 "**" => Ok(Segment::Any),
-                "" => Err(format!("`{text}` has an empty segment")),
+                "" => Err(format!(
+                    "`{text}` has an empty segment; write a name, `*` or `**` between two separators"
+                )),
                 part if part.contains('*') => Err(star(part)),
                 part => Ok(Segment::Literal(part.to_owned())),
             })
@@ -54,11 +67,12 @@ impl TypeGlob {
         Ok(Self { source: source.to_owned(), segments, text: text.to_owned() })
     }
 
-    /// The source's name, or `*`.
+    /// Returns the source's name, or `*` for any source.
     pub fn source(&self) -> &str {
         &self.source
     }
 
+    /// Returns the segments of the type part.
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }

@@ -1,5 +1,8 @@
-//! `match:` patterns: data, in the manner of EventBridge. All addresses must fit; of the
-//! alternatives of one address, any. Checked at load, cannot loop, costs next to nothing.
+//! `match:` patterns: conditions as data, in the manner of Amazon EventBridge.
+//!
+//! A pattern maps data addresses to alternatives. It matches where every address has a value that
+//! matches one of its alternatives. Mistakes are found at load; evaluation has no loops of its own
+//! and cannot fail.
 
 use std::net::IpAddr;
 
@@ -7,22 +10,24 @@ use hookward_core::BodyError;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::routing::address::DataAddress;
-use crate::routing::subject::Subject;
+use super::{DataAddress, EventView};
 
-/// A compiled `match:` block.
+/// A compiled `match:` block: the tests for each address, of which one must pass.
 #[derive(Debug, Clone)]
 pub struct Pattern(Vec<(DataAddress, Vec<Test>)>);
 
 /// A mistake in a `match:` block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternError {
-    /// JSON pointer into the block.
+    /// The place of the mistake, as a JSON pointer into the block.
     pub at: String,
-    /// What was found and what is allowed.
+    /// Whether the mistake is in the key at that place, not in its value.
+    pub is_key: bool,
+    /// What was found; what to write follows behind a `; ` where it is known.
     pub message: String,
 }
 
+/// One alternative of an address.
 #[derive(Debug, Clone, PartialEq)]
 enum Test {
     Equal(Value),
@@ -34,6 +39,7 @@ enum Test {
     Cidr(IpNet),
 }
 
+/// An operator of `numeric`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     Less,
@@ -44,59 +50,71 @@ enum Comparison {
 }
 
 impl Pattern {
-    /// Checks and compiles a block; all mistakes at once.
+    /// Compiles a block.
+    ///
+    /// # Errors
+    /// All mistakes of the block, so that one run of `hookward check` shows every one.
     pub fn compile(block: &Value) -> Result<Self, Vec<PatternError>> {
-        let error = |at: String, message: String| PatternError { at, message };
+        let error = |at: String, message: String| PatternError { at, is_key: false, message };
         let Some(map) = block.as_object() else {
             return Err(vec![error(
                 String::new(),
-                "`match` is a map of addresses to values".into(),
+                "expected a mapping; write data addresses and the values that match, such as /type: [paid]"
+                    .into(),
             )]);
         };
         let mut errors = Vec::new();
-        let mut all = Vec::new();
+        let mut compiled = Vec::new();
         for (key, wanted) in map {
             let at = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
-            let address = DataAddress::parse(key).map_err(|m| errors.push(error(at.clone(), m)));
+            let address = DataAddress::parse(key).map_err(|message| {
+                errors.push(PatternError { at: at.clone(), is_key: true, message });
+            });
             let alternatives = match wanted {
                 Value::Array(list) if list.is_empty() => {
                     errors.push(error(
                         at.clone(),
-                        "an empty list matches nothing; name at least one value".into(),
+                        "an empty list never matches; write at least one value".into(),
                     ));
                     continue;
                 }
                 Value::Array(list) => list.iter().collect(),
                 single => vec![single],
             };
-            let many = wanted.is_array();
+            let is_list = wanted.is_array();
             let mut tests = Vec::new();
             for (n, alternative) in alternatives.into_iter().enumerate() {
-                let at = if many { format!("{at}/{n}") } else { at.clone() };
-                match test(alternative) {
+                let at = if is_list { format!("{at}/{n}") } else { at.clone() };
+                match compile_test(alternative) {
                     Ok(test) => tests.push(test),
                     Err(message) => errors.push(error(at, message)),
                 }
             }
             if let Ok(address) = address {
-                all.push((address, tests));
+                compiled.push((address, tests));
             }
         }
-        if errors.is_empty() { Ok(Self(all)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
     }
 
-    /// The first address that does not fit; `None` where all do.
-    pub fn misfit<'a>(&self, subject: &Subject<'a>) -> Result<Option<String>, &'a BodyError> {
+    /// Returns the first address that does not match; `None` where the pattern matches.
+    ///
+    /// # Errors
+    /// Why the body cannot be parsed as JSON, where an address points into it.
+    pub fn first_mismatch<'a>(
+        &self,
+        event: &EventView<'a>,
+    ) -> Result<Option<String>, &'a BodyError> {
         for (address, tests) in &self.0 {
-            let value = address.get(subject)?;
-            if !tests.iter().any(|test| test.fits(value.as_deref())) {
+            let value = address.get(event)?;
+            if !tests.iter().any(|test| test.matches(value.as_deref())) {
                 return Ok(Some(address.to_string()));
             }
         }
         Ok(None)
     }
 
-    /// The addresses that it looks at.
+    /// Returns the addresses that the pattern reads.
     pub fn addresses(&self) -> impl Iterator<Item = &DataAddress> {
         self.0.iter().map(|(address, _)| address)
     }
@@ -104,71 +122,82 @@ impl Pattern {
 
 const OPERATORS: &str = "prefix, suffix, numeric, exists, anything-but, cidr";
 
-fn test(wanted: &Value) -> Result<Test, String> {
+/// Compiles one alternative: a plain value, or a mapping with one operator.
+fn compile_test(wanted: &Value) -> Result<Test, String> {
     let map = match wanted {
         Value::Object(map) => map,
-        Value::Array(_) => return Err("a list within a list means nothing here".into()),
+        Value::Array(_) => {
+            return Err(
+                "a list inside a list is not allowed; write its values in the outer list".into()
+            );
+        }
         scalar => return Ok(Test::Equal(scalar.clone())),
     };
     let (Some((operator, operand)), 1) = (map.iter().next(), map.len()) else {
-        return Err(format!("an operator is a map with one key, one of: {OPERATORS}"));
+        return Err(format!(
+            "expected one operator, not {}; write a mapping with one of: {OPERATORS}",
+            map.len()
+        ));
     };
-    let text = || operand.as_str().map(str::to_owned).ok_or(format!("`{operator}` takes a text"));
+    let text = || operand.as_str().map(str::to_owned).ok_or(format!("`{operator}` takes text"));
     Ok(match operator.as_str() {
         "prefix" => Test::Prefix(text()?),
         "suffix" => Test::Suffix(text()?),
         "exists" => Test::Exists(operand.as_bool().ok_or("`exists` takes true or false")?),
         "numeric" => Test::Numeric(comparisons(operand)?),
         "cidr" => Test::Cidr(
-            text()?.parse().map_err(|_| "`cidr` takes a network such as 10.0.0.0/8".to_owned())?,
+            text()?
+                .parse()
+                .map_err(|_| "`cidr` takes a network; write one such as 10.0.0.0/8".to_owned())?,
         ),
         "anything-but" => {
             let list = match operand {
-                Value::Array(list) => list.iter().map(test).collect::<Result<_, _>>()?,
-                single => vec![test(single)?],
+                Value::Array(list) => list.iter().map(compile_test).collect::<Result<_, _>>()?,
+                single => vec![compile_test(single)?],
             };
             Test::AnythingBut(list)
         }
-        other => return Err(format!("unknown operator `{other}`; allowed are: {OPERATORS}")),
+        other => return Err(format!("unknown operator `{other}`; allowed: {OPERATORS}")),
     })
 }
 
+/// Compiles the operand of `numeric`: pairs of an operator and a number.
 fn comparisons(operand: &Value) -> Result<Vec<(Comparison, f64)>, String> {
-    let wrong = || {
-        "`numeric` takes pairs of an operator (<, <=, =, >=, >) and a number, such as [\">\", 1000, \"<=\", 5000]".to_owned()
+    let error = || {
+        "`numeric` takes pairs of an operator (<, <=, =, >=, >) and a number; write a list such as [\">\", 1000, \"<=\", 5000]".to_owned()
     };
     let list =
-        operand.as_array().filter(|l| !l.is_empty() && l.len() % 2 == 0).ok_or_else(wrong)?;
+        operand.as_array().filter(|l| !l.is_empty() && l.len() % 2 == 0).ok_or_else(error)?;
     let pair = |pair: &[Value]| {
-        let [operator, number] = pair else { return Err(wrong()) };
+        let [operator, number] = pair else { return Err(error()) };
         let comparison = match operator.as_str() {
             Some("<") => Comparison::Less,
             Some("<=") => Comparison::LessOrEqual,
             Some("=") => Comparison::Equal,
             Some(">=") => Comparison::GreaterOrEqual,
             Some(">") => Comparison::Greater,
-            _ => return Err(wrong()),
+            _ => return Err(error()),
         };
-        Ok((comparison, number.as_f64().ok_or_else(wrong)?))
+        Ok((comparison, number.as_f64().ok_or_else(error)?))
     };
     list.chunks(2).map(pair).collect()
 }
 
 impl Test {
-    /// A list fits where one of its items does.
-    fn fits(&self, value: Option<&Value>) -> bool {
+    /// Whether the value passes. A list in the body passes where one of its items does.
+    fn matches(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Exists(wanted), value) => value.is_some() == *wanted,
             (_, None) => false,
             (Self::AnythingBut(tests), Some(value)) => {
-                !tests.iter().any(|test| test.fits(Some(value)))
+                !tests.iter().any(|test| test.matches(Some(value)))
             }
-            (test, Some(Value::Array(items))) => items.iter().any(|item| test.fits_one(item)),
-            (test, Some(value)) => test.fits_one(value),
+            (test, Some(Value::Array(items))) => items.iter().any(|item| test.matches_one(item)),
+            (test, Some(value)) => test.matches_one(value),
         }
     }
 
-    fn fits_one(&self, value: &Value) -> bool {
+    fn matches_one(&self, value: &Value) -> bool {
         match self {
             Self::Equal(wanted) => match (wanted.as_f64(), value.as_f64()) {
                 (Some(a), Some(b)) => wanted == value || (a - b).abs() < f64::EPSILON * a.abs(),
@@ -189,7 +218,7 @@ impl Test {
                     Comparison::Greater => v > *bound,
                 })
             }),
-            Self::Exists(_) | Self::AnythingBut(_) => self.fits(Some(value)),
+            Self::Exists(_) | Self::AnythingBut(_) => self.matches(Some(value)),
         }
     }
 }
@@ -200,15 +229,15 @@ mod tests {
     use hookward_core::Body;
     use serde_json::json;
 
-    fn fits(pattern: Value, body: Value) -> bool {
+    fn matches(pattern: Value, body: Value) -> bool {
         let body = Body::from_json(body);
         let headers = [("x-a".to_owned(), "10.1.2.3".to_owned())];
-        let subject = Subject::new("stripe", "t.x", Some("evt_1"), &headers, &body);
-        Pattern::compile(&pattern).unwrap().misfit(&subject).unwrap().is_none()
+        let event = EventView::new("stripe", "t.x", Some("evt_1"), &headers, &body);
+        Pattern::compile(&pattern).unwrap().first_mismatch(&event).unwrap().is_none()
     }
 
     #[test]
-    fn each_operator_does_what_it_says() {
+    fn each_operator_matches_its_values_alone() {
         let body = json!({"a": {"n": 1500, "s": "refs/heads/main", "l": ["x", "y"], "z": null}});
         for (pattern, expected) in [
             (json!({"/a/s": ["refs/heads/main"]}), true),
@@ -233,12 +262,12 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(fits(pattern.clone(), body.clone()), expected, "{pattern}");
+            assert_eq!(matches(pattern.clone(), body.clone()), expected, "{pattern}");
         }
     }
 
     #[test]
-    fn all_mistakes_of_a_block_are_told_at_once() {
+    fn a_block_with_several_mistakes_reports_all_of_them() {
         let errors =
             Pattern::compile(&json!({"a": [1], "/b": [], "/c": [{"nope": 1}, {"numeric": [">"]}]}));
         let at: Vec<_> = errors.unwrap_err().into_iter().map(|e| e.at).collect();
@@ -247,10 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_cannot_be_read_is_an_error_not_a_misfit() {
+    fn a_body_that_is_not_json_is_an_error_for_pointers_alone() {
         let body = Body::new("not json");
-        let subject = Subject::new("s", "t", None, &[], &body);
-        assert!(Pattern::compile(&json!({"/a": [1]})).unwrap().misfit(&subject).is_err());
-        assert!(Pattern::compile(&json!({"event:type": ["t"]})).unwrap().misfit(&subject).is_ok());
+        let event = EventView::new("s", "t", None, &[], &body);
+        let first_mismatch =
+            |pattern: Value| Pattern::compile(&pattern).unwrap().first_mismatch(&event);
+        assert!(first_mismatch(json!({"/a": [1]})).is_err());
+        assert!(first_mismatch(json!({"event:type": ["t"]})).is_ok());
     }
 }

@@ -578,10 +578,10 @@ impl Provider for Refusing {
 fn way_of(provider: impl Provider) -> Way {
     let mut config = way("", ALL, vec![]).engine_plan();
     let (name, source) = config.sources.pop_first().unwrap();
-    config.paths.clear();
+    config.sources_by_path.clear();
     let source = Arc::into_inner(source).unwrap();
     let source = Arc::new(Source { provider: Arc::new(provider), ..source });
-    config.paths.insert(source.path.clone(), source.clone());
+    config.sources_by_path.insert(source.path.clone(), source.clone());
     config.sources.insert(name, source);
     let way = way("", ALL, vec![]);
     way.engine.reload(config).unwrap();

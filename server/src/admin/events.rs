@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use hookward_core::store::{Cursor, EventDetail, EventPage, Filter, Status};
 use hookward_core::{EventId, Timestamp};
-use hookward_engine::replay::{browse, parse_status};
+use hookward_engine::replay::{parse_status, require_browse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ pub(crate) async fn dead(
     let Query(wanted) = query?;
     let filter = Filter { status: Some(Status::Dead), ..wanted.filter()? };
     let (limit, after) = wanted.page()?;
-    let browse = browse(shared.engine.store().as_ref())?;
+    let browse = require_browse(shared.engine.store().as_ref())?;
     let page = browse.list(&filter, limit, after).await?;
     let mut events = Vec::new();
     for summary in &page.events {
@@ -119,7 +119,7 @@ pub(crate) async fn dead(
 
 async fn page_of(shared: &Shared, wanted: &Wanted, filter: Filter) -> Result<Value, Failure> {
     let (limit, after) = wanted.page()?;
-    let browse = browse(shared.engine.store().as_ref())?;
+    let browse = require_browse(shared.engine.store().as_ref())?;
     let page = browse.list(&filter, limit, after).await?;
     Ok(json!({"events": page.events, "next": next(&page)}))
 }
@@ -137,7 +137,7 @@ pub(crate) async fn show(
 
 /// By our id or the provider's; of several with the provider's id, the newest.
 pub(crate) async fn found(shared: &Shared, id: &str) -> Result<EventDetail, Failure> {
-    let browse = browse(shared.engine.store().as_ref())?;
+    let browse = require_browse(shared.engine.store().as_ref())?;
     let missing = || Failure::not_found(format!("there is no event `{id}`"));
     if let Ok(ours) = id.parse::<EventId>()
         && let Some(detail) = browse.show(ours).await?

@@ -61,7 +61,7 @@ pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "attempts": route.retry.attempts,
         })
     };
-    Json(json!({"routes": config.table.all().iter().map(line).collect::<Vec<_>>()}))
+    Json(json!({"routes": config.route_table.all().iter().map(line).collect::<Vec<_>>()}))
 }
 
 pub(crate) async fn plugins(State(shared): State<Arc<Shared>>) -> Json<Value> {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
-use hookward_engine::replay::Replayed;
+use hookward_engine::replay::ReplayCounts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -42,9 +42,9 @@ pub(crate) async fn one(
 pub(crate) async fn many(
     State(shared): State<Arc<Shared>>,
     body: Bytes,
-) -> Result<(StatusCode, Json<Replayed>), Failure> {
+) -> Result<(StatusCode, Json<ReplayCounts>), Failure> {
     let wanted: Wanted = read(&body)?;
     let (filter, limit) = (wanted.filter()?, wanted.limit.unwrap_or(usize::MAX));
-    let done = shared.engine.replay_all(&filter, limit, wanted.dry_run, &mut |_| {}).await?;
+    let done = shared.engine.replay_matching(&filter, limit, wanted.dry_run).await?;
     Ok((StatusCode::ACCEPTED, Json(done)))
 }

@@ -323,7 +323,7 @@ async fn operate(engine: Arc<Engine>, store: Arc<dyn Store>) {
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let dead = Filter { status: Some(Status::Dead), ..Filter::default() };
-    let _ = engine.replay_all(&dead, 10, false, &mut |_| {}).await;
+    let _ = engine.replay_matching(&dead, 10, false).await;
 }
 
 /// The process after it: it brings to an end what was begun, and knows what was acknowledged.

@@ -11,9 +11,8 @@ use hookward_core::plugin::Registry;
 use hookward_core::store::{Filter, JobState, Status};
 use hookward_core::{Clock, Handler, Store, Timestamp};
 use hookward_engine::Engine;
-use hookward_engine::compiled::{CompiledConfig, Retention};
+use hookward_engine::compiled::{CompiledConfig, Retention, RouteTable};
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
-use hookward_engine::routing::RouteTable;
 use hookward_engine::worker::Worker;
 use tokio::time::Instant;
 
@@ -165,9 +164,9 @@ impl Plans {
                 dead: Duration::from_secs(keep * 2),
             },
             sources: config.sources.clone(),
-            paths: config.paths.clone(),
+            sources_by_path: config.sources_by_path.clone(),
             routes: config.routes.clone(),
-            table: RouteTable::new(config.table.all()),
+            route_table: RouteTable::new(config.route_table.all()),
         }
     }
 }
@@ -405,5 +404,5 @@ impl Play<'_> {
 
 async fn replay_dead(engine: &Engine) {
     let dead = Filter { status: Some(Status::Dead), ..Filter::default() };
-    let _ = engine.replay_all(&dead, 1_000, false, &mut |_| {}).await;
+    let _ = engine.replay_matching(&dead, 1_000, false).await;
 }

@@ -18,8 +18,7 @@ use serde_json::Value;
 
 use super::LoadCx;
 use super::document::{Doc, Location};
-use crate::compiled::CompiledConfig;
-use crate::routing::RouteTable;
+use crate::compiled::{CompiledConfig, RouteTable};
 
 /// What every part needs.
 struct Gate<'a> {
@@ -59,8 +58,8 @@ pub(super) fn compile(
         admin,
         retention: defaults.retention,
         sources,
-        paths,
-        table: RouteTable::new(&in_order),
+        sources_by_path: paths,
+        route_table: RouteTable::new(&in_order),
         routes,
     })
 }

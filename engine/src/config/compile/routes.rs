@@ -147,10 +147,8 @@ fn pattern(gate: &mut Gate<'_>, at: &str, block: &Value) -> Option<Pattern> {
         Err(errors) => {
             for error in errors {
                 let inside = format!("{at}{}", error.at);
-                // At the first level it is the key that is wrong, or the value as a whole.
-                let is_key =
-                    error.at.matches('/').count() == 1 && error.message.contains("address");
-                let spot = if is_key { Location::Key(&inside) } else { Location::Value(&inside) };
+                let spot =
+                    if error.is_key { Location::Key(&inside) } else { Location::Value(&inside) };
                 let (message, help) = match error.message.split_once("; ") {
                     Some((message, help)) => (message, Some(help)),
                     None => (error.message.as_str(), None),

@@ -141,7 +141,7 @@ fn source(
         media_types: descriptor.media_types,
         keep_headers,
         secrets,
-        handed_over,
+        secret_file: handed_over,
         verified,
         tolerance,
         limits,
@@ -180,7 +180,7 @@ fn check_window(
 pub(super) fn on_invalid(spec: Option<raw_config::OnInvalid>) -> OnInvalid {
     match spec {
         Some(raw_config::OnInvalid::Reject) => OnInvalid::Reject,
-        Some(raw_config::OnInvalid::Retention) | None => OnInvalid::Retention,
+        Some(raw_config::OnInvalid::Keep) | None => OnInvalid::Keep,
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Gate, Location};
-use crate::compiled::Route;
+use crate::compiled::{Route, RouteTable};
 use crate::config::pointer;
-use crate::routing::RouteTable;
 
 const HELP: &str = "no event takes this route; correct it, or remove the route";
 
