@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Extent;
-use crate::judge::{settled, stored};
+use crate::checker::{settled, stored};
 use crate::load::{Known, Load};
+use crate::process_stats::{descriptors, file_limit, limit_files, worked};
 use crate::sender::paid;
 use crate::server::{Place, SOURCES, Server};
-use crate::watch::{descriptors, file_limit, limit_files, worked};
 
 /// Files of the server.
 const LIMIT: u64 = 512;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::Extent;
-use crate::judge::{Found, judge, settled};
+use crate::checker::{Found, judge, settled};
+use crate::effect_sink::Sink;
 use crate::load::{Known, Load};
 use crate::server::Place;
-use crate::sink::Sink;
 
 /// Kills between two looks at everything.
 const ROUND: usize = 25;

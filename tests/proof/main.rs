@@ -11,36 +11,27 @@
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod crash_points;
+mod checker;
 mod descriptors;
 mod disk;
-mod disk_load;
-mod disk_mount;
 mod duplicates;
-mod duplicates_over;
+mod effect_sink;
 mod fault;
-mod fault_process;
-mod fault_trial;
 mod flips;
-mod flips_known;
-mod flips_server;
-mod flips_trial;
 #[path = "../e2e/http.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod http;
-mod judge;
 mod kill;
 mod load;
 mod malformed;
-mod malformed_case;
-mod malformed_client;
-mod malformed_mutate;
 mod mid_handler;
 mod operations;
 mod order;
-mod order_sink;
 mod overload;
 mod power_cut;
+mod process_stats;
+mod raw_http;
+mod recovery;
 #[path = "../e2e/sender.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod sender;
@@ -48,12 +39,9 @@ mod sender;
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod server;
 mod sim;
-mod sink;
 mod slow;
-mod slow_peer;
 mod sweep;
 mod timing;
-mod watch;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -110,7 +98,7 @@ fn main() -> ExitCode {
         ("sweep", sweep::run),
         ("operations", operations::run),
         ("mid-handler", mid_handler::run),
-        ("recovery", crash_points::run),
+        ("recovery", recovery::run),
         ("slow", slow::run),
         ("descriptors", descriptors::run),
         ("overload", overload::run),

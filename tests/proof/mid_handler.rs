@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::Extent;
-use crate::crash_points::{STORE, crash, points};
+use crate::fault::process::{Ended, Process};
+use crate::fault::trial::{Found, Ground, examine, explained, spread};
 use crate::fault::{CHANGES, Fault, Shim};
-use crate::fault_process::{Ended, Process};
-use crate::fault_trial::{Found, Ground, examine, explained, spread};
+use crate::recovery::{STORE, crash, points};
 use crate::sender::now;
 use crate::server::eventually;
 
@@ -213,7 +213,7 @@ fn canary(shim: &Shim) -> Result<&'static str, String> {
     }
     let ground = killed_within(shim, STORE)?;
     let server = ground.place.start();
-    crate::judge::settled(&server)?;
+    crate::checker::settled(&server)?;
     let (known, ledger) = (ground.known.lock().unwrap(), ground.ledger());
     examine(&server, &known, &ledger, 0)?;
     let seen = |what: &str, ledger: &[serde_json::Value]| match examine(&server, &known, ledger, 0)

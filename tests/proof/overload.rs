@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Extent;
-use crate::malformed_client::{Answer, Fault, exchange};
+use crate::process_stats::{Spans, file_limit, limit_files, peak_mib};
+use crate::raw_http::{Answer, Fault, exchange};
 use crate::sender::paid;
 use crate::server::{Place, SOURCES, Server};
-use crate::watch::{Spans, file_limit, limit_files, peak_mib};
 
 /// The short form lasts so long.
 const SHORT: Duration = Duration::from_secs(6);

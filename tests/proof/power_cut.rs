@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::Extent;
-use crate::judge::stored;
+use crate::checker::stored;
+use crate::effect_sink::Sink;
 use crate::kill::routes;
 use crate::load::{Known, Load};
 use crate::server::{Place, Server};
-use crate::sink::Sink;
 
 /// Of the image; a run stays far below it.
 const SIZE: &str = "256M";

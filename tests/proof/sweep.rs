@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Extent;
-use crate::crash_points::{LARGE, STORE, spread_over};
+use crate::fault::process::Ended;
+use crate::fault::trial::{FILE_STEP, Found, Ground, spread};
 use crate::fault::{ALL, Fault, Shim};
-use crate::fault_process::Ended;
-use crate::fault_trial::{FILE_STEP, Found, Ground, spread};
+use crate::recovery::{LARGE, STORE, spread_over};
 
 /// Each of them, in the short form, too: an answer 200 rests on nothing else.
 const SYNCS: &str = "s";

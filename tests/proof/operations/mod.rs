@@ -7,20 +7,20 @@
 //! cargo test -p hookward-cli --test proof -- operations --runs 100000     # every call, every way
 //! ```
 
-mod hand;
-mod judge;
-mod letters;
-mod store;
-mod world;
+mod faulty_store;
+mod handler;
+mod invariants;
+mod run;
+mod senders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use store::{Kind, Point, Reach};
-use world::{Played, ground, play};
+use faulty_store::{Kind, Point, Reach};
+use run::{Played, ground, play};
 
 use crate::Extent;
-use crate::fault_trial::{folder, spread};
+use crate::fault::trial::{folder, spread};
 use crate::sim::quiet;
 
 /// All that a store can be asked, but for what it says of itself: every one of them is in the workload.

@@ -9,13 +9,13 @@
 //! ```
 
 pub(crate) mod disk;
-pub(crate) mod hand;
-pub(crate) mod judge;
-mod letters;
+mod faults;
+pub(crate) mod handler;
+pub(crate) mod invariants;
 mod rows;
+mod senders;
 pub(crate) mod store;
 mod trace;
-mod weather;
 mod world;
 
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,8 @@ use hookward_testkit::store::model::{Extent as ModelExtent, find};
 
 use crate::Extent;
 use disk::{Disk, Flaw};
+use faults::Weather;
 use store::{Life, SimStore};
-use weather::Weather;
 use world::Counts;
 
 /// What a handler or a store says that panics because it was told to.
@@ -112,7 +112,7 @@ fn one(seed: u64, flaw: Flaw, kept: bool) -> Played {
     PLANS.with(|configs| {
         runtime.block_on(async {
             let (world, letters) = world::play(flaw, configs).await;
-            let broken = judge::judge(&world, &letters);
+            let broken = invariants::judge(&world, &letters);
             let counts = world.counts.lock().expect("not poisoned").clone();
             Played { broken, counts, hash: trace::hash(), ms: world::elapsed_ms() }
         })

@@ -17,9 +17,9 @@ use hookward_core::{EventId, Store, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::disk::{Disk, Flaw, Known};
+use super::faults::{Fault, Sky};
 use super::rows::Row;
 use super::trace::note;
-use super::weather::{Fault, Sky};
 
 /// One life of the process.
 #[derive(Debug)]

@@ -17,11 +17,11 @@ use hookward_engine::worker::Worker;
 use tokio::time::Instant;
 
 use super::disk::{Disk, Flaw};
-use super::hand::{Hand, Ledger};
-use super::letters::{self, Ack, Letter};
+use super::faults::{Sky, Weather};
+use super::handler::{Hand, Ledger};
+use super::senders::{self, Ack, Letter};
 use super::store::{Life, SimStore, lock};
 use super::trace::note;
-use super::weather::{Sky, Weather};
 
 thread_local! {
     static BEGAN: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
@@ -212,8 +212,8 @@ pub(crate) async fn play(flaw: Flaw, configs: &Plans) -> (Arc<World>, Vec<Letter
         broken: Mutex::default(),
         calm: AtomicBool::new(false),
     });
-    let letters = letters::draw(&weather);
-    let senders = letters::send(&world, &letters);
+    let letters = senders::draw(&weather);
+    let senders = senders::send(&world, &letters);
     configs.hand.belongs_to(&world);
     let mut play = Play { world: world.clone(), configs, second: false, weather };
     let process = play.start();

@@ -8,7 +8,7 @@ use hookward_core::{Body, Draft, Head, Reply, Secret};
 use hookward_engine::Engine;
 use serde_json::json;
 
-use super::world::World;
+use super::run::World;
 use crate::duplicates::count;
 use crate::sim::store::lock;
 

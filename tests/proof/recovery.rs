@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Extent;
+use crate::checker::stored;
+use crate::fault::process::Ended;
+use crate::fault::trial::{FILE_STEP, Found, Ground, spread};
 use crate::fault::{CHANGES, Fault, Shim};
-use crate::fault_process::Ended;
-use crate::fault_trial::{FILE_STEP, Found, Ground, spread};
-use crate::judge::stored;
 use crate::load::Load;
 use crate::server::eventually;
 

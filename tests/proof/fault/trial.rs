@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::checker::{settled, stored};
+use crate::fault::process::Process;
 use crate::fault::{Fault, Shim, Trace};
-use crate::fault_process::Process;
-use crate::judge::{settled, stored};
 use crate::load::{Known, object};
 use crate::sender::{Signed, now, stripe_raw};
 use crate::server::{Place, Server};

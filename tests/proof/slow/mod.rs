@@ -3,14 +3,16 @@
 //! senders are served in between, and the server stops with all of them open. `--runs` is the number
 //! of hostile peers (15,000 for the long form).
 
+mod peer;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::Extent;
+use crate::process_stats::{Honest, descriptors, file_limit, limit_files, peak_mib};
 use crate::server::{Place, SOURCES, Server};
-use crate::slow_peer::{CERTIFICATE, KEY, Kept, Kind, Peer, peers, tls_peers};
-use crate::watch::{Honest, descriptors, file_limit, limit_files, peak_mib};
+use crate::slow::peer::{CERTIFICATE, KEY, Kept, Kind, Peer, peers, tls_peers};
 
 /// In the short form.
 const SHORT: usize = 1500;

@@ -2,18 +2,21 @@
 //! and told to come back, what was acknowledged is there afterwards, what was begun is finished, and
 //! taking in goes on by itself where it can. Needs root, mounts, fsfreeze and setpriv.
 
+pub(crate) mod load;
+pub(crate) mod mount;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Extent;
-use crate::disk_load::{Senders, Sent, typed};
-use crate::disk_mount::{Disk, Refused, missing, refused};
-use crate::judge::{judge, stored};
+use crate::checker::{judge, stored};
+use crate::disk::load::{Senders, Sent, typed};
+use crate::disk::mount::{Disk, Refused, missing, refused};
+use crate::effect_sink::Sink;
 use crate::load::Known;
 use crate::server::{Place, Server};
-use crate::sink::Sink;
 
 /// No answer may take longer; twice what is promised, because no test judges speed.
 const LIMIT: Duration = Duration::from_secs(6);

@@ -6,8 +6,8 @@ use hookward_core::EventId;
 use hookward_core::store::{DedupeKey, JobDetail, JobId, JobState, Status};
 
 use super::disk::Durable;
-use super::hand::Run;
-use super::letters::Letter;
+use super::handler::Run;
+use super::senders::Letter;
 use super::store::{detail, lock};
 use super::world::World;
 

@@ -2,13 +2,15 @@
 //! answer 2xx with the same bytes, and none before the event is in the file. Over the real server, and
 //! over an engine whose store rolls the winner back.
 
+mod in_process;
+
 use std::path::Path;
 use std::sync::{Arc, Barrier, Mutex};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Extent;
-use crate::duplicates_over::{Checks, Rolls, Storing, over};
+use crate::duplicates::in_process::{Checks, Rolls, Storing, over};
 use crate::sender::{Signed, paid};
 use crate::server::Place;
 

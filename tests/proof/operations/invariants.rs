@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hookward_core::store::{EventDetail, JobId, Status};
 use serde_json::Value;
 
-use super::world::World;
-use crate::sim::judge::{Handed, leased};
+use super::run::World;
+use crate::sim::invariants::{Handed, leased};
 use crate::sim::store::lock;
 
 /// Everything that is wrong; `stored` in the order of acceptance.

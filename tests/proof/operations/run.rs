@@ -17,12 +17,12 @@ use rusqlite::Connection;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::hand::Hand;
-use super::judge::judge;
-use super::letters::{self, Letter, deliver, send};
-use super::store::{Point, Script, Spoilt};
+use super::faulty_store::{Point, Script, Spoilt};
+use super::handler::Hand;
+use super::invariants::judge;
+use super::senders::{self, Letter, deliver, send};
 use crate::duplicates::look;
-use crate::fault_trial::sound;
+use crate::fault::trial::sound;
 use crate::sim::disk::Durable;
 use crate::sim::store::lock;
 
@@ -192,7 +192,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// A store that holds what is past its time when the others begin.
 pub(super) fn ground(folder: &Path) -> Result<(), String> {
-    let letters = (0..3).map(|n| letters::unwanted(&format!("evt_old_{n}"))).collect();
+    let letters = (0..3).map(|n| senders::unwanted(&format!("evt_old_{n}"))).collect();
     let world = World { letters, ..World::default() };
     runtime().block_on(async {
         let process = Process::open(&world, folder, BEFORE).await?;
@@ -210,9 +210,9 @@ pub(super) fn play(
     point: Option<Point>,
     past_guard: bool,
 ) -> Result<Played, String> {
-    let folder = crate::fault_trial::folder();
+    let folder = crate::fault::trial::folder();
     std::fs::copy(ground.join(FILE), folder.path().join(FILE)).map_err(|e| e.to_string())?;
-    let world = Arc::new(World { letters: letters::all(), ..World::default() });
+    let world = Arc::new(World { letters: senders::all(), ..World::default() });
     lock(&world.script).point = point;
     let lost = runtime().block_on(trouble(&world, folder.path(), past_guard))?;
     // Whatever was running is gone with its runtime.

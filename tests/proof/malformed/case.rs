@@ -15,7 +15,7 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let all: Vec<Value> = serde_json::from_str(include_str!("malformed/cases.json")).unwrap();
+    let all: Vec<Value> = serde_json::from_str(include_str!("cases.json")).unwrap();
     let case = |case: Value| Case {
         name: case["name"].as_str().unwrap().to_owned(),
         answers: serde_json::from_value(case["answers"].clone()).unwrap(),

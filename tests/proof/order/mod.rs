@@ -2,12 +2,14 @@
 //! and events that die, and kills in between. At most one of a key is with the receiver, in the order in
 //! which they were accepted.
 
+mod sink;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Extent;
-use crate::order_sink::{OrderSink, Seen};
+use crate::order::sink::{OrderSink, Seen};
 use crate::sender::stripe;
 use crate::server::{Place, Server};
 

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 const WATCHED: Duration = Duration::from_secs(18);
 
 /// What the server with TLS shows, and its key.
-pub(crate) const CERTIFICATE: &str = include_str!("../e2e/tls/one.pem");
-pub(crate) const KEY: &str = include_str!("../e2e/tls/one.key.pem");
+pub(crate) const CERTIFICATE: &str = include_str!("../../e2e/tls/one.pem");
+pub(crate) const KEY: &str = include_str!("../../e2e/tls/one.key.pem");
 
 /// A whole request.
 const UNKNOWN: &[u8] = b"POST /webhooks/nobody HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";

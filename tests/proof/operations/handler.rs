@@ -11,7 +11,7 @@ use hookward_core::{Body, Event, Flow, Handler, HandlerCx, HandlerError};
 use serde_json::{Value, json};
 
 use crate::sim::SCRIPTED;
-use crate::sim::hand::Run;
+use crate::sim::handler::Run;
 use crate::sim::store::lock;
 
 /// Longer than it takes until its lease is extended.

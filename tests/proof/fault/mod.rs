@@ -1,6 +1,9 @@
 //! The fault shim: `fault.c`, compiled here and preloaded into the real program, whose storage calls
 //! it counts and, at one of them, spoils. Used by the suites that go through every call.
 
+pub(crate) mod process;
+pub(crate) mod trial;
+
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,18 +63,18 @@ impl Shim {
 
     pub(crate) fn build() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let library = folder.path().join("fault.so");
+        let library = folder.path().join("preload.so");
         let step = folder.path().join("step");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
-        write("fault.c", include_str!("fault.c")).map_err(|e| e.to_string())?;
-        write("step.c", include_str!("mid_handler.c")).map_err(|e| e.to_string())?;
+        write("preload.c", include_str!("preload.c")).map_err(|e| e.to_string())?;
+        write("step.c", include_str!("../mid_handler.c")).map_err(|e| e.to_string())?;
         let cc = |args: &[&str]| {
             let run = Command::new("cc").current_dir(folder.path()).args(args).output();
             let output = run.map_err(|e| format!("cc: {e}"))?;
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if output.status.success() { Ok(()) } else { Err(format!("cc: {said}")) }
         };
-        cc(&["-shared", "-fPIC", "-O1", "-pthread", "-o", "fault.so", "fault.c"])?;
+        cc(&["-shared", "-fPIC", "-O1", "-pthread", "-o", "preload.so", "preload.c"])?;
         cc(&["-O1", "-o", "step", "step.c"])?;
         Ok(Self { _folder: folder, library, step })
     }

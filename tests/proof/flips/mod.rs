@@ -2,14 +2,17 @@
 //! harm. No panic, no other bytes to a handler, to a sender or to whoever looks, and nothing gone without
 //! a sign, except the end of a log.
 
+mod fixture;
+mod server;
+mod trial;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Extent;
-use crate::flips_known::{Files, Known, make};
-use crate::flips_server;
-use crate::flips_trial::{Hit, Verdict, trial};
+use crate::flips::fixture::{Files, Known, make};
+use crate::flips::trial::{Hit, Verdict, trial};
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
@@ -25,7 +28,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     }));
     let told = runtime.block_on(suite(extent));
     std::panic::set_hook(before);
-    let served = flips_server::run(extent)?;
+    let served = server::run(extent)?;
     Ok(format!("{}; {served}", told?))
 }
 

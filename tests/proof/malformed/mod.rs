@@ -3,6 +3,9 @@
 //! memory stays what it was. `--runs` is the number of requests that chance makes (1,000,000 for the
 //! long form); a failure names the seed and shows the bytes.
 
+mod case;
+mod mutations;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,11 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 use crate::Extent;
-use crate::malformed_case::{Case, cases};
-use crate::malformed_client::{Fault, exchange};
-use crate::malformed_mutate::Mutations;
+use crate::malformed::case::{Case, cases};
+use crate::malformed::mutations::Mutations;
+use crate::process_stats::resident_mib;
+use crate::raw_http::{Fault, exchange};
 use crate::server::{Place, SOURCES, Server};
-use crate::watch::resident_mib;
 
 /// Made by chance in the short form.
 const SHORT: usize = 25_000;

@@ -8,7 +8,7 @@ use hookward_core::store::{Acceptance, Browse, Cursor, Filter, JobOutcome, JobSt
 use hookward_core::{EventId, Store};
 use hookward_store_sqlite::SqliteStore;
 
-use crate::flips_known::{EVENTS, Known, claim, delivery, now};
+use crate::flips::fixture::{EVENTS, Known, claim, delivery, now};
 
 /// What was done to which file.
 #[derive(Debug, Clone, Copy)]

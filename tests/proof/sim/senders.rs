@@ -11,9 +11,9 @@ use hookward_engine::Engine;
 use tokio::task::JoinHandle;
 
 use super::disk::Durable;
+use super::faults::Weather;
 use super::store::lock;
 use super::trace::note;
-use super::weather::Weather;
 use super::world::{World, true_now};
 
 /// One event of a sender; its bytes are its own.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Extent;
-use crate::disk_mount::refused;
+use crate::disk::mount::refused;
+use crate::flips::fixture::Files;
 use crate::flips::{choose, strike};
-use crate::flips_known::Files;
 use crate::load::object;
 use crate::sender::stripe;
 use crate::server::{Place, Server};
