@@ -1,10 +1,10 @@
-//! Between the engine and its store, so that everyone who asks it goes through here: a call that panics is
-//! a call that failed, and nobody knows whether it took effect. Put around the store by
-//! [`Engine::with_keys`](crate::Engine::with_keys).
+//! A wrapper around the store in which a call that panics is a call that failed. It is unknown whether such a
+//! call took effect. [`Engine::with_keys`](crate::Engine::with_keys) puts it around every store, so that no
+//! caller can bypass it.
 //!
-//! Whoever waited does then what it does after any failed call: a sender gets 503, a loop of the worker
-//! asks again after its pause, an outcome is kept. What the panic said is not passed on: it may quote
-//! what was to be stored.
+//! The caller then does what it does after any failed call: a sender gets 503, a loop of the worker tries
+//! again after its pause, an outcome is settled again. The message of a panic is dropped, because it may
+//! quote what was to be stored.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,58 +21,60 @@ use hookward_core::{EventId, Store, Timestamp};
 
 use crate::telemetry;
 
-/// A store of which no panic comes out.
+/// A store whose calls return an error instead of panicking.
 #[derive(Debug)]
 pub(crate) struct CatchPanics(Arc<dyn Store>);
 
 impl CatchPanics {
-    pub(crate) fn over(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    /// Wraps a store.
+    pub(crate) fn around(store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Self(store))
     }
 
-    fn browsing(&self) -> Result<&dyn Browse, StoreError> {
-        let gone = || StoreError::Unavailable("it does not list events any more".to_owned());
-        self.0.browse().ok_or_else(gone)
+    fn browsable(&self) -> Result<&dyn Browse, StoreError> {
+        let missing = || StoreError::Unavailable("it does not list events any more".to_owned());
+        self.0.browse().ok_or_else(missing)
     }
 }
 
-/// Making the future is part of the call, so it is made in here. A future that panicked is not polled
-/// again.
-async fn call<T>(
+/// Runs one call. The future is made inside `call`, because a store may panic while it makes it. A future
+/// that panicked is not polled again.
+async fn catch<T>(
     operation: &'static str,
-    asked: impl Future<Output = Result<T, StoreError>> + Send,
+    call: impl Future<Output = Result<T, StoreError>> + Send,
 ) -> Result<T, StoreError> {
-    let mut asked = pin!(asked);
+    let mut call = pin!(call);
     poll_fn(|cx| {
-        at_once(operation, || asked.as_mut().poll(cx)).unwrap_or_else(|| {
-            let words = format!("`{operation}` panicked, and may have taken effect");
-            Poll::Ready(Err(StoreError::Unavailable(words)))
+        catch_now(operation, || call.as_mut().poll(cx)).unwrap_or_else(|| {
+            let reason = format!("`{operation}` panicked, and may have taken effect");
+            Poll::Ready(Err(StoreError::Unavailable(reason)))
         })
     })
     .await
 }
 
-/// `None`: it panicked, which is told.
-fn at_once<T>(operation: &'static str, act: impl FnOnce() -> T) -> Option<T> {
-    let done = catch_unwind(AssertUnwindSafe(act)).ok();
-    if done.is_none() {
-        telemetry::store_panicked(operation);
+/// Runs a function; returns `None` and logs where it panics.
+fn catch_now<T>(operation: &'static str, function: impl FnOnce() -> T) -> Option<T> {
+    // Unwind safe: a store that panicked may be inconsistent, and its own next call must detect that.
+    let result = catch_unwind(AssertUnwindSafe(function)).ok();
+    if result.is_none() {
+        telemetry::log_store_panic(operation);
     }
-    done
+    result
 }
 
 #[async_trait]
 impl Store for CatchPanics {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
-        call("accept", async { self.0.accept(deliveries).await }).await
+        catch("accept", async { self.0.accept(deliveries).await }).await
     }
 
     async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
-        call("claim", async { self.0.claim(want).await }).await
+        catch("claim", async { self.0.claim(want).await }).await
     }
 
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
-        call("settle", async { self.0.settle(outcomes).await }).await
+        catch("settle", async { self.0.settle(outcomes).await }).await
     }
 
     async fn extend(
@@ -80,23 +82,23 @@ impl Store for CatchPanics {
         leases: Vec<Lease>,
         until: Timestamp,
     ) -> Result<Vec<Settled>, StoreError> {
-        call("extend", async { self.0.extend(leases, until).await }).await
+        catch("extend", async { self.0.extend(leases, until).await }).await
     }
 
     async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
-        call("purge", async { self.0.purge(what).await }).await
+        catch("purge", async { self.0.purge(what).await }).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        call("next_due", async { self.0.next_due().await }).await
+        catch("next_due", async { self.0.next_due().await }).await
     }
 
     async fn depth(&self) -> Result<Depth, StoreError> {
-        call("depth", async { self.0.depth().await }).await
+        catch("depth", async { self.0.depth().await }).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        call("check", async { self.0.check().await }).await
+        catch("check", async { self.0.check().await }).await
     }
 
     async fn close(&self) {
@@ -104,18 +106,18 @@ impl Store for CatchPanics {
             self.0.close().await;
             Ok(())
         };
-        // The process ends; what was acknowledged is durable without it.
-        let _ = call("close", closing).await;
+        // Nothing is lost by a failed close: what was acknowledged is durable already.
+        let _ = catch("close", closing).await;
     }
 
-    /// A store that cannot say so is none.
+    /// A store that panics here is reported as not durable, the cautious answer.
     fn durable(&self) -> bool {
-        at_once("durable", || self.0.durable()).unwrap_or(false)
+        catch_now("durable", || self.0.durable()).unwrap_or(false)
     }
 
-    /// A store that panics here does so in each call, too, and those say that it failed.
+    /// A store that panics here does so in each of its calls too, so `browse` is offered and they fail.
     fn browse(&self) -> Option<&dyn Browse> {
-        at_once("browse", || self.0.browse().is_some()).unwrap_or(true).then_some(self)
+        catch_now("browse", || self.0.browse().is_some()).unwrap_or(true).then_some(self)
     }
 }
 
@@ -127,18 +129,18 @@ impl Browse for CatchPanics {
         limit: usize,
         after: Option<Cursor>,
     ) -> Result<EventPage, StoreError> {
-        call("list", async { self.browsing()?.list(filter, limit, after).await }).await
+        catch("list", async { self.browsable()?.list(filter, limit, after).await }).await
     }
 
     async fn show(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
-        call("show", async { self.browsing()?.show(id).await }).await
+        catch("show", async { self.browsable()?.show(id).await }).await
     }
 
     async fn find(&self, event_id: &str, limit: usize) -> Result<Vec<EventId>, StoreError> {
-        call("find", async { self.browsing()?.find(event_id, limit).await }).await
+        catch("find", async { self.browsable()?.find(event_id, limit).await }).await
     }
 
     async fn replay(&self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<usize, StoreError> {
-        call("replay", async { self.browsing()?.replay(now, jobs).await }).await
+        catch("replay", async { self.browsable()?.replay(now, jobs).await }).await
     }
 }

@@ -1,5 +1,7 @@
-//! The way through: from routes.yaml to a configuration, from a request to an accepted event, from a job to
-//! its end. No sockets and no SQL: the `hookward` crate serves it, store crates keep for it.
+//! The engine of Hookward: compiles routes.yaml into a configuration, takes requests through the ingest
+//! pipeline into a store, and works on the jobs that are queued there.
+//!
+//! It has no sockets and no SQL: the `hookward` crate serves it over HTTP, store crates persist for it.
 #![warn(missing_docs)]
 
 mod catch_panics;
@@ -7,11 +9,12 @@ pub mod compiled;
 pub mod config;
 mod engine;
 pub mod ingest;
+mod lifecycle;
 pub mod memory;
 pub mod replay;
 mod retention_clock;
 pub mod routing;
-pub mod telemetry;
+mod telemetry;
 pub mod worker;
 
 pub use engine::{Engine, ReloadError};

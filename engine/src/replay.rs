@@ -77,7 +77,7 @@ impl Engine {
         let browse = require_browse(self.store().as_ref())?;
         let detail = browse.show(id).await?.ok_or(ReplayError::NoEvent(id))?;
         let jobs = browse.replay(self.now(), jobs_to_replay(&config, &detail, route)).await?;
-        self.work_waits();
+        self.wake_worker();
         Ok(jobs)
     }
 
@@ -115,7 +115,7 @@ impl Engine {
                 false => browse.replay(self.now(), page_jobs).await?,
             };
             if !dry_run {
-                self.work_waits();
+                self.wake_worker();
             }
             match page.next {
                 Some(next) => after = Some(next),

@@ -1,98 +1,90 @@
-//! Every metric and log line of the way through, each an item with its meaning. Labels are names
-//! from the configuration, never ids; lines never hold payloads or secrets.
+//! Every metric and log line of the engine, each an item with its meaning and labels. Labels are names from
+//! the configuration, never ids; lines never hold payloads or secrets. A line is the event's name, then
+//! its fields.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::store::JobId;
 use metrics::{counter, gauge, histogram};
 
-/// `hookward_requests_total{source,outcome}`: requests on known paths, by how they ended: `accepted`,
-/// `duplicate`, `unrouted`, `invalid`, `handshake`, `rejected`.
-pub fn request(source: &str, outcome: &'static str) {
+// Metrics.
+
+/// Counts `hookward_requests_total{source,outcome}`: requests on known paths, by how they ended:
+/// `accepted`, `duplicate`, `unrouted`, `invalid`, `handshake`, `rejected`.
+pub(crate) fn count_request(source: &str, outcome: &'static str) {
     counter!("hookward_requests_total", "source" => source.to_owned(), "outcome" => outcome)
         .increment(1);
 }
 
-/// `hookward_rejected_total{source,code}`: refused requests by code. `source` is empty where the path
-/// names none.
-pub fn rejected(source: &str, code: &'static str) {
+/// Counts `hookward_rejected_total{source,code}`: rejected requests by code. `source` is empty for an
+/// unknown path.
+pub(crate) fn count_rejection(source: &str, code: &'static str) {
     counter!("hookward_rejected_total", "source" => source.to_owned(), "code" => code).increment(1);
 }
 
-/// `hookward_secret_matches_total{source,secret}`: proofs by the secret's index: an old one that no
-/// longer grows can be removed.
-pub fn secret_match(source: &str, secret: usize) {
+/// Counts `hookward_secret_matches_total{source,secret}`: verified requests by the index of the secret that
+/// matched. An old secret whose count no longer grows can be removed.
+pub(crate) fn count_secret_match(source: &str, secret: usize) {
     let labels = [("source", source.to_owned()), ("secret", secret.to_string())];
     counter!("hookward_secret_matches_total", &labels).increment(1);
 }
 
-/// `hookward_request_duration_seconds`: from the first look at a request until its answer is known.
-pub fn request_duration_seconds(span: Duration) {
-    histogram!("hookward_request_duration_seconds").record(span.as_secs_f64());
+/// Records `hookward_request_duration_seconds`: from the complete request head until the answer is known.
+pub(crate) fn record_request_duration(duration: Duration) {
+    histogram!("hookward_request_duration_seconds").record(duration.as_secs_f64());
 }
 
-/// `hookward_duplicates_by_content_total{source}`: repetitions told by their bytes alone, under another
-/// id. A legitimate twin would be among them; each is listed with the event it was taken for.
-pub fn duplicate_by_content(source: &str) {
+/// Counts `hookward_duplicates_by_content_total{source}`: content duplicates, which are repetitions
+/// recognised by their bytes alone, under another id. Each is listed with the event that it repeats, so
+/// that an operator can find one that was not a repetition.
+pub(crate) fn count_content_duplicate(source: &str) {
     counter!("hookward_duplicates_by_content_total", "source" => source.to_owned()).increment(1);
 }
 
-/// `hookward_condition_errors_total{route}`: `when:` expressions that could not be computed, which counts as false.
-pub fn when_failed(route: &str) {
+/// Counts `hookward_condition_errors_total{route}`: `when` expressions that could not be evaluated. Such a
+/// condition is false.
+pub(crate) fn count_condition_error(route: &str) {
     counter!("hookward_condition_errors_total", "route" => route.to_owned()).increment(1);
 }
 
-/// `hookward_jobs_total{route,outcome}`: attempts by what followed: `done`, `retry`, `dead`, `released`,
-/// `unrouted`, `stale`.
-pub fn job(route: &str, outcome: &'static str) {
+/// Counts `hookward_jobs_total{route,outcome}`: attempts by what followed them: `done`, `retry`, `dead`,
+/// `released`, `unrouted`, `stale`.
+pub(crate) fn count_job(route: &str, outcome: &'static str) {
     counter!("hookward_jobs_total", "route" => route.to_owned(), "outcome" => outcome).increment(1);
 }
 
-/// `hookward_step_seconds{route,handler}`: how long a step ran.
-pub fn step_seconds(route: &str, handler: &str, span: Duration) {
+/// Records `hookward_step_seconds{route,handler}`: how long a step ran.
+pub(crate) fn record_step_duration(route: &str, handler: &str, duration: Duration) {
     let labels = [("route", route.to_owned()), ("handler", handler.to_owned())];
-    histogram!("hookward_step_seconds", &labels).record(span.as_secs_f64());
+    histogram!("hookward_step_seconds", &labels).record(duration.as_secs_f64());
 }
 
-/// Logs that a job went to the dead letters. `hookward_jobs_total` counts it.
-pub fn dead(route: &str, job: JobId, reason: &str) {
-    tracing::warn!(route, job = %job, reason, "a job went to the dead letters");
-}
-
-/// `hookward_breaker_state{handler,route,step}`: 0 closed, 1 half open (one job finds out), 2 open.
-pub fn breaker_state(handler: &str, route: &str, step: &str, state: f64) {
+/// Sets `hookward_breaker_state{handler,route,step}`: 0 closed, 1 half open, 2 open.
+pub(crate) fn set_breaker_state(handler: &str, route: &str, step: &str, state: f64) {
     let labels =
         [("handler", handler.to_owned()), ("route", route.to_owned()), ("step", step.to_owned())];
     gauge!("hookward_breaker_state", &labels).set(state);
 }
 
-/// A step failed so often in a row that its route gets no jobs for a while.
-pub fn breaker_opened(route: &str, step: &str, failures: u32, pause: Duration) {
-    let pause = humantime::format_duration(pause);
-    tracing::warn!(route, step, failures, %pause, "a step keeps failing; its route pauses");
-}
-
-/// The step answers again.
-pub fn breaker_closed(route: &str, step: &str) {
-    tracing::info!(route, step, "a step answers again; its route goes on");
-}
-
-/// `hookward_queue_depth{route}`: jobs that wait or run.
-pub fn queue_depth(route: &str, open: u64) {
+/// Sets `hookward_queue_depth{route}`: jobs that wait or run.
+pub(crate) fn set_queue_depth(route: &str, open_jobs: u64) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "a gauge is a float; counts are far below 2^52"
     )]
-    gauge!("hookward_queue_depth", "route" => route.to_owned()).set(open as f64);
+    gauge!("hookward_queue_depth", "route" => route.to_owned()).set(open_jobs as f64);
 }
 
-/// `hookward_oldest_pending_seconds`: age of the oldest event with a waiting job.
-pub fn oldest_pending(age: Duration) {
+/// Sets `hookward_oldest_pending_seconds`: age of the oldest event with a waiting job; 0 without one.
+pub(crate) fn set_oldest_pending_age(age: Duration) {
     gauge!("hookward_oldest_pending_seconds").set(age.as_secs_f64());
 }
 
-/// One INFO line per accepted delivery: the audit trail.
-pub fn accepted(
+// Log lines of the ingest pipeline.
+
+/// Logs an accepted delivery at INFO, one line each: the audit trail. `event` is the id of its first event.
+pub(crate) fn log_accepted(
     source: &str,
     event: &str,
     event_type: Option<&str>,
@@ -102,78 +94,102 @@ pub fn accepted(
     tracing::info!(source, event, event_type, outcome, jobs, "delivery stored");
 }
 
-/// A repetition; its first delivery is named.
-pub fn duplicate(source: &str, of: &str, by: &'static str) {
-    tracing::info!(source, of, by, "repeated delivery answered again");
+/// Logs a duplicate; `of` is the first event of the delivery that it repeats.
+pub(crate) fn log_duplicate(source: &str, of: &str, by: &'static str) {
+    tracing::info!(source, of, by, "duplicate answered");
 }
 
-/// The wall clock was set: signed times are not judged against it for a minute.
-pub fn clock_set(by: Duration, forward: bool) {
+/// Logs a rejected request: the code that the sender sees, and the reason that it does not see.
+pub(crate) fn log_rejection(source: &str, code: &'static str, status: u16, reason: &str) {
+    tracing::info!(source, code, status, reason, "request rejected");
+}
+
+/// Logs an answered set-up handshake.
+pub(crate) fn log_handshake(source: &str, status: u16) {
+    tracing::info!(source, status, "handshake answered");
+}
+
+/// Logs that a secret which the sender announced in a handshake was written to its file.
+pub(crate) fn log_secret_stored(source: &str, file: &Path) {
+    tracing::warn!(source, file = %file.display(), "sender's secret stored");
+}
+
+/// Logs that a secret which the sender announced could not be written. The sender got 503 and tries again.
+pub(crate) fn log_secret_not_stored(source: &str, file: &Path, reason: &str) {
+    tracing::error!(source, file = %file.display(), reason, "sender's secret not stored");
+}
+
+// Log lines about clocks, store, configuration and lifecycle.
+
+/// Logs a step of the wall clock. For the next minute, stale signatures get 503 instead of 401.
+pub(crate) fn log_clock_step(by: Duration, forward: bool) {
     let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
-    tracing::warn!(%by, forward, "the machine's clock was set; stale signatures get 503 for a minute");
+    tracing::warn!(%by, forward, "wall clock stepped: stale signatures get 503 for a minute");
 }
 
-/// The wall clock is ahead of where it was known to be; nothing is forgotten by it for a day.
-pub fn clock_ahead(by: Duration) {
+/// Logs that the wall clock is ahead of the retention clock, which follows it after a day.
+pub(crate) fn log_clock_ahead(by: Duration) {
     let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
-    tracing::warn!(%by, "the machine's clock is ahead of the store's; events are kept until it has been so for a day");
+    tracing::warn!(%by, "wall clock ahead: retention does not follow it for a day");
 }
 
-/// A set-up handshake was answered.
-pub fn handshake(source: &str, status: u16) {
-    tracing::info!(source, status, "set-up request answered");
+/// Logs a failed call of the store. A sender that waited for it got 503 and tries again.
+pub(crate) fn log_store_error(operation: &'static str, reason: &str) {
+    tracing::error!(operation, reason, "store call failed");
 }
 
-/// A sender said its secret at set-up, and it was written to this file.
-pub fn secret_kept(source: &str, file: &std::path::Path) {
-    tracing::warn!(source, file = %file.display(), "the sender's secret was kept in its file");
+/// Logs that a call of the store panicked. Omits what the panic said, which may quote stored data.
+pub(crate) fn log_store_panic(operation: &'static str) {
+    tracing::error!(operation, "store call panicked: unknown whether it took effect");
 }
 
-/// A sender said its secret at set-up, and it could not be written; the sender was told to try again.
-pub fn secret_not_kept(source: &str, file: &std::path::Path, reason: &str) {
-    tracing::error!(source, file = %file.display(), reason, "the sender's secret could not be kept");
-}
-
-/// A refused request: the code that the sender sees, and the reason that it does not.
-pub fn refused(source: &str, code: &'static str, status: u16, reason: &str) {
-    tracing::info!(source, code, status, reason, "request refused");
-}
-
-/// The store did not take something in; the sender was told to try again.
-pub fn store_failed(during: &'static str, reason: &str) {
-    tracing::error!(during, reason, "the store failed");
-}
-
-/// A call of the store panicked. The one who asked goes on as after any failure of it; what the panic said
-/// is not repeated, for it may quote what was to be stored.
-pub fn store_panicked(operation: &'static str) {
-    tracing::error!(operation, "a call of the store panicked: whether it took effect is unknown");
-}
-
-/// A task of the worker panicked, which is a fault of ours: the process ends, and a new one recovers.
-pub fn worker_panicked(task: &'static str) {
-    tracing::error!(
-        task,
-        "the worker panicked: nothing more is taken in, and the process is to end"
-    );
-}
-
-/// A step failed; whether it is tried again is told by the job's outcome.
-pub fn step_failed(route: &str, step: &str, job: JobId, attempt: u32, outcome: &str, reason: &str) {
-    tracing::warn!(route, step, job = %job, attempt, outcome, reason, "a step failed");
-}
-
-/// A job's lease was lost: another worker may have it, so what this one did no longer counts.
-pub fn lease_lost(route: &str, job: JobId) {
-    tracing::warn!(route, job = %job, "the lease of a job was lost");
-}
-
-/// A new configuration is in force.
-pub fn reloaded(sources: usize, routes: usize) {
+/// Logs a configuration that was put in force.
+pub(crate) fn log_reloaded(sources: usize, routes: usize) {
     tracing::info!(sources, routes, "configuration reloaded");
 }
 
-/// Work stops: what was running goes back to the store.
-pub fn drained(finished: usize, released: usize) {
-    tracing::info!(finished, released, "work stopped");
+// Log lines of the worker.
+
+/// Logs a failed step. `hookward_jobs_total` counts what followed.
+pub(crate) fn log_step_failed(
+    route: &str,
+    step: &str,
+    job: JobId,
+    attempt: u32,
+    outcome: &str,
+    reason: &str,
+) {
+    tracing::warn!(route, step, job = %job, attempt, outcome, reason, "step failed");
+}
+
+/// Logs a job that became a dead letter. `hookward_jobs_total` counts it.
+pub(crate) fn log_dead_letter(route: &str, job: JobId, reason: &str) {
+    tracing::warn!(route, job = %job, reason, "job dead");
+}
+
+/// Logs a job whose lease was lost. Another worker may have the job, so this one's result does not count.
+pub(crate) fn log_lease_lost(route: &str, job: JobId) {
+    tracing::warn!(route, job = %job, "lease lost");
+}
+
+/// Logs a breaker that opened: its route gets no jobs during the cooldown.
+pub(crate) fn log_breaker_opened(route: &str, step: &str, failures: u32, cooldown: Duration) {
+    let cooldown = humantime::format_duration(cooldown);
+    tracing::warn!(route, step, failures, %cooldown, "breaker opened");
+}
+
+/// Logs a breaker that closed: its route gets jobs again.
+pub(crate) fn log_breaker_closed(route: &str, step: &str) {
+    tracing::info!(route, step, "breaker closed");
+}
+
+/// Logs a panic in a task of the worker: a bug in the engine. The process stops accepting and ends, and a
+/// new one recovers.
+pub(crate) fn log_worker_panic(task: &'static str) {
+    tracing::error!(task, "worker task panicked: the process stops");
+}
+
+/// Logs that the worker stopped: how many jobs ended in time, and how many were released unfinished.
+pub(crate) fn log_worker_stopped(finished: usize, released: usize) {
+    tracing::info!(finished, released, "worker stopped");
 }

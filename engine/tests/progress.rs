@@ -87,7 +87,7 @@ async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it
     // The next attempt finds its step gone.
     engine.reload(config(&recorder, "other")).unwrap();
     clock.advance(Duration::from_secs(60));
-    engine.work_waits();
+    engine.wake_worker();
     until(&engine, Status::Dead).await;
     // It comes back, and an operator revives the job.
     engine.reload(config(&recorder, "second")).unwrap();

@@ -33,9 +33,9 @@ impl Incoming {
 
     /// Memory for so many more bytes, or none.
     fn take(&mut self, bytes: usize) -> Result<(), ReadError> {
-        let permits = u32::try_from(bytes).map_err(|_| ReadError::NoRoom)?;
+        let permits = u32::try_from(bytes).map_err(|_| ReadError::NoMemory)?;
         let more =
-            self.budget.clone().try_acquire_many_owned(permits).map_err(|_| ReadError::NoRoom)?;
+            self.budget.clone().try_acquire_many_owned(permits).map_err(|_| ReadError::NoMemory)?;
         match &mut self.held {
             Some(held) => held.merge(more),
             None => self.held = Some(more),
@@ -85,7 +85,7 @@ impl ReadBody for Incoming {
         Ok(bytes.into())
     }
 
-    fn hold(&mut self, bytes: usize) -> bool {
+    fn try_reserve(&mut self, bytes: usize) -> bool {
         self.take(bytes).is_ok()
     }
 }
@@ -165,8 +165,8 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_for_which_there_is_no_memory_or_no_limit_are_not_taken() {
-        assert!(matches!(read(&[600, 600], true, 1000).await.0, Err(ReadError::NoRoom)));
-        assert!(matches!(read(&[600, 600], false, 1000).await.0, Err(ReadError::NoRoom)));
+        assert!(matches!(read(&[600, 600], true, 1000).await.0, Err(ReadError::NoMemory)));
+        assert!(matches!(read(&[600, 600], false, 1000).await.0, Err(ReadError::NoMemory)));
         assert!(matches!(read(&[1 << 20, 1], true, 1 << 22).await.0, Err(ReadError::TooLarge)));
     }
 

@@ -43,7 +43,7 @@ fn page() -> MethodRouter<Arc<Shared>> {
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = head_validation::well_formed(&parts) {
-        return into_response(shared.engine.refuse("", &refusal));
+        return into_response(shared.engine.reject("", &refusal));
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();

@@ -83,7 +83,7 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
     let end = async move {
         tokio::select! {
             () = stop => {}
-            () = engine.store_lost() => lost.store(true, Ordering::Relaxed),
+            () = engine.until_failed() => lost.store(true, Ordering::Relaxed),
         }
     };
     let served = serve(ingress, hooks.standalone(), end).with(hooks).await;

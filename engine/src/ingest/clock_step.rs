@@ -1,5 +1,5 @@
-//! Whether the wall clock can be trusted: one that was just set makes good requests look stale, or
-//! stale ones good. Looked at by each request and by the worker.
+//! Detects steps of the wall clock. A clock that was just set makes genuine requests look stale, or stale
+//! ones fresh, so signed times are not judged against it for a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,36 +8,44 @@ use hookward_core::{Clock, Timestamp};
 
 use crate::telemetry;
 
-/// A difference from the monotonic clock that no slow correction makes.
-const STEP: Duration = Duration::from_secs(30);
-/// So long after a step a signed time is not judged against the clock.
-const SUSPECT: Duration = Duration::from_secs(60);
+/// A difference between wall and monotonic clock that is a step: NTP's slow corrections are smaller.
+const MIN_CLOCK_STEP: Duration = Duration::from_secs(30);
+/// How long after a step the wall clock counts as just set.
+const STEP_MEMORY: Duration = Duration::from_secs(60);
+
+/// Remembers the last reading of both clocks and the last step between two readings.
+#[derive(Debug, Default)]
+pub(crate) struct ClockStepDetector(Mutex<Readings>);
 
 #[derive(Debug, Default)]
-pub(crate) struct ClockStepDetector(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
+struct Readings {
+    /// The last reading of the wall clock and of the monotonic clock.
     last: Option<(Timestamp, Duration)>,
-    suspect_until: Option<Duration>,
+    /// The end of [`STEP_MEMORY`] after the last step, by the monotonic clock.
+    recent_until: Option<Duration>,
 }
 
 impl ClockStepDetector {
-    /// Reads both clocks; whether the wall clock was set within the last minute.
-    pub(crate) fn suspect(&self, clock: &dyn Clock) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads both clocks, and logs and remembers a step since the last reading.
+    pub(crate) fn observe(&self, clock: &dyn Clock) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock: readings that overtake each other would look like a step.
         let (wall, monotonic) = (clock.now(), clock.monotonic());
-        if let Some((last_wall, last_steady)) = state.last {
-            let expected = last_wall.plus(monotonic.saturating_sub(last_steady));
-            let off = wall.since(expected).max(expected.since(wall));
-            if off > STEP {
-                state.suspect_until = Some(monotonic + SUSPECT);
-                telemetry::clock_set(off, wall > expected);
+        if let Some((last_wall, last_monotonic)) = readings.last {
+            let expected = last_wall.plus(monotonic.saturating_sub(last_monotonic));
+            let step = wall.since(expected).max(expected.since(wall));
+            if step > MIN_CLOCK_STEP {
+                readings.recent_until = Some(monotonic + STEP_MEMORY);
+                telemetry::log_clock_step(step, wall > expected);
             }
         }
-        state.last = Some((wall, monotonic));
-        state.suspect_until.is_some_and(|until| monotonic < until)
+        readings.last = Some((wall, monotonic));
+    }
+
+    /// Whether the last observed step was less than a minute ago.
+    pub(crate) fn stepped_recently(&self, clock: &dyn Clock) -> bool {
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.recent_until.is_some_and(|until| clock.monotonic() < until)
     }
 }
 
@@ -52,19 +60,23 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_is_suspect_for_a_minute_and_one_that_runs_is_not() {
-        let (clock, watch) =
+    fn a_step_of_the_wall_clock_is_recent_for_a_minute() {
+        let (clock, detector) =
             (FakeClock::at(Timestamp::from_secs(1_000)), ClockStepDetector::default());
-        assert!(!watch.suspect(&clock));
+        let stepped = || {
+            detector.observe(&clock);
+            detector.stepped_recently(&clock)
+        };
+        assert!(!stepped());
         clock.advance(secs(86_400));
-        assert!(!watch.suspect(&clock));
+        assert!(!stepped(), "time that passes is not a step");
         clock.set(clock.now().plus(secs(20)));
-        assert!(!watch.suspect(&clock), "a small correction");
+        assert!(!stepped(), "a small correction is not a step");
         clock.set(clock.now().minus(secs(3600)));
-        assert!(watch.suspect(&clock));
+        assert!(stepped());
         clock.advance(secs(59));
-        assert!(watch.suspect(&clock));
+        assert!(stepped());
         clock.advance(secs(1));
-        assert!(!watch.suspect(&clock));
+        assert!(!stepped());
     }
 }

@@ -1,97 +1,105 @@
-//! The way into the store: bounded in number and in time. Called once for each proven delivery.
+//! Stage 5, commit: one delivery into the store, bounded in number and in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookward_core::store::{Acceptance, NewDelivery};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use crate::engine::Engine;
-use crate::ingest::ReadBody;
-use crate::ingest::rejection::Rejection;
+use super::Ingest;
+use super::body_budget::{BodyBudget, ReadBody};
+use super::rejection::Rejection;
 use crate::telemetry;
 
-/// A commit that takes longer is answered with 503; should it land after all, the sender's retry is
-/// a duplicate, not a loss.
+/// How long a sender waits for the commit before it gets 503. Should the commit succeed after all, the
+/// sender's retry is a duplicate, not a loss.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// So many deliveries may wait for the store. Beyond that senders are told to come back, at once and
-/// before their bodies are read: an answer after their own timeout is worth nothing. Fewer than what
-/// the embedded store queues, so that deliveries cannot take the place of the workers' calls.
-const WAITING: usize = 2048;
+/// How many deliveries may wait for the store. Further senders get 503 immediately and before their bodies
+/// are read: an answer after the sender's own timeout is worth nothing. Less than the queue of the embedded
+/// store, so that deliveries never displace the worker's calls.
+const MAX_WAITING_COMMITS: usize = 2048;
 
-/// Places in the queue to the store.
-#[derive(Debug, Clone)]
-pub(crate) struct CommitPermits {
-    places: Arc<Semaphore>,
-    /// So many have waited for longer than a commit may take.
-    late: Arc<AtomicUsize>,
+/// Permits to wait for the store, one for each delivery.
+#[derive(Debug)]
+pub(super) struct CommitPermits {
+    permits: Arc<Semaphore>,
+    /// How many commits have taken longer than [`COMMIT_TIMEOUT`] and are still under way.
+    stalled: Arc<AtomicUsize>,
 }
 
 impl Default for CommitPermits {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(WAITING)), late: Arc::default() }
+        Self { permits: Arc::new(Semaphore::new(MAX_WAITING_COMMITS)), stalled: Arc::default() }
     }
 }
 
 impl CommitPermits {
-    /// Whether there is a place now.
-    pub(crate) fn has_room(&self) -> Result<(), Rejection> {
-        if self.places.available_permits() == 0 { Err(Rejection::QueueFull) } else { Ok(()) }
+    /// Rejects while no permit is free. It takes none: a request holds one only while it commits.
+    pub(super) fn check_free(&self) -> Result<(), Rejection> {
+        if self.permits.available_permits() == 0 { Err(Rejection::QueueFull) } else { Ok(()) }
     }
 
-    /// Whether the store has left someone without an answer, and still does.
-    pub(crate) fn are_late(&self) -> bool {
-        self.late.load(Ordering::Relaxed) > 0
+    /// Whether a commit has exceeded its timeout and the store still has not answered it.
+    pub(super) fn has_stalled_commits(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) > 0
+    }
+
+    fn try_acquire(&self) -> Result<OwnedSemaphorePermit, Rejection> {
+        self.permits.clone().try_acquire_owned().map_err(|_| Rejection::QueueFull)
     }
 }
 
-impl Engine {
-    /// Stores one delivery. What is asked of the store runs on where the sender goes away or its
-    /// time is up: the store has the bytes as long as it has not answered, so that long they count
-    /// as waiting and as memory that is taken.
-    pub(super) async fn store_one(
+impl Ingest {
+    /// Stores one delivery. Returns when it is durable, or when it is known to be a duplicate of one that
+    /// is.
+    ///
+    /// The call of the store goes on where the sender disconnects or its time is up: the store holds the
+    /// bytes until it has answered, so permit and budget are held until then, too.
+    pub(super) async fn commit<B: ReadBody>(
         &self,
-        delivery: NewDelivery,
-        incoming: impl ReadBody,
+        mut delivery: NewDelivery,
+        mut budget: BodyBudget<B>,
     ) -> Result<Acceptance, Rejection> {
-        let place =
-            self.waiting.places.clone().try_acquire_owned().map_err(|_| Rejection::QueueFull)?;
-        let (store, work) = (self.store().clone(), self.work.clone());
-        let has_work = delivery.events.iter().any(|event| !event.jobs.is_empty());
-        let late = self.waiting.late.clone();
-        let storing = tokio::spawn(async move {
+        budget.count_parsed_json(&mut delivery.body);
+        let permit = self.commit_permits.try_acquire()?;
+        let (store, work) = (self.store.clone(), self.work.clone());
+        let stalled = self.commit_permits.stalled.clone();
+        let has_jobs = delivery.events.iter().any(|event| !event.jobs.is_empty());
+        // A task of its own: this future is dropped when the sender disconnects, and a delivery that the
+        // store has accepted must still wake the worker.
+        let committing = tokio::spawn(async move {
             let mut accepting = store.accept(vec![delivery]);
-            let stored = match tokio::time::timeout(COMMIT_TIMEOUT, accepting.as_mut()).await {
-                Ok(stored) => stored,
+            let answered = match timeout(COMMIT_TIMEOUT, accepting.as_mut()).await {
+                Ok(answered) => answered,
                 Err(_) => {
-                    late.fetch_add(1, Ordering::Relaxed);
-                    let stored = accepting.await;
-                    late.fetch_sub(1, Ordering::Relaxed);
-                    stored
+                    stalled.fetch_add(1, Ordering::Relaxed);
+                    let answered = accepting.await;
+                    stalled.fetch_sub(1, Ordering::Relaxed);
+                    answered
                 }
             };
-            drop((incoming, place));
-            // Also where nobody waits for the answer any more.
-            if has_work && matches!(stored.as_deref(), Ok([Acceptance::Accepted { .. }])) {
+            drop((budget, permit));
+            if has_jobs && matches!(answered.as_deref(), Ok([Acceptance::Accepted { .. }])) {
                 work.notify_one();
             }
-            stored
+            answered
         });
-        match tokio::time::timeout(COMMIT_TIMEOUT, storing).await {
-            Ok(Ok(Ok(mut answers))) => answers.pop().ok_or(Rejection::StoreSlow),
-            Ok(Ok(Err(e))) => {
-                self.store_failed("accept", &e);
-                Err(Rejection::Store(e))
+        match timeout(COMMIT_TIMEOUT, committing).await {
+            Ok(Ok(Ok(mut acceptances))) => acceptances.pop().ok_or(Rejection::StoreSlow),
+            Ok(Ok(Err(error))) => {
+                self.lifecycle.report_store_error("accept", &error);
+                Err(Rejection::Store(error))
             }
-            // Not by the store, whose panics are failures: the runtime is going down.
+            // Cancelled: the runtime is shutting down. A panic of the store is an error by now.
             Ok(Err(_)) => {
-                telemetry::store_failed("accept", "the call was broken off");
+                telemetry::log_store_error("accept", "the call was cancelled");
                 Err(Rejection::StoreSlow)
             }
             Err(_) => {
-                telemetry::store_failed("accept", "no commit within 2 s");
+                telemetry::log_store_error("accept", "no commit within 2 s");
                 Err(Rejection::StoreSlow)
             }
         }

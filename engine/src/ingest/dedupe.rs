@@ -1,4 +1,5 @@
-//! What counts as the same delivery: the claims of an event on being the first of its kind.
+//! Dedupe keys: what makes two deliveries the same one. The store keeps each key unique per window; the
+//! first delivery with a key owns it.
 
 use std::collections::HashMap;
 
@@ -8,23 +9,28 @@ use sha2::{Digest, Sha256};
 
 use crate::compiled::{Dedupe, Source};
 
-/// Makes the claims of a delivery's events, one after the other. An id counts wherever in a batch it
-/// stands, because a sender may batch a repetition otherwise, and so may whoever captured items that
-/// are signed one by one. The same id again in one delivery is told by how often it came before.
+/// Makes the keys of a delivery's events, one event after the other.
+///
+/// An id in a batch counts wherever in the batch it stands: a sender may batch a repetition differently,
+/// and so may an attacker who captured items that are signed one by one. The same id again within one
+/// delivery is another event, so its key also has the number of earlier occurrences.
 #[derive(Debug, Default)]
-pub(crate) struct DedupeKeys {
-    came: HashMap<(String, Option<String>), usize>,
+pub(super) struct DedupeKeyBuilder {
+    /// How often each id, with its scope, has occurred in this delivery.
+    occurrences: HashMap<(String, Option<String>), usize>,
 }
 
-impl DedupeKeys {
-    /// The claims of the n-th event. An id inside the signed bytes is one claim; next to an unsigned id
-    /// stands a second one on the signed bytes, because whoever captured one request could send it again
-    /// under any id. No id: the bytes alone, if they tell. Where the signature leaves the body open, both could be
-    /// changed, and what it does cover is a claim as well.
-    pub(crate) fn of(
+impl DedupeKeyBuilder {
+    /// The keys of the event at `index`. Up to three:
+    ///
+    /// - its id, within its scope;
+    /// - its type and bytes, where the id is not signed or absent: whoever captured one request could send
+    ///   it again under any id;
+    /// - its replay token, where the signature leaves the body open and both of the others could be changed.
+    pub(super) fn keys_of(
         &mut self,
         source: &Source,
-        delivery: &Verified,
+        verified: &Verified,
         identity: &Identity,
         index: usize,
     ) -> Vec<DedupeKey> {
@@ -34,26 +40,28 @@ impl DedupeKeys {
             hash: hash(source.name.as_bytes(), parts, in_batch.then_some(n)),
         };
         let mut keys = Vec::with_capacity(2);
-        if let Some(name) = &identity.event_id {
-            let scope = source.provider.scope(delivery, identity);
-            let mut parts: Vec<&[u8]> = vec![b"id", name.value.as_bytes()];
+        if let Some(id) = &identity.event_id {
+            let scope = source.provider.scope(verified, identity);
+            let mut parts: Vec<&[u8]> = vec![b"id", id.value.as_bytes()];
             parts.extend(scope.as_ref().map(|scope| scope.as_bytes()));
-            let came = self.came.entry((name.value.clone(), scope.clone())).or_default();
-            keys.push(key(KeyKind::Id, &parts, *came));
-            *came += 1;
+            let earlier = self.occurrences.entry((id.value.clone(), scope.clone())).or_default();
+            keys.push(key(KeyKind::Id, &parts, *earlier));
+            *earlier += 1;
         }
-        let enough = match &identity.event_id {
-            Some(name) => name.signed || source.dedupe == Dedupe::Id,
-            // The same words are said again of another event.
+        let id_suffices = match &identity.event_id {
+            Some(id) => id.signed || source.dedupe == Dedupe::Id,
+            // This sender repeats the same bytes for another event.
             None => !source.provider.dedupe_by_content(),
         };
-        let body = delivery.body().bytes();
-        if !enough && !body.is_empty() {
+        let body = verified.body().bytes();
+        // Empty bodies are all equal, so their content says nothing.
+        if !id_suffices && !body.is_empty() {
             let event_type = identity.event_type.as_deref().unwrap_or_default();
             keys.push(key(KeyKind::Content, &[b"content", event_type.as_bytes(), body], index));
         }
-        if let Some(token) = source.provider.replay_token(delivery) {
-            // One token is of one delivery, whether that was a batch or was made to look like none.
+        if let Some(token) = source.provider.replay_token(verified) {
+            // The first item of a batch gets the key of a single event: otherwise a captured token would
+            // count again in a body that is made to look like a batch.
             let n = (in_batch && index > 0).then_some(index);
             let hash = hash(source.name.as_bytes(), &[b"token", token.as_bytes()], n);
             keys.push(DedupeKey { kind: KeyKind::Content, hash });
@@ -62,7 +70,8 @@ impl DedupeKeys {
     }
 }
 
-/// Each part with its length before it, so that no two lists of parts run together.
+/// The first 16 bytes of a SHA-256. Each part is preceded by its length, so that two lists of parts never
+/// hash the same text. Part of the on-disk format; changing it needs a migration.
 fn hash(source: &[u8], parts: &[&[u8]], n: Option<usize>) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in [source].iter().chain(parts) {

@@ -1,60 +1,71 @@
-//! Set-up handshakes: what they want is done first, then they are answered.
+//! Set-up handshakes: the requests by which a sender registers this receiver. There is no event in them.
+//! Their effect is carried out before they are answered; nothing is stored.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use hookward_core::{Handshake, HandshakeEffect, Reply, VerifyError};
+use hookward_core::{Handshake, HandshakeEffect, Reply, Secret, VerifyError};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
+use super::rejection::Rejection;
+use super::{Ingest, RequestCx};
 use crate::compiled::Source;
-use crate::engine::Engine;
-use crate::ingest::rejection::Rejection;
 use crate::telemetry;
 
-/// Senders wait a few seconds for an answer; past this they are asked to come again.
+/// Senders wait a few seconds for the answer. An effect that takes longer is answered with 503, and the
+/// sender tries again.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Engine {
-    pub(super) async fn shake(
+impl Ingest {
+    /// Carries out what the handshake asks for, and returns its answer.
+    pub(super) async fn answer_handshake(
         &self,
-        source: &Source,
+        cx: &RequestCx<'_>,
         handshake: Handshake,
     ) -> Result<Reply, Rejection> {
+        let source = cx.source;
         if let Some(effect) = handshake.effect {
             self.carry_out(source, effect).await.map_err(Rejection::VerificationFailed)?;
         }
-        telemetry::request(&source.name, "handshake");
-        telemetry::handshake(&source.name, handshake.reply.status.as_u16());
+        telemetry::count_request(&source.name, "handshake");
+        telemetry::log_handshake(&source.name, handshake.reply.status.as_u16());
         Ok(handshake.reply)
     }
 
     async fn carry_out(&self, source: &Source, effect: HandshakeEffect) -> Result<(), VerifyError> {
-        let unavailable =
-            |reason: &'static str| VerifyError::KeyUnavailable { reason: reason.into() };
         match effect {
             HandshakeEffect::Confirm { url } => {
-                let confirmed = tokio::time::timeout(EFFECT_TIMEOUT, self.keys.confirm(&url));
-                confirmed.await.map_err(|_| unavailable("the confirmation took too long"))?
+                let confirming = timeout(EFFECT_TIMEOUT, self.keys.confirm(&url));
+                confirming.await.map_err(|_| unavailable("the confirmation took too long"))?
             }
-            HandshakeEffect::KeepSecret(secret) => {
-                let Some(secret_file) = source.secret_file.clone() else {
-                    return Err(unavailable("no `secret_file:` to keep the sender's secret in"));
-                };
-                let file = secret_file.file.clone();
-                let kept = tokio::task::spawn_blocking(move || secret_file.save(secret)).await;
-                match kept {
-                    Ok(Ok(())) => {
-                        telemetry::secret_kept(&source.name, &file);
-                        Ok(())
-                    }
-                    Ok(Err(e)) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                        Err(VerifyError::InvalidSignature)
-                    }
-                    Ok(Err(e)) => {
-                        telemetry::secret_not_kept(&source.name, &file, &e.to_string());
-                        Err(unavailable("the sender's secret could not be written"))
-                    }
-                    Err(_) => Err(unavailable("the sender's secret could not be written")),
-                }
-            }
+            HandshakeEffect::KeepSecret(secret) => store_secret(source, secret).await,
         }
     }
+}
+
+/// Writes the secret that the sender announced to the source's `secret_file`.
+async fn store_secret(source: &Source, secret: Secret) -> Result<(), VerifyError> {
+    let Some(secret_file) = source.secret_file.clone() else {
+        return Err(unavailable("no `secret_file:` to keep the sender's secret in"));
+    };
+    let path = secret_file.file.clone();
+    // The write syncs the file, which blocks its thread.
+    match spawn_blocking(move || secret_file.save(secret)).await {
+        Ok(Ok(())) => {
+            telemetry::log_secret_stored(&source.name, &path);
+            Ok(())
+        }
+        // The first secret stays: whoever announces a second one need not be the sender.
+        Ok(Err(e)) if e.kind() == ErrorKind::AlreadyExists => Err(VerifyError::InvalidSignature),
+        Ok(Err(e)) => {
+            telemetry::log_secret_not_stored(&source.name, &path, &e.to_string());
+            Err(unavailable("the sender's secret could not be written"))
+        }
+        Err(_) => Err(unavailable("the sender's secret could not be written")),
+    }
+}
+
+fn unavailable(reason: &'static str) -> VerifyError {
+    VerifyError::KeyUnavailable { reason: reason.into() }
 }

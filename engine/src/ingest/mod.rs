@@ -1,194 +1,181 @@
-//! The accept pipeline: from a request to a stored event and its answer. [`Engine::receive`] is the
-//! product's sentence; the files beside it are its words. Called by servers of any kind, for each
-//! request on the receiving port.
+//! The ingest pipeline: from a request to a stored event and its answer, in six stages.
+//!
+//! ```text
+//! verify ─► identify ─► validate ─► route ─► commit ─► answer
+//! ```
+//!
+//! [`Ingest::receive`] is that sentence in code. Each stage is a function in the file of its name and
+//! does not know the next one. Servers call [`Engine::receive`](crate::Engine::receive), which runs the
+//! pipeline once for each request on the receiving port.
 
-mod checks;
+mod answer;
+mod body_budget;
 mod client_ip;
 mod clock_step;
 mod commit;
 mod dedupe;
 mod delivery_builder;
 mod handshake;
-mod json_memory_limit;
+mod head_checks;
+mod identify;
 mod limits;
 mod rejection;
+mod route;
+mod validate;
+mod verify;
 
-use std::future::Future;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use hookward_core::store::{Acceptance, KeyKind};
-use hookward_core::{
-    Body, DeliveryOutcome, Head, Proof, Reply, Request, VerifyCx, VerifyError, prove,
-};
-use tokio::sync::SemaphorePermit;
+use hookward_core::keys::KeySource;
+use hookward_core::{Clock, Head, Proof, Reply, Store, Timestamp};
+use tokio::sync::Notify;
 
+pub use body_budget::ReadBody;
 #[doc(hidden)]
 pub use client_ip::forwarded_for;
-pub(crate) use clock_step::ClockStepDetector;
-pub(crate) use commit::CommitPermits;
-pub(crate) use json_memory_limit::JsonMemoryLimit;
-pub(crate) use limits::Limiters;
 pub use rejection::{ReadError, Rejection};
 
 use crate::compiled::{CompiledConfig, Source};
-use crate::engine::Engine;
+use crate::lifecycle::Lifecycle;
+use crate::retention_clock::RetentionClock;
 use crate::telemetry;
+use answer::answer;
+use body_budget::{JsonMemory, parse_large_json};
+use clock_step::ClockStepDetector;
+use commit::CommitPermits;
+use delivery_builder::DeliveryBuilder;
+use identify::identify;
+use limits::Limiters;
+use route::route;
+use validate::validate;
 
-/// A body that has not been read yet. The server bounds its time; the limit is the source's. It is
-/// kept until the store has answered, even where the sender no longer waits for that: what it holds
-/// back for the bytes in memory is held as long as they are.
-pub trait ReadBody: Send + 'static {
-    /// Reads it, at most `limit` bytes. Called once.
-    fn read(&mut self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
-
-    /// Whether there is memory for so many bytes beside what was read, for as long as this is kept.
-    fn hold(&mut self, _bytes: usize) -> bool {
-        true
-    }
+/// The pipeline and everything that bounds it. One per process; the [`Engine`](crate::Engine) owns it.
+pub(crate) struct Ingest {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    keys: Arc<dyn KeySource>,
+    retention_clock: Arc<RetentionClock>,
+    lifecycle: Arc<Lifecycle>,
+    /// Notified when an accepted delivery has jobs; the worker's claim loop waits for it.
+    work: Arc<Notify>,
+    limiters: Limiters,
+    commit_permits: CommitPermits,
+    clock_steps: ClockStepDetector,
+    json_memory: JsonMemory,
 }
 
-/// A body that is there already.
-impl ReadBody for Bytes {
-    async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
-        if self.len() > limit { Err(ReadError::TooLarge) } else { Ok(std::mem::take(self)) }
-    }
+/// One request as all stages see it: the configuration with which it began, and the facts of its arrival.
+pub(crate) struct RequestCx<'a> {
+    config: &'a CompiledConfig,
+    source: &'a Source,
+    /// The sender's address, behind trusted proxies the one that they name.
+    client: Option<IpAddr>,
+    received_at: Timestamp,
 }
 
-impl Engine {
-    /// Takes a request from its head to its answer. A 2xx is given only after the event and its
-    /// dedupe keys are durable.
-    pub async fn receive(&self, mut head: Head, body: impl ReadBody) -> Reply {
-        let start = Instant::now();
-        let config = self.config();
+impl Ingest {
+    /// Puts the pipeline together over an open store. The other parts of the engine share the arguments.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        keys: Arc<dyn KeySource>,
+        retention_clock: Arc<RetentionClock>,
+        lifecycle: Arc<Lifecycle>,
+        work: Arc<Notify>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            keys,
+            retention_clock,
+            lifecycle,
+            work,
+            limiters: Limiters::default(),
+            commit_permits: CommitPermits::default(),
+            clock_steps: ClockStepDetector::default(),
+            json_memory: JsonMemory::default(),
+        }
+    }
+
+    /// Answers one request: finds its source by the path, runs the pipeline, and turns a rejection into
+    /// its reply.
+    pub(crate) async fn respond(
+        &self,
+        config: &CompiledConfig,
+        mut head: Head,
+        body: impl ReadBody,
+    ) -> Reply {
+        let started = Instant::now();
         let trusted = &config.server.trusted_proxies;
-        head.client = head.client.map(|peer| client_ip::address(peer, &head.headers, trusted));
+        head.client = head.client.map(|peer| client_ip::resolve(peer, &head.headers, trusted));
         let path = head.target.split('?').next().unwrap_or_default();
         let Some(source) = config.sources_by_path.get(path) else {
-            return self.refuse("", &Rejection::UnknownSource);
+            return reject("", &Rejection::UnknownSource);
         };
-        let reply = match self.take(&config, source, head, body).await {
+        let received_at = self.clock.now();
+        let cx = RequestCx { config, source, client: head.client, received_at };
+        let reply = match self.receive(&cx, head, body).await {
             Ok(reply) => reply,
-            Err(refusal) => self.refuse(&source.name, &refusal),
+            Err(rejection) => reject(&source.name, &rejection),
         };
-        telemetry::request_duration_seconds(start.elapsed());
+        telemetry::record_request_duration(started.elapsed());
         reply
     }
 
-    async fn take(
+    /// Takes a request through the six stages. Returns a 2xx only after the event and its dedupe keys are
+    /// durable.
+    async fn receive(
         &self,
-        config: &CompiledConfig,
-        source: &Source,
+        cx: &RequestCx<'_>,
         head: Head,
-        mut incoming: impl ReadBody,
+        body: impl ReadBody,
     ) -> Result<Reply, Rejection> {
-        let now = self.now();
-        self.clock_is_suspect();
-        checks::open_for_this(source, &head)?;
-        self.limiters.may_try(source, head.client, now)?;
-        self.accepting()?;
-        let client = head.client;
-        let forged = |e| {
-            let by_time = matches!(
-                e,
-                VerifyError::TimestampTooOld { .. } | VerifyError::TimestampInFuture { .. }
-            );
-            if by_time && self.clock_is_suspect() {
-                return Rejection::ClockSuspect;
-            }
-            // Without its key nothing was found out about the sender.
-            if !matches!(e, VerifyError::KeyUnavailable { .. }) {
-                self.limiters.spend_failure(source, client, now);
-            }
-            Rejection::VerificationFailed(e)
+        self.observe_clock();
+        let (proof, budget) = self.verify(cx, head, body).await?;
+        let verified = match proof {
+            Proof::Genuine(verified) => verified,
+            Proof::Handshake(handshake) => return self.answer_handshake(cx, handshake).await,
         };
-        source.provider.precheck(&head).map_err(forged)?;
-        checks::declared_size(source, &head)?;
-        let body = incoming.read(source.limits.body).await?;
-
-        let body = Body::new(body);
-        let reading = self.reading.may_begin(&body).await?;
-        let request = Request::new(head, body);
-        let cx = VerifyCx {
-            now,
-            secrets: source.secrets_at(now),
-            tolerance: source.tolerance,
-            public_url: config.server.public_url.as_deref(),
-            keys: &*self.keys,
-        };
-        let delivery = match prove(source.provider.as_ref(), request, &cx).await.map_err(forged)? {
-            Proof::Genuine(delivery) => delivery,
-            Proof::Handshake(handshake) => {
-                if handshake.reply.status.as_u16() >= 400 {
-                    self.limiters.spend_failure(source, client, now);
-                }
-                return self.shake(source, handshake).await;
-            }
-        };
-        telemetry::secret_match(&source.name, delivery.secret());
-        self.limiters.spend_rate(source, now)?;
-
-        JsonMemoryLimit::beforehand(delivery.body()).await;
-        let (retention_now, _) = self.retention_now();
-        let record = delivery_builder::of(config, source, &delivery, now, retention_now)?;
-        // What was read of it is the record's alone now.
-        drop(delivery);
-        self.commit(source, record, incoming, reading).await
+        // The next three stages read the body as JSON, on this thread unless it is large.
+        parse_large_json(verified.body()).await;
+        let mut delivery = DeliveryBuilder::new(cx, &verified);
+        for event in identify(cx.source, &verified) {
+            let event = validate(&verified, event);
+            let event = route(cx, &verified, delivery.headers(), event);
+            delivery.add(&verified, event);
+        }
+        let (delivery, summary) = delivery.build(verified, self.retention_clock.read().now)?;
+        let acceptance = self.commit(delivery, budget).await?;
+        Ok(answer(cx.source, acceptance, summary))
     }
 
-    /// Stores it, and gives the answer that was stored.
-    async fn commit(
-        &self,
-        source: &Source,
-        record: delivery_builder::Record,
-        mut incoming: impl ReadBody,
-        reading: Option<SemaphorePermit<'_>>,
-    ) -> Result<Reply, Rejection> {
-        let delivery_builder::Record { mut delivery, outcome } = record;
-        // What was read of the body need not be read again later; but it may take far more memory.
-        if !incoming.hold(delivery.body.memory_size() - delivery.body.bytes().len()) {
-            JsonMemoryLimit::drop_parsed_json(&mut delivery.body);
-        }
-        drop(reading);
-        let answer = delivery.answer.clone();
-        let first = delivery.events.first().map(|e| (e.id.to_string(), e.event_type.clone()));
-        let jobs = delivery.events.iter().map(|e| e.jobs.len()).sum();
-        match self.store_one(delivery, incoming).await? {
-            Acceptance::Duplicate { answer, of, by } => {
-                let by = match by {
-                    KeyKind::Id => "id",
-                    KeyKind::Content => {
-                        telemetry::duplicate_by_content(&source.name);
-                        "content"
-                    }
-                };
-                telemetry::request(&source.name, "duplicate");
-                telemetry::duplicate(&source.name, &of.to_string(), by);
-                Ok(answer)
-            }
-            Acceptance::Accepted { .. } => {
-                let outcome = match outcome {
-                    DeliveryOutcome::Accepted => "accepted",
-                    DeliveryOutcome::Unrouted => "unrouted",
-                    DeliveryOutcome::Invalid => "invalid",
-                };
-                telemetry::request(&source.name, outcome);
-                if let Some((event, event_type)) = first {
-                    telemetry::accepted(&source.name, &event, event_type.as_deref(), outcome, jobs);
-                }
-                Ok(answer)
-            }
-        }
+    /// Reads the clocks, so that a step of the wall clock between two requests is noticed.
+    pub(crate) fn observe_clock(&self) {
+        self.clock_steps.observe(&*self.clock);
     }
 
-    /// Counts and logs a refusal, and makes its answer. `source` is empty where none is known yet.
-    pub fn refuse(&self, source: &str, refusal: &Rejection) -> Reply {
-        let code = refusal.code();
-        telemetry::rejected(source, code);
-        if !source.is_empty() {
-            telemetry::request(source, "rejected");
-        }
-        telemetry::refused(source, code, refusal.status().as_u16(), &refusal.reason());
-        refusal.reply()
+    /// Whether some sender got no answer because the store is slow, and the store still has not answered.
+    pub(crate) fn has_stalled_commits(&self) -> bool {
+        self.commit_permits.has_stalled_commits()
+    }
+}
+
+/// Counts and logs a rejection, and renders its reply. `source` is empty where the path names none.
+pub(crate) fn reject(source: &str, rejection: &Rejection) -> Reply {
+    let code = rejection.code();
+    telemetry::count_rejection(source, code);
+    if !source.is_empty() {
+        telemetry::count_request(source, "rejected");
+    }
+    telemetry::log_rejection(source, code, rejection.status().as_u16(), &rejection.reason());
+    rejection.reply()
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest").field("store", &self.store).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! Why a request is refused: which status, which code, what the sender may know and what the
-//! operator is told. The server only writes it out.
+//! Why a request is rejected: the status, the code and message that the sender sees, and the reason that only
+//! the operator sees. All in this file; the server only writes the reply out.
 
 use std::time::Duration;
 
@@ -7,81 +7,84 @@ use hookward_core::store::StoreError;
 use hookward_core::{Reply, VerifyError};
 use http::{HeaderValue, StatusCode, header};
 
-/// Why a body could not be read.
+/// A body that could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadError {
-    /// Over the limit.
+    /// It is larger than the source's limit.
     TooLarge,
-    /// Not in time.
+    /// It did not arrive in time.
     TooSlow,
-    /// It ended in the middle, or was not well-formed HTTP.
+    /// It ended early, or was not well-formed HTTP.
     Broken,
-    /// Too many bytes are in memory already.
-    NoRoom,
+    /// The bytes in flight of all requests are at their limit.
+    NoMemory,
 }
 
-/// A refusal.
+/// The reason why a request gets no 2xx. Enumerated once for the whole process, so that a code has one
+/// meaning and one status.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// No source has this path.
+    /// No source of the configuration has this path.
     UnknownSource,
-    /// Too many headers, or too long a head.
+    /// There are too many headers, or the head is too large.
     HeaderTooLarge,
-    /// Too long a target.
+    /// The request target is too long.
     TargetTooLong,
-    /// Not as HTTP wants it, or in a way that two readers could take for two things: what is wrong.
+    /// The head is not well-formed, or two HTTP implementations could read it differently. The text says
+    /// what is wrong, and the sender sees it.
     Malformed(&'static str),
     /// The source's sender does not use this method.
     Method {
-        /// Those that it uses.
+        /// The methods that it uses.
         allowed: &'static [&'static str],
     },
     /// The source's sender does not use this media type.
     MediaType {
-        /// Those that it uses.
+        /// The media types that it uses.
         allowed: &'static [&'static str],
     },
-    /// A compressed body.
+    /// The body is compressed. Signatures cover the bytes as sent.
     ContentEncoding,
-    /// The address is not in `limits.allow_ips`.
+    /// The client's address is not in `limits.allow_ips`.
     IpNotAllowed,
-    /// Over `limits.rate`, or too many failed proofs from this address.
+    /// `limits.rate` is exceeded, or this address made too many failed proofs.
     RateLimited {
-        /// When to come back.
+        /// How long until another request is allowed.
         retry_after: Duration,
-        /// Which of the two.
+        /// Which of the two limits it is, for the operator.
         reason: &'static str,
     },
-    /// Not believed.
+    /// The sender is not proven.
     VerificationFailed(VerifyError),
-    /// Over `limits.body`.
+    /// The announced body is larger than `limits.body`.
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The body did not come, or not as HTTP.
+    /// The body could not be read.
     Body(ReadError),
-    /// Proven, and not valid, where the configuration says to reject that.
+    /// The delivery is proven and invalid, and the configuration says to reject such deliveries.
     Invalid {
-        /// What was found, for the operator.
+        /// What is invalid, for the operator. Names routes and positions, never content.
         reason: String,
     },
-    /// Stopping: come back to the next process.
+    /// The process is stopping. The sender's retry reaches the next process.
     Draining,
-    /// So many deliveries wait for the store that one more would wait too long.
+    /// Too many deliveries wait for the store, or for memory to parse their bodies.
     QueueFull,
-    /// Rightly signed for another time, while the machine's own clock was set just now.
+    /// The signed time is out of tolerance, and this machine's clock was set in the last minute. The sender
+    /// may be right, so it is asked to try again.
     ClockSuspect,
-    /// The store took too long.
+    /// The store did not answer in time.
     StoreSlow,
-    /// The store failed.
+    /// The store returned an error.
     Store(StoreError),
 }
 
-/// What the sender reads.
+/// The body of the reply.
 #[derive(serde::Serialize)]
-struct Words {
+struct ErrorBody {
     error: &'static str,
     code: &'static str,
 }
@@ -93,7 +96,7 @@ impl From<ReadError> for Rejection {
 }
 
 impl Rejection {
-    /// The status.
+    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownSource => StatusCode::NOT_FOUND,
@@ -114,7 +117,7 @@ impl Rejection {
             Self::Body(ReadError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(ReadError::Broken) => StatusCode::BAD_REQUEST,
             Self::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Body(ReadError::NoRoom)
+            Self::Body(ReadError::NoMemory)
             | Self::Draining
             | Self::QueueFull
             | Self::ClockSuspect
@@ -123,7 +126,7 @@ impl Rejection {
         }
     }
 
-    /// The code that the sender sees.
+    /// The code that the sender sees. Codes are part of the public contract: see docs/routes.md.
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownSource => "UNKNOWN_SOURCE",
@@ -138,7 +141,7 @@ impl Rejection {
             Self::TooLarge { .. } | Self::Body(ReadError::TooLarge) => "PAYLOAD_TOO_LARGE",
             Self::Body(ReadError::TooSlow) => "REQUEST_TIMEOUT",
             Self::Body(ReadError::Broken) => "BAD_REQUEST",
-            Self::Body(ReadError::NoRoom) | Self::QueueFull => "OVERLOADED",
+            Self::Body(ReadError::NoMemory) | Self::QueueFull => "OVERLOADED",
             Self::Invalid { .. } => "INVALID_EVENT",
             Self::Draining => "DRAINING",
             Self::ClockSuspect => "CLOCK_SUSPECT",
@@ -146,6 +149,7 @@ impl Rejection {
         }
     }
 
+    /// The message that the sender sees. It reveals nothing about secrets or configuration.
     fn message(&self) -> &'static str {
         match self {
             Self::UnknownSource => "No webhook source at this path",
@@ -164,7 +168,7 @@ impl Rejection {
             Self::TooLarge { .. } | Self::Body(ReadError::TooLarge) => "Body too large",
             Self::Body(ReadError::TooSlow) => "The body came too slowly",
             Self::Body(ReadError::Broken) => "The body could not be read",
-            Self::Body(ReadError::NoRoom) | Self::QueueFull => "Overloaded, try again",
+            Self::Body(ReadError::NoMemory) | Self::QueueFull => "Overloaded, try again",
             Self::Invalid { .. } => "The event is not valid",
             Self::Draining => "Stopping, try again",
             Self::ClockSuspect => "The receiver's clock was just set, try again",
@@ -172,25 +176,25 @@ impl Rejection {
         }
     }
 
-    /// For the operator; the sender never sees it. Holds no secret and no part of a body.
+    /// The reason for the operator, which the sender never sees. Holds no secret and no part of a body.
     pub fn reason(&self) -> String {
         match self {
             Self::VerificationFailed(e) => e.to_string(),
             Self::Invalid { reason } => reason.clone(),
             Self::Store(e) => e.to_string(),
             Self::RateLimited { reason, .. } => (*reason).to_owned(),
-            Self::TooLarge { limit } => format!("the body is over {limit} bytes"),
-            Self::Method { allowed } => format!("allowed are {}", allowed.join(", ")),
-            Self::MediaType { allowed } => format!("allowed are {}", allowed.join(", ")),
+            Self::TooLarge { limit } => format!("the announced body is larger than {limit} bytes"),
+            Self::Method { allowed } => format!("this source allows {}", allowed.join(", ")),
+            Self::MediaType { allowed } => format!("this source allows {}", allowed.join(", ")),
             other => other.message().to_owned(),
         }
     }
 
-    /// When to come back, where coming back can help.
+    /// The value of `Retry-After`, where a retry can succeed.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            // Spread, so that senders do not come back as one.
+            // Drawn at random, so that all senders of an outage do not retry in the same second.
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 Some(Duration::from_secs(fastrand::u64(5..=30)))
             }
@@ -198,10 +202,10 @@ impl Rejection {
         }
     }
 
-    /// The answer.
+    /// The reply: status, JSON body, and the headers that the status calls for.
     pub fn reply(&self) -> Reply {
-        let words = Words { error: self.message(), code: self.code() };
-        let mut reply = Reply::json(self.status(), &words);
+        let body = ErrorBody { error: self.message(), code: self.code() };
+        let mut reply = Reply::json(self.status(), &body);
         if let Some(span) = self.retry_after() {
             let secs = span.as_millis().div_ceil(1000).max(1);
             if let Ok(value) = HeaderValue::from_str(&secs.to_string()) {

@@ -1,5 +1,5 @@
-//! One attempt at a job: the chain from the step at which it goes on, until it is done, a step fails
-//! or the worker stops.
+//! One attempt at a job: runs the chain from the step at which the job stands, until the chain is done, a
+//! step fails, or the worker stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,188 +7,168 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookward_core::store::{AttemptRecord, Job, JobOutcome, Settlement};
 use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, RetryDecision, Timestamp};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
+use super::breaker::StepResult;
+use super::retry::{Next, after_failure};
 use crate::compiled::{Route, Step};
-use crate::engine::Engine;
 use crate::telemetry;
-use crate::worker::breaker::StepResult;
-use crate::worker::retry::{Next, after_failure};
 
-/// So long a step that is broken off may take to reach the place where it waits.
-const BROKEN_OFF: Duration = Duration::from_secs(1);
+/// How long an aborted step may take to reach its next await point.
+const STEP_ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a step ended, other than well.
-enum Failure {
+enum StepFailure {
     Error(HandlerError),
     Timeout(Duration),
     Panic,
+    /// The worker stops, or the job's lease is lost.
     Stopped,
 }
 
-/// Runs the job's chain. Steps run on `runtime`, so that a handler that blocks its thread holds up
-/// neither the receiving side nor the worker.
-pub(crate) async fn attempt(
-    engine: &Engine,
-    runtime: &Handle,
-    job: &Job,
-    stop: &CancellationToken,
-) -> JobOutcome {
-    let config = engine.config();
+/// Runs a claimed job until `stop` is cancelled, and returns how it ended. Steps run on the handlers' own
+/// runtime, so that one that blocks its thread delays neither senders nor the worker.
+pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken) -> JobOutcome {
+    let config = shared.engine.config();
     let Some(route) = config.routes.get(&job.route) else {
         return JobOutcome { lease: job.lease, settlement: Settlement::Unrouted, attempt: None };
     };
-    let run = Run { job, route, started: engine.now(), clock: Instant::now() };
-    let first = match &job.step {
+    let (started_at, started) = (shared.engine.now(), Instant::now());
+    let attempt = Attempt { shared, job, route, started_at, started };
+    let first_step = match &job.step {
         None => Some(0),
         Some(name) => route.chain.iter().position(|s| s.name.as_ref() == name.as_str()),
     };
-    let Some(first) = first else {
-        let name = job.step.as_deref().unwrap_or_default();
-        let reason = format!("the step `{name}` is no longer in the chain of `{}`", route.name);
-        // As that step would have received it: an operator may bring the step back and revive the job.
-        let body = job.event.body().bytes().clone();
-        return run.dead(name, "error", reason, Some(body));
-    };
-    run.chain(engine, runtime, first, stop).await
-}
-
-/// What this says about the handler; a step that was stopped says nothing.
-fn of_handler(ended: &Result<Flow, Failure>) -> Option<StepResult> {
-    match ended {
-        Ok(_) => Some(StepResult::Answered),
-        Err(Failure::Error(e)) if e.retry_decision() == RetryDecision::Fatal => {
-            Some(StepResult::Answered)
-        }
-        Err(Failure::Error(_) | Failure::Timeout(_) | Failure::Panic) => Some(StepResult::Failed),
-        Err(Failure::Stopped) => None,
+    if let Some(first_step) = first_step {
+        return attempt.run_chain(first_step, stop).await;
     }
+    let name = job.step.as_deref().unwrap_or_default();
+    let reason = format!("the step `{name}` is no longer in the chain of `{}`", route.name);
+    // With the body that this step would have received: an operator may restore the step and replay the job.
+    let body = job.event.body().bytes().clone();
+    attempt.dead(name, "error", reason, Some(body))
 }
 
-struct Run<'a> {
+struct Attempt<'a> {
+    shared: &'a Shared,
     job: &'a Job,
     route: &'a Arc<Route>,
-    started: Timestamp,
-    clock: Instant,
+    started_at: Timestamp,
+    /// For the duration: the wall clock may be set meanwhile.
+    started: Instant,
 }
 
-impl Run<'_> {
-    async fn chain(
-        &self,
-        engine: &Engine,
-        runtime: &Handle,
-        first: usize,
-        stop: &CancellationToken,
-    ) -> JobOutcome {
+impl Attempt<'_> {
+    async fn run_chain(&self, first_step: usize, stop: &CancellationToken) -> JobOutcome {
         let mut event = self.job.event.clone();
-        let mut replaced = false;
-        let mut last = None;
-        for step in self.route.chain.iter().skip(first) {
-            last = Some(step.name.to_string());
-            let body = |event: &Event, replaced| {
-                (replaced || self.job.step.is_some()).then(|| event.body().bytes().clone())
-            };
-            let begun = Instant::now();
-            let ended = self.step(engine, runtime, step, event.clone(), stop).await;
-            telemetry::step_seconds(&self.route.name, &step.handler_name, begun.elapsed());
-            if let Some(ended) = of_handler(&ended) {
-                engine.breakers.tell(self.route, step, ended, engine.now());
+        let mut is_replaced = false;
+        let mut last_step = None;
+        for step in self.route.chain.iter().skip(first_step) {
+            last_step = Some(step.name.to_string());
+            let started = Instant::now();
+            let result = self.run_step(step, event.clone(), stop).await;
+            telemetry::record_step_duration(
+                &self.route.name,
+                &step.handler_name,
+                started.elapsed(),
+            );
+            if let Some(result) = breaker_result(&result) {
+                let now = self.shared.engine.now();
+                self.shared.breakers.record(self.route, step, result, now);
             }
-            match ended {
+            match result {
                 Ok(Flow::Next) => {}
                 Ok(Flow::Replace(next)) => {
                     event = next;
-                    replaced = true;
+                    is_replaced = true;
                 }
                 Ok(Flow::Stop { reason }) => {
-                    return self.outcome(Settlement::Done, last, "stopped", Some(reason));
+                    return self.outcome(Settlement::Done, last_step, "stopped", Some(reason));
                 }
                 Err(failure) => {
-                    return self.failed(engine, step, failure, body(&event, replaced));
+                    // The body as this step received it, so that the next attempt resumes here. The store
+                    // has the received body, so a chain that never replaced it stores nothing.
+                    let stored = is_replaced || self.job.step.is_some();
+                    let body = stored.then(|| event.body().bytes().clone());
+                    return self.failed(step, failure, body);
                 }
             }
         }
-        self.outcome(Settlement::Done, last, "done", None)
+        self.outcome(Settlement::Done, last_step, "done", None)
     }
 
-    async fn step(
+    async fn run_step(
         &self,
-        engine: &Engine,
-        runtime: &Handle,
         step: &Step,
         event: Event,
         stop: &CancellationToken,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<Flow, StepFailure> {
         let cx = HandlerCx {
             route: self.route.name.clone(),
             step: step.name.clone(),
             job: self.job.lease.job,
             attempt: self.job.attempt,
-            deadline: engine.now().plus(step.timeout),
+            deadline: self.shared.engine.now().plus(step.timeout),
             replay: self.job.replay,
             event: event.id(),
         };
         let handler: Arc<dyn Handler> = step.handler.clone();
-        let mut task = runtime.spawn(async move { handler.handle(event, &cx).await });
+        let mut task = self.shared.runtime.spawn(async move { handler.handle(event, &cx).await });
         let result = tokio::select! {
+            // A step that ended counts, even where its time was up or the worker stopped meanwhile.
             biased;
             result = &mut task => result,
-            () = tokio::time::sleep(step.timeout) => {
-                broken_off(task).await;
-                return Err(Failure::Timeout(step.timeout));
+            () = sleep(step.timeout) => {
+                abort(task).await;
+                return Err(StepFailure::Timeout(step.timeout));
             }
             () = stop.cancelled() => {
-                broken_off(task).await;
-                return Err(Failure::Stopped);
+                abort(task).await;
+                return Err(StepFailure::Stopped);
             }
         };
         match result {
             Ok(Ok(flow)) => Ok(flow),
-            Ok(Err(error)) => Err(Failure::Error(error)),
-            Err(e) if e.is_panic() => Err(Failure::Panic),
-            Err(_) => Err(Failure::Stopped),
+            Ok(Err(error)) => Err(StepFailure::Error(error)),
+            Err(e) if e.is_panic() => Err(StepFailure::Panic),
+            // Cancelled: the handlers' runtime is shutting down.
+            Err(_) => Err(StepFailure::Stopped),
         }
     }
 
-    fn failed(
-        &self,
-        engine: &Engine,
-        step: &Step,
-        failure: Failure,
-        body: Option<Bytes>,
-    ) -> JobOutcome {
+    fn failed(&self, step: &Step, failure: StepFailure, body: Option<Bytes>) -> JobOutcome {
         let name = step.name.to_string();
-        let (outcome, cause, retry_decision, message) = match failure {
-            Failure::Stopped => {
+        let (outcome, cause, decision, message) = match failure {
+            StepFailure::Stopped => {
                 let settlement = Settlement::Released { step: Some(name.clone()), body };
                 return self.outcome(settlement, Some(name), "released", None);
             }
-            Failure::Error(e) => ("error", "error", e.retry_decision(), e.message().to_owned()),
-            Failure::Timeout(span) => {
-                let text = format!("gave up after {span:?}, the step's timeout");
-                ("timeout", "timeout", RetryDecision::Retry, text)
+            StepFailure::Error(e) => ("error", "error", e.retry_decision(), e.message().to_owned()),
+            StepFailure::Timeout(limit) => {
+                let message = format!("gave up after {limit:?}, the step's timeout");
+                ("timeout", "timeout", RetryDecision::Retry, message)
             }
-            Failure::Panic => {
+            StepFailure::Panic => {
                 ("panic", "error", RetryDecision::Retry, "the handler panicked".to_owned())
             }
         };
-        let job = self.job.lease.job;
-        telemetry::step_failed(&self.route.name, &name, job, self.job.attempt, outcome, &message);
-        // Attempts that a crash ended are not the handler's failures; they are counted apart.
-        let tried = self.job.attempt.saturating_sub(self.job.crashes).max(1);
-        match after_failure(&self.route.retry, tried, retry_decision, fastrand::f64()) {
+        let (job, attempt) = (self.job.lease.job, self.job.attempt);
+        telemetry::log_step_failed(&self.route.name, &name, job, attempt, outcome, &message);
+        // Attempts that ended in a crash are not the handler's failures; they have a limit of their own.
+        let tried = attempt.saturating_sub(self.job.crashes).max(1);
+        match after_failure(&self.route.retry, tried, decision, fastrand::f64()) {
             Next::Dead => {
-                let reason = match retry_decision {
+                let reason = match decision {
                     RetryDecision::Fatal => message,
                     _ => format!("{message} (attempt {tried} of {})", self.route.retry.attempts),
                 };
                 self.dead(&name, outcome, reason, body)
             }
-            Next::After(delay) => {
-                let at = engine.now().plus(delay);
+            Next::RetryAfter(delay) => {
+                let at = self.shared.engine.now().plus(delay);
                 let settlement = Settlement::Retry { at, step: Some(name.clone()), body, cause };
                 self.outcome(settlement, Some(name), outcome, Some(message))
             }
@@ -208,11 +188,11 @@ impl Run<'_> {
         outcome: &str,
         error: Option<String>,
     ) -> JobOutcome {
-        let duration_ms = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let attempt = AttemptRecord {
             attempt: self.job.attempt,
             step,
-            started_at: self.started.to_string(),
+            started_at: self.started_at.to_string(),
             duration_ms,
             outcome: outcome.to_owned(),
             error,
@@ -222,9 +202,24 @@ impl Run<'_> {
     }
 }
 
-/// Ends a step where it next waits, and lets it get there: the next attempt, or the next job of its key,
-/// should find nothing of it running. One that waits for nothing is not waited for either.
-async fn broken_off<T>(step: JoinHandle<T>) {
+/// What a step's end says about its receiver; `None`: nothing, because the step was stopped.
+fn breaker_result(result: &Result<Flow, StepFailure>) -> Option<StepResult> {
+    match result {
+        Ok(_) => Some(StepResult::Answered),
+        // The receiver is up: it rejected this event, and further events may fare better.
+        Err(StepFailure::Error(e)) if e.retry_decision() == RetryDecision::Fatal => {
+            Some(StepResult::Answered)
+        }
+        Err(StepFailure::Error(_) | StepFailure::Timeout(_) | StepFailure::Panic) => {
+            Some(StepResult::Failed)
+        }
+        Err(StepFailure::Stopped) => None,
+    }
+}
+
+/// Aborts a step and waits for its end, at most [`STEP_ABORT_TIMEOUT`]. The next attempt, or the next job of
+/// the same order key, must not run beside it. A step that never awaits is not waited for any longer.
+async fn abort<T>(step: JoinHandle<T>) {
     step.abort();
-    let _ = tokio::time::timeout(BROKEN_OFF, step).await;
+    let _ = timeout(STEP_ABORT_TIMEOUT, step).await;
 }

@@ -1,12 +1,13 @@
-//! Circuit breakers: a step whose handler fails again and again is left alone for a while, so that the
-//! jobs behind it keep their attempts and what it calls can recover. One for each step of a route.
+//! Circuit breakers: a step whose handler keeps failing gets no jobs for a while, so that the jobs behind it
+//! keep their attempts and the receiver can recover. One breaker for each step of a route.
 //!
-//! Closed, it counts failures in a row. After enough of them over a long enough span it opens: its
-//! route gets no job until the pause is over. Then one job goes through; it closes the breaker, or
-//! opens it for twice as long. Asked by the claim loop, told by each attempt.
+//! A closed breaker counts failures in a row. Enough of them over a long enough window open it: its route
+//! gets no jobs until the cooldown is over. Then it is half open: one job goes through, whose success closes
+//! the breaker and whose failure opens it for twice as long. The claim loop asks it for free slots, each
+//! attempt records its result.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hookward_core::Timestamp;
@@ -16,142 +17,163 @@ use crate::telemetry;
 
 /// What a breaker lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// Everything.
+pub(super) enum BreakerState {
+    /// Every job.
     Closed,
-    /// One job, to find out.
+    /// One job, whose result decides.
     HalfOpen,
-    /// Nothing, until then.
+    /// No job until this time.
     Open(Timestamp),
 }
 
-/// How a step ended, as far as what it calls is concerned.
+/// How a step ended, as far as its receiver's health is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StepResult {
-    /// It answered: well, or with a refusal of this very event.
+pub(super) enum StepResult {
+    /// The receiver answered: with success, or with a rejection of this very event.
     Answered,
-    /// It is down, overloaded or broken: an error worth a retry, a timeout, a panic.
+    /// The receiver is down, overloaded or broken: an error worth a retry, a timeout, a panic.
     Failed,
 }
 
-/// One breaker. Pure: the present moment is an argument.
+/// One breaker. Pure: the present time is an argument.
 #[derive(Debug, Clone, Copy, Default)]
 struct Breaker {
-    /// Failures in a row, and when the first of them was.
+    /// Failures in a row.
     failures: u32,
-    first: Option<Timestamp>,
-    /// Since the last success: when it opened last, and for how long.
+    /// When the first of them was.
+    first_failure: Option<Timestamp>,
+    /// When the breaker opened last, and its cooldown; `None` after a success.
     opened: Option<(Timestamp, Duration)>,
 }
 
 impl Breaker {
-    fn gate(&self, now: Timestamp) -> Gate {
-        let Some((at, pause)) = self.opened else { return Gate::Closed };
-        // By a clock that was set back, no pause lasts longer than it was meant to.
-        if now >= at && now < at.plus(pause) { Gate::Open(at.plus(pause)) } else { Gate::HalfOpen }
+    fn state(&self, now: Timestamp) -> BreakerState {
+        let Some((at, cooldown)) = self.opened else { return BreakerState::Closed };
+        let until = at.plus(cooldown);
+        // A clock that was set back, to before the breaker opened, must not prolong the cooldown.
+        if now >= at && now < until { BreakerState::Open(until) } else { BreakerState::HalfOpen }
     }
 
-    fn tell(&mut self, ended: StepResult, policy: &BreakerPolicy, now: Timestamp) {
-        if ended == StepResult::Answered || policy.failures == 0 {
+    fn record(&mut self, result: StepResult, policy: &BreakerPolicy, now: Timestamp) {
+        if result == StepResult::Answered || policy.failures == 0 {
             *self = Self::default();
             return;
         }
         self.failures = self.failures.saturating_add(1);
-        let first = *self.first.get_or_insert(now);
-        match (self.gate(now), self.opened) {
-            // What was running when it opened says nothing new.
-            (Gate::Open(_), _) => {}
-            (_, Some((_, pause))) => {
-                let longer = pause.saturating_mul(2).min(policy.max_cooldown).max(policy.cooldown);
-                self.opened = Some((now, longer));
+        let first_failure = *self.first_failure.get_or_insert(now);
+        match (self.state(now), self.opened) {
+            // This job was running when the breaker opened, so its failure says nothing new.
+            (BreakerState::Open(_), _) => {}
+            (_, Some((_, cooldown))) => {
+                let doubled = cooldown.saturating_mul(2);
+                self.opened = Some((now, doubled.min(policy.max_cooldown).max(policy.cooldown)));
             }
-            (_, None) if self.failures >= policy.failures && now.since(first) >= policy.window => {
-                self.opened = Some((now, policy.cooldown));
+            (_, None) => {
+                let lasted = now.since(first_failure) >= policy.window;
+                if self.failures >= policy.failures && lasted {
+                    self.opened = Some((now, policy.cooldown));
+                }
             }
-            (_, None) => {}
         }
     }
 }
 
-/// The breakers of a route that have counted anything, by step.
-type Steps = HashMap<Arc<str>, Breaker>;
+/// The breakers of one route by step, as far as they have counted failures.
+type RouteBreakers = HashMap<Arc<str>, Breaker>;
 
-/// All breakers of a process, by route and step.
+/// All breakers of a worker, by route and step. A breaker without failures is not stored.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<HashMap<Arc<str>, Steps>>);
+pub(super) struct Breakers(Mutex<HashMap<Arc<str>, RouteBreakers>>);
 
 impl Breakers {
-    /// Of a route's free slots, so many may be filled now; `used` are filled already.
-    pub(crate) fn allowed(&self, route: &Route, free: usize, used: usize, now: Timestamp) -> usize {
-        match self.gate(route, now) {
-            Gate::Closed => free,
-            Gate::HalfOpen => free.min(1_usize.saturating_sub(used)),
-            Gate::Open(_) => 0,
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, RouteBreakers>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of a route's `free` slots may be filled now, while `used` are in use.
+    pub(super) fn allowed_slots(
+        &self,
+        route: &Route,
+        free: usize,
+        used: usize,
+        now: Timestamp,
+    ) -> usize {
+        match self.state(route, now) {
+            BreakerState::Closed => free,
+            // A running job may be the one that decides, so no second one is started beside it.
+            BreakerState::HalfOpen => free.min(1_usize.saturating_sub(used)),
+            BreakerState::Open(_) => 0,
         }
     }
 
-    /// The narrowest of a route's breakers.
-    pub(crate) fn gate(&self, route: &Route, now: Timestamp) -> Gate {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(steps) = all.get(&route.name) else { return Gate::Closed };
-        let mut narrowest = Gate::Closed;
+    /// The most restrictive state among the breakers of a route's steps.
+    fn state(&self, route: &Route, now: Timestamp) -> BreakerState {
+        let all = self.lock();
+        let Some(breakers) = all.get(&route.name) else { return BreakerState::Closed };
+        let mut strictest = BreakerState::Closed;
         for step in &route.chain {
-            let gate = steps.get(&step.name).map_or(Gate::Closed, |b| b.gate(now));
-            narrowest = match (narrowest, gate) {
-                (Gate::Open(a), Gate::Open(b)) => Gate::Open(a.max(b)),
-                (open @ Gate::Open(_), _) | (_, open @ Gate::Open(_)) => open,
-                (Gate::HalfOpen, _) | (_, Gate::HalfOpen) => Gate::HalfOpen,
-                (Gate::Closed, Gate::Closed) => Gate::Closed,
+            let state = breakers.get(&step.name).map_or(BreakerState::Closed, |b| b.state(now));
+            strictest = match (strictest, state) {
+                (BreakerState::Open(a), BreakerState::Open(b)) => BreakerState::Open(a.max(b)),
+                (open @ BreakerState::Open(_), _) | (_, open @ BreakerState::Open(_)) => open,
+                (BreakerState::HalfOpen, _) | (_, BreakerState::HalfOpen) => BreakerState::HalfOpen,
+                (BreakerState::Closed, BreakerState::Closed) => BreakerState::Closed,
             };
         }
-        narrowest
+        strictest
     }
 
-    /// A step ended.
-    pub(crate) fn tell(&self, route: &Route, step: &Step, ended: StepResult, now: Timestamp) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(&route.name).is_some_and(|steps| steps.contains_key(&step.name));
-        if !known && ended == StepResult::Answered {
+    /// Records how a step ended. Logs and publishes a breaker that opens or closes.
+    pub(super) fn record(&self, route: &Route, step: &Step, result: StepResult, now: Timestamp) {
+        let mut all = self.lock();
+        let is_stored = all.get(&route.name).is_some_and(|steps| steps.contains_key(&step.name));
+        // The common case: a success of a step that has not failed changes nothing.
+        if !is_stored && result == StepResult::Answered {
             return;
         }
-        let steps = all.entry(route.name.clone()).or_default();
-        let breaker = steps.entry(step.name.clone()).or_default();
+        let breakers = all.entry(route.name.clone()).or_default();
+        let breaker = breakers.entry(step.name.clone()).or_default();
         let before = breaker.opened;
-        breaker.tell(ended, &route.breaker, now);
+        breaker.record(result, &route.breaker, now);
         let after = *breaker;
-        if ended == StepResult::Answered {
-            steps.remove(&step.name);
+        if result == StepResult::Answered {
+            breakers.remove(&step.name);
         }
         drop(all);
         if before != after.opened {
             match after.opened {
-                Some((_, pause)) => {
-                    telemetry::breaker_opened(&route.name, &step.name, after.failures, pause);
+                Some((_, cooldown)) => {
+                    telemetry::log_breaker_opened(
+                        &route.name,
+                        &step.name,
+                        after.failures,
+                        cooldown,
+                    );
                 }
-                None => telemetry::breaker_closed(&route.name, &step.name),
+                None => telemetry::log_breaker_closed(&route.name, &step.name),
             }
-            tell_state(route, step, after.gate(now));
+            publish_state(route, step, after.state(now));
         }
     }
 
-    /// Tells the state of each step's breaker.
-    pub(crate) fn tell_all(&self, route: &Route, now: Timestamp) {
+    /// Publishes the state of each step's breaker, because a cooldown ends without an event.
+    pub(super) fn publish_states(&self, route: &Route, now: Timestamp) {
         for step in &route.chain {
-            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = self.lock();
             let breaker = all.get(&route.name).and_then(|steps| steps.get(&step.name)).copied();
             drop(all);
-            tell_state(route, step, breaker.unwrap_or_default().gate(now));
+            publish_state(route, step, breaker.unwrap_or_default().state(now));
         }
     }
 }
 
-fn tell_state(route: &Route, step: &Step, gate: Gate) {
-    let state = match gate {
-        Gate::Closed => 0.0,
-        Gate::HalfOpen => 1.0,
-        Gate::Open(_) => 2.0,
+fn publish_state(route: &Route, step: &Step, state: BreakerState) {
+    let value = match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open(_) => 2.0,
     };
-    telemetry::breaker_state(&step.handler_name, &route.name, &step.name, state);
+    telemetry::set_breaker_state(&step.handler_name, &route.name, &step.name, value);
 }
 
 #[cfg(test)]
@@ -171,56 +193,56 @@ mod tests {
 
     fn failing(times: &[i64]) -> Breaker {
         let mut breaker = Breaker::default();
-        times.iter().for_each(|t| breaker.tell(StepResult::Failed, &POLICY, at(*t)));
+        times.iter().for_each(|t| breaker.record(StepResult::Failed, &POLICY, at(*t)));
         breaker
     }
 
     #[test]
-    fn it_opens_after_enough_failures_over_a_long_enough_span_and_not_before() {
-        assert_eq!(failing(&[0, 1, 2, 3, 9]).gate(at(9)), Gate::Closed);
-        assert_eq!(failing(&[0, 10]).gate(at(10)), Gate::Closed);
-        assert_eq!(failing(&[0, 1, 10]).gate(at(10)), Gate::Open(at(40)));
+    fn a_breaker_opens_after_enough_failures_over_a_long_enough_window() {
+        assert_eq!(failing(&[0, 1, 2, 3, 9]).state(at(9)), BreakerState::Closed);
+        assert_eq!(failing(&[0, 10]).state(at(10)), BreakerState::Closed);
+        assert_eq!(failing(&[0, 1, 10]).state(at(10)), BreakerState::Open(at(40)));
     }
 
     #[test]
-    fn a_success_in_between_begins_the_count_anew() {
+    fn a_success_resets_the_failure_count() {
         let mut breaker = failing(&[0, 1]);
-        breaker.tell(StepResult::Answered, &POLICY, at(5));
-        breaker.tell(StepResult::Failed, &POLICY, at(20));
-        assert_eq!(breaker.gate(at(20)), Gate::Closed);
+        breaker.record(StepResult::Answered, &POLICY, at(5));
+        breaker.record(StepResult::Failed, &POLICY, at(20));
+        assert_eq!(breaker.state(at(20)), BreakerState::Closed);
     }
 
     #[test]
-    fn one_job_finds_out_and_each_further_pause_is_twice_as_long_up_to_its_bound() {
+    fn a_failure_while_half_open_doubles_the_cooldown_up_to_its_maximum() {
         let mut breaker = failing(&[0, 1, 10]);
         let mut now = 40;
-        for pause in [60, 100, 100] {
-            assert_eq!(breaker.gate(at(now)), Gate::HalfOpen);
-            breaker.tell(StepResult::Failed, &POLICY, at(now));
-            assert_eq!(breaker.gate(at(now)), Gate::Open(at(now + pause)));
-            now += pause;
+        for cooldown in [60, 100, 100] {
+            assert_eq!(breaker.state(at(now)), BreakerState::HalfOpen);
+            breaker.record(StepResult::Failed, &POLICY, at(now));
+            assert_eq!(breaker.state(at(now)), BreakerState::Open(at(now + cooldown)));
+            now += cooldown;
         }
-        breaker.tell(StepResult::Answered, &POLICY, at(now));
-        assert_eq!(breaker.gate(at(now)), Gate::Closed);
+        breaker.record(StepResult::Answered, &POLICY, at(now));
+        assert_eq!(breaker.state(at(now)), BreakerState::Closed);
     }
 
     #[test]
-    fn what_was_running_when_it_opened_does_not_make_the_pause_longer() {
+    fn a_failure_while_open_does_not_prolong_the_cooldown() {
         let mut breaker = failing(&[0, 1, 10]);
-        breaker.tell(StepResult::Failed, &POLICY, at(12));
-        assert_eq!(breaker.gate(at(12)), Gate::Open(at(40)));
+        breaker.record(StepResult::Failed, &POLICY, at(12));
+        assert_eq!(breaker.state(at(12)), BreakerState::Open(at(40)));
     }
 
     #[test]
-    fn a_clock_that_is_set_back_holds_nothing_up() {
-        assert_eq!(failing(&[0, 1, 10]).gate(at(-1000)), Gate::HalfOpen);
+    fn a_clock_that_is_set_back_does_not_prolong_the_cooldown() {
+        assert_eq!(failing(&[0, 1, 10]).state(at(-1000)), BreakerState::HalfOpen);
     }
 
     #[test]
-    fn no_failures_allowed_means_no_breaker() {
+    fn a_policy_of_zero_failures_never_opens_the_breaker() {
         let mut breaker = Breaker::default();
         let off = BreakerPolicy { failures: 0, ..POLICY };
-        (0..100).for_each(|t| breaker.tell(StepResult::Failed, &off, at(t)));
-        assert_eq!(breaker.gate(at(100)), Gate::Closed);
+        (0..100).for_each(|t| breaker.record(StepResult::Failed, &off, at(t)));
+        assert_eq!(breaker.state(at(100)), BreakerState::Closed);
     }
 }

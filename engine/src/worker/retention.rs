@@ -1,83 +1,103 @@
-//! Keeping what is kept, and no longer: purges in small batches and tells how much waits.
+//! The retention loop: purges expired events in small batches. Between purges it publishes the queue's
+//! gauges and watches the wall clock.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
 use hookward_core::store::{Filter, Purge};
-use tokio_util::sync::CancellationToken;
 
+use super::Shared;
+use crate::compiled::Retention;
 use crate::engine::Engine;
 use crate::telemetry;
 
-/// How often the depth is told.
-const TELL: Duration = Duration::from_secs(5);
-/// Between looks for what is past its time, at most; a tenth of what is kept where that is less.
-const LOOK: Duration = Duration::from_secs(60);
-/// Events in one batch: small, because the single writer of an embedded store does nothing else
-/// meanwhile.
-const BATCH: usize = 100;
-/// Between two batches.
-const BREATH: Duration = Duration::from_millis(50);
+/// How often the queue's gauges are published.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest time between two purges. A tenth of the shortest retention where that is less, so that
+/// events outlive their retention by a tenth at most.
+const MAX_PURGE_INTERVAL: Duration = Duration::from_secs(60);
+const MIN_PURGE_INTERVAL: Duration = Duration::from_secs(1);
+/// Events in one batch. Small, because the single writer of an embedded store does nothing else meanwhile.
+const PURGE_BATCH_EVENTS: usize = 100;
+/// The pause between two batches, in which the writer serves senders.
+const PURGE_BATCH_PAUSE: Duration = Duration::from_millis(50);
 
-pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
-    let mut since_purge = LOOK;
+/// Purges and publishes gauges until the worker stops.
+pub(super) async fn retention_loop(shared: Arc<Shared>) {
+    let engine = &shared.engine;
+    let mut since_purge = MAX_PURGE_INTERVAL;
     let mut was_ahead = false;
-    if let Some(newest) = newest(&engine).await {
-        engine.start_retention_clock(newest);
+    // Before the first purge: a wall clock that is wrong at the start would expire everything.
+    if let Some(received_at) = newest_event(engine).await {
+        engine.retention_clock().restart_from_newest_event(received_at);
     }
     loop {
-        engine.clock_is_suspect();
-        tell(&engine).await;
-        let retention = engine.config().retention;
-        let look = (retention.events.min(retention.dead) / 10).clamp(Duration::from_secs(1), LOOK);
-        if since_purge >= look {
-            let (now, ahead) = engine.retention_now();
-            if ahead > Duration::ZERO && !was_ahead {
-                telemetry::clock_ahead(ahead);
+        engine.observe_clock();
+        publish_gauges(&shared).await;
+        // Read anew each time: a reload may have changed it.
+        let interval = purge_interval(engine.config().retention);
+        if since_purge >= interval {
+            let time = engine.retention_clock().read();
+            let is_ahead = time.wall_clock_ahead > Duration::ZERO;
+            if is_ahead && !was_ahead {
+                telemetry::log_clock_ahead(time.wall_clock_ahead);
             }
-            was_ahead = ahead > Duration::ZERO;
-            purge(&engine, now, &stop).await;
+            was_ahead = is_ahead;
+            purge(&shared, time.now).await;
             since_purge = Duration::ZERO;
         }
-        let pause = look.min(TELL);
+        let pause = interval.min(GAUGE_INTERVAL);
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => since_purge += pause,
         }
     }
 }
 
-/// When the newest event of the store was received, where it can tell.
-async fn newest(engine: &Engine) -> Option<Timestamp> {
+fn purge_interval(retention: Retention) -> Duration {
+    let shortest = retention.events.min(retention.dead);
+    (shortest / 10).clamp(MIN_PURGE_INTERVAL, MAX_PURGE_INTERVAL)
+}
+
+/// When the newest event of the store was received; `None` for an empty store and one that cannot list.
+async fn newest_event(engine: &Engine) -> Option<Timestamp> {
     let page = engine.store().browse()?.list(&Filter::default(), 1, None).await.ok()?;
     page.events.first().map(|event| event.received_at)
 }
 
-async fn purge(engine: &Engine, now: Timestamp, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
+/// Purges batch after batch until nothing more has expired.
+async fn purge(shared: &Shared, now: Timestamp) {
+    let engine = &shared.engine;
+    while !shared.stop.is_cancelled() {
         let retention = engine.config().retention;
-        let what = Purge {
+        let batch = Purge {
             events_before: now.minus(retention.events),
             dead_before: now.minus(retention.dead),
-            limit: BATCH,
+            limit: PURGE_BATCH_EVENTS,
         };
-        match engine.store().purge(what).await {
-            Ok(removed) if removed >= BATCH as u64 => tokio::time::sleep(BREATH).await,
+        match engine.store().purge(batch).await {
+            Ok(removed) if removed >= PURGE_BATCH_EVENTS as u64 => {
+                tokio::time::sleep(PURGE_BATCH_PAUSE).await;
+            }
             Ok(_) => return,
-            Err(e) => return engine.store_failed("purge", &e),
+            Err(error) => return engine.lifecycle().report_store_error("purge", &error),
         }
     }
 }
 
-async fn tell(engine: &Engine) {
+/// Publishes the depth of each route's queue, the age of its oldest job, and the state of its breakers.
+async fn publish_gauges(shared: &Shared) {
+    let engine = &shared.engine;
+    // A failure is reported by the loops that need the store; the gauges keep their last values.
     let Ok(depth) = engine.store().depth().await else { return };
-    for (route, compiled) in &engine.config().routes {
-        engine.breakers.tell_all(compiled, engine.now());
-        let open = depth.routes.iter().find(|d| d.route == *route).map_or(0, |d| d.open);
-        telemetry::queue_depth(route, open);
+    for (name, route) in &engine.config().routes {
+        shared.breakers.publish_states(route, engine.now());
+        // Routes without open jobs are set to zero, so that each configured label exists from the start.
+        let open_jobs = depth.routes.iter().find(|d| d.route == *name).map_or(0, |d| d.open);
+        telemetry::set_queue_depth(name, open_jobs);
     }
     let age = depth.oldest.map_or(Duration::ZERO, |oldest| engine.now().since(oldest));
-    telemetry::oldest_pending(age);
+    telemetry::set_oldest_pending_age(age);
 }

@@ -1,4 +1,4 @@
-//! When to try again. Pure: chance comes in as an argument.
+//! Decides when a failed job is tried again. Pure: chance is an argument.
 
 use std::time::Duration;
 
@@ -8,37 +8,42 @@ use crate::compiled::{Jitter, RetryPolicy};
 
 /// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Another attempt after this span.
-    After(Duration),
-    /// The dead letters.
+pub(super) enum Next {
+    /// Another attempt after this delay.
+    RetryAfter(Duration),
+    /// The job becomes a dead letter.
     Dead,
 }
 
-/// Decides. `attempt` is the one that failed, from 1, without those that a crash ended; `chance` is drawn evenly from 0 to 1.
-pub fn after_failure(
+/// Decides what follows a failed attempt. `attempt` is its number, counted from 1 and without attempts that
+/// ended in a crash; `chance` is drawn evenly between 0 and 1.
+pub(super) fn after_failure(
     policy: &RetryPolicy,
     attempt: u32,
-    retry_decision: RetryDecision,
+    decision: RetryDecision,
     chance: f64,
 ) -> Next {
-    if retry_decision == RetryDecision::Fatal || attempt >= policy.attempts {
+    if decision == RetryDecision::Fatal || attempt >= policy.attempts {
         return Next::Dead;
     }
-    let bound = bound(policy, attempt);
+    let max = max_delay(policy, attempt);
     let drawn = match policy.jitter {
-        Jitter::Full => bound.mul_f64(chance.clamp(0.0, 1.0)),
-        Jitter::None => bound,
+        Jitter::Full => max.mul_f64(chance.clamp(0.0, 1.0)),
+        Jitter::None => max,
     };
-    match retry_decision {
-        // The receiver's word counts, up to the policy's cap; never sooner than it said.
-        RetryDecision::RetryAfter(asked) => Next::After(asked.min(policy.max_delay).max(drawn)),
-        _ => Next::After(drawn),
+    match decision {
+        // The receiver's Retry-After counts up to the policy's cap. Where jitter drew a longer delay, that
+        // one counts: a retry is never sooner than the receiver asked.
+        RetryDecision::RetryAfter(asked) => {
+            Next::RetryAfter(asked.min(policy.max_delay).max(drawn))
+        }
+        _ => Next::RetryAfter(drawn),
     }
 }
 
-/// The longest delay behind this attempt: `first_delay` times `factor` for each attempt before it.
-fn bound(policy: &RetryPolicy, attempt: u32) -> Duration {
+/// The longest delay after this attempt: `first_delay`, multiplied by `factor` for each earlier attempt, up
+/// to `max_delay`. The power may exceed what a float can hold.
+fn max_delay(policy: &RetryPolicy, attempt: u32) -> Duration {
     let power = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
     let secs = policy.first_delay.as_secs_f64() * policy.factor.powi(power);
     let max = policy.max_delay.as_secs_f64();
@@ -58,11 +63,11 @@ mod tests {
     };
 
     fn secs(n: u64) -> Next {
-        Next::After(Duration::from_secs(n))
+        Next::RetryAfter(Duration::from_secs(n))
     }
 
     #[test]
-    fn delays_grow_to_their_cap_and_attempts_end() {
+    fn delays_grow_to_their_cap_and_the_last_attempt_is_dead() {
         assert_eq!(after_failure(&POLICY, 1, RetryDecision::Retry, 1.0), secs(2));
         assert_eq!(after_failure(&POLICY, 2, RetryDecision::Retry, 1.0), secs(4));
         assert_eq!(after_failure(&POLICY, 3, RetryDecision::Retry, 1.0), secs(5));
@@ -71,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn a_receivers_word_counts_up_to_the_cap() {
+    fn a_receivers_retry_after_counts_up_to_the_cap() {
         let asked = |s| RetryDecision::RetryAfter(Duration::from_secs(s));
         assert_eq!(after_failure(&POLICY, 1, asked(3), 0.0), secs(3));
         assert_eq!(after_failure(&POLICY, 1, asked(9_999), 0.0), secs(5));
     }
 
     #[test]
-    fn fatal_is_dead_at_once_and_no_policy_overflows() {
+    fn a_fatal_failure_is_dead_immediately_and_no_policy_overflows() {
         assert_eq!(after_failure(&POLICY, 1, RetryDecision::Fatal, 1.0), Next::Dead);
         let wild = RetryPolicy { attempts: u32::MAX, factor: 1e300, ..POLICY };
         assert_eq!(after_failure(&wild, u32::MAX - 1, RetryDecision::Retry, 1.0), secs(5));

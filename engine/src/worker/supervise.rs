@@ -1,40 +1,40 @@
-//! Tasks of the worker. One that ends by a panic of our own would leave work undone with nobody to notice:
-//! no more claims, a slot that never comes back, a lease that is kept for ever. So it counts as a store
-//! that is lost: nothing more is taken in, the process ends, and a new one finds what was running.
+//! Tasks of the worker. A panic in one of them is a bug of the engine, and would leave work undone without
+//! anyone noticing: no more claims, a slot that is never released, a lease that is extended for ever. So it
+//! fails the process, as a failed store does, and a new process recovers what was running.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::engine::Engine;
+use crate::lifecycle::Lifecycle;
 use crate::telemetry;
 
-/// Held by a task for as long as it runs.
-struct Alarm {
-    engine: Arc<Engine>,
+/// Held by a task while it runs; fails the process where it is dropped by a panic.
+struct PanicGuard {
+    lifecycle: Arc<Lifecycle>,
     task: &'static str,
 }
 
-/// A task that ends, is stopped, or goes with its runtime drops this, too, but not while it unwinds.
-impl Drop for Alarm {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
+        // A task that ends, is aborted, or goes with its runtime drops the guard too, without unwinding.
         if std::thread::panicking() {
-            telemetry::worker_panicked(self.task);
-            self.engine.lost();
+            telemetry::log_worker_panic(self.task);
+            self.lifecycle.fail();
         }
     }
 }
 
-/// Runs it; a panic in it is not silent.
+/// Spawns a task whose panic fails the process. `task` names it in the log.
 pub(super) fn spawn(
-    engine: &Arc<Engine>,
+    lifecycle: &Arc<Lifecycle>,
     task: &'static str,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
-    let alarm = Alarm { engine: engine.clone(), task };
+    let guard = PanicGuard { lifecycle: lifecycle.clone(), task };
     tokio::spawn(async move {
-        let _alarm = alarm;
+        let _guard = guard;
         work.await;
     })
 }

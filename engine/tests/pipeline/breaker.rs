@@ -21,13 +21,13 @@ async fn a_route_pauses_behind_failures_in_a_row_and_one_job_finds_out_whether_t
     }
     assert_eq!(settled(&way).await, 3, "its breaker is open");
     way.clock.advance(Duration::from_secs(30));
-    way.engine.work_waits();
+    way.engine.wake_worker();
     assert_eq!(settled(&way).await, 4, "one job goes through, and fails");
     way.clock.advance(Duration::from_secs(39));
-    way.engine.work_waits();
+    way.engine.wake_worker();
     assert_eq!(settled(&way).await, 4, "the second pause is longer");
     way.clock.advance(Duration::from_secs(1));
-    way.engine.work_waits();
+    way.engine.wake_worker();
     way.until_runs(9).await;
     let page = way.browse().list(&Filter::default(), 10, None).await.unwrap();
     assert_eq!(page.events.len(), 5);

@@ -200,7 +200,7 @@ async fn a_failed_attempt_waits_for_its_time_and_every_attempt_is_on_record() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(way.recorder.runs().len(), runs - 1, "it is not yet due");
         way.clock.advance(Duration::from_secs(wait));
-        way.engine.work_waits();
+        way.engine.wake_worker();
         way.until_runs(runs).await;
     }
     let detail = way.until(Status::Done).await;
@@ -240,7 +240,7 @@ async fn a_replaced_body_is_what_the_next_step_gets_also_after_a_failure() {
     way.until_runs(2).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     way.clock.advance(Duration::from_secs(2));
-    way.engine.work_waits();
+    way.engine.wake_worker();
     way.until(Status::Done).await;
     let seen: Vec<_> = way.recorder.runs().iter().map(|r| r.event.body().bytes().clone()).collect();
     assert_eq!(seen, ["old", "new", "new"]);
@@ -375,7 +375,7 @@ async fn a_store_that_can_no_longer_be_trusted_ends_the_accepting() {
     let way = way_over(store.clone(), "", ALL, vec![]);
     *store.with.lock().unwrap() = Some(StoreError::Failed("a sync failed".to_owned()));
     assert_eq!(way.post("id-1", "{}").await.status, 503);
-    way.engine.store_lost().await;
+    way.engine.until_failed().await;
     *store.with.lock().unwrap() = None;
     assert_eq!(code(&way.post("id-1", "{}").await), "DRAINING");
 }
@@ -459,7 +459,7 @@ async fn an_outcome_that_the_store_will_never_take_does_not_hold_up_the_end() {
     let worker = way.work();
     way.until_runs(1).await;
     *store.with.lock().unwrap() = Some(StoreError::Failed("a sync failed".to_owned()));
-    way.engine.store_lost().await;
+    way.engine.until_failed().await;
     let asked = std::time::Instant::now();
     worker.stop(Duration::from_secs(15)).await;
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
@@ -475,7 +475,7 @@ async fn a_queued_job_whose_route_is_gone_is_unrouted_and_whose_step_is_gone_is_
     let other = "  - { name: r, events: github/**, chain: [{ handler: record, name: other }] }\n";
     way.engine.reload(self::way("", other, vec![]).engine_plan()).unwrap();
     way.clock.advance(Duration::from_secs(5));
-    way.engine.work_waits();
+    way.engine.wake_worker();
     let detail = way.until(Status::Dead).await;
     assert!(detail.jobs[0].reason.as_ref().unwrap().contains("`record` is no longer"));
     let gone = "  - { name: q, events: github/**, chain: [record] }\n";
@@ -509,13 +509,13 @@ async fn a_job_that_is_handed_out_again_keeps_its_new_lease_when_its_older_run_e
     way.until_runs(1).await;
     store.deaf.store(true, std::sync::atomic::Ordering::SeqCst);
     way.clock.advance(Duration::from_secs(31));
-    way.engine.work_waits();
+    way.engine.wake_worker();
     way.until_runs(2).await;
     store.deaf.store(false, std::sync::atomic::Ordering::SeqCst);
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_secs(5)).await;
         way.clock.advance(Duration::from_secs(5));
-        way.engine.work_waits();
+        way.engine.wake_worker();
     }
     assert_eq!(way.recorder.runs().len(), 2, "the second run's lease was left to end");
     worker.stop(Duration::from_millis(10)).await;

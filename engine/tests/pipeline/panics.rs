@@ -60,7 +60,7 @@ async fn a_store_that_is_closed_by_nobody_is_lost() {
     let way = way_over(store.clone(), "", ALL, vec![]);
     let worker = way.work();
     *store.with.lock().unwrap() = Some(StoreError::Closed);
-    way.engine.store_lost().await;
+    way.engine.until_failed().await;
     assert_eq!(code(&way.post("id-1", "{}").await), "DRAINING");
     worker.stop(Duration::from_secs(5)).await;
 }
@@ -87,7 +87,7 @@ async fn a_panic_of_our_own_in_the_worker_ends_the_process() {
     let engine = Engine::new(config, Arc::new(MemoryStore::new()), clock.clone());
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
     clock.0.store(true, Ordering::SeqCst);
-    engine.store_lost().await;
+    engine.until_failed().await;
     assert!(engine.is_draining());
     worker.stop(Duration::from_secs(5)).await;
 }

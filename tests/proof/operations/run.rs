@@ -250,7 +250,7 @@ async fn trouble(world: &Arc<World>, folder: &Path, past_guard: bool) -> Result<
         let second = tokio::time::sleep(Duration::from_secs(1));
         tokio::select! {
             biased;
-            () = engine.store_lost() => break true,
+            () = engine.until_failed() => break true,
             () = second => {}
         }
         let ended = {

@@ -286,7 +286,7 @@ impl Play<'_> {
             let died = tokio::select! {
                 biased;
                 () = life.ended() => true,
-                () = engine.store_lost() => true,
+                () = engine.until_failed() => true,
                 () = tokio::time::sleep(until) => false,
             };
             if died {

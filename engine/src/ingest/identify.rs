@@ -1,0 +1,32 @@
+//! Stage 2, identify: the provider names the events of a proven delivery. Pure.
+
+use hookward_core::{Identity, Verified};
+
+use super::validate::MAX_NAME_BYTES;
+use crate::compiled::Source;
+
+/// One event of a delivery, as the provider named it.
+pub(super) struct IdentifiedEvent {
+    pub(super) identity: Identity,
+    /// Why the provider could not take the delivery apart; the identity is then empty.
+    pub(super) problem: Option<String>,
+}
+
+/// Names the events of a delivery, in its order; never none. A delivery that the provider cannot take
+/// apart is one event with a problem, so that it is stored as invalid and an operator can see it.
+pub(super) fn identify(source: &Source, verified: &Verified) -> Vec<IdentifiedEvent> {
+    let unidentified = |problem| vec![IdentifiedEvent { identity: Identity::default(), problem }];
+    match source.provider.identify(verified) {
+        Ok(identities) if identities.is_empty() => {
+            unidentified(Some("there is no event in it".to_owned()))
+        }
+        Ok(identities) => identities.into_iter().map(identified).collect(),
+        Err(error) => unidentified(Some(error.to_string())),
+    }
+}
+
+fn identified(mut identity: Identity) -> IdentifiedEvent {
+    // Nobody could search for such an id, and each index entry would be as large.
+    identity.event_id.take_if(|id| id.value.len() > MAX_NAME_BYTES);
+    IdentifiedEvent { identity, problem: None }
+}

@@ -1,0 +1,78 @@
+//! Stage 1, verify: from anyone's bytes to a delivery whose sender is proven.
+
+use hookward_core::proof::precheck;
+use hookward_core::{Head, Proof, VerifyCx, VerifyError};
+
+use super::body_budget::{BodyBudget, ReadBody};
+use super::head_checks::{check_declared_size, check_head};
+use super::rejection::Rejection;
+use super::{Ingest, RequestCx};
+use crate::telemetry;
+
+impl Ingest {
+    /// Proves who sent the request. The checks go from cheap to costly: those of the head come before the
+    /// body is read, so that a request that cannot succeed costs no memory for its body.
+    pub(super) async fn verify<B: ReadBody>(
+        &self,
+        cx: &RequestCx<'_>,
+        head: Head,
+        body: B,
+    ) -> Result<(Proof, BodyBudget<B>), Rejection> {
+        let source = cx.source;
+        check_head(source, &head)?;
+        self.limiters.check_failures(source, cx.client, cx.received_at)?;
+        self.check_capacity()?;
+        let head = precheck(&*source.provider, head).map_err(|e| self.reject_unverified(cx, e))?;
+        check_declared_size(source, head.head())?;
+
+        let (body, budget) = BodyBudget::read(body, source.limits.body, &self.json_memory).await?;
+        let verify_cx = VerifyCx {
+            now: cx.received_at,
+            secrets: source.secrets_at(cx.received_at),
+            tolerance: source.tolerance,
+            public_url: cx.config.server.public_url.as_deref(),
+            keys: &*self.keys,
+        };
+        let proof =
+            head.prove(body, &verify_cx).await.map_err(|e| self.reject_unverified(cx, e))?;
+        match &proof {
+            Proof::Genuine(verified) => {
+                telemetry::count_secret_match(&source.name, verified.secret());
+                // Only proven requests spend the rate, so that a forger cannot exhaust it.
+                self.limiters.spend_rate(source, cx.received_at)?;
+            }
+            // A handshake whose answer is an error was not from the sender.
+            Proof::Handshake(handshake) if handshake.reply.status.as_u16() >= 400 => {
+                self.limiters.spend_failure(source, cx.client, cx.received_at);
+            }
+            Proof::Handshake(_) => {}
+        }
+        Ok((proof, budget))
+    }
+
+    /// Rejects while the process drains or the queue to the store is full.
+    fn check_capacity(&self) -> Result<(), Rejection> {
+        if self.lifecycle.is_draining() {
+            return Err(Rejection::Draining);
+        }
+        self.commit_permits.check_free()
+    }
+
+    /// The rejection of a request that failed its proof, which counts against the client's address.
+    fn reject_unverified(&self, cx: &RequestCx<'_>, error: VerifyError) -> Rejection {
+        use VerifyError::{KeyUnavailable, TimestampInFuture, TimestampTooOld};
+        if matches!(error, TimestampTooOld { .. } | TimestampInFuture { .. }) {
+            // The clock may have been set while this request was under way, so it is read again. The
+            // sender gets 503 instead of 401 and tries again: its signature may be genuine.
+            self.observe_clock();
+            if self.clock_steps.stepped_recently(&*self.clock) {
+                return Rejection::ClockSuspect;
+            }
+        }
+        // Without its key nothing was learned about the sender, so this is not its failure.
+        if !matches!(error, KeyUnavailable { .. }) {
+            self.limiters.spend_failure(cx.source, cx.client, cx.received_at);
+        }
+        Rejection::VerificationFailed(error)
+    }
+}

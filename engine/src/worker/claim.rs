@@ -1,0 +1,120 @@
+//! The claim loop: leases as many jobs as there are free slots, and starts each in a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookward_core::Timestamp;
+use hookward_core::store::{Claim, Job, JobOutcome, Settlement};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Shared;
+use super::attempt::attempt;
+use super::heartbeat::{LEASE_DURATION, extend_leases};
+use super::settle::Outcome;
+use super::supervise;
+
+/// The longest time between two claims, whether or not there was a signal to claim.
+const MAX_CLAIM_INTERVAL: Duration = Duration::from_secs(5);
+/// The time between two claims while a job is due and cannot be claimed, for want of a slot or because of
+/// its order key. The store reports only the earliest due time, not what becomes due behind that job.
+const BLOCKED_CLAIM_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two claims while the store fails.
+const FAILED_CLAIM_PAUSE: Duration = Duration::from_secs(1);
+/// The most jobs of removed routes in one claim. They are settled as unrouted, which needs no slot.
+const MAX_UNROUTED_JOBS_PER_CLAIM: usize = 64;
+
+/// Claims until the worker stops. The channel of outcomes closes when the last running job has sent its own.
+pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Outcome>) {
+    while !shared.stop.is_cancelled() {
+        // After a pause of the process or a step of the clock, running jobs are still ours. The store must
+        // learn that before a claim tells it the time, because by that time their leases have expired.
+        if shared.leases.are_overdue(shared.engine.now()) && !extend_leases(&shared).await {
+            pause(&shared).await;
+            continue;
+        }
+        let engine = &shared.engine;
+        let slots = shared.slots.free(&engine.config(), &shared.breakers, engine.now());
+        let now = engine.now();
+        let no_free_slot = slots.iter().all(|(_, free)| *free == 0);
+        let lease_until = now.plus(LEASE_DURATION);
+        let claim = Claim { now, lease_until, slots, unknown: MAX_UNROUTED_JOBS_PER_CLAIM };
+        let jobs = match engine.store().claim(claim).await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                engine.lifecycle().report_store_error("claim", &error);
+                pause(&shared).await;
+                continue;
+            }
+        };
+        let claimed_none = jobs.is_empty();
+        // A claim that took longer than its leases: the store may have given these jobs to another worker.
+        let expired = engine.now() >= lease_until;
+        for job in jobs {
+            if expired {
+                release(job, &outcomes);
+            } else {
+                start(&shared, job, &outcomes);
+            }
+        }
+        // Where jobs were claimed and slots are left, more jobs may be due: claim again immediately.
+        if claimed_none || no_free_slot {
+            wait_for_reason(&shared, no_free_slot, now).await;
+        }
+    }
+}
+
+/// Waits for a reason to claim again: new work, a free slot, or a job that becomes due.
+async fn wait_for_reason(shared: &Shared, no_free_slot: bool, claimed_at: Timestamp) {
+    let engine = &shared.engine;
+    // Without a free slot a due job changes nothing; only progress does.
+    let due = if no_free_slot { None } else { engine.store().next_due().await.ok().flatten() };
+    let interval = match due {
+        // Due at the claim and not claimed: it waits for something else than time.
+        Some(due) if due <= claimed_at => BLOCKED_CLAIM_INTERVAL,
+        Some(due) => due.since(engine.now()).min(MAX_CLAIM_INTERVAL),
+        None => MAX_CLAIM_INTERVAL,
+    };
+    tokio::select! {
+        // In this order, so that simulations repeat exactly.
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = engine.work_arrives() => {}
+        () = shared.progress.notified() => {}
+        () = tokio::time::sleep(interval) => {}
+    }
+}
+
+/// Waits before the store is asked again.
+async fn pause(shared: &Shared) {
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = tokio::time::sleep(FAILED_CLAIM_PAUSE) => {}
+    }
+}
+
+/// Releases a claimed job that was not started; the next attempt begins at the same step.
+fn release(job: Job, outcomes: &UnboundedSender<Outcome>) {
+    let body = job.step.is_some().then(|| job.event.body().bytes().clone());
+    let settlement = Settlement::Released { step: job.step, body };
+    let _ = outcomes.send((job.route, JobOutcome { lease: job.lease, settlement, attempt: None }));
+}
+
+/// Runs a claimed job in a task of its own.
+fn start(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<Outcome>) {
+    let stop = shared.abandon.child_token();
+    let route = job.route.clone();
+    shared.slots.take(&route);
+    shared.running.add(job.lease, route.clone(), stop.clone());
+    let (lifecycle, shared, outcomes) =
+        (shared.engine.lifecycle(), shared.clone(), outcomes.clone());
+    supervise::spawn(lifecycle, "attempt", async move {
+        let outcome = attempt(&shared, &job, &stop).await;
+        // The slot is free before the outcome is stored, so that the next claim and this settlement share
+        // one commit of the store.
+        shared.slots.release(&route);
+        shared.progress.notify_one();
+        // The settle loop receives until the last sender is gone, so this fails only after an abort.
+        let _ = outcomes.send((route, outcome));
+    });
+}
