@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::json::{MAX_WEIGHT, parse_weighed};
+use crate::json::{MAX_WEIGHT, parse_strict_measured};
 
 /// So many times its text a value takes at most.
 const MOST: usize = 110;
@@ -49,7 +49,9 @@ impl Body {
 
     /// The body as strict JSON (see [`crate::parse_strict`]).
     pub fn json(&self) -> Result<&Value, &BodyError> {
-        let read = || parse_weighed(&self.0.bytes).map_err(|e| BodyError { reason: e.to_string() });
+        let read = || {
+            parse_strict_measured(&self.0.bytes).map_err(|e| BodyError { reason: e.to_string() })
+        };
         self.0.json.get_or_init(read).as_ref().map(|(value, _)| value)
     }
 

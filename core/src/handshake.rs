@@ -1,9 +1,9 @@
 //! Set-up handshakes: what a sender asks before its first event. A provider answers them from what
 //! is proven or harmless, and says what else has to be done; the engine does it before the answer.
 
-use crate::proof::VerifyError;
 use crate::reply::Reply;
 use crate::secret::Secret;
+use crate::verify_error::VerifyError;
 
 /// A handshake that was recognised. An answer of 400 and above refuses it, and counts against the
 /// address that asked like a failed proof.
@@ -45,7 +45,9 @@ const MAX_TOKEN: usize = 1024;
 pub fn echo_token<'a>(text: &'a str, what: &str) -> Result<&'a str, VerifyError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b" -._~+/=:,;".contains(&b);
     if text.is_empty() || text.len() > MAX_TOKEN || !text.bytes().all(plain) {
-        return Err(VerifyError::format(format!("{what} is no token that can be sent back")));
+        return Err(VerifyError::invalid_format(format!(
+            "{what} is no token that can be sent back"
+        )));
     }
     Ok(text)
 }

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 /// Arrays and objects may be nested this deep.
-pub const MAX_DEPTH: u8 = 64;
+pub const MAX_JSON_DEPTH: u8 = 64;
 /// A value may take so many bytes of memory: small parts of one take up to a hundred times their text, so
 /// that a limit on that alone is none.
 pub(crate) const MAX_WEIGHT: usize = 64 * 1024 * 1024;
@@ -22,15 +22,15 @@ const A_MEMBER: usize = 112;
 /// A text of its own, beside its bytes.
 const A_TEXT: usize = 16;
 
-/// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_DEPTH`], what would take more
+/// Reads one JSON value; refuses duplicate keys, nesting deeper than [`MAX_JSON_DEPTH`], what would take more
 /// than 64 MiB of memory, trailing bytes and anything that is not UTF-8. The error names line and
 /// column, never content.
 pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    parse_weighed(bytes).map(|(value, _)| value)
+    parse_strict_measured(bytes).map(|(value, _)| value)
 }
 
 /// The same, and about how many bytes of memory the value takes.
-pub(crate) fn parse_weighed(bytes: &[u8]) -> Result<(Value, usize), serde_json::Error> {
+pub(crate) fn parse_strict_measured(bytes: &[u8]) -> Result<(Value, usize), serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let left = Cell::new(MAX_WEIGHT);
     let value = Strict { depth: 0, left: &left }.deserialize(&mut de)?;
@@ -54,7 +54,9 @@ impl Strict<'_> {
 
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.depth {
-            MAX_DEPTH => Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels"))),
+            MAX_JSON_DEPTH => {
+                Err(E::custom(format_args!("nested deeper than {MAX_JSON_DEPTH} levels")))
+            }
             depth => Ok(Self { depth: depth + 1, ..self }),
         }
     }

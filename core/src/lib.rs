@@ -13,6 +13,7 @@
 
 mod body;
 mod clock;
+pub mod crypto;
 mod event;
 mod event_json;
 mod handler;
@@ -20,16 +21,18 @@ mod handshake;
 mod json;
 pub mod keys;
 pub mod plugin;
-pub mod proof;
+mod prove;
 mod provider;
 mod public_ip;
 mod reply;
 mod request;
+#[cfg(feature = "scheme")]
 pub mod scheme;
 mod secret;
 pub mod store;
 pub mod telemetry;
 mod units;
+mod verify_error;
 
 pub use body::{Body, BodyError};
 pub use clock::{Clock, SystemClock, Timestamp};
@@ -37,9 +40,9 @@ pub use event::{Event, EventId, EventParts};
 pub use event_json::event_json;
 pub use handler::{Flow, Handler, HandlerCx, HandlerError, RetryDecision};
 pub use handshake::{Handshake, HandshakeEffect, echo_token};
-pub use json::{MAX_DEPTH, parse_strict};
+pub use json::{MAX_JSON_DEPTH, parse_strict};
 pub use keys::KeySource;
-pub use proof::{Proof, Verified, VerifyError, prove};
+pub use prove::{PrecheckedHead, Proof, Verified, precheck, prove};
 pub use provider::{
     Draft, IdentifyError, Identity, Provider, ProviderEventId, Sample, SignError, Signer,
     Verification, VerifyCx,
@@ -50,6 +53,7 @@ pub use request::{Head, Request};
 pub use secret::{ActiveSecrets, EmptySecret, Secret, SecretSet, TimedSecret};
 pub use store::Store;
 pub use units::{ByteSize, HumanDuration};
+pub use verify_error::VerifyError;
 
 #[doc(hidden)]
 pub mod __private {

@@ -10,10 +10,11 @@ use crate::body::Body;
 use crate::clock::Timestamp;
 use crate::handshake::Handshake;
 use crate::keys::KeySource;
-use crate::proof::{Verified, VerifyError};
+use crate::prove::Verified;
 use crate::reply::{Receipt, Reply};
 use crate::request::{Head, Request};
 use crate::secret::{ActiveSecrets, Secret};
+use crate::verify_error::VerifyError;
 
 /// Knows how a sender signs and what it calls things.
 #[async_trait]
@@ -22,7 +23,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// missing or malformed. Must be cheap, because it runs before the body is read.
     ///
     /// The engine and [`crate::prove`] run it exactly once per request, through
-    /// [`crate::proof::precheck`] and before [`Provider::verify`]. `verify` does not rely on it: it
+    /// [`crate::precheck`] and before [`Provider::verify`]. `verify` does not rely on it: it
     /// rejects the same heads with the same code (PROVIDER-14).
     fn precheck(&self, head: &Head) -> Result<(), VerifyError>;
 

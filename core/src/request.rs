@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, Method};
 
 use crate::body::Body;
-use crate::proof::VerifyError;
+use crate::verify_error::VerifyError;
 
 /// Longer header values are refused before anything looks into them.
 const MAX_HEADER: usize = 16 * 1024;
@@ -32,24 +32,27 @@ impl Head {
         let mut values = self.headers.get_all(name).iter();
         let Some(first) = values.next() else { return Ok(None) };
         if values.any(|other| other != first) {
-            return Err(VerifyError::format(format!(
+            return Err(VerifyError::invalid_format(format!(
                 "the header {name} came with different values"
             )));
         }
         if first.len() > MAX_HEADER {
-            return Err(VerifyError::format(format!(
+            return Err(VerifyError::invalid_format(format!(
                 "the header {name} is over {MAX_HEADER} bytes"
             )));
         }
         match first.to_str() {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(VerifyError::format(format!("the header {name} is not visible ASCII"))),
+            Err(_) => {
+                Err(VerifyError::invalid_format(format!("the header {name} is not visible ASCII")))
+            }
         }
     }
 
     /// Like [`Head::single`], and an absent header is [`VerifyError::MissingSignature`].
     pub fn required(&self, name: &str) -> Result<&str, VerifyError> {
-        self.single(name)?.ok_or_else(|| VerifyError::missing(format!("the header {name}")))
+        self.single(name)?
+            .ok_or_else(|| VerifyError::missing_signature(format!("the header {name}")))
     }
 
     /// The query part of the target, without the question mark.

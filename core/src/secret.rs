@@ -1,5 +1,5 @@
 //! Secrets, several at once so that they can be rotated. Values never show in `Debug`, and there
-//! is no `==` on them: comparing goes through [`crate::proof`].
+//! is no `==` on them: comparing goes through [`crate::crypto`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -79,7 +79,9 @@ impl SecretSet {
     }
 
     /// A set of secrets without an end, in order; refuses empty texts.
-    pub fn of<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Result<Self, EmptySecret> {
+    pub fn from_texts<S: Into<String>>(
+        texts: impl IntoIterator<Item = S>,
+    ) -> Result<Self, EmptySecret> {
         let timed = |text: S| TimedSecret { secret: Secret::new(text), until: None };
         Self::new(texts.into_iter().map(timed).collect())
     }
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_empty_secret_is_refused_and_named() {
-        assert_eq!(SecretSet::of(["a", ""]).unwrap_err(), EmptySecret { index: 1 });
+        assert_eq!(SecretSet::from_texts(["a", ""]).unwrap_err(), EmptySecret { index: 1 });
     }
 
     #[test]
@@ -137,6 +139,6 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        assert!(!format!("{:?}", SecretSet::of(["hunter2"]).unwrap()).contains("hunter2"));
+        assert!(!format!("{:?}", SecretSet::from_texts(["hunter2"]).unwrap()).contains("hunter2"));
     }
 }

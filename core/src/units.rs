@@ -14,7 +14,7 @@ pub struct HumanDuration(pub Duration);
 
 impl HumanDuration {
     /// Whole seconds.
-    pub const fn secs(secs: u64) -> Self {
+    pub const fn from_secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
     }
 
@@ -38,7 +38,7 @@ pub struct ByteSize(pub u64);
 
 impl ByteSize {
     /// So many MiB.
-    pub const fn mib(n: u64) -> Self {
+    pub const fn from_mib(n: u64) -> Self {
         Self(n * 1024 * 1024)
     }
 
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn spans_and_sizes_read_as_people_write_them() {
-        assert_eq!(HumanDuration::parse("5m"), Ok(HumanDuration::secs(300)));
-        assert_eq!(HumanDuration::parse("7d"), Ok(HumanDuration::secs(7 * 86_400)));
+        assert_eq!(HumanDuration::parse("5m"), Ok(HumanDuration::from_secs(300)));
+        assert_eq!(HumanDuration::parse("7d"), Ok(HumanDuration::from_secs(7 * 86_400)));
         assert_eq!(HumanDuration::parse("500ms").unwrap().0, Duration::from_millis(500));
-        assert_eq!(ByteSize::parse("10MiB"), Ok(ByteSize::mib(10)));
+        assert_eq!(ByteSize::parse("10MiB"), Ok(ByteSize::from_mib(10)));
         assert!(HumanDuration::parse("soon").unwrap_err().contains("30s"));
         assert!(
             serde_json::from_str::<HumanDuration>("30")

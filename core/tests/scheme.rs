@@ -2,7 +2,7 @@
 //! provider uses. What it accepts is shown by the vectors of the providers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::proof::{HmacAlgorithm, Mac};
+use hookward_core::crypto::{HmacAlgorithm, HmacContext};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{Body, Head, Request, Secret, SecretSet, Timestamp, VerifyCx};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn a_replay_token_is_signed_and_does_not_go_with_a_batch() {
 }
 
 fn tag(message: &str) -> String {
-    let mut mac = Mac::new(HmacAlgorithm::Sha256, b"orchard").unwrap();
+    let mut mac = HmacContext::new(HmacAlgorithm::Sha256, b"orchard").unwrap();
     mac.update(message.as_bytes());
     data_encoding::HEXLOWER.encode(&mac.finish())
 }
@@ -99,7 +99,7 @@ fn tag(message: &str) -> String {
 fn verify(scheme: &CompiledScheme, target: &str, body: &str) -> Result<usize, &'static str> {
     let head = Head { target: target.to_owned(), ..Head::default() };
     let request = Request::new(head, Body::new(body.to_owned()));
-    let secrets = SecretSet::of(["orchard"]).unwrap();
+    let secrets = SecretSet::from_texts(["orchard"]).unwrap();
     let now = Timestamp::from_secs(0);
     let cx = VerifyCx {
         now,
@@ -151,7 +151,7 @@ fn a_signed_url_needs_to_be_configured() {
     head.headers.insert("x-signature", tag("https://a.example/in{}").parse().unwrap());
     head.target = "/in".to_owned();
     let request = Request::new(head, Body::new("{}"));
-    let secrets = SecretSet::of(["orchard"]).unwrap();
+    let secrets = SecretSet::from_texts(["orchard"]).unwrap();
     let now = Timestamp::from_secs(0);
     let with = |public_url| VerifyCx {
         now,
@@ -196,7 +196,7 @@ fn a_public_key_under_which_anyone_can_sign_is_no_secret() {
     }
     let mut head = Head::default();
     head.headers.insert("x-signature", "0".repeat(128).parse().unwrap());
-    let secrets = SecretSet::of([zero]).unwrap();
+    let secrets = SecretSet::from_texts([zero]).unwrap();
     let now = Timestamp::from_secs(0);
     let cx = VerifyCx {
         now,

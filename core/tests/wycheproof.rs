@@ -2,7 +2,9 @@
 //! everything invalid refused. Where they leave a choice, or we are stricter, ours is listed below.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::proof::{Encoding, HmacAlgorithm, ProofAlgorithm, Tag, p256_point, rsa_key};
+use hookward_core::crypto::{
+    Encoding, HmacAlgorithm, ProofAlgorithm, Tag, p256_point_from_spki, rsa_key_from_spki,
+};
 use serde::Deserialize;
 
 /// Vectors under one key, which is empty where each has its own.
@@ -106,21 +108,21 @@ fn every_ed25519_vector_gets_its_verdict() {
 
 #[test]
 fn every_ecdsa_vector_gets_its_verdict() {
-    let key = |spki: &[u8]| p256_point(spki).map(<[u8]>::to_vec);
-    let count = run("ecdsa-p256-sha256.json", ProofAlgorithm::EcdsaP256, key, |_| false);
+    let key = |spki: &[u8]| p256_point_from_spki(spki).map(<[u8]>::to_vec);
+    let count = run("ecdsa-p256-sha256.json", ProofAlgorithm::EcdsaP256Der, key, |_| false);
     assert_eq!(count, Count { accepted: 174, refused: 310, by_choice: 0 });
 }
 
 #[test]
 fn every_ecdsa_vector_of_two_plain_numbers_gets_its_verdict() {
-    let key = |spki: &[u8]| p256_point(spki).map(<[u8]>::to_vec);
+    let key = |spki: &[u8]| p256_point_from_spki(spki).map(<[u8]>::to_vec);
     let count = run("ecdsa-p256-sha256-p1363.json", ProofAlgorithm::EcdsaP256Fixed, key, |_| false);
     assert_eq!(count, Count { accepted: 173, refused: 89, by_choice: 0 });
 }
 
 #[test]
 fn every_rsa_vector_gets_its_verdict() {
-    let key = |spki: &[u8]| rsa_key(spki).map(<[u8]>::to_vec);
+    let key = |spki: &[u8]| rsa_key_from_spki(spki).map(<[u8]>::to_vec);
     // The one that is acceptable leaves out the parameters of the hash's name: two spellings of one
     // signature, of which we take one.
     let sha256 = |case: &Case| case.result == "acceptable";

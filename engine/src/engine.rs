@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hookward_core::crypto::tokens_equal;
 use hookward_core::keys::{KeySource, NoKeys};
-use hookward_core::proof::tokens_equal;
 use hookward_core::{Clock, Head, Reply, Store, Timestamp};
 use tokio::sync::Notify;
 

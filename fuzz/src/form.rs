@@ -63,7 +63,7 @@ fn token(field: &str, query: &str, only: Option<&String>) {
     let Ok(scheme) = serde_json::from_value::<Scheme>(scheme) else { return };
     let Ok(scheme) = scheme.compile() else { return };
     let secret = only.map_or("another", String::as_str);
-    let Ok(secrets) = SecretSet::of([secret]) else { return };
+    let Ok(secrets) = SecretSet::from_texts([secret]) else { return };
     let cx = VerifyCx {
         now: NOW,
         secrets: secrets.active(NOW),

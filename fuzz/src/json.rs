@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hookward_core::store::{JobId, batch_item};
 use hookward_core::{
-    Body, Event, EventId, EventParts, HandlerCx, MAX_DEPTH, Timestamp, event_json, parse_strict,
+    Body, Event, EventId, EventParts, HandlerCx, MAX_JSON_DEPTH, Timestamp, event_json,
+    parse_strict,
 };
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ pub fn run(data: &[u8]) {
     match (&strict, &lax) {
         (Ok(strict), Ok(lax)) => {
             assert_eq!(strict, lax, "two readings");
-            assert!(depth(strict) <= usize::from(MAX_DEPTH));
+            assert!(depth(strict) <= usize::from(MAX_JSON_DEPTH));
         }
         (Ok(_), Err(e)) => panic!("accepted, and is no JSON: {e}"),
         (Err(e), Ok(_)) => {

@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
     let signer: &dyn Signer = &compiled;
     let Ok(mut request) = signer.sign(&draft, &Secret::new(secret)) else { return };
     assert_eq!(usable, Ok(()), "it signs with a secret that it does not take");
-    let Ok(secrets) = SecretSet::of([secret]) else { return };
+    let Ok(secrets) = SecretSet::from_texts([secret]) else { return };
     let cx = VerifyCx {
         now: NOW,
         secrets: secrets.active(NOW),
@@ -60,7 +60,7 @@ pub fn run(data: &[u8]) {
         assert!(compiled.verify(&request, &cx).is_err(), "another body under the same signature");
         request.body = draft.body.clone();
     }
-    let other = SecretSet::of([format!("{secret}x")]).unwrap_or_default();
+    let other = SecretSet::from_texts([format!("{secret}x")]).unwrap_or_default();
     let cx = VerifyCx { secrets: other.active(NOW), ..cx };
     let fits = compiled.verify(&request, &cx).is_ok();
     assert!(!fits, "another secret fits the same signature");

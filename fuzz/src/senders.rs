@@ -139,7 +139,7 @@ impl Sender {
         now: Timestamp,
         keys: &dyn KeySource,
     ) -> Result<Proof, VerifyError> {
-        let Ok(secrets) = SecretSet::of([secret]) else {
+        let Ok(secrets) = SecretSet::from_texts([secret]) else {
             return Err(VerifyError::InvalidSignature);
         };
         let cx = VerifyCx {
@@ -155,7 +155,7 @@ impl Sender {
 
     /// The verification alone, without the look at the head before it.
     pub fn verify(&self, request: &Request) -> Result<Verification, VerifyError> {
-        let secrets = SecretSet::of([self.secret.as_str()]).unwrap_or_default();
+        let secrets = SecretSet::from_texts([self.secret.as_str()]).unwrap_or_default();
         let cx = VerifyCx {
             now: NOW,
             secrets: secrets.active(NOW),

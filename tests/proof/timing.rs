@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag, tokens_equal};
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag, tokens_equal};
 
 use crate::Extent;
 
@@ -62,7 +62,7 @@ struct Tags {
 impl Tags {
     fn new() -> Result<Self, String> {
         let messages = [[1; LENGTH], [2; LENGTH]];
-        let first = |message: &[u8]| mac(message).map(Mac::finish);
+        let first = |message: &[u8]| mac(message).map(HmacContext::finish);
         let mut bytes = first(&messages[1]).ok_or("no MAC")?;
         bytes[LENGTH - 1] ^= 1;
         if first(&messages[0]).ok_or("no MAC")?[0] == bytes[0] {
@@ -86,7 +86,7 @@ impl Tags {
         let mut message = [0; LENGTH];
         move |late| {
             message.copy_from_slice(&self.messages[usize::from(late)]);
-            let expected = mac(black_box(&message)).map(Mac::finish).unwrap_or_default();
+            let expected = mac(black_box(&message)).map(HmacContext::finish).unwrap_or_default();
             let same = |found: bool, tag: &Vec<u8>| found | early_end(tag, &expected);
             black_box(self.bytes.iter().fold(false, same));
         }
@@ -94,8 +94,8 @@ impl Tags {
 }
 
 /// A MAC under way.
-fn mac(message: &[u8]) -> Option<Mac> {
-    let mut mac = Mac::new(HmacAlgorithm::Sha512, b"a key of the timing suite")?;
+fn mac(message: &[u8]) -> Option<HmacContext> {
+    let mut mac = HmacContext::new(HmacAlgorithm::Sha512, b"a key of the timing suite")?;
     mac.update(message);
     Some(mac)
 }

@@ -4,8 +4,11 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
+use crate::crypto::{
+    Encoding, ProofAlgorithm, Tag, p256_point_from_spki, rsa_key_from_components, rsa_key_from_spki,
+};
 use crate::json::parse_strict;
-use crate::proof::{Encoding, ProofAlgorithm, Tag, VerifyError, p256_point, rsa_key, rsa_key_of};
+use crate::verify_error::VerifyError;
 
 /// The most keys that are looked at in a set.
 const MAX_KEYS: usize = 100;
@@ -22,8 +25,8 @@ pub enum PublicKey {
 impl PublicKey {
     /// The key in a SubjectPublicKeyInfo; `None` for kinds that are not verified with.
     pub fn from_spki(spki: &[u8]) -> Option<Self> {
-        let rsa = rsa_key(spki).map(|key| Self::Rsa(key.to_vec()));
-        rsa.or_else(|| p256_point(spki).map(|point| Self::P256(point.to_vec())))
+        let rsa = rsa_key_from_spki(spki).map(|key| Self::Rsa(key.to_vec()));
+        rsa.or_else(|| p256_point_from_spki(spki).map(|point| Self::P256(point.to_vec())))
     }
 
     /// Whether this base64 text is the key owner's signature of the message. An algorithm for
@@ -41,11 +44,14 @@ impl PublicKey {
     ) -> Result<(), VerifyError> {
         let key = match (self, algorithm) {
             (Self::Rsa(key), ProofAlgorithm::RsaSha256 | ProofAlgorithm::RsaSha1)
-            | (Self::P256(key), ProofAlgorithm::EcdsaP256 | ProofAlgorithm::EcdsaP256Fixed) => key,
+            | (Self::P256(key), ProofAlgorithm::EcdsaP256Der | ProofAlgorithm::EcdsaP256Fixed) => {
+                key
+            }
             _ => return Err(VerifyError::InvalidSignature),
         };
-        let tag = Tag::decode(signature, encoding, algorithm.tag_len())
-            .ok_or_else(|| VerifyError::format("the signature is not of the expected form"))?;
+        let tag = Tag::decode(signature, encoding, algorithm.tag_len()).ok_or_else(|| {
+            VerifyError::invalid_format("the signature is not of the expected form")
+        })?;
         let right = algorithm.matches_any(key, &[message], &[tag]);
         if right { Ok(()) } else { Err(VerifyError::InvalidSignature) }
     }
@@ -75,7 +81,7 @@ impl Jwks {
     /// [`VerifyError::KeyUnavailable`] where the document is none of these.
     pub fn parse(document: &[u8]) -> Result<Self, VerifyError> {
         let none =
-            || VerifyError::unavailable("what was fetched is no JSON Web Key or set of them");
+            || VerifyError::key_unavailable("what was fetched is no JSON Web Key or set of them");
         let keys = match parse_strict(document) {
             Ok(Value::Array(keys)) => keys,
             Ok(Value::Object(mut members)) => {
@@ -123,10 +129,11 @@ impl Jwk {
             return None;
         }
         let key = match text("kty")??.as_str() {
-            "RSA" => PublicKey::Rsa(rsa_key_of(&bytes("n")?, &bytes("e")?)?),
+            "RSA" => PublicKey::Rsa(rsa_key_from_components(&bytes("n")?, &bytes("e")?)?),
             "EC" if text("crv")?? == "P-256" => {
                 let point = [&[4], bytes("x")?.as_slice(), bytes("y")?.as_slice()].concat();
-                let whole = bytes("x")?.len() == 32 && ProofAlgorithm::EcdsaP256.takes_key(&point);
+                let whole =
+                    bytes("x")?.len() == 32 && ProofAlgorithm::EcdsaP256Der.accepts_key(&point);
                 PublicKey::P256(whole.then_some(point)?)
             }
             _ => return None,

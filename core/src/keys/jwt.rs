@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{Jwk, Jwks, KeyDocument, KeyRequest, PublicKey};
 use crate::clock::Timestamp;
+use crate::crypto::{Encoding, ProofAlgorithm};
 use crate::json::parse_strict;
-use crate::proof::{Encoding, ProofAlgorithm, VerifyError};
 use crate::provider::VerifyCx;
+use crate::verify_error::VerifyError;
 
 /// The longest token, and the longest header in one, in characters.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -80,7 +81,9 @@ pub async fn verify(
 ) -> Result<Claims, VerifyError> {
     let token = Token::parse(token)?;
     if !rules.algorithms.contains(&token.alg) {
-        return Err(VerifyError::format("the token is signed in a way that is not allowed here"));
+        return Err(VerifyError::invalid_format(
+            "the token is signed in a way that is not allowed here",
+        ));
     }
     let usable = |document: &KeyDocument| {
         let mut set = Jwks::parse(&document.bytes)?;
@@ -101,13 +104,13 @@ pub async fn verify(
 ///
 /// # Errors
 /// [`VerifyError::InvalidFormat`] for any other way to authorize.
-pub fn bearer(authorization: &str) -> Result<&str, VerifyError> {
+pub fn bearer_token(authorization: &str) -> Result<&str, VerifyError> {
     let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
     let token = token.trim_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
         return Ok(token);
     }
-    Err(VerifyError::format("the header Authorization holds no Bearer token"))
+    Err(VerifyError::invalid_format("the header Authorization holds no Bearer token"))
 }
 
 impl<'a> Token<'a> {
@@ -116,7 +119,7 @@ impl<'a> Token<'a> {
     /// # Errors
     /// [`VerifyError::InvalidFormat`].
     pub fn parse(text: &'a str) -> Result<Self, VerifyError> {
-        let wrong = |what: &'static str| VerifyError::format(what);
+        let wrong = |what: &'static str| VerifyError::invalid_format(what);
         let form = || wrong("what should be a token is none");
         if text.len() > MAX_TOKEN {
             return Err(wrong("the token is longer than 16 KiB"));
@@ -191,7 +194,7 @@ impl<'a> Token<'a> {
         }
         found?;
         let claims = object(self.payload);
-        claims.map(Claims).ok_or_else(|| VerifyError::format("the token holds no claims"))
+        claims.map(Claims).ok_or_else(|| VerifyError::invalid_format("the token holds no claims"))
     }
 }
 
@@ -211,12 +214,12 @@ impl Claims {
     }
 
     /// A claim that is a text and not empty.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub fn non_empty_str(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
     /// Whether a claim is this text, or a list that holds it.
-    pub fn holds(&self, name: &str, wanted: &str) -> bool {
+    pub fn contains(&self, name: &str, wanted: &str) -> bool {
         match self.0.get(name) {
             Some(Value::String(text)) => text == wanted,
             Some(Value::Array(list)) => list.iter().any(|item| item == wanted),
@@ -231,13 +234,13 @@ impl Claims {
     /// [`VerifyError::InvalidClaim`] for what else it says.
     pub fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), VerifyError> {
         let any = |name: &str, allowed: &[String]| {
-            allowed.is_empty() || allowed.iter().any(|wanted| self.holds(name, wanted))
+            allowed.is_empty() || allowed.iter().any(|wanted| self.contains(name, wanted))
         };
         if !self.0.get("iss").is_none_or(Value::is_string) || !any("iss", &rules.issuers) {
-            return Err(VerifyError::claim("the token is by another issuer"));
+            return Err(VerifyError::invalid_claim("the token is by another issuer"));
         }
         if !any("aud", &rules.audiences) {
-            return Err(VerifyError::claim("the token is for another audience"));
+            return Err(VerifyError::invalid_claim("the token is for another audience"));
         }
         let issued = self.time("iat")?;
         for start in [issued, self.time("nbf")?].into_iter().flatten() {
@@ -251,11 +254,15 @@ impl Claims {
                 let (age, tolerance) = (now.since(end), rules.grace);
                 return Err(VerifyError::TimestampTooOld { age, tolerance });
             }
-            None if rules.expires => return Err(VerifyError::claim("the token never expires")),
+            None if rules.expires => {
+                return Err(VerifyError::invalid_claim("the token never expires"));
+            }
             _ => {}
         }
         match (rules.max_age, issued) {
-            (Some(_), None) => Err(VerifyError::claim("the token does not say when it was issued")),
+            (Some(_), None) => {
+                Err(VerifyError::invalid_claim("the token does not say when it was issued"))
+            }
             (Some(tolerance), Some(issued)) if now.since(issued) > tolerance => {
                 Err(VerifyError::TimestampTooOld { age: now.since(issued), tolerance })
             }
@@ -274,7 +281,7 @@ impl Claims {
         });
         let time = seconds.map(Timestamp::from_secs);
         time.map(Some)
-            .ok_or_else(|| VerifyError::format(format!("the token's `{name}` is no time")))
+            .ok_or_else(|| VerifyError::invalid_format(format!("the token's `{name}` is no time")))
     }
 }
 

@@ -2,21 +2,25 @@
 //! for a document by its address, which it has pinned to its sender's hosts before; whoever runs the
 //! engine brings the [`KeySource`] that fetches, caches and limits. There is no network in a provider.
 
-mod address;
+mod https_url;
+#[cfg(feature = "keys")]
 mod jwk;
+#[cfg(feature = "keys")]
 pub mod jwt;
+#[cfg(feature = "keys")]
 pub mod x509;
 
 use std::fmt;
 
-pub use address::https_parts;
+pub use https_url::split_https_url;
+#[cfg(feature = "keys")]
 pub use jwk::{Jwk, Jwks, PublicKey};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::proof::VerifyError;
+use crate::verify_error::VerifyError;
 
 /// Fetches documents with public keys in them.
 ///
@@ -43,7 +47,7 @@ pub struct KeyRequest {
     /// Its address. The provider has made sure that its sender is there: https, and a pinned host.
     pub url: String,
     /// Where the service wants a POST: its JSON body. It may hold the credentials of an account.
-    pub post: Option<KeyQuestion>,
+    pub post: Option<KeyRequestBody>,
     /// A copy that was fetched before this moment did not hold what is needed. A source that asked
     /// less than a minute ago may answer with that copy all the same.
     pub newer_than: Option<Timestamp>,
@@ -51,9 +55,9 @@ pub struct KeyRequest {
 
 /// The JSON body of a question. Never shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct KeyQuestion(pub Bytes);
+pub struct KeyRequestBody(pub Bytes);
 
-impl fmt::Debug for KeyQuestion {
+impl fmt::Debug for KeyRequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
@@ -80,7 +84,7 @@ impl KeyDocument {
 
 impl KeyRequest {
     /// The document at this address, however old the copy.
-    pub fn at(url: impl Into<String>) -> Self {
+    pub fn for_url(url: impl Into<String>) -> Self {
         Self { url: url.into(), post: None, newer_than: None }
     }
 
@@ -97,11 +101,11 @@ pub struct NoKeys;
 #[async_trait]
 impl KeySource for NoKeys {
     async fn fetch(&self, _: &KeyRequest) -> Result<KeyDocument, VerifyError> {
-        Err(VerifyError::unavailable("this program fetches no keys"))
+        Err(VerifyError::key_unavailable("this program fetches no keys"))
     }
 
     async fn confirm(&self, _: &str) -> Result<(), VerifyError> {
-        Err(VerifyError::unavailable("this program calls no addresses"))
+        Err(VerifyError::key_unavailable("this program calls no addresses"))
     }
 }
 

@@ -8,8 +8,8 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
 use super::{KeyDocument, PublicKey};
 use crate::clock::Timestamp;
-use crate::proof::VerifyError;
-use crate::proof::der::{Der, SEQUENCE};
+use crate::crypto::der::{Der, SEQUENCE};
+use crate::verify_error::VerifyError;
 
 /// The most certificates that are looked at.
 const MAX_CERTIFICATES: usize = 10;
@@ -27,8 +27,8 @@ impl Certificates {
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] where there is none, or one that cannot be read.
-    pub fn read(document: &KeyDocument) -> Result<Self, VerifyError> {
-        let none = || VerifyError::unavailable("what was fetched is no certificate");
+    pub fn from_pem(document: &KeyDocument) -> Result<Self, VerifyError> {
+        let none = || VerifyError::key_unavailable("what was fetched is no certificate");
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&document.bytes)
             .take(MAX_CERTIFICATES)
             .collect::<Result<_, _>>()
@@ -36,7 +36,7 @@ impl Certificates {
         let first = chain.first().ok_or_else(none)?;
         let leaf = EndEntityCert::try_from(first).map_err(|_| none())?;
         let key = PublicKey::from_spki(&leaf.subject_public_key_info()).ok_or_else(|| {
-            VerifyError::unavailable(
+            VerifyError::key_unavailable(
                 "the certificate holds no key of RSA from 2048 bits or of P-256",
             )
         })?;
@@ -49,7 +49,7 @@ impl Certificates {
     }
 
     /// Whether the document holds the first certificate and none above it: no chain can be made of it.
-    pub fn is_alone(&self) -> bool {
+    pub fn is_leaf_only(&self) -> bool {
         self.chain.len() == 1
     }
 
@@ -57,7 +57,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] with the reason.
-    pub fn check_name(&self, hosts: &[&str]) -> Result<(), VerifyError> {
+    pub fn check_host(&self, hosts: &[&str]) -> Result<(), VerifyError> {
         let leaf = self.chain.first().and_then(|first| EndEntityCert::try_from(first).ok());
         let is = |host: &str| {
             let name = ServerName::try_from(host).ok();
@@ -67,20 +67,22 @@ impl Certificates {
         if self.trusted_offline || hosts.iter().any(|host| is(host)) {
             return Ok(());
         }
-        Err(VerifyError::unavailable("the certificate is for another host"))
+        Err(VerifyError::key_unavailable("the certificate is for another host"))
     }
 
     /// Whether the first certificate is valid at this moment. One given by hand always is.
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] with the reason.
-    pub fn check_days(&self, now: Timestamp) -> Result<(), VerifyError> {
-        let days = self.chain.first().and_then(|certificate| days(certificate));
+    pub fn check_validity(&self, now: Timestamp) -> Result<(), VerifyError> {
+        let days = self.chain.first().and_then(|certificate| validity(certificate));
         match days {
             Some((from, until)) if from <= now && now <= until => Ok(()),
             _ if self.trusted_offline => Ok(()),
-            Some(_) => Err(VerifyError::unavailable("the certificate is not valid at this time")),
-            None => Err(VerifyError::unavailable("the certificate's days cannot be read")),
+            Some(_) => {
+                Err(VerifyError::key_unavailable("the certificate is not valid at this time"))
+            }
+            None => Err(VerifyError::key_unavailable("the certificate's days cannot be read")),
         }
     }
 
@@ -103,12 +105,12 @@ impl Certificates {
         now: Timestamp,
     ) -> Result<(), VerifyError> {
         let untrusted = |e: webpki::Error| {
-            VerifyError::unavailable(format!("the certificate's chain is not trusted: {e}"))
+            VerifyError::key_unavailable(format!("the certificate's chain is not trusted: {e}"))
         };
         let (first, above) = self
             .chain
             .split_first()
-            .ok_or_else(|| VerifyError::unavailable("there is no certificate"))?;
+            .ok_or_else(|| VerifyError::key_unavailable("there is no certificate"))?;
         let leaf = EndEntityCert::try_from(first).map_err(untrusted)?;
         let since_1970 = now.since(Timestamp::from_secs(0));
         leaf.verify_for_usage(
@@ -121,12 +123,12 @@ impl Certificates {
             None,
         )
         .map_err(untrusted)?;
-        self.check_name(hosts)
+        self.check_host(hosts)
     }
 }
 
 /// From when until when a certificate is valid.
-pub fn days(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     const VERSION: u8 = 0xa0;
     const SERIAL: u8 = 0x02;
     let mut outer = Der(Der(certificate).take(SEQUENCE)?);

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
-use crate::proof::{HmacAlgorithm, ProofAlgorithm, Verified, p256_point};
+#[cfg(feature = "keys")]
+use crate::crypto::p256_point_from_spki;
+use crate::crypto::{HmacAlgorithm, ProofAlgorithm};
+use crate::prove::Verified;
 use crate::provider::{IdentifyError, Identity};
-use crate::scheme::address::Address;
+use crate::scheme::field_location::FieldLocation;
 use crate::scheme::identity::IdentityRules;
 use crate::scheme::spec::{
-    KeyForm, Place, Scheme, SchemeError, SignatureAlgorithm, SignatureSpec, TimeUnit,
+    KeyFormat, Scheme, SchemeError, SignatureAlgorithm, SignatureLocation, SignatureSpec, TimeUnit,
 };
 use crate::scheme::template::{self, Segment};
 use crate::secret::Secret;
@@ -24,10 +27,10 @@ pub struct CompiledScheme {
     pub(crate) message: Vec<Segment>,
     /// `None`: token equality.
     pub(crate) alg: Option<ProofAlgorithm>,
-    pub(crate) key: KeyForm,
+    pub(crate) key: KeyFormat,
     pub(crate) timestamp: Option<CompiledTime>,
     pub(crate) naming: IdentityRules,
-    pub(crate) replay_token: Option<Address>,
+    pub(crate) replay_token: Option<FieldLocation>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ pub(crate) struct CompiledTime {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TimeSource {
     Sig(String),
-    At(Address),
+    At(FieldLocation),
 }
 
 impl Scheme {
@@ -52,17 +55,9 @@ impl Scheme {
 
     /// Checks and compiles it.
     pub fn compile(self) -> Result<CompiledScheme, SchemeError> {
-        let alg = match self.alg {
-            SignatureAlgorithm::HmacSha1 => Some(ProofAlgorithm::Hmac(HmacAlgorithm::Sha1)),
-            SignatureAlgorithm::HmacSha256 => Some(ProofAlgorithm::Hmac(HmacAlgorithm::Sha256)),
-            SignatureAlgorithm::HmacSha512 => Some(ProofAlgorithm::Hmac(HmacAlgorithm::Sha512)),
-            SignatureAlgorithm::Sha256 => Some(ProofAlgorithm::Sha256),
-            SignatureAlgorithm::Ed25519 => Some(ProofAlgorithm::Ed25519),
-            SignatureAlgorithm::EcdsaP256Sha256Der => Some(ProofAlgorithm::EcdsaP256),
-            SignatureAlgorithm::Equal => None,
-        };
         check_signature(&self.signature)?;
-        check_key(alg, self.key)?;
+        check_key(self.alg, self.key)?;
+        let alg = proof_algorithm(self.alg)?;
         let message = template::parse(&self.message)?;
         let timestamp = self.timestamp.map(compile_time).transpose()?;
         check_message(&message, &self.signature, timestamp.as_ref(), alg)?;
@@ -88,17 +83,40 @@ impl Scheme {
     }
 }
 
+/// The algorithm of the proof; `None` for `equal`, which compares tokens.
+fn proof_algorithm(alg: SignatureAlgorithm) -> Result<Option<ProofAlgorithm>, SchemeError> {
+    Ok(Some(match alg {
+        SignatureAlgorithm::Equal => return Ok(None),
+        SignatureAlgorithm::HmacSha1 => ProofAlgorithm::Hmac(HmacAlgorithm::Sha1),
+        SignatureAlgorithm::HmacSha256 => ProofAlgorithm::Hmac(HmacAlgorithm::Sha256),
+        SignatureAlgorithm::HmacSha512 => ProofAlgorithm::Hmac(HmacAlgorithm::Sha512),
+        SignatureAlgorithm::Sha256 => ProofAlgorithm::Sha256,
+        #[cfg(feature = "keys")]
+        SignatureAlgorithm::Ed25519 => ProofAlgorithm::Ed25519,
+        #[cfg(feature = "keys")]
+        SignatureAlgorithm::EcdsaP256Sha256Der => ProofAlgorithm::EcdsaP256Der,
+        #[cfg(not(feature = "keys"))]
+        SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256Sha256Der => {
+            return Err(SchemeError::new(
+                "/alg",
+                "this program is built without the feature `keys` of hookward-core, which public-key \
+                 signatures need; enable it, or use an algorithm with a shared key",
+            ));
+        }
+    }))
+}
+
 fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
     let wrong = |at: &str, message: String| Err(SchemeError::new(at, message));
     let name = spec.name.as_str();
     match spec.place {
-        Place::Header => {
+        SignatureLocation::Header => {
             let stem = name.strip_suffix("-*").unwrap_or(name);
             if http::HeaderName::from_bytes(stem.as_bytes()).is_err() {
                 return wrong("/signature/name", format!("`{name}` is not a header name"));
             }
         }
-        Place::Json if !name.starts_with('/') || name.matches("/*").count() > 1 => {
+        SignatureLocation::Json if !name.starts_with('/') || name.matches("/*").count() > 1 => {
             return wrong(
                 "/signature/name",
                 format!("`{name}` is no JSON pointer with at most one `*`"),
@@ -107,7 +125,7 @@ fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
         _ if name.is_empty() => return wrong("/signature/name", "the name is empty".to_owned()),
         _ => {}
     }
-    if spec.split.is_some() && spec.place != Place::Header {
+    if spec.split.is_some() && spec.place != SignatureLocation::Header {
         return wrong("/signature/split", "lists are read from headers alone".to_owned());
     }
     if spec.split.is_none() && (spec.pair.is_some() || spec.take.is_some()) {
@@ -120,18 +138,19 @@ fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
 }
 
 /// A public key must never serve as a shared one: everybody has it.
-fn check_key(alg: Option<ProofAlgorithm>, key: KeyForm) -> Result<(), SchemeError> {
-    let fits = match alg {
-        Some(ProofAlgorithm::Ed25519) => matches!(key, KeyForm::Hex | KeyForm::Whpk),
-        Some(ProofAlgorithm::EcdsaP256) => key == KeyForm::SpkiB64,
-        _ => !matches!(key, KeyForm::Whpk | KeyForm::SpkiB64),
-    };
-    let allowed = match alg {
-        Some(ProofAlgorithm::Ed25519) => "with `alg: ed25519` it is `hex` or `whpk`",
-        Some(ProofAlgorithm::EcdsaP256) => "with `alg: ecdsa-p256-sha256-der` it is `spki-b64`",
-        _ => {
-            "`whpk` and `spki-b64` are public keys; with this `alg` it is `utf8`, `hex` or `whsec`"
+fn check_key(alg: SignatureAlgorithm, key: KeyFormat) -> Result<(), SchemeError> {
+    let (fits, allowed) = match alg {
+        SignatureAlgorithm::Ed25519 => (
+            matches!(key, KeyFormat::Hex | KeyFormat::Whpk),
+            "with `alg: ed25519` the key is `hex` or `whpk`",
+        ),
+        SignatureAlgorithm::EcdsaP256Sha256Der => {
+            (key == KeyFormat::SpkiB64, "with `alg: ecdsa-p256-sha256-der` the key is `spki-b64`")
         }
+        _ => (
+            !matches!(key, KeyFormat::Whpk | KeyFormat::SpkiB64),
+            "`whpk` and `spki-b64` are public keys; with this `alg` the key is `utf8`, `hex` or `whsec`",
+        ),
     };
     if fits { Ok(()) } else { Err(SchemeError::new("/key", allowed)) }
 }
@@ -139,23 +158,23 @@ fn check_key(alg: Option<ProofAlgorithm>, key: KeyForm) -> Result<(), SchemeErro
 fn compile_time(spec: crate::scheme::TimestampSpec) -> Result<CompiledTime, SchemeError> {
     let from = match spec.from.strip_prefix("sig:") {
         Some(key) if !key.is_empty() => TimeSource::Sig(key.to_owned()),
-        _ => TimeSource::At(Address::parse(&spec.from, "/timestamp/from")?),
+        _ => TimeSource::At(FieldLocation::parse(&spec.from, "/timestamp/from")?),
     };
     Ok(CompiledTime { from, unit: spec.unit, past: spec.past.0, future: spec.future.0 })
 }
 
 /// A text that anyone could change would stop nobody, so the message has to hold it.
-fn replay_token(text: &str, message: &[Segment]) -> Result<Address, SchemeError> {
+fn replay_token(text: &str, message: &[Segment]) -> Result<FieldLocation, SchemeError> {
     let at = "/replay_token";
-    let address = match Address::parse(text, at)? {
-        Address::Pointer(pointer) => Address::Root(pointer),
+    let address = match FieldLocation::parse(text, at)? {
+        FieldLocation::Pointer(pointer) => FieldLocation::Root(pointer),
         other => other,
     };
     let holds = |segment: &Segment| match (segment, &address) {
-        (Segment::Header(a), Address::Header(b))
-        | (Segment::Json(a), Address::Root(b))
-        | (Segment::Form(a), Address::Form(b)) => a == b,
-        (Segment::Body, address) => !matches!(address, Address::Header(_)),
+        (Segment::Header(a), FieldLocation::Header(b))
+        | (Segment::Json(a), FieldLocation::Root(b))
+        | (Segment::Form(a), FieldLocation::Form(b)) => a == b,
+        (Segment::Body, address) => !matches!(address, FieldLocation::Header(_)),
         _ => false,
     };
     if message.iter().any(holds) {
@@ -198,11 +217,13 @@ fn check_message(
     }
     let covers = |segment: &Segment, time: &TimeSource| match (segment, time) {
         (Segment::Timestamp, _) => true,
-        (Segment::Body, TimeSource::At(place)) => !matches!(place, Address::Header(_)),
+        (Segment::Body, TimeSource::At(place)) => !matches!(place, FieldLocation::Header(_)),
         (Segment::Sig(a), TimeSource::Sig(b)) => a == b,
-        (Segment::Header(a), TimeSource::At(Address::Header(b))) => a == b,
-        (Segment::Json(a), TimeSource::At(Address::Pointer(b) | Address::Root(b))) => a == b,
-        (Segment::Form(a), TimeSource::At(Address::Form(b))) => a == b,
+        (Segment::Header(a), TimeSource::At(FieldLocation::Header(b))) => a == b,
+        (Segment::Json(a), TimeSource::At(FieldLocation::Pointer(b) | FieldLocation::Root(b))) => {
+            a == b
+        }
+        (Segment::Form(a), TimeSource::At(FieldLocation::Form(b))) => a == b,
         _ => false,
     };
     match timestamp {
@@ -219,17 +240,23 @@ impl CompiledScheme {
     pub(crate) fn key_bytes(&self, secret: &Secret) -> Option<Vec<u8>> {
         let text = secret.expose();
         let key = match self.key {
-            KeyForm::Utf8 => text.as_bytes().to_vec(),
-            KeyForm::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?,
-            KeyForm::Whsec => {
+            KeyFormat::Utf8 => text.as_bytes().to_vec(),
+            KeyFormat::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?,
+            KeyFormat::Whsec => {
                 BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text).as_bytes()).ok()?
             }
-            KeyForm::Whpk => {
+            KeyFormat::Whpk => {
                 BASE64.decode(text.strip_prefix("whpk_").unwrap_or(text).as_bytes()).ok()?
             }
-            KeyForm::SpkiB64 => p256_point(&BASE64.decode(text.as_bytes()).ok()?)?.to_vec(),
+            #[cfg(feature = "keys")]
+            KeyFormat::SpkiB64 => {
+                p256_point_from_spki(&BASE64.decode(text.as_bytes()).ok()?)?.to_vec()
+            }
+            // A scheme with such a key does not compile without the feature, see `proof_algorithm`.
+            #[cfg(not(feature = "keys"))]
+            KeyFormat::SpkiB64 => return None,
         };
-        let takes = |key: &Vec<u8>| self.alg.map_or(!key.is_empty(), |alg| alg.takes_key(key));
+        let takes = |key: &Vec<u8>| self.alg.map_or(!key.is_empty(), |alg| alg.accepts_key(key));
         Some(key).filter(takes)
     }
 
@@ -238,19 +265,16 @@ impl CompiledScheme {
         if self.key_bytes(secret).is_some() {
             return Ok(());
         }
-        Err(match (self.key, self.alg) {
-            (KeyForm::Hex, Some(ProofAlgorithm::Ed25519)) => {
-                "is not a usable Ed25519 public key in hexadecimal"
-            }
-            (KeyForm::Utf8, _) => "is empty",
-            (KeyForm::Hex, _) => "is not hexadecimal",
-            (KeyForm::Whsec, _) => "is not base64 (with or without `whsec_` before it)",
-            (KeyForm::Whpk, _) => {
+        let public = self.alg.is_some_and(ProofAlgorithm::is_public);
+        Err(match self.key {
+            KeyFormat::Hex if public => "is not a usable Ed25519 public key in hexadecimal",
+            KeyFormat::Utf8 => "is empty",
+            KeyFormat::Hex => "is not hexadecimal",
+            KeyFormat::Whsec => "is not base64 (with or without `whsec_` before it)",
+            KeyFormat::Whpk => {
                 "is not a usable Ed25519 public key in base64 (with or without `whpk_` before it)"
             }
-            (KeyForm::SpkiB64, _) => {
-                "is not a public key of P-256 as SubjectPublicKeyInfo in base64"
-            }
+            KeyFormat::SpkiB64 => "is not a P-256 public key as SubjectPublicKeyInfo in base64",
         }
         .to_owned())
     }
@@ -267,18 +291,20 @@ impl CompiledScheme {
 
     /// Whether what stands there cannot be changed without breaking the proof. A token proves all
     /// that its sender wrote, or nothing: the body counts, headers do not.
-    fn signs(&self, address: &Address) -> bool {
+    fn signs(&self, address: &FieldLocation) -> bool {
         let whole_body = self.alg.is_none() || self.message.contains(&Segment::Body);
         match address {
-            Address::Header(name) => {
+            FieldLocation::Header(name) => {
                 self.alg.is_some() && self.message.contains(&Segment::Header(name.clone()))
             }
             // In a batch this pointer starts at an item, that of a message at the body.
-            Address::Pointer(_) if self.naming.is_batch() => whole_body,
-            Address::Pointer(p) | Address::Root(p) => {
+            FieldLocation::Pointer(_) if self.naming.is_batch() => whole_body,
+            FieldLocation::Pointer(p) | FieldLocation::Root(p) => {
                 whole_body || self.message.contains(&Segment::Json(p.clone()))
             }
-            Address::Form(f) => whole_body || self.message.contains(&Segment::Form(f.clone())),
+            FieldLocation::Form(f) => {
+                whole_body || self.message.contains(&Segment::Form(f.clone()))
+            }
         }
     }
 

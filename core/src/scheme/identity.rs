@@ -3,11 +3,12 @@
 
 use serde_json::Value;
 
-use crate::proof::{Verified, VerifyError};
+use crate::prove::Verified;
 use crate::provider::{IdentifyError, Identity, ProviderEventId};
 use crate::request::Head;
-use crate::scheme::address::Address;
+use crate::scheme::field_location::FieldLocation;
 use crate::scheme::spec::{OneOrMore, SchemeError};
+use crate::verify_error::VerifyError;
 
 /// The largest batch that is taken apart.
 const MAX_BATCH: usize = 10_000;
@@ -17,8 +18,8 @@ const UNNAMED: &str = "event";
 /// The places of event type, event id and batch, read and checked.
 #[derive(Debug, Clone)]
 pub struct IdentityRules {
-    event_type: Option<Vec<Address>>,
-    event_id: Option<Vec<Address>>,
+    event_type: Option<Vec<FieldLocation>>,
+    event_id: Option<Vec<FieldLocation>>,
     batch: Option<String>,
 }
 
@@ -31,7 +32,10 @@ impl IdentityRules {
     ) -> Result<Self, SchemeError> {
         let addresses = |texts: Option<OneOrMore>, at: &str| {
             let parse = |list: OneOrMore| {
-                list.0.iter().map(|text| Address::parse(text, at)).collect::<Result<Vec<_>, _>>()
+                list.0
+                    .iter()
+                    .map(|text| FieldLocation::parse(text, at))
+                    .collect::<Result<Vec<_>, _>>()
             };
             texts.map(parse).transpose()
         };
@@ -51,7 +55,7 @@ impl IdentityRules {
     /// is absent is fine.
     pub fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         self.addresses().try_for_each(|address| match address {
-            Address::Header(name) => head.single(name).map(drop),
+            FieldLocation::Header(name) => head.single(name).map(drop),
             _ => Ok(()),
         })
     }
@@ -60,10 +64,10 @@ impl IdentityRules {
     pub fn identify(
         &self,
         delivery: &Verified,
-        signed: impl Fn(&Address) -> bool,
+        signed: impl Fn(&FieldLocation) -> bool,
     ) -> Result<Vec<Identity>, IdentifyError> {
         let Some(batch) = &self.batch else {
-            let reads_json = self.addresses().any(Address::reads_json);
+            let reads_json = self.addresses().any(FieldLocation::reads_json);
             let item = if reads_json { delivery.json().ok() } else { None };
             return Ok(vec![self.identity(delivery, item, None, &signed)]);
         };
@@ -85,9 +89,9 @@ impl IdentityRules {
         delivery: &Verified,
         item: Option<&Value>,
         part: Option<String>,
-        signed: &impl Fn(&Address) -> bool,
+        signed: &impl Fn(&FieldLocation) -> bool,
     ) -> Identity {
-        let first = |list: &Vec<Address>| {
+        let first = |list: &Vec<FieldLocation>| {
             list.iter().find_map(|a| a.text(delivery, item).map(|text| (signed(a), text)))
         };
         let event_type = match &self.event_type {
@@ -105,11 +109,12 @@ impl IdentityRules {
         event_type: &'a str,
         event_id: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let in_header = |a: &'a Address| match a {
-            Address::Header(name) => Some(name.as_str()),
+        let in_header = |a: &'a FieldLocation| match a {
+            FieldLocation::Header(name) => Some(name.as_str()),
             _ => None,
         };
-        let first = move |list: &'a Option<Vec<Address>>| list.iter().flatten().find_map(in_header);
+        let first =
+            move |list: &'a Option<Vec<FieldLocation>>| list.iter().flatten().find_map(in_header);
         let event_type = first(&self.event_type).map(|name| (name, event_type));
         let event_id = first(&self.event_id).map(|name| (name, event_id));
         event_type.into_iter().chain(event_id)
@@ -119,11 +124,11 @@ impl IdentityRules {
         self.batch.is_some()
     }
 
-    pub(crate) fn type_addresses(&self) -> impl Iterator<Item = &Address> {
+    pub(crate) fn type_addresses(&self) -> impl Iterator<Item = &FieldLocation> {
         self.event_type.iter().flatten()
     }
 
-    fn addresses(&self) -> impl Iterator<Item = &Address> {
+    fn addresses(&self) -> impl Iterator<Item = &FieldLocation> {
         [&self.event_type, &self.event_id].into_iter().flatten().flatten()
     }
 }

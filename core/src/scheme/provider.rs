@@ -3,13 +3,14 @@
 
 use async_trait::async_trait;
 
-use crate::proof::{Verified, VerifyError};
+use crate::prove::Verified;
 use crate::provider::{
     Draft, IdentifyError, Identity, Provider, SignError, Signer, Verification, VerifyCx,
 };
 use crate::request::{Head, Request};
 use crate::scheme::compiled::CompiledScheme;
 use crate::secret::Secret;
+use crate::verify_error::VerifyError;
 
 #[async_trait]
 impl Provider for CompiledScheme {

@@ -2,12 +2,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::proof::ProofAlgorithm;
+use crate::crypto::ProofAlgorithm;
 use crate::provider::{Draft, SignError};
 use crate::request::{Head, Request};
-use crate::scheme::address::Address;
 use crate::scheme::compiled::{CompiledScheme, TimeSource};
-use crate::scheme::spec::{Place, TimeUnit};
+use crate::scheme::field_location::FieldLocation;
+use crate::scheme::spec::{SignatureLocation, TimeUnit};
 use crate::scheme::template::Segment;
 use crate::secret::Secret;
 
@@ -16,7 +16,7 @@ impl CompiledScheme {
     /// of the body, and the key is not the public one of a pair.
     pub(crate) fn can_sign(&self) -> bool {
         let of_body = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
-        self.signature.place == Place::Header
+        self.signature.place == SignatureLocation::Header
             && !self.message.iter().any(of_body)
             && !self.alg.is_some_and(ProofAlgorithm::is_public)
     }
@@ -25,7 +25,7 @@ impl CompiledScheme {
     /// the draft; those that the message needs likewise, as its id.
     pub fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
         let fail = |reason: &str| SignError { reason: reason.to_owned() };
-        if self.signature.place != Place::Header {
+        if self.signature.place != SignatureLocation::Header {
             return Err(fail("only signatures in headers can be made"));
         }
         let mut headers = HeaderMap::new();
@@ -42,7 +42,7 @@ impl CompiledScheme {
         }
         let time = self.time_of(draft);
         let time_header = self.timestamp.as_ref().and_then(|t| match &t.from {
-            TimeSource::At(Address::Header(name)) => Some(name.as_str()),
+            TimeSource::At(FieldLocation::Header(name)) => Some(name.as_str()),
             _ => None,
         });
         if let (Some(name), Some(text)) = (time_header, &time) {

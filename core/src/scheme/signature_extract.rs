@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::proof::{Tag, VerifyError};
+use crate::crypto::Tag;
 use crate::request::{Head, Request};
-use crate::scheme::address::texts_at;
 use crate::scheme::compiled::{CompiledScheme, MAX_ELEMENTS};
-use crate::scheme::fields::{form_text, form_value};
-use crate::scheme::spec::Place;
+use crate::scheme::field_location::texts_at;
+use crate::scheme::form::{form_text, form_value};
+use crate::scheme::spec::SignatureLocation;
+use crate::verify_error::VerifyError;
 
 /// What stands in the place of the signature: candidates, and the other keys of its list.
 pub(super) struct ExtractedSignature<'a> {
@@ -27,10 +28,11 @@ impl CompiledScheme {
         json: Option<&Value>,
     ) -> Result<ExtractedSignature<'a>, VerifyError> {
         let name = self.signature.name.as_str();
-        if self.signature.place == Place::Form {
+        if self.signature.place == SignatureLocation::Form {
             return self.split(Cow::Owned(form_text(request, name)?));
         }
-        let missing = || VerifyError::missing(format!("the signature at {name} of the body"));
+        let missing =
+            || VerifyError::missing_signature(format!("the signature at {name} of the body"));
         let texts = texts_at(json.ok_or_else(missing)?, name).ok_or_else(missing)?;
         if texts.is_empty() {
             return Err(missing());
@@ -45,10 +47,11 @@ impl CompiledScheme {
         head: &'a Head,
     ) -> Result<ExtractedSignature<'a>, VerifyError> {
         let name = self.signature.name.as_str();
-        if self.signature.place == Place::Query {
+        if self.signature.place == SignatureLocation::Query {
             let query = head.query().unwrap_or_default();
-            let value = form_value(query.as_bytes(), name)?
-                .ok_or_else(|| VerifyError::missing(format!("the query parameter {name}")))?;
+            let value = form_value(query.as_bytes(), name)?.ok_or_else(|| {
+                VerifyError::missing_signature(format!("the query parameter {name}"))
+            })?;
             return self.split(Cow::Owned(value));
         }
         let Some(stem) = name.strip_suffix('*') else {
@@ -63,7 +66,7 @@ impl CompiledScheme {
             given.candidates.extend(one.candidates);
         }
         if given.candidates.is_empty() {
-            return Err(VerifyError::missing(format!("a header {name}")));
+            return Err(VerifyError::missing_signature(format!("a header {name}")));
         }
         Ok(given)
     }
@@ -83,7 +86,7 @@ impl CompiledScheme {
             .take(MAX_ELEMENTS + 1)
             .collect();
         if elements.len() > MAX_ELEMENTS {
-            return Err(VerifyError::format(format!(
+            return Err(VerifyError::invalid_format(format!(
                 "over {MAX_ELEMENTS} elements in the signature"
             )));
         }
@@ -92,7 +95,7 @@ impl CompiledScheme {
         let (Some(mark), Some(take)) = (spec.pair, &spec.take) else {
             let candidates: Vec<_> = elements.into_iter().filter_map(strip).collect();
             return match candidates.is_empty() {
-                true => Err(VerifyError::format("the list holds no signature")),
+                true => Err(VerifyError::invalid_format("the list holds no signature")),
                 false => Ok(ExtractedSignature { candidates, all: false, pairs: Vec::new() }),
             };
         };
@@ -101,7 +104,9 @@ impl CompiledScheme {
         let taken = pairs.iter().filter(|(key, _)| key == take);
         let candidates: Vec<_> = taken.filter_map(|(_, value)| strip(value)).collect();
         if candidates.is_empty() {
-            return Err(VerifyError::format(format!("the signature has no `{take}` element")));
+            return Err(VerifyError::invalid_format(format!(
+                "the signature has no `{take}` element"
+            )));
         }
         Ok(ExtractedSignature { candidates, all: false, pairs })
     }
@@ -113,7 +118,7 @@ impl CompiledScheme {
             Cow::Owned(t) => t.strip_prefix(prefix.as_str()).map(|t| Cow::Owned(t.to_owned())),
         };
         stripped.ok_or_else(|| {
-            VerifyError::format(format!("the signature does not start with `{prefix}`"))
+            VerifyError::invalid_format(format!("the signature does not start with `{prefix}`"))
         })
     }
 
@@ -130,7 +135,7 @@ impl CompiledScheme {
                 (least, most) if least == most => most.to_string(),
                 (least, most) => format!("{least} to {most}"),
             };
-            return Err(VerifyError::format(format!(
+            return Err(VerifyError::invalid_format(format!(
                 "the signature is not {form} of {bytes} bytes"
             )));
         }
@@ -147,8 +152,8 @@ pub(super) fn single_pair<'a>(
     match (values.next(), values.next()) {
         (Some(value), None) if !value.is_empty() => Ok(value),
         (Some(_), Some(_)) => {
-            Err(VerifyError::format(format!("the signature has several `{key}` elements")))
+            Err(VerifyError::invalid_format(format!("the signature has several `{key}` elements")))
         }
-        _ => Err(VerifyError::format(format!("the signature has no `{key}` element"))),
+        _ => Err(VerifyError::invalid_format(format!("the signature has no `{key}` element"))),
     }
 }

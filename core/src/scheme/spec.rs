@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::proof::Encoding;
+use crate::crypto::Encoding;
 use crate::units::HumanDuration;
 
 /// How a sender signs and where it names its events.
@@ -25,7 +25,7 @@ pub struct Scheme {
     pub alg: SignatureAlgorithm,
     /// How the secret's text becomes the key.
     #[serde(default)]
-    pub key: KeyForm,
+    pub key: KeyFormat,
     /// The signed time, where there is one.
     #[serde(default)]
     pub timestamp: Option<TimestampSpec>,
@@ -56,7 +56,7 @@ fn body() -> String {
 pub struct SignatureSpec {
     /// Where to look.
     #[serde(rename = "in")]
-    pub place: Place,
+    pub place: SignatureLocation,
     /// A header name (ending in `-*`: all headers that start so), a JSON pointer (`*` as one segment:
     /// every item, all of which must match), a form field or a query parameter.
     pub name: String,
@@ -65,10 +65,10 @@ pub struct SignatureSpec {
     pub prefix: Option<String>,
     /// For lists: what stands between the elements.
     #[serde(default)]
-    pub split: Option<Separator>,
+    pub split: Option<ListSeparator>,
     /// For lists: what stands between key and value of an element.
     #[serde(default)]
-    pub pair: Option<PairMark>,
+    pub pair: Option<PairSeparator>,
     /// For lists: the key whose values are signatures. Any match is enough.
     #[serde(default)]
     pub take: Option<String>,
@@ -87,7 +87,7 @@ fn hex() -> Encoding {
 /// Where a signature is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum SignatureLocation {
     /// In a header.
     Header,
     /// In the JSON body.
@@ -100,7 +100,7 @@ pub enum Place {
 
 /// What stands between the elements of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Separator {
+pub enum ListSeparator {
     /// `,`
     #[serde(rename = ",")]
     Comma,
@@ -112,7 +112,7 @@ pub enum Separator {
     Space,
 }
 
-impl Separator {
+impl ListSeparator {
     pub(crate) fn as_char(self) -> char {
         match self {
             Self::Comma => ',',
@@ -124,7 +124,7 @@ impl Separator {
 
 /// What stands between key and value of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum PairMark {
+pub enum PairSeparator {
     /// `=`
     #[serde(rename = "=")]
     Equals,
@@ -133,7 +133,7 @@ pub enum PairMark {
     Comma,
 }
 
-impl PairMark {
+impl PairSeparator {
     pub(crate) fn as_char(self) -> char {
         match self {
             Self::Equals => '=',
@@ -171,7 +171,7 @@ pub enum SignatureAlgorithm {
 /// How the secret's text becomes the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum KeyForm {
+pub enum KeyFormat {
     /// Its bytes as they are.
     #[default]
     Utf8,
@@ -205,7 +205,7 @@ pub struct TimestampSpec {
 }
 
 fn five_minutes() -> HumanDuration {
-    HumanDuration::secs(300)
+    HumanDuration::from_secs(300)
 }
 
 /// Stands for a period or a number of seconds in the JSON Schema.
@@ -231,7 +231,7 @@ fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<HumanDuration, D::Error> {
             f.write_str("a span such as 5m, or a number of seconds")
         }
         fn visit_u64<E: de::Error>(self, n: u64) -> Result<HumanDuration, E> {
-            Ok(HumanDuration::secs(n))
+            Ok(HumanDuration::from_secs(n))
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<HumanDuration, E> {
             HumanDuration::parse(text).map_err(E::custom)

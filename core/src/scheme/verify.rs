@@ -4,16 +4,17 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::proof::{ProofAlgorithm, Tag, VerifyError, tokens_equal};
+use crate::crypto::{ProofAlgorithm, Tag, tokens_equal};
 use crate::provider::VerifyCx;
 use crate::request::{Head, Request};
-use crate::scheme::address::{Address, json_text};
 use crate::scheme::compiled::{CompiledScheme, TimeSource};
-use crate::scheme::fields::{form_text, non_empty};
+use crate::scheme::field_location::{FieldLocation, json_text};
+use crate::scheme::form::{form_text, non_empty};
 use crate::scheme::signature_extract::{ExtractedSignature, single_pair};
-use crate::scheme::spec::Place;
+use crate::scheme::spec::SignatureLocation;
 use crate::scheme::template::Segment;
-use crate::scheme::time;
+use crate::scheme::timestamp;
+use crate::verify_error::VerifyError;
 
 /// A piece of the signed message; `None` is the key.
 type Part<'a> = Option<Cow<'a, [u8]>>;
@@ -45,7 +46,7 @@ impl CompiledScheme {
             }
         };
         if let Some((spec, text)) = stamp {
-            time::check(spec, &text, cx)?;
+            timestamp::check(spec, &text, cx)?;
         }
         Ok(secret)
     }
@@ -57,12 +58,12 @@ impl CompiledScheme {
         head: &'a Head,
     ) -> Result<Option<ExtractedSignature<'a>>, VerifyError> {
         let given = match self.signature.place {
-            Place::Header | Place::Query => {
+            SignatureLocation::Header | SignatureLocation::Query => {
                 let given = self.extract_from_head(head)?;
                 self.tags(&given)?;
                 Some(given)
             }
-            Place::Json | Place::Form => None,
+            SignatureLocation::Json | SignatureLocation::Form => None,
         };
         for segment in &self.message {
             match (segment, &given) {
@@ -72,21 +73,21 @@ impl CompiledScheme {
             }
         }
         let time = match (self.timestamp.as_ref().map(|t| &t.from), &given) {
-            (Some(TimeSource::At(Address::Header(name))), _) => {
+            (Some(TimeSource::At(FieldLocation::Header(name))), _) => {
                 Some(non_empty(head.required(name)?, name)?)
             }
             (Some(TimeSource::Sig(key)), Some(given)) => Some(single_pair(given, key)?),
             _ => None,
         };
         if let (Some(spec), Some(text)) = (&self.timestamp, time) {
-            time::parse(text, spec.unit).ok_or_else(time::bad)?;
+            timestamp::parse(text, spec.unit).ok_or_else(timestamp::bad)?;
         }
         self.naming.precheck(head)?;
         Ok(given)
     }
 
     fn needs_json(&self) -> bool {
-        self.signature.place == Place::Json
+        self.signature.place == SignatureLocation::Json
             || self.message.iter().any(|s| matches!(s, Segment::Json(_)))
             || self
                 .timestamp
@@ -147,7 +148,7 @@ impl CompiledScheme {
                 Segment::Timestamp => Cow::Borrowed(time.unwrap_or_default().as_bytes()),
                 Segment::Method => Cow::Borrowed(request.head.method.as_str().as_bytes()),
                 Segment::Url => text(request.url(cx.public_url).ok_or_else(|| {
-                    VerifyError::format("this sender signs the URL; set server.public_url")
+                    VerifyError::invalid_format("this sender signs the URL; set server.public_url")
                 })?),
                 Segment::Header(name) => {
                     Cow::Borrowed(non_empty(request.head.required(name)?, name)?.as_bytes())

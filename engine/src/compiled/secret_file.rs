@@ -41,7 +41,8 @@ impl SecretFile {
     /// [`io::ErrorKind::InvalidInput`] for an empty secret; else the error of the file system.
     pub(crate) fn save(&self, secret: Secret) -> io::Result<()> {
         let already_exists = || io::Error::from(io::ErrorKind::AlreadyExists);
-        let set = SecretSet::of([secret.expose()]).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let set =
+            SecretSet::from_texts([secret.expose()]).map_err(|_| io::ErrorKind::InvalidInput)?;
         if self.known.get().is_some() {
             return Err(already_exists());
         }

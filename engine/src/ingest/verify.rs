@@ -1,6 +1,6 @@
 //! Stage 1, verify: from anyone's bytes to a delivery whose sender is proven.
 
-use hookward_core::proof::precheck;
+use hookward_core::crypto::precheck;
 use hookward_core::{Head, Proof, VerifyCx, VerifyError};
 
 use super::body_budget::{BodyBudget, ReadBody};

@@ -1,7 +1,7 @@
 //! Payment notifications: a batch in which each item carries a signature over eight of its fields.
 //! Called by the provider for requests without the signature header.
 
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag};
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag};
 use hookward_core::{
     IdentifyError, Identity, ProviderEventId, Request, Secret, Verified, VerifyCx, VerifyError,
 };
@@ -30,7 +30,7 @@ const SIGNED: [&str; 8] = [
 /// Index of the secret that signed the items. Each has to be signed, by any secret.
 pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
     let missing = || {
-        VerifyError::missing(
+        VerifyError::missing_signature(
             "the header HmacSignature, and notificationItems of the body with hmacSignature,",
         )
     };
@@ -40,21 +40,22 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
         return Err(missing());
     }
     if items.len() > MAX_ITEMS {
-        return Err(VerifyError::format(format!("over {MAX_ITEMS} items")));
+        return Err(VerifyError::invalid_format(format!("over {MAX_ITEMS} items")));
     }
     // Items are signed one by one, so whoever captured one could put it twice into a delivery.
     let mut ids: Vec<Option<String>> =
         items.iter().filter_map(|item| Some(id_of(item.pointer(ITEM)?))).collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(VerifyError::format("an item stands there twice"));
+        return Err(VerifyError::invalid_format("an item stands there twice"));
     }
     let mut first = None;
     for item in items {
         let item = item.pointer(ITEM).ok_or_else(missing)?;
         let given = item.pointer(SIGNATURE).and_then(Value::as_str).ok_or_else(missing)?;
-        let tag = Tag::decode(given, Encoding::Base64, 32..=32)
-            .ok_or_else(|| VerifyError::format("an hmacSignature is not base64 of 32 bytes"))?;
+        let tag = Tag::decode(given, Encoding::Base64, 32..=32).ok_or_else(|| {
+            VerifyError::invalid_format("an hmacSignature is not base64 of 32 bytes")
+        })?;
         let message = message(item)?;
         let tags = [tag];
         let mut found = None;
@@ -70,9 +71,9 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
     first.ok_or_else(missing)
 }
 
-fn mac(secret: &Secret, message: &str) -> Option<Mac> {
+fn mac(secret: &Secret, message: &str) -> Option<HmacContext> {
     let key = Encoding::Hex.decode(secret.expose())?;
-    let mut mac = Mac::new(HmacAlgorithm::Sha256, &key)?;
+    let mut mac = HmacContext::new(HmacAlgorithm::Sha256, &key)?;
     mac.update(message.as_bytes());
     Some(mac)
 }
@@ -83,17 +84,17 @@ fn message(item: &Value) -> Result<String, VerifyError> {
     let text = |pointer: &&str| {
         let value = item.pointer(pointer).unwrap_or(&Value::Null);
         let text = scalar(value).ok_or_else(|| {
-            VerifyError::format(format!("{pointer} of an item is no text or number"))
+            VerifyError::invalid_format(format!("{pointer} of an item is no text or number"))
         })?;
         match text.contains(':') && *pointer != MERCHANT_REFERENCE {
-            true => Err(VerifyError::format(format!("{pointer} of an item holds a colon"))),
+            true => Err(VerifyError::invalid_format(format!("{pointer} of an item holds a colon"))),
             false => Ok(text),
         }
     };
     let message = SIGNED.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(":");
     // The header signs whole bodies with the same key, and those are objects.
     match is_object(message.as_bytes()) {
-        true => Err(VerifyError::format("pspReference of an item is no reference")),
+        true => Err(VerifyError::invalid_format("pspReference of an item is no reference")),
         false => Ok(message),
     }
 }

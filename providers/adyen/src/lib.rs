@@ -93,7 +93,7 @@ impl Provider for Adyen {
             true => {
                 let secret = self.header.verify(request, cx)?;
                 if !items::is_object(request.body.bytes()) {
-                    return Err(VerifyError::format("the body is no object of JSON"));
+                    return Err(VerifyError::invalid_format("the body is no object of JSON"));
                 }
                 secret
             }

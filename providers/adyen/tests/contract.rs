@@ -1,8 +1,8 @@
 //! Adyen keeps the contract and agrees with its vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::keys::NoKeys;
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac};
 use hookward_core::{Body, Head, Proof, Request, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_adyen::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
@@ -52,7 +52,7 @@ async fn judged(way: &str, body: &str, header: Option<&str>) -> Result<Vec<Strin
     if let Some(header) = header {
         head.headers.insert("hmacsignature", header.parse().unwrap());
     }
-    let (secrets, now) = (SecretSet::of([KEYS[0]]).unwrap(), Timestamp::from_secs(0));
+    let (secrets, now) = (SecretSet::from_texts([KEYS[0]]).unwrap(), Timestamp::from_secs(0));
     let active = secrets.active(now);
     let cx = VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
     let request = Request::new(head, Body::new(body.to_owned()));
@@ -68,7 +68,7 @@ async fn judged(way: &str, body: &str, header: Option<&str>) -> Result<Vec<Strin
 
 fn signature_of(message: &str) -> String {
     let key = Encoding::Hex.decode(KEYS[0]).unwrap();
-    let mut mac = Mac::new(HmacAlgorithm::Sha256, &key).unwrap();
+    let mut mac = HmacContext::new(HmacAlgorithm::Sha256, &key).unwrap();
     mac.update(message.as_bytes());
     Encoding::Base64.encode(&mac.finish())
 }

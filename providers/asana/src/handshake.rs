@@ -1,7 +1,7 @@
 //! The handshake: the first request of a webhook has `X-Hook-Secret` instead of a signature, and wants
 //! it back in a header. It is believed once, while no secret is known: whoever comes later could be anyone.
 
-use hookward_core::proof::tokens_equal;
+use hookward_core::crypto::tokens_equal;
 use hookward_core::{
     Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
 };
@@ -20,7 +20,7 @@ pub(crate) fn offered(head: &Head) -> Result<Option<&str>, VerifyError> {
     let Some(secret) = head.single(SECRET)? else { return Ok(None) };
     let secret = echo_token(secret, "the secret handed over")?;
     if secret.len() < LEAST {
-        return Err(VerifyError::format("the secret handed over is too short"));
+        return Err(VerifyError::invalid_format("the secret handed over is too short"));
     }
     Ok(Some(secret))
 }
@@ -35,8 +35,9 @@ pub(crate) fn answer(offered: &str, cx: &VerifyCx<'_>) -> Result<Handshake, Veri
         (false, true) => Some(HandshakeEffect::KeepSecret(Secret::new(offered))),
         (false, false) => return Err(VerifyError::InvalidSignature),
     };
-    let value = HeaderValue::from_str(offered)
-        .map_err(|_| VerifyError::format("the secret handed over cannot stand in a header"))?;
+    let value = HeaderValue::from_str(offered).map_err(|_| {
+        VerifyError::invalid_format("the secret handed over cannot stand in a header")
+    })?;
     let mut reply = Reply::empty(StatusCode::OK);
     reply.headers.push((HeaderName::from_static(SECRET), value));
     Ok(Handshake { reply, effect })
@@ -63,7 +64,7 @@ mod tests {
     const OFFERED: &str = "b537207f20cbfa02357cf448134da559";
 
     fn answered(known: &[&str]) -> Result<Handshake, VerifyError> {
-        let secrets = SecretSet::of(known.iter().copied()).unwrap();
+        let secrets = SecretSet::from_texts(known.iter().copied()).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
         let cx =

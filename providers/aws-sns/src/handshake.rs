@@ -13,8 +13,8 @@ pub(crate) fn answer(message: &Message<'_>, has_topics: bool) -> Result<Handshak
     if !has_topics {
         return Ok(reply.into());
     }
-    let url = message
-        .subscribe_url()
-        .ok_or_else(|| VerifyError::format("SubscribeURL is no https address on a host of SNS"))?;
+    let url = message.subscribe_url().ok_or_else(|| {
+        VerifyError::invalid_format("SubscribeURL is no https address on a host of SNS")
+    })?;
     Ok(Handshake { reply, effect: Some(HandshakeEffect::Confirm { url: url.to_owned() }) })
 }

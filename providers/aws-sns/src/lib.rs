@@ -11,10 +11,10 @@ mod samples;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hookward_core::crypto::Encoding;
 use hookward_core::keys::KeyRequest;
 use hookward_core::keys::x509::Certificates;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::Encoding;
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, ProviderEventId, Request, Sample, Verification,
     Verified, VerifyCx, VerifyError,
@@ -68,9 +68,9 @@ struct AwsSns(AwsSnsConfig);
 impl AwsSns {
     /// Whether the message is AWS's and of a topic that is believed.
     async fn prove(&self, message: &Message<'_>, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-        let document = cx.keys.fetch(&KeyRequest::at(message.certificate)).await?;
-        let certificates = Certificates::read(&document)?;
-        certificates.check_days(cx.now)?;
+        let document = cx.keys.fetch(&KeyRequest::for_url(message.certificate)).await?;
+        let certificates = Certificates::from_pem(&document)?;
+        certificates.check_validity(cx.now)?;
         let (signed, signature) = (message.signed(), message.signature);
         let key = certificates.key();
         key.verify(message.version.algorithm(), signed.as_bytes(), signature, Encoding::Base64)?;
@@ -79,7 +79,7 @@ impl AwsSns {
         if topics.is_empty() || topics.iter().any(|own| own == message.topic) {
             return Ok(());
         }
-        Err(VerifyError::claim("the message is of a topic that is not among `topics`"))
+        Err(VerifyError::invalid_claim("the message is of a topic that is not among `topics`"))
     }
 }
 
@@ -88,7 +88,7 @@ impl Provider for AwsSns {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         // Raw delivery is the bare message: nothing in it is signed.
         if head.single("x-amz-sns-rawdelivery")?.is_some_and(|raw| raw != "false") {
-            return Err(VerifyError::format(
+            return Err(VerifyError::invalid_format(
                 "the message is delivered raw, without a signature; turn raw message delivery off",
             ));
         }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use hookward_core::keys::https_parts;
-use hookward_core::proof::ProofAlgorithm;
+use hookward_core::crypto::ProofAlgorithm;
+use hookward_core::keys::split_https_url;
 use hookward_core::{Body, Timestamp, VerifyCx, VerifyError};
 use serde_json::{Map, Value};
 
@@ -40,7 +40,7 @@ impl Kind {
             "Notification" => Ok(Self::Notification),
             "SubscriptionConfirmation" => Ok(Self::SubscriptionConfirmation),
             "UnsubscribeConfirmation" => Ok(Self::UnsubscribeConfirmation),
-            _ => Err(VerifyError::format("the type of the message is none of SNS's")),
+            _ => Err(VerifyError::invalid_format("the type of the message is none of SNS's")),
         }
     }
 
@@ -69,32 +69,37 @@ impl Version {
 impl<'a> Message<'a> {
     /// Reads a body, and refuses one whose certificate is not on a host of AWS.
     pub(crate) fn read(body: &'a Body, require_version_2: bool) -> Result<Self, VerifyError> {
-        let json = body.json().map_err(|e| VerifyError::format(e.to_string()))?;
-        let members =
-            json.as_object().ok_or_else(|| VerifyError::format("the body is no message of SNS"))?;
+        let json = body.json().map_err(|e| VerifyError::invalid_format(e.to_string()))?;
+        let members = json
+            .as_object()
+            .ok_or_else(|| VerifyError::invalid_format("the body is no message of SNS"))?;
         let kind = Kind::of(text(members, "Type")?)?;
         let version = match text(members, "SignatureVersion")? {
             "1" if require_version_2 => {
-                return Err(VerifyError::format(
+                return Err(VerifyError::invalid_format(
                     "the message is signed with SHA-1, which `require_version_2` refuses",
                 ));
             }
             "1" => Version::One,
             "2" => Version::Two,
-            _ => return Err(VerifyError::format("the version of the signature is unknown")),
+            _ => {
+                return Err(VerifyError::invalid_format("the version of the signature is unknown"));
+            }
         };
         let certificate = text(members, "SigningCertURL")?;
-        let pinned = https_parts(certificate).is_some_and(|(host, path)| {
+        let pinned = split_https_url(certificate).is_some_and(|(host, path)| {
             is_host(host) && path.ends_with(".pem") && !path.contains('?')
         });
         if !pinned {
-            return Err(VerifyError::format("SigningCertURL is no certificate on a host of SNS"));
+            return Err(VerifyError::invalid_format(
+                "SigningCertURL is no certificate on a host of SNS",
+            ));
         }
         for name in kind.signed().iter().filter(|name| **name != "Subject") {
             text(members, name)?;
         }
         if !matches!(members.get("Subject"), None | Some(Value::Null | Value::String(_))) {
-            return Err(VerifyError::format("Subject of the message is no text"));
+            return Err(VerifyError::invalid_format("Subject of the message is no text"));
         }
         let (topic, signature) = (text(members, "TopicArn")?, text(members, "Signature")?);
         let message = Self { kind, version, topic, certificate, signature, members };
@@ -102,7 +107,9 @@ impl<'a> Message<'a> {
         // could make one text of two different messages.
         let spread = |name: &&&str| message.get(name).is_some_and(|text| text.contains('\n'));
         match kind.signed().iter().skip(1).find(spread) {
-            Some(name) => Err(VerifyError::format(format!("{name} has more than one line"))),
+            Some(name) => {
+                Err(VerifyError::invalid_format(format!("{name} has more than one line")))
+            }
             None => Ok(message),
         }
     }
@@ -121,14 +128,14 @@ impl<'a> Message<'a> {
     /// Where the subscription is confirmed: on a host of AWS, or nowhere.
     pub(crate) fn subscribe_url(&self) -> Option<&'a str> {
         let url = self.get("SubscribeURL")?;
-        https_parts(url).filter(|(host, _)| is_host(host)).map(|_| url)
+        split_https_url(url).filter(|(host, _)| is_host(host)).map(|_| url)
     }
 
     /// SNS documents no limit to the age of a message; a source may have one.
     pub(crate) fn check_time(&self, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
         let Some(tolerance) = cx.tolerance else { return Ok(()) };
         let time = self.get("Timestamp").and_then(Timestamp::parse_rfc3339);
-        let time = time.ok_or_else(|| VerifyError::format("Timestamp is no time"))?;
+        let time = time.ok_or_else(|| VerifyError::invalid_format("Timestamp is no time"))?;
         let (age, ahead) = (cx.now.since(time), time.since(cx.now));
         if age > tolerance {
             return Err(VerifyError::TimestampTooOld { age, tolerance });
@@ -148,8 +155,8 @@ impl<'a> Message<'a> {
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, VerifyError> {
     match members.get(name) {
         Some(Value::String(text)) if !text.is_empty() || name == "Message" => Ok(text),
-        None => Err(VerifyError::missing(format!("{name} of the message"))),
-        Some(_) => Err(VerifyError::format(format!("{name} of the message is no text"))),
+        None => Err(VerifyError::missing_signature(format!("{name} of the message"))),
+        Some(_) => Err(VerifyError::invalid_format(format!("{name} of the message is no text"))),
     }
 }
 

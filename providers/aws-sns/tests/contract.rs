@@ -45,7 +45,7 @@ fn proven(
     change(&mut body);
     request.body = Body::from_json(body);
     let keys = FixedKeys(vector.inputs.certificate_pem.clone().unwrap().into());
-    let secrets = SecretSet::of(Option::<String>::None).unwrap();
+    let secrets = SecretSet::from_texts(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(file.now_default);
     let cx = VerifyCx {
         now,

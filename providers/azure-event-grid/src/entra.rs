@@ -51,21 +51,23 @@ impl Entra {
             ..Rules::default()
         };
         let keys = format!("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys");
-        Ok(Self { keys: KeyRequest::at(keys), rules, application })
+        Ok(Self { keys: KeyRequest::for_url(keys), rules, application })
     }
 
     pub(crate) fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        Token::parse(jwt::bearer(head.required("authorization")?)?).map(drop)
+        Token::parse(jwt::bearer_token(head.required("authorization")?)?).map(drop)
     }
 
     pub(crate) async fn verify(&self, head: &Head, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-        let token = jwt::bearer(head.required("authorization")?)?;
+        let token = jwt::bearer_token(head.required("authorization")?)?;
         let claims = jwt::verify(token, &self.keys, &self.rules, cx).await?;
         // The two versions of tokens name the application in claims of their own.
         let makers = [claims.get("appid"), claims.get("azp")];
         let mut named = makers.into_iter().flatten().peekable();
         if named.peek().is_none() || !named.all(|maker| *maker == *self.application) {
-            return Err(VerifyError::claim("the token was not made for Event Grid's deliveries"));
+            return Err(VerifyError::invalid_claim(
+                "the token was not made for Event Grid's deliveries",
+            ));
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(crate) fn may_be_validation(head: &Head) -> Result<bool, VerifyError> {
 
 /// The code of the one event in the body.
 pub(crate) fn validation(request: &Request) -> Result<Reply, VerifyError> {
-    let wrong = || VerifyError::format("this is no event of a subscription's validation");
+    let wrong = || VerifyError::invalid_format("this is no event of a subscription's validation");
     if request.body.bytes().len() > MAX_BODY {
         return Err(wrong());
     }
@@ -56,7 +56,8 @@ pub(crate) fn permission(head: &Head) -> Result<Reply, VerifyError> {
     if let Some(rate) = asked {
         let plain = (1..=9).contains(&rate.len()) && rate.bytes().all(|b| b.is_ascii_digit());
         let value = HeaderValue::from_str(rate).ok().filter(|_| plain);
-        let value = value.ok_or_else(|| VerifyError::format("the rate asked for is no number"))?;
+        let value =
+            value.ok_or_else(|| VerifyError::invalid_format("the rate asked for is no number"))?;
         reply.headers.push((HeaderName::from_static("webhook-allowed-rate"), value));
     }
     reply.headers.push(post);

@@ -1,7 +1,7 @@
 //! User and password as they stand in the header: `Basic`, a space, and both with a colon between them
 //! in base64 (RFC 7617).
 
-use hookward_core::proof::{Encoding, tokens_equal};
+use hookward_core::crypto::{Encoding, tokens_equal};
 use hookward_core::{Head, Secret, VerifyError};
 
 /// What stands before them.
@@ -11,9 +11,9 @@ pub(crate) const SCHEME: &str = "Basic ";
 pub(crate) fn given(head: &Head) -> Result<Vec<u8>, VerifyError> {
     let coded = head.required("authorization")?.strip_prefix(SCHEME);
     let given = coded.and_then(|coded| Encoding::Base64.decode(coded));
-    given
-        .filter(|given| given.contains(&b':'))
-        .ok_or_else(|| VerifyError::format("the header Authorization holds no user and password"))
+    given.filter(|given| given.contains(&b':')).ok_or_else(|| {
+        VerifyError::invalid_format("the header Authorization holds no user and password")
+    })
 }
 
 /// Whether they are these, compared as a whole and in constant time.

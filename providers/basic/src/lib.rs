@@ -8,9 +8,9 @@ mod samples;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hookward_core::crypto::Encoding;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::Encoding;
-use hookward_core::scheme::{Address, IdentityRules, OneOrMore};
+use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Verification, Verified, VerifyCx, VerifyError,
@@ -93,7 +93,7 @@ impl Provider for Basic {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         // As with any token: the body counts, headers do not.
-        self.naming.identify(delivery, |address| !matches!(address, Address::Header(_)))
+        self.naming.identify(delivery, |address| !matches!(address, FieldLocation::Header(_)))
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {

@@ -42,7 +42,9 @@ impl Permission {
         let digits =
             |text: &str| (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if !is_host(origin) || asked.is_some_and(|rate| !digits(rate) || rate.starts_with('0')) {
-            return Err(VerifyError::format("the request for permission is not of the known form"));
+            return Err(VerifyError::invalid_format(
+                "the request for permission is not of the known form",
+            ));
         }
         let post = (header::ALLOW, HeaderValue::from_static("POST"));
         let known = |o: &String| o == "*" || o.eq_ignore_ascii_case(origin);
@@ -53,7 +55,7 @@ impl Permission {
         }
         let text = |text: &str| {
             let value = HeaderValue::from_str(echo_token(text, "the request for permission")?);
-            value.map_err(|_| VerifyError::format("the origin cannot stand in a header"))
+            value.map_err(|_| VerifyError::invalid_format("the origin cannot stand in a header"))
         };
         let mut reply = Reply::empty(StatusCode::OK);
         reply.headers.push((ALLOWED_ORIGIN, text(origin)?));

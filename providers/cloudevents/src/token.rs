@@ -44,7 +44,7 @@ impl Token {
         let query = form_value(head.query().unwrap_or_default().as_bytes(), "access_token")?;
         match (head.headers.contains_key(http::header::AUTHORIZATION), query) {
             (true, Some(_)) => {
-                Err(VerifyError::format("there is a token in the header and in the query"))
+                Err(VerifyError::invalid_format("there is a token in the header and in the query"))
             }
             (false, Some(_)) => Ok(&self.query),
             (_, None) => Ok(&self.header),

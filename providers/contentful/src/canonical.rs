@@ -18,11 +18,15 @@ pub(crate) fn signed_headers(head: &Head) -> Result<BTreeSet<&str>, VerifyError>
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase())
     };
     if names.len() > MAX_HEADERS || !names.iter().all(plain) {
-        return Err(VerifyError::format(format!("{SIGNED_HEADERS} is no list of header names")));
+        return Err(VerifyError::invalid_format(format!(
+            "{SIGNED_HEADERS} is no list of header names"
+        )));
     }
     for needed in [SIGNED_HEADERS, TIMESTAMP] {
         if !names.contains(needed) {
-            return Err(VerifyError::format(format!("{SIGNED_HEADERS} does not name {needed}")));
+            return Err(VerifyError::invalid_format(format!(
+                "{SIGNED_HEADERS} does not name {needed}"
+            )));
         }
     }
     Ok(names)
@@ -46,7 +50,9 @@ pub(crate) fn head(head: &Head) -> Result<String, VerifyError> {
 fn path(target: &str) -> Result<String, VerifyError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if query.contains('?') {
-        return Err(VerifyError::format("what follows a second question mark is not signed"));
+        return Err(VerifyError::invalid_format(
+            "what follows a second question mark is not signed",
+        ));
     }
     let whole = match query {
         "" => path.to_owned(),

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Timestamp, Verification, Verified, VerifyCx, VerifyError,
@@ -60,17 +60,17 @@ struct Contentful;
 /// Tag, time and the signed text up to the body.
 fn read_head(head: &Head) -> Result<(Tag, Timestamp, String), VerifyError> {
     let tag = Tag::decode(head.required(SIGNATURE)?, Encoding::Hex, 32..=32)
-        .ok_or_else(|| VerifyError::format("the signature is not hex of 32 bytes"))?;
+        .ok_or_else(|| VerifyError::invalid_format("the signature is not hex of 32 bytes"))?;
     let time = head.required(TIMESTAMP)?;
     let digits = (1..=15).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_digit());
     let millis = digits.then(|| time.parse().ok()).flatten();
-    let millis = millis.ok_or_else(|| VerifyError::format("the timestamp is no number"))?;
+    let millis = millis.ok_or_else(|| VerifyError::invalid_format("the timestamp is no number"))?;
     head.single(TOPIC)?;
     Ok((tag, Timestamp::from_millis(millis), canonical::head(head)?))
 }
 
-fn mac(secret: &Secret, head: &str, body: &[u8]) -> Option<Mac> {
-    let mut mac = Mac::new(HmacAlgorithm::Sha256, secret.expose().as_bytes())?;
+fn mac(secret: &Secret, head: &str, body: &[u8]) -> Option<HmacContext> {
+    let mut mac = HmacContext::new(HmacAlgorithm::Sha256, secret.expose().as_bytes())?;
     mac.update(head.as_bytes());
     mac.update(body);
     Some(mac)

@@ -9,7 +9,7 @@ use http::StatusCode;
 pub(crate) fn answer(head: &Head) -> Result<Reply, VerifyError> {
     let challenge = form_value(head.query().unwrap_or_default().as_bytes(), "challenge")?;
     let challenge =
-        challenge.ok_or_else(|| VerifyError::missing("the query parameter challenge"))?;
+        challenge.ok_or_else(|| VerifyError::missing_signature("the query parameter challenge"))?;
     echo_token(&challenge, "the challenge")?;
     Ok(Reply::text(StatusCode::OK, challenge))
 }

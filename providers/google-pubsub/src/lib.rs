@@ -92,7 +92,7 @@ impl Provider for GooglePubsub {
         let text = token(&request.head)?;
         let audience = self.audience.clone().or_else(|| request.url(cx.public_url));
         let audience = audience.ok_or_else(|| {
-            VerifyError::claim("there is no audience to compare with: set `audience`")
+            VerifyError::invalid_claim("there is no audience to compare with: set `audience`")
         })?;
         let rules = Rules {
             algorithms: vec![JwtAlgorithm::Rs256],
@@ -103,12 +103,12 @@ impl Provider for GooglePubsub {
             ahead: cx.tolerance.unwrap_or(AHEAD),
             ..Rules::default()
         };
-        let claims = jwt::verify(text, &KeyRequest::at(KEYS), &rules, cx).await?;
+        let claims = jwt::verify(text, &KeyRequest::for_url(KEYS), &rules, cx).await?;
         if claims.get("email_verified") != Some(&Value::Bool(true)) {
-            return Err(VerifyError::claim("the token's email is not verified"));
+            return Err(VerifyError::invalid_claim("the token's email is not verified"));
         }
-        if self.email.as_deref().is_some_and(|email| claims.text("email") != Some(email)) {
-            return Err(VerifyError::claim("the token is of another service account"));
+        if self.email.as_deref().is_some_and(|email| claims.non_empty_str("email") != Some(email)) {
+            return Err(VerifyError::invalid_claim("the token is of another service account"));
         }
         Ok(Verification::Genuine { secret: 0 })
     }
@@ -142,6 +142,6 @@ impl Provider for GooglePubsub {
 }
 
 fn token(head: &Head) -> Result<&str, VerifyError> {
-    let text = jwt::bearer(head.required("authorization")?)?;
+    let text = jwt::bearer_token(head.required("authorization")?)?;
     Token::parse(text).map(|_| text)
 }

@@ -14,7 +14,7 @@ const MAX_FIELD: usize = 16 * 1024;
 pub(crate) fn check(list: &InnerList, head: &Head) -> Result<(), VerifyError> {
     for (n, (name, params)) in list.items.iter().enumerate() {
         if list.items.iter().take(n).any(|other| other == &(name.clone(), params.clone())) {
-            return Err(VerifyError::format(format!("{name} is covered twice")));
+            return Err(VerifyError::invalid_format(format!("{name} is covered twice")));
         }
         // The URL is known later; all else is in the head.
         if !matches!(name.as_str(), "@target-uri" | "@authority" | "@scheme") || !params.is_empty()
@@ -37,7 +37,7 @@ pub(crate) fn text(list: &InnerList, head: &Head, base_url: &str) -> Result<Stri
 }
 
 fn value(name: &str, params: &Params, head: &Head, base_url: &str) -> Result<String, VerifyError> {
-    let unknown = || VerifyError::format(format!("the component {name} is not known here"));
+    let unknown = || VerifyError::invalid_format(format!("the component {name} is not known here"));
     if name == "@query-param" {
         return match params.as_slice() {
             [(key, Bare::Text(wanted))] if key == "name" => query_param(head, wanted),
@@ -73,29 +73,33 @@ fn authority(base_url: &str) -> String {
 /// The values of a header in one line. One that came twice with the same value is one.
 fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err(VerifyError::format(format!("the component {name} is not in lower case")));
+        return Err(VerifyError::invalid_format(format!(
+            "the component {name} is not in lower case"
+        )));
     }
     let mut values: Vec<&str> = Vec::new();
     let mut bytes = 0;
     for value in head.headers.get_all(name) {
         bytes += value.len();
-        let text = value
-            .to_str()
-            .map_err(|_| VerifyError::format(format!("the header {name} is not visible ASCII")))?;
+        let text = value.to_str().map_err(|_| {
+            VerifyError::invalid_format(format!("the header {name} is not visible ASCII"))
+        })?;
         values.push(text.trim());
     }
     if bytes > MAX_FIELD {
-        return Err(VerifyError::format(format!("the header {name} is over {MAX_FIELD} bytes")));
+        return Err(VerifyError::invalid_format(format!(
+            "the header {name} is over {MAX_FIELD} bytes"
+        )));
     }
     let Some(first) = values.first() else {
-        return Err(VerifyError::missing(format!("the header {name}")));
+        return Err(VerifyError::missing_signature(format!("the header {name}")));
     };
     if values.iter().all(|value| value == first) {
         values.truncate(1);
     }
     let line = values.join(", ");
     match line.is_empty() {
-        true => Err(VerifyError::format(format!("the header {name} is empty"))),
+        true => Err(VerifyError::invalid_format(format!("the header {name} is empty"))),
         false => Ok(line),
     }
 }
@@ -112,8 +116,10 @@ fn query_param(head: &Head, wanted: &str) -> Result<String, VerifyError> {
         .map(|(_, value)| escaped(&value));
     match (found.next(), found.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) => Err(VerifyError::missing(format!("the query parameter {wanted}"))),
-        _ => Err(VerifyError::format(format!("the query parameter {wanted} came several times"))),
+        (None, _) => Err(VerifyError::missing_signature(format!("the query parameter {wanted}"))),
+        _ => Err(VerifyError::invalid_format(format!(
+            "the query parameter {wanted} came several times"
+        ))),
     }
 }
 

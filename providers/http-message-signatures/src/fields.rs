@@ -1,7 +1,7 @@
 //! Structured fields (RFC 8941), as far as signatures need them: dictionaries of inner lists and of
 //! bytes. Strict: what is not of the form is refused, and so is a key that stands there twice.
 
-use hookward_core::proof::Encoding;
+use hookward_core::crypto::Encoding;
 
 /// More members of a dictionary, or items of a list, than any sender needs.
 const MAX_MEMBERS: usize = 64;

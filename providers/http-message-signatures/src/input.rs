@@ -1,7 +1,7 @@
 //! The one signature of a request that counts, and its digest of the body. Called by the provider.
 
-use hookward_core::proof::Encoding;
-use hookward_core::proof::Tag;
+use hookward_core::crypto::Encoding;
+use hookward_core::crypto::Tag;
 use hookward_core::{Head, VerifyError};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -58,7 +58,8 @@ fn text<'a>(list: &'a InnerList, name: &str) -> Option<&'a str> {
 /// The signature with the demanded label and key; where several are left, which of them counts is
 /// the sender's to guess, so all are refused.
 pub(crate) fn choose(demands: &Demands, head: &Head) -> Result<Input, VerifyError> {
-    let unread = |name: &str| VerifyError::format(format!("the header {name} cannot be read"));
+    let unread =
+        |name: &str| VerifyError::invalid_format(format!("the header {name} cannot be read"));
     let lists = fields::lists(head.required("signature-input")?)
         .ok_or_else(|| unread("signature-input"))?;
     let signatures =
@@ -71,28 +72,32 @@ pub(crate) fn choose(demands: &Demands, head: &Head) -> Result<Input, VerifyErro
     let (label, list) = match (left.next(), left.next()) {
         (Some(one), None) => one,
         (None, _) => {
-            return Err(VerifyError::format("no signature has the label and keyid that are set"));
+            return Err(VerifyError::invalid_format(
+                "no signature has the label and keyid that are set",
+            ));
         }
-        _ => return Err(VerifyError::format("several signatures; set `label` or `keyid`")),
+        _ => return Err(VerifyError::invalid_format("several signatures; set `label` or `keyid`")),
     };
     let tag = signatures.iter().find(|(other, _)| *other == label).map(|(_, bytes)| bytes);
-    let tag = tag.ok_or_else(|| VerifyError::format(format!("there is no signature `{label}`")))?;
+    let tag =
+        tag.ok_or_else(|| VerifyError::invalid_format(format!("there is no signature `{label}`")))?;
     let tag = Tag::decode(
         &Encoding::Base64.encode(tag),
         Encoding::Base64,
         demands.alg.algorithm().tag_len(),
     )
-    .ok_or_else(|| VerifyError::format("the signature has a wrong length"))?;
+    .ok_or_else(|| VerifyError::invalid_format("the signature has a wrong length"))?;
     if param(&list, "alg").is_some() && text(&list, "alg") != Some(demands.alg.name()) {
-        return Err(VerifyError::format(format!("`alg` is not {}", demands.alg.name())));
+        return Err(VerifyError::invalid_format(format!("`alg` is not {}", demands.alg.name())));
     }
     let time = |name: &str| match param(&list, name) {
         None => Ok(None),
         Some(Bare::Integer(secs)) if *secs >= 0 => Ok(Some(*secs)),
-        Some(_) => Err(VerifyError::format(format!("`{name}` is no time"))),
+        Some(_) => Err(VerifyError::invalid_format(format!("`{name}` is no time"))),
     };
     let (created, expires) = (time("created")?, time("expires")?);
-    let created = created.ok_or_else(|| VerifyError::format("the signature has no `created`"))?;
+    let created =
+        created.ok_or_else(|| VerifyError::invalid_format("the signature has no `created`"))?;
     demanded(demands, &list, head)?;
     base::check(&list, head)?;
     Ok(Input { list, tag, created, expires })
@@ -100,8 +105,9 @@ pub(crate) fn choose(demands: &Demands, head: &Head) -> Result<Input, VerifyErro
 
 /// What is not covered can be changed by anyone.
 fn demanded(demands: &Demands, list: &InnerList, head: &Head) -> Result<(), VerifyError> {
-    let lacks =
-        |what: &str| Err(VerifyError::format(format!("the signature does not cover {what}")));
+    let lacks = |what: &str| {
+        Err(VerifyError::invalid_format(format!("the signature does not cover {what}")))
+    };
     if let Some(names) = &demands.covers {
         return names.iter().find(|name| !covers(list, name)).map_or(Ok(()), |name| lacks(name));
     }
@@ -121,13 +127,13 @@ pub(crate) fn check_digest(input: &Input, head: &Head, body: &[u8]) -> Result<()
     if !input.covers(DIGEST) {
         return match body.is_empty() {
             true => Ok(()),
-            false => Err(VerifyError::format(
+            false => Err(VerifyError::invalid_format(
                 "the signature does not cover content-digest, so it leaves the body open",
             )),
         };
     }
     let digests = fields::byte_sequences(head.required(DIGEST)?)
-        .ok_or_else(|| VerifyError::format("the header content-digest cannot be read"))?;
+        .ok_or_else(|| VerifyError::invalid_format("the header content-digest cannot be read"))?;
     let mut known = 0;
     for (name, digest) in &digests {
         let own = match name.as_str() {
@@ -141,7 +147,7 @@ pub(crate) fn check_digest(input: &Input, head: &Head, body: &[u8]) -> Result<()
         known += 1;
     }
     match known {
-        0 => Err(VerifyError::format("content-digest holds neither sha-256 nor sha-512")),
+        0 => Err(VerifyError::invalid_format("content-digest holds neither sha-256 nor sha-512")),
         _ => Ok(()),
     }
 }

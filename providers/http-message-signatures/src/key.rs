@@ -2,7 +2,9 @@
 //! what a request says of it can only contradict.
 
 use hookward_core::Secret;
-use hookward_core::proof::{Encoding, HmacAlgorithm, ProofAlgorithm, p256_point, rsa_key};
+use hookward_core::crypto::{
+    Encoding, HmacAlgorithm, ProofAlgorithm, p256_point_from_spki, rsa_key_from_spki,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -69,9 +71,9 @@ impl KeyAlgorithm {
         let key = match self {
             Self::HmacSha256 => bytes,
             Self::Ed25519 => bytes.strip_prefix(&ED25519_SPKI).unwrap_or(&bytes).to_vec(),
-            Self::EcdsaP256Sha256 => p256_point(&bytes)?.to_vec(),
-            Self::RsaV15Sha256 => rsa_key(&bytes)?.to_vec(),
+            Self::EcdsaP256Sha256 => p256_point_from_spki(&bytes)?.to_vec(),
+            Self::RsaV15Sha256 => rsa_key_from_spki(&bytes)?.to_vec(),
         };
-        Some(key).filter(|key| self.algorithm().takes_key(key))
+        Some(key).filter(|key| self.algorithm().accepts_key(key))
     }
 }

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hookward_core::crypto::Encoding;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::Encoding;
-use hookward_core::scheme::{Address, IdentityRules, OneOrMore};
+use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Verification, Verified, VerifyCx, VerifyError,
@@ -126,7 +126,7 @@ impl Provider for MessageSignatures {
         let of_url = ["@target-uri", "@authority", "@scheme"].iter().any(|name| input.covers(name));
         let base_url = match cx.public_url {
             None if of_url => {
-                return Err(VerifyError::format(
+                return Err(VerifyError::invalid_format(
                     "this sender signs the URL; set server.public_url",
                 ));
             }
@@ -151,9 +151,9 @@ impl Provider for MessageSignatures {
         let input = self.read_head(delivery.head());
         let input = input.map_err(|e| IdentifyError { reason: e.to_string() })?;
         let mut found = self.naming.identify(delivery, |address| match address {
-            Address::Header(name) => input.covers(name),
+            FieldLocation::Header(name) => input.covers(name),
             // The digest covers the whole body.
-            Address::Pointer(_) | Address::Root(_) | Address::Form(_) => true,
+            FieldLocation::Pointer(_) | FieldLocation::Root(_) | FieldLocation::Form(_) => true,
         })?;
         if !self.named {
             for identity in &mut found {

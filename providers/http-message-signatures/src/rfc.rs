@@ -2,7 +2,7 @@
 //! body uncovered or are responses, so the provider itself would refuse them: what is tested is the
 //! base and the keys.
 
-use hookward_core::proof::{Encoding, Tag};
+use hookward_core::crypto::{Encoding, Tag};
 use hookward_core::{Head, Secret};
 use http::{HeaderMap, HeaderValue, Method};
 

@@ -107,7 +107,7 @@ impl Provider for Hubspot {
         // A hash with the secret in front can be continued without the secret, over padding that has
         // a zero byte in it. No JSON has one.
         if self.version != Version::V3 && request.body.bytes().contains(&0) {
-            return Err(VerifyError::format("the body holds a zero byte"));
+            return Err(VerifyError::invalid_format("the body holds a zero byte"));
         }
         Ok(Verification::Genuine { secret })
     }

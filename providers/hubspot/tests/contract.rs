@@ -50,7 +50,7 @@ async fn what_is_one_event_is_told_by_more_than_its_event_id_and_a_get_by_its_si
             now,
         };
         let request = provider.signer().unwrap().sign(&draft, &secret).unwrap();
-        let secrets = SecretSet::of(["hush"]).unwrap();
+        let secrets = SecretSet::from_texts(["hush"]).unwrap();
         let cx = VerifyCx {
             now,
             secrets: secrets.active(now),
@@ -81,7 +81,7 @@ async fn a_hash_that_was_continued_over_padding_is_refused_and_an_hmac_has_none(
             now,
         };
         let request = provider.signer().unwrap().sign(&draft, &Secret::new("hush")).unwrap();
-        let secrets = SecretSet::of(["hush"]).unwrap();
+        let secrets = SecretSet::from_texts(["hush"]).unwrap();
         let cx = VerifyCx {
             now,
             secrets: secrets.active(now),

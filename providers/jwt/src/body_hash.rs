@@ -1,7 +1,7 @@
 //! The hash of the body in a claim: what makes a bearer token a signature.
 
+use hookward_core::crypto::{Encoding, sha256, tokens_equal};
 use hookward_core::keys::jwt::Claims;
-use hookward_core::proof::{Encoding, sha256, tokens_equal};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,7 +23,7 @@ fn hex() -> Encoding {
 impl BodyHash {
     /// Whether the claim is the hash of this body. Hex is taken in either case.
     pub(crate) fn is_of(&self, body: &[u8], claims: &Claims) -> bool {
-        let said = claims.text(&self.claim).and_then(|text| self.encoding.decode(text));
+        let said = claims.non_empty_str(&self.claim).and_then(|text| self.encoding.decode(text));
         said.is_some_and(|said| tokens_equal(&said, &sha256(body)))
     }
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
-use hookward_core::keys::{KeyRequest, https_parts};
+use hookward_core::keys::{KeyRequest, split_https_url};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::{Address, IdentityRules, OneOrMore};
+use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
     VerifyError,
@@ -92,7 +92,7 @@ impl ProviderConfig for JwtConfig {
                 return Err(BuildError::at(key, "it is empty"));
             }
         }
-        if https_parts(&self.jwks_url).is_none() {
+        if split_https_url(&self.jwks_url).is_none() {
             let text = format!("`{}` is no plain https address", self.jwks_url);
             return Err(BuildError::at("/jwks_url", text).help("write https://HOST/PATH"));
         }
@@ -113,7 +113,7 @@ impl ProviderConfig for JwtConfig {
             AllowedAlgorithm::Es256 => JwtAlgorithm::Es256,
         };
         Ok(Arc::new(Jwt {
-            keys: KeyRequest::at(self.jwks_url),
+            keys: KeyRequest::for_url(self.jwks_url),
             rules: Rules {
                 algorithms: self.algorithms.iter().map(algorithm).collect(),
                 issuers: vec![self.issuer],
@@ -146,7 +146,7 @@ impl Jwt {
     fn token<'a>(&self, head: &'a Head) -> Result<&'a str, VerifyError> {
         let text = match &self.header {
             Some(name) => head.required(name)?,
-            None => jwt::bearer(head.required("authorization")?)?,
+            None => jwt::bearer_token(head.required("authorization")?)?,
         };
         Token::parse(text).map(|_| text)
     }
@@ -176,15 +176,15 @@ impl Provider for Jwt {
             let same = match claims.get(name) {
                 Some(Value::Bool(yes)) => yes.to_string() == *wanted,
                 Some(Value::Number(number)) => number.to_string() == *wanted,
-                _ => claims.holds(name, wanted),
+                _ => claims.contains(name, wanted),
             };
             if !same {
-                return Err(VerifyError::claim(format!("the token's `{name}` is another")));
+                return Err(VerifyError::invalid_claim(format!("the token's `{name}` is another")));
             }
         }
         match &self.body_hash {
             Some(hash) if !hash.is_of(request.body.bytes(), &claims) => {
-                Err(VerifyError::claim("the token is for another body"))
+                Err(VerifyError::invalid_claim("the token is for another body"))
             }
             _ => Ok(Verification::Genuine { secret: 0 }),
         }
@@ -192,7 +192,7 @@ impl Provider for Jwt {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         let body_is_signed = self.body_hash.is_some();
-        let signed = |at: &Address| body_is_signed && !matches!(at, Address::Header(_));
+        let signed = |at: &FieldLocation| body_is_signed && !matches!(at, FieldLocation::Header(_));
         self.naming.identify(delivery, signed)
     }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
     Body, Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError,
@@ -121,7 +121,7 @@ impl Signer for Mailgun {
         let mut body = draft.body.json().map_err(|e| fail(&e.to_string()))?.clone();
         let members = body.as_object_mut().ok_or_else(|| fail("the body is no JSON object"))?;
         let (time, token) = (draft.now.as_secs().to_string(), draft.event_id.as_str());
-        let mut mac = Mac::new(HmacAlgorithm::Sha256, secret.expose().as_bytes())
+        let mut mac = HmacContext::new(HmacAlgorithm::Sha256, secret.expose().as_bytes())
             .ok_or_else(|| fail("the secret is empty"))?;
         mac.update(time.as_bytes());
         mac.update(token.as_bytes());

@@ -50,7 +50,7 @@ async fn the_signed_token_of_each_accepted_request_is_given_to_the_engine() {
         let provider = (descriptor.build)(with, &cx).unwrap();
         let request = vector.request.to_request().unwrap();
         let text = String::from_utf8(request.body.bytes().to_vec()).unwrap();
-        let secrets = SecretSet::of([vector.secret.as_str()]).unwrap();
+        let secrets = SecretSet::from_texts([vector.secret.as_str()]).unwrap();
         let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));
         let cx = VerifyCx {
             now,

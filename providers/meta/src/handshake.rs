@@ -1,7 +1,7 @@
 //! The verification of an address: `GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…`, sent
 //! when an address is saved. Whoever knows the token gets the challenge back.
 
-use hookward_core::proof::tokens_equal;
+use hookward_core::crypto::tokens_equal;
 use hookward_core::scheme::form_value;
 use hookward_core::{Head, Reply, Secret, VerifyCx, VerifyError, echo_token};
 use http::StatusCode;
@@ -16,10 +16,10 @@ pub(crate) struct Asked {
 pub(crate) fn read(head: &Head) -> Result<Asked, VerifyError> {
     let field = |name: &str| {
         let found = form_value(head.query().unwrap_or_default().as_bytes(), name)?;
-        found.ok_or_else(|| VerifyError::missing(format!("the query parameter {name}")))
+        found.ok_or_else(|| VerifyError::missing_signature(format!("the query parameter {name}")))
     };
     if field("hub.mode")? != "subscribe" {
-        return Err(VerifyError::format("hub.mode is not `subscribe`"));
+        return Err(VerifyError::invalid_format("hub.mode is not `subscribe`"));
     }
     let (token, challenge) = (field("hub.verify_token")?, field("hub.challenge")?);
     echo_token(&challenge, "hub.challenge")?;
@@ -50,7 +50,7 @@ mod tests {
     fn status(query: &str, verify_token: Option<&str>) -> Result<u16, &'static str> {
         let head = Head { target: format!("/in/1?{query}"), ..Head::default() };
         let asked = read(&head).map_err(|e| e.code())?;
-        let secrets = SecretSet::of(["old", "app-secret"]).unwrap();
+        let secrets = SecretSet::from_texts(["old", "app-secret"]).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
         let cx =

@@ -59,17 +59,19 @@ impl Publisher {
         let mut tenants = Vec::with_capacity(tokens.len());
         for token in tokens {
             let token = token.as_str().ok_or_else(|| form("one is no text"))?;
-            let claims = jwt::verify(token, &KeyRequest::at(KEYS), &self.rules, cx).await?;
+            let claims = jwt::verify(token, &KeyRequest::for_url(KEYS), &self.rules, cx).await?;
             tenants.push(self.tenant(&claims)?);
         }
         let items = body.get("value").and_then(Value::as_array).into_iter().flatten();
         for item in items.filter(|item| holds_resource(item)) {
             if tenants.is_empty() {
-                return Err(VerifyError::missing("a validation token"));
+                return Err(VerifyError::missing_signature("a validation token"));
             }
             let tenant = item.get("tenantId").and_then(Value::as_str).unwrap_or_default();
             if !tenants.iter().any(|t| t.eq_ignore_ascii_case(tenant)) {
-                return Err(VerifyError::claim("no token is for the directory of a notification"));
+                return Err(VerifyError::invalid_claim(
+                    "no token is for the directory of a notification",
+                ));
             }
         }
         Ok(())
@@ -77,23 +79,25 @@ impl Publisher {
 
     /// The directory of a token whose issuer is that directory, and whose maker is the publisher.
     fn tenant(&self, claims: &Claims) -> Result<String, VerifyError> {
-        let tenant = claims.text("tid").filter(|t| is_id(t)).unwrap_or_default();
+        let tenant = claims.non_empty_str("tid").filter(|t| is_id(t)).unwrap_or_default();
         let issuers = [
             format!("https://sts.windows.net/{tenant}/"),
             format!("https://login.microsoftonline.com/{tenant}/v2.0"),
         ];
-        if tenant.is_empty() || !issuers.iter().any(|i| claims.text("iss") == Some(i)) {
-            return Err(VerifyError::claim("the token is by another issuer"));
+        if tenant.is_empty() || !issuers.iter().any(|i| claims.non_empty_str("iss") == Some(i)) {
+            return Err(VerifyError::invalid_claim("the token is by another issuer"));
         }
         if !self.tenants.is_empty() && !self.tenants.iter().any(|t| t.eq_ignore_ascii_case(tenant))
         {
-            return Err(VerifyError::claim("the token is of another directory"));
+            return Err(VerifyError::invalid_claim("the token is of another directory"));
         }
         // The two versions of tokens name the application in claims of their own.
         let makers = [claims.get("appid"), claims.get("azp")];
         let mut named = makers.into_iter().flatten().peekable();
         if named.peek().is_none() || !named.all(|maker| maker == PUBLISHER) {
-            return Err(VerifyError::claim("the token was not made for change notifications"));
+            return Err(VerifyError::invalid_claim(
+                "the token was not made for change notifications",
+            ));
         }
         Ok(tenant.to_owned())
     }
@@ -104,7 +108,7 @@ fn holds_resource(item: &Value) -> bool {
 }
 
 fn form(what: &str) -> VerifyError {
-    VerifyError::format(format!("the validation tokens cannot be read: {what}"))
+    VerifyError::invalid_format(format!("the validation tokens cannot be read: {what}"))
 }
 
 /// A UUID, which never holds a character that could change an address.

@@ -2,7 +2,7 @@
 //! `{"verification_token":…}` and nothing else. It is believed once, while no secret is known: whoever
 //! comes later could be anyone.
 
-use hookward_core::proof::tokens_equal;
+use hookward_core::crypto::tokens_equal;
 use hookward_core::{
     Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
 };
@@ -24,14 +24,16 @@ pub(crate) fn may_be(head: &Head) -> bool {
 /// An empty 200, and the token kept where none is known yet. The known one again is answered the same
 /// way: Notion can be asked to send it once more.
 pub(crate) fn answer(request: &Request, cx: &VerifyCx<'_>) -> Result<Handshake, VerifyError> {
-    let token =
-        token(request).ok_or_else(|| VerifyError::missing("the header X-Notion-Signature"))?;
+    let token = token(request)
+        .ok_or_else(|| VerifyError::missing_signature("the header X-Notion-Signature"))?;
     let is = |s: &Secret| tokens_equal(token.as_bytes(), s.expose().as_bytes());
     let known = cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found);
     let effect = match (known, cx.secrets.is_empty()) {
         (true, _) => None,
         (false, true) => Some(HandshakeEffect::KeepSecret(Secret::new(token))),
-        (false, false) => return Err(VerifyError::missing("the header X-Notion-Signature")),
+        (false, false) => {
+            return Err(VerifyError::missing_signature("the header X-Notion-Signature"));
+        }
     };
     Ok(Handshake { reply: Reply::empty(StatusCode::OK), effect })
 }
@@ -57,7 +59,7 @@ mod tests {
     const TOKEN: &str = "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl";
 
     fn answered(body: Value, known: &[&str]) -> Result<Handshake, &'static str> {
-        let secrets = SecretSet::of(known.iter().copied()).unwrap();
+        let secrets = SecretSet::from_texts(known.iter().copied()).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
         let cx =

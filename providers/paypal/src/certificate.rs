@@ -1,7 +1,7 @@
 //! The certificate under which PayPal signs: where it may be, and what has to be right about it.
 
 use hookward_core::keys::x509::Certificates;
-use hookward_core::keys::{KeyDocument, PublicKey, https_parts};
+use hookward_core::keys::{KeyDocument, PublicKey, split_https_url};
 use hookward_core::{Timestamp, VerifyError};
 
 /// The hosts of PayPal's API. Other names below paypal.com serve what others put there.
@@ -15,7 +15,7 @@ const NAMES: [&str; 2] =
 
 /// Whether this is an address of a certificate of webhooks.
 pub(crate) fn is_pinned(url: &str) -> bool {
-    https_parts(url).is_some_and(|(host, path)| {
+    split_https_url(url).is_some_and(|(host, path)| {
         let name = path.strip_prefix(PATH).unwrap_or_default();
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         HOSTS.contains(&host) && !name.is_empty() && name.bytes().all(plain)
@@ -26,10 +26,10 @@ pub(crate) fn is_pinned(url: &str) -> bool {
 /// it, so that it came over https from PayPal's API is what ties it to PayPal; where there are
 /// others with it, they have to lead to a public root.
 pub(crate) fn key(document: &KeyDocument, now: Timestamp) -> Result<PublicKey, VerifyError> {
-    let certificates = Certificates::read(document)?;
-    certificates.check_days(now)?;
-    if certificates.is_alone() {
-        certificates.check_name(&NAMES)?;
+    let certificates = Certificates::from_pem(document)?;
+    certificates.check_validity(now)?;
+    if certificates.is_leaf_only() {
+        certificates.check_host(&NAMES)?;
     } else {
         certificates.check_chain(&NAMES, now)?;
     }

@@ -12,9 +12,9 @@ mod samples;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hookward_core::crypto::{Encoding, ProofAlgorithm};
 use hookward_core::keys::KeyRequest;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Encoding, ProofAlgorithm};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, ProviderEventId, Request, Sample, Secret,
     Verification, Verified, VerifyCx, VerifyError,
@@ -64,7 +64,7 @@ impl Provider for Paypal {
         if cx.secrets.is_empty() {
             return Err(VerifyError::InvalidSignature);
         }
-        let document = cx.keys.fetch(&KeyRequest::at(transmission.certificate)).await?;
+        let document = cx.keys.fetch(&KeyRequest::for_url(transmission.certificate)).await?;
         let key = certificate::key(&document, cx.now)?;
         let right = |webhook_id: &Secret| {
             let signed = transmission.signed(webhook_id, request.body.bytes());

@@ -1,6 +1,6 @@
 //! What PayPal says of a transmission in the head, and the text that it signs.
 
-use hookward_core::proof::{Encoding, ProofAlgorithm, Tag};
+use hookward_core::crypto::{Encoding, ProofAlgorithm, Tag};
 use hookward_core::{Head, Secret, Timestamp, VerifyCx, VerifyError};
 
 use crate::certificate;
@@ -27,24 +27,26 @@ impl<'a> Transmission<'a> {
         let signature = head.required("paypal-transmission-sig")?;
         let certificate = head.required("paypal-cert-url")?;
         if head.required("paypal-auth-algo")? != "SHA256withRSA" {
-            return Err(VerifyError::format("PAYPAL-AUTH-ALGO is not SHA256withRSA"));
+            return Err(VerifyError::invalid_format("PAYPAL-AUTH-ALGO is not SHA256withRSA"));
         }
         // The signed text has no marks but its bars: no part of it may hold one.
         let in_id = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         if !(1..=MAX_ID).contains(&id.len()) || !id.bytes().all(in_id) {
-            return Err(VerifyError::format("PAYPAL-TRANSMISSION-ID is no id"));
+            return Err(VerifyError::invalid_format("PAYPAL-TRANSMISSION-ID is no id"));
         }
         if time.contains('|') || Timestamp::parse_rfc3339(time).is_none() {
-            return Err(VerifyError::format("PAYPAL-TRANSMISSION-TIME is no time"));
+            return Err(VerifyError::invalid_format("PAYPAL-TRANSMISSION-TIME is no time"));
         }
         if !certificate::is_pinned(certificate) {
-            return Err(VerifyError::format(
+            return Err(VerifyError::invalid_format(
                 "PAYPAL-CERT-URL is no certificate of webhooks on a host of PayPal",
             ));
         }
         let length = ProofAlgorithm::RsaSha256.tag_len();
         if Tag::decode(signature, Encoding::Base64, length).is_none() {
-            return Err(VerifyError::format("PAYPAL-TRANSMISSION-SIG is no signature in base64"));
+            return Err(VerifyError::invalid_format(
+                "PAYPAL-TRANSMISSION-SIG is no signature in base64",
+            ));
         }
         Ok(Self { id, time, signature, certificate })
     }

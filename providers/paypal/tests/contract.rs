@@ -34,7 +34,7 @@ async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsi
     for id in ["paypal-001", "paypal-015"] {
         let vector = file.vectors.iter().find(|v| v.id == id).unwrap();
         let keys = FixedKeys(vector.inputs.certificate_pem.clone().unwrap().into());
-        let secrets = SecretSet::of(["9XY00000AB1111111", "4JH86294D6297924G"]).unwrap();
+        let secrets = SecretSet::from_texts(["9XY00000AB1111111", "4JH86294D6297924G"]).unwrap();
         let now = Timestamp::from_secs(1_431_963_913);
         let cx = VerifyCx {
             now,

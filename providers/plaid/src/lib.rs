@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hookward_core::crypto::{Encoding, sha256, tokens_equal};
 use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Encoding, sha256, tokens_equal};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Verification, Verified,
     VerifyCx, VerifyError,
@@ -97,9 +97,9 @@ impl Provider for Plaid {
             ..Rules::default()
         };
         let claims = jwt::verify(text, &self.0.question(&kid), &rules, cx).await?;
-        let said = claims.text("request_body_sha256").unwrap_or_default();
+        let said = claims.non_empty_str("request_body_sha256").unwrap_or_default();
         if !tokens_equal(said.as_bytes(), hash(request.body.bytes()).as_bytes()) {
-            return Err(VerifyError::claim("the token is for another body"));
+            return Err(VerifyError::invalid_claim("the token is for another body"));
         }
         Ok(Verification::Genuine { secret: 0 })
     }
@@ -139,11 +139,11 @@ fn token(head: &Head) -> Result<(&str, String), VerifyError> {
     let text = head.required(HEADER)?;
     let token = Token::parse(text)?;
     if token.alg() != JwtAlgorithm::Es256 {
-        return Err(VerifyError::format("the token is not signed with ES256"));
+        return Err(VerifyError::invalid_format("the token is not signed with ES256"));
     }
     match token.kid().filter(|kid| key::is_name(kid)) {
         Some(kid) => Ok((text, kid.to_owned())),
-        None => Err(VerifyError::format("the token names no key of Plaid")),
+        None => Err(VerifyError::invalid_format("the token names no key of Plaid")),
     }
 }
 

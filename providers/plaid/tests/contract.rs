@@ -60,7 +60,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
     let file = vectors();
     let vector = file.vectors.iter().find(|v| v.id == "plaid-001").unwrap();
     let source = Asked(Mutex::default(), vector.inputs.jwk.clone().unwrap());
-    let secrets = SecretSet::of(Option::<String>::None).unwrap();
+    let secrets = SecretSet::from_texts(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(1_760_000_000);
     let cx = VerifyCx {
         now,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
-use hookward_core::keys::{KeyRequest, https_parts};
+use hookward_core::keys::{KeyRequest, split_https_url};
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, VerifyCx, VerifyError};
 use schemars::JsonSchema;
@@ -39,7 +39,7 @@ impl OauthConfig {
                 return Err(BuildError::at(key, "it is empty"));
             }
         }
-        if https_parts(&self.jwks_url).is_none() {
+        if split_https_url(&self.jwks_url).is_none() {
             let text = format!("`{}` is no plain https address", self.jwks_url);
             return Err(BuildError::at("/oauth/jwks_url", text).help("write https://HOST/PATH"));
         }
@@ -51,7 +51,7 @@ impl OauthConfig {
             ahead: AHEAD,
             ..Rules::default()
         };
-        Ok(Oauth { keys: KeyRequest::at(self.jwks_url), rules })
+        Ok(Oauth { keys: KeyRequest::for_url(self.jwks_url), rules })
     }
 }
 
@@ -66,6 +66,6 @@ impl Oauth {
 }
 
 fn token(head: &Head) -> Result<&str, VerifyError> {
-    let text = jwt::bearer(head.required("authorization")?)?;
+    let text = jwt::bearer_token(head.required("authorization")?)?;
     Token::parse(text).map(|_| text)
 }

@@ -19,7 +19,9 @@ pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
             && text.bytes().all(|b| (b' '..=b'~').contains(&b))
     });
     let Some(challenge) = challenge else {
-        return Err(VerifyError::format("the challenge is not up to 1 KiB of printable ASCII"));
+        return Err(VerifyError::invalid_format(
+            "the challenge is not up to 1 KiB of printable ASCII",
+        ));
     };
     let text = HeaderValue::from_static("text/plain");
     Ok(Some(Reply {

@@ -23,7 +23,7 @@ pub(crate) fn choose(head: &Head) -> Result<Family, VerifyError> {
         webhook += usize::from(one.is_some());
         svix += usize::from(two.is_some());
         if one.is_some() && two.is_some() && one != two {
-            return Err(VerifyError::format(format!(
+            return Err(VerifyError::invalid_format(format!(
                 "webhook-{part} and svix-{part} came with different values"
             )));
         }

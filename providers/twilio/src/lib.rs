@@ -12,8 +12,8 @@ mod url;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac};
 use hookward_core::{
     Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
     Verification, Verified, VerifyCx, VerifyError,
@@ -84,7 +84,7 @@ impl Signer for Twilio {
         let hash = Encoding::Hex.encode(&Sha256::digest(draft.body.bytes()));
         let mark = if draft.url.contains('?') { '&' } else { '?' };
         let bound = format!("{mark}{}={hash}", signature::BODY_HASH);
-        let mut mac = Mac::new(HmacAlgorithm::Sha1, secret.expose().as_bytes())
+        let mut mac = HmacContext::new(HmacAlgorithm::Sha1, secret.expose().as_bytes())
             .ok_or_else(|| fail("the secret is empty"))?;
         mac.update(draft.url.as_bytes());
         mac.update(bound.as_bytes());

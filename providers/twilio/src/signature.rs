@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac, Tag, tokens_equal};
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag, tokens_equal};
 use hookward_core::scheme::{form_pairs, form_value};
 use hookward_core::{Head, Request, VerifyCx, VerifyError};
 use http::header;
@@ -26,9 +26,9 @@ pub(crate) fn read_head(head: &Head) -> Result<(HmacAlgorithm, Tag), VerifyError
     }
     // Signed with a shared key, and what says so was lost on the way.
     if settings.is_none() && Tag::decode(text, Encoding::Base64, 32..=32).is_some() {
-        return Err(VerifyError::missing(format!("the header {SETTINGS}")));
+        return Err(VerifyError::missing_signature(format!("the header {SETTINGS}")));
     }
-    Err(VerifyError::format(format!("the signature is not base64 of {length} bytes")))
+    Err(VerifyError::invalid_format(format!("the signature is not base64 of {length} bytes")))
 }
 
 /// `key=…,algorithm=HMAC_SHA256`; without a word about it, HMAC-SHA-1 under the auth token.
@@ -41,7 +41,9 @@ fn algorithm(settings: &str) -> Result<HmacAlgorithm, VerifyError> {
     match (named.next().as_deref(), named.next()) {
         (None | Some("HMAC_SHA1"), None) => Ok(HmacAlgorithm::Sha1),
         (Some("HMAC_SHA256"), None) => Ok(HmacAlgorithm::Sha256),
-        _ => Err(VerifyError::format(format!("{SETTINGS} names no algorithm that is known here"))),
+        _ => Err(VerifyError::invalid_format(format!(
+            "{SETTINGS} names no algorithm that is known here"
+        ))),
     }
 }
 
@@ -49,7 +51,7 @@ fn algorithm(settings: &str) -> Result<HmacAlgorithm, VerifyError> {
 pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
     let (alg, tag) = read_head(&request.head)?;
     let url = request.url(cx.public_url).ok_or_else(|| {
-        VerifyError::format(
+        VerifyError::invalid_format(
             "Twilio signs the URL that it calls; set server.public_url to its scheme and host",
         )
     })?;
@@ -57,7 +59,7 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
     let (tags, spellings) = ([tag], url::spellings(&url));
     let mut found = None;
     for (index, secret) in cx.secrets.iter() {
-        let Some(mac) = Mac::new(alg, secret.expose().as_bytes()) else { continue };
+        let Some(mac) = HmacContext::new(alg, secret.expose().as_bytes()) else { continue };
         for url in &spellings {
             let mut mac = mac.clone();
             mac.update(url.as_bytes());
@@ -83,7 +85,7 @@ fn parameters(request: &Request) -> Result<Vec<u8>, VerifyError> {
         };
     }
     if !body.is_empty() && !is_form(&request.head) {
-        return Err(VerifyError::missing(format!(
+        return Err(VerifyError::missing_signature(format!(
             "the query parameter {BODY_HASH}, which binds a body that is no form,"
         )));
     }

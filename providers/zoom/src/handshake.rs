@@ -1,7 +1,7 @@
 //! The validation of an address: Zoom sends `{"event":"endpoint.url_validation"}` with a token, when
 //! the address is saved and every three days after, and wants the token and its HMAC.
 
-use hookward_core::proof::{Encoding, HmacAlgorithm, Mac};
+use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::{Reply, Request, Secret, VerifyError};
 use http::StatusCode;
 use serde::Serialize;
@@ -30,9 +30,12 @@ pub(crate) fn answer(
     }
     let token = body.pointer("/payload/plainToken").and_then(Value::as_str).filter(|t| is_plain(t));
     let Some(plain_token) = token else {
-        return Err(VerifyError::format("the plain token is not up to 256 letters and digits"));
+        return Err(VerifyError::invalid_format(
+            "the plain token is not up to 256 letters and digits",
+        ));
     };
-    let Some(mut mac) = secret.and_then(|s| Mac::new(HmacAlgorithm::Sha256, s.expose().as_bytes()))
+    let Some(mut mac) =
+        secret.and_then(|s| HmacContext::new(HmacAlgorithm::Sha256, s.expose().as_bytes()))
     else {
         return Err(VerifyError::InvalidSignature);
     };

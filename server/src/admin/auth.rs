@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hookward_core::proof::tokens_equal;
+use hookward_core::crypto::tokens_equal;
 
 use crate::hooks::Shared;
 

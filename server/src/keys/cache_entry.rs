@@ -58,7 +58,9 @@ impl CacheEntry {
         let document = self.copy.as_ref().filter(usable).map(|copy| copy.document.clone());
         document.ok_or_else(|| {
             let reason = self.failure.clone();
-            VerifyError::unavailable(reason.unwrap_or_else(|| "it could not be fetched".to_owned()))
+            VerifyError::key_unavailable(
+                reason.unwrap_or_else(|| "it could not be fetched".to_owned()),
+            )
         })
     }
 

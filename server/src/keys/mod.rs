@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use hookward_core::keys::{KeyDocument, KeyRequest, https_parts};
+use hookward_core::keys::{KeyDocument, KeyRequest, split_https_url};
 use hookward_core::{Clock, KeySource, VerifyError};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -70,7 +70,7 @@ impl NetworkKeys {
 
     /// Whether this host may be asked for one more document that nobody has.
     fn may_ask(&self, url: &str) -> bool {
-        let host = https_parts(url).map_or("", |(host, _)| host);
+        let host = split_https_url(url).map_or("", |(host, _)| host);
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.spend(host, self.clock.now())
     }
@@ -85,14 +85,14 @@ impl NetworkKeys {
             return document;
         }
         if !slot.holds_any() && !self.may_ask(&want.url) {
-            return Err(VerifyError::unavailable("its host was asked for too many documents"));
+            return Err(VerifyError::key_unavailable("its host was asked for too many documents"));
         }
         slot.asked(now);
         let body = want.post.as_ref().map(|question| &question.0);
         match self.transport.fetch(&want.url, body).await {
             Ok(fetched) => slot.keep(fetched, self.clock.now()),
             Err(reason) => {
-                let (host, _) = https_parts(&want.url).unwrap_or_default();
+                let (host, _) = split_https_url(&want.url).unwrap_or_default();
                 tracing::warn!(host, %reason, "a sender's keys could not be fetched");
                 slot.failed(reason);
             }
@@ -104,30 +104,32 @@ impl NetworkKeys {
 #[async_trait]
 impl KeySource for NetworkKeys {
     async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
-        if https_parts(&want.url).is_none() {
-            return Err(VerifyError::unavailable("its address is no plain https URL"));
+        if split_https_url(&want.url).is_none() {
+            return Err(VerifyError::key_unavailable("its address is no plain https URL"));
         }
         let address = KeyRequest { newer_than: None, ..want.clone() };
         let slot = self
             .slot(&address)
-            .ok_or_else(|| VerifyError::unavailable("too many documents are being fetched"))?;
+            .ok_or_else(|| VerifyError::key_unavailable("too many documents are being fetched"))?;
         let (keys, want) = (self.clone(), want.clone());
         // A task of its own: a sender that hangs up must not take the answer from those who wait with it.
         let looking = tokio::spawn(async move {
             let mut slot = slot.lock_owned().await;
             keys.look_up(&mut slot, &want).await
         });
-        looking.await.map_err(|_| VerifyError::unavailable("fetching it ended early"))?
+        looking.await.map_err(|_| VerifyError::key_unavailable("fetching it ended early"))?
     }
 
     async fn confirm(&self, url: &str) -> Result<(), VerifyError> {
-        if https_parts(url).is_none() {
-            return Err(VerifyError::unavailable("the address to confirm is no plain https URL"));
+        if split_https_url(url).is_none() {
+            return Err(VerifyError::key_unavailable(
+                "the address to confirm is no plain https URL",
+            ));
         }
         if !self.may_ask(url) {
-            return Err(VerifyError::unavailable("its host was called too often"));
+            return Err(VerifyError::key_unavailable("its host was called too often"));
         }
-        self.transport.fetch(url, None).await.map(drop).map_err(VerifyError::unavailable)
+        self.transport.fetch(url, None).await.map(drop).map_err(VerifyError::key_unavailable)
     }
 }
 

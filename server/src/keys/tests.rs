@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::Timestamp;
-use hookward_core::keys::KeyQuestion;
+use hookward_core::keys::KeyRequestBody;
 
 use super::transport::Fetched;
 use super::*;
@@ -82,7 +82,7 @@ async fn a_copy_is_fresh_as_long_as_its_owner_says_within_five_minutes_and_a_day
         [(None, HOUR), (Some(0), 5 * MINUTE), (Some(7200), 2 * HOUR), (Some(u64::MAX), 24 * HOUR)]
     {
         let bench = bench(&[Ok(("old", max_age)), Ok(("new", None))]);
-        let want = KeyRequest::at(URL);
+        let want = KeyRequest::for_url(URL);
         assert_eq!(bench.at(0, &want).await.as_deref(), Ok("old"));
         assert_eq!(bench.at(fresh - 1, &want).await.as_deref(), Ok("old"));
         assert_eq!(bench.asked(), 1, "{max_age:?}");
@@ -94,7 +94,7 @@ async fn a_copy_is_fresh_as_long_as_its_owner_says_within_five_minutes_and_a_day
 #[tokio::test]
 async fn many_who_ask_at_a_time_are_answered_by_one_request_even_if_the_first_goes_away() {
     let bench = bench(&[Ok(("keys", None))]);
-    let want = KeyRequest::at(URL);
+    let want = KeyRequest::for_url(URL);
     let first = {
         let (keys, want) = (bench.keys.clone(), want.clone());
         tokio::spawn(async move { keys.fetch(&want).await })
@@ -117,9 +117,9 @@ async fn many_who_ask_at_a_time_are_answered_by_one_request_even_if_the_first_go
 async fn a_newer_copy_is_asked_for_at_most_once_a_minute() {
     let bench = bench(&[Ok(("one", None)), Ok(("two", None)), Ok(("three", None))]);
     let newer = |seconds: i64| {
-        KeyRequest::at(URL).newer_than(Timestamp::from_secs(1_760_000_000 + seconds))
+        KeyRequest::for_url(URL).newer_than(Timestamp::from_secs(1_760_000_000 + seconds))
     };
-    assert_eq!(bench.at(0, &KeyRequest::at(URL)).await.as_deref(), Ok("one"));
+    assert_eq!(bench.at(0, &KeyRequest::for_url(URL)).await.as_deref(), Ok("one"));
     assert_eq!(bench.at(30, &newer(30)).await.as_deref(), Ok("one"));
     assert_eq!(bench.at(59, &newer(59)).await.as_deref(), Ok("one"));
     assert_eq!(bench.at(60, &newer(60)).await.as_deref(), Ok("two"));
@@ -130,7 +130,7 @@ async fn a_newer_copy_is_asked_for_at_most_once_a_minute() {
 #[tokio::test]
 async fn an_old_copy_serves_another_day_while_its_owner_is_out_of_reach() {
     let bench = bench(&[Ok(("keys", None)), Err("no route")]);
-    let want = KeyRequest::at(URL);
+    let want = KeyRequest::for_url(URL);
     assert_eq!(bench.at(0, &want).await.as_deref(), Ok("keys"));
     assert_eq!(bench.at(2 * HOUR, &want).await.as_deref(), Ok("keys"));
     assert_eq!(bench.at(2 * HOUR + 59, &want).await.as_deref(), Ok("keys"));
@@ -143,7 +143,7 @@ async fn an_old_copy_serves_another_day_while_its_owner_is_out_of_reach() {
 #[tokio::test]
 async fn a_failure_is_remembered_for_a_minute_and_then_mended() {
     let bench = bench(&[Err("no route"), Ok(("keys", None))]);
-    let want = KeyRequest::at(URL);
+    let want = KeyRequest::for_url(URL);
     for second in [0, 1, 59] {
         assert!(bench.at(second, &want).await.unwrap_err().contains("no route"));
     }
@@ -155,10 +155,10 @@ async fn a_failure_is_remembered_for_a_minute_and_then_mended() {
 async fn addresses_and_questions_are_kept_apart() {
     let bench = bench(&[Ok(("a", None)), Ok(("b", None)), Ok(("c", None))]);
     let ask = |body: &'static str| KeyRequest {
-        post: Some(KeyQuestion(body.into())),
-        ..KeyRequest::at(URL)
+        post: Some(KeyRequestBody(body.into())),
+        ..KeyRequest::for_url(URL)
     };
-    assert_eq!(bench.at(0, &KeyRequest::at(URL)).await.as_deref(), Ok("a"));
+    assert_eq!(bench.at(0, &KeyRequest::for_url(URL)).await.as_deref(), Ok("a"));
     assert_eq!(bench.at(0, &ask("{1}")).await.as_deref(), Ok("b"));
     assert_eq!(bench.at(0, &ask("{2}")).await.as_deref(), Ok("c"));
     assert_eq!(bench.at(0, &ask("{1}")).await.as_deref(), Ok("b"));
@@ -167,15 +167,15 @@ async fn addresses_and_questions_are_kept_apart() {
 #[tokio::test]
 async fn a_flood_of_made_up_addresses_is_bounded_and_costs_no_known_document() {
     let bench = bench(&[Ok(("keys", None)), Err("404")]);
-    assert_eq!(bench.at(0, &KeyRequest::at(URL)).await.as_deref(), Ok("keys"));
+    assert_eq!(bench.at(0, &KeyRequest::for_url(URL)).await.as_deref(), Ok("keys"));
     for n in 0..(2 * MAX_DOCUMENTS) {
-        let made_up = KeyRequest::at(format!("https://keys.example.com/{n}"));
+        let made_up = KeyRequest::for_url(format!("https://keys.example.com/{n}"));
         assert!(bench.at(1, &made_up).await.is_err());
     }
     assert!(bench.keys.slots.lock().unwrap().len() <= MAX_DOCUMENTS);
     assert!(bench.asked() <= 31, "{}", bench.asked());
     let asked = bench.asked();
-    assert_eq!(bench.at(2, &KeyRequest::at(URL)).await.as_deref(), Ok("keys"));
+    assert_eq!(bench.at(2, &KeyRequest::for_url(URL)).await.as_deref(), Ok("keys"));
     assert_eq!(bench.asked(), asked);
 }
 
@@ -184,7 +184,7 @@ async fn only_plain_https_addresses_are_asked_or_called() {
     let bench = bench(&[Ok(("keys", None))]);
     for url in ["http://keys.example.com/x", "https://127.0.0.1/x", "https://a.example:8443/x", ""]
     {
-        assert!(bench.at(0, &KeyRequest::at(url)).await.is_err(), "{url}");
+        assert!(bench.at(0, &KeyRequest::for_url(url)).await.is_err(), "{url}");
         assert!(bench.keys.confirm(url).await.is_err(), "{url}");
     }
     assert_eq!(bench.asked(), 0);

@@ -79,7 +79,9 @@ impl fmt::Debug for Flawed {
 impl Provider for Flawed {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match self.flaw {
-            Flaw::IsStricterEarly if head.headers.len() > 4 => Err(VerifyError::format("too many")),
+            Flaw::IsStricterEarly if head.headers.len() > 4 => {
+                Err(VerifyError::invalid_format("too many"))
+            }
             Flaw::IsStricterEarly | Flaw::None => self.scheme.precheck(head),
             _ => Ok(()),
         }

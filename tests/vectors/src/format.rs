@@ -187,7 +187,8 @@ impl RecordedRequest {
     /// [`VerifyError::InvalidFormat`] for a method, header or base64 body that cannot be read. An HTTP
     /// server rejects such a request before any provider sees it.
     pub fn to_request(&self) -> Result<Request, VerifyError> {
-        let unreadable = |what: &str| VerifyError::format(format!("the {what} cannot be read"));
+        let unreadable =
+            |what: &str| VerifyError::invalid_format(format!("the {what} cannot be read"));
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let name =
@@ -226,10 +227,10 @@ impl Vector {
     pub fn secret_set(&self) -> Result<SecretSet, EmptySecret> {
         match self.secrets.as_slice() {
             [] if self.secret.is_empty() && self.inputs.fixed_keys().is_some() => {
-                SecretSet::of(Option::<String>::None)
+                SecretSet::from_texts(Option::<String>::None)
             }
-            [] => SecretSet::of([self.secret.clone()]),
-            several => SecretSet::of(several.iter().cloned()),
+            [] => SecretSet::from_texts([self.secret.clone()]),
+            several => SecretSet::from_texts(several.iter().cloned()),
         }
     }
 }

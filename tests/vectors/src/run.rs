@@ -85,7 +85,8 @@ pub async fn run_handshake(
     now_default: i64,
 ) -> Result<Option<Reply>, VerifyError> {
     let secret = Some(handshake.secret.as_str()).filter(|s| !s.is_empty());
-    let secrets = SecretSet::of(secret).map_err(|e| VerifyError::format(e.to_string()))?;
+    let secrets =
+        SecretSet::from_texts(secret).map_err(|e| VerifyError::invalid_format(e.to_string()))?;
     let now = Timestamp::from_secs(now_default);
     let keys = handshake.inputs.fixed_keys();
     match prove_recorded(provider, &handshake.request, &secrets, now, None, keys.as_ref()).await? {

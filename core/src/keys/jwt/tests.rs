@@ -75,7 +75,7 @@ fn tokens_of_both_kinds_are_proven_and_no_changed_one_is() {
         [r#"{"alg":"RS256","kid":"r"}"#, r#"{"alg":"ES256","kid":"e"}"#, r#"{"alg":"ES256"}"#]
     {
         let token = sign(header, r#"{"sub":"a"}"#);
-        assert_eq!(prove(&token).unwrap().text("sub"), Some("a"), "{header}");
+        assert_eq!(prove(&token).unwrap().non_empty_str("sub"), Some("a"), "{header}");
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -90,7 +90,7 @@ fn tokens_of_both_kinds_are_proven_and_no_changed_one_is() {
 fn the_key_decides_the_way_to_sign_and_no_token_talks_it_into_another() {
     let mac = |header: &str, key: &[u8]| {
         let signed = format!("{}.{}", b64(header.as_bytes()), b64(b"{}"));
-        let tag = ProofAlgorithm::Hmac(crate::proof::HmacAlgorithm::Sha256)
+        let tag = ProofAlgorithm::Hmac(crate::crypto::HmacAlgorithm::Sha256)
             .tag(key, &[signed.as_bytes()]);
         format!("{signed}.{}", b64(&tag.unwrap()))
     };
@@ -210,7 +210,7 @@ impl KeySource for Rotated {
 }
 
 async fn fetched(token: &str, keys: &dyn KeySource) -> Result<(), &'static str> {
-    let secrets = SecretSet::of(["x"]).unwrap();
+    let secrets = SecretSet::from_texts(["x"]).unwrap();
     let cx = VerifyCx {
         now: NOW,
         secrets: secrets.active(NOW),
@@ -219,7 +219,7 @@ async fn fetched(token: &str, keys: &dyn KeySource) -> Result<(), &'static str> 
         keys,
     };
     let rules = Rules { algorithms: vec![JwtAlgorithm::Es256], ..Rules::default() };
-    let found = verify(token, &KeyRequest::at("https://k.example/jwks"), &rules, &cx).await;
+    let found = verify(token, &KeyRequest::for_url("https://k.example/jwks"), &rules, &cx).await;
     found.map(drop).map_err(|e| e.code())
 }
 
@@ -253,9 +253,9 @@ async fn a_way_to_sign_that_the_caller_does_not_allow_fetches_nothing() {
 
 #[test]
 fn only_bearer_tokens_are_taken_from_the_header() {
-    assert_eq!(bearer("Bearer a.b.c"), Ok("a.b.c"));
-    assert_eq!(bearer("bearer  a.b.c"), Ok("a.b.c"));
+    assert_eq!(bearer_token("Bearer a.b.c"), Ok("a.b.c"));
+    assert_eq!(bearer_token("bearer  a.b.c"), Ok("a.b.c"));
     for other in ["", "Bearer", "Bearer ", "Basic YTpi", "Bearera.b.c", "a.b.c"] {
-        assert!(bearer(other).is_err(), "{other}");
+        assert!(bearer_token(other).is_err(), "{other}");
     }
 }

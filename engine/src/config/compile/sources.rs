@@ -336,7 +336,7 @@ fn handed_over(
             .help("remove the file, and let the sender set the webhook up once more");
         return None;
     }
-    let known = known.and_then(|text| SecretSet::of([text]).ok());
+    let known = known.and_then(|text| SecretSet::from_texts([text]).ok());
     Some(Arc::new(SecretFile::new(path, known)))
 }
 

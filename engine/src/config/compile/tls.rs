@@ -46,7 +46,7 @@ fn certificates(gate: &mut Gate<'_>, file: &str) -> Option<Vec<CertificateDer<'s
         Err(_) => return unusable(gate, CERTIFICATE, file, "its PEM is damaged"),
     };
     let now = gate.cx.now;
-    let days = chain.first().and_then(|own| x509::days(own));
+    let days = chain.first().and_then(|own| x509::validity(own));
     let complaint = match days {
         Some((from, _)) if now < from => Some(format!("is valid from {from} on, and not yet")),
         Some((_, until)) if until < now => Some(format!("ended on {until}")),

@@ -87,7 +87,8 @@ pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) ->
 /// All good requests, with the headers that matter found out by leaving each away.
 pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
     let mut goods = Vec::new();
-    let secrets = SecretSet::of(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
+    let secrets =
+        SecretSet::from_texts(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
     if let Some(request) = sign(trial, "thing.happened", "id_1", &trial.subject.body) {
         goods.push(Good {
             label: "a request signed by the provider's own signer".to_owned(),

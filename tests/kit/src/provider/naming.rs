@@ -54,7 +54,8 @@ async fn identify(
 ) -> Result<Identity, String> {
     let request = good::sign(trial, event_type, id, body)
         .ok_or_else(|| format!("an event of type {event_type} cannot be signed"))?;
-    let secrets = SecretSet::of(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
+    let secrets =
+        SecretSet::from_texts(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
     let cx = hookward_core::VerifyCx {
         now: good::NOW,
         secrets: secrets.active(good::NOW),

@@ -5,7 +5,7 @@ const MAX_URL: usize = 2048;
 
 /// Host, and path with query, of an https URL that is spelled in the one plain way: no user, no
 /// port, no fragment, no other characters than those of host names and URLs. `None` for all else.
-pub fn https_parts(url: &str) -> Option<(&str, &str)> {
+pub fn split_https_url(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix("https://").filter(|_| url.len() <= MAX_URL)?;
     let (host, path) = rest.split_at(rest.find('/')?);
     let label = |label: &str| {
@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn only_plain_https_urls_have_parts() {
         let url = "https://sns.eu-west-1.amazonaws.com/a.pem?x=1";
-        assert_eq!(https_parts(url), Some(("sns.eu-west-1.amazonaws.com", "/a.pem?x=1")));
+        assert_eq!(split_https_url(url), Some(("sns.eu-west-1.amazonaws.com", "/a.pem?x=1")));
         let long = format!("https://a.example/{}", "a".repeat(MAX_URL));
         for bad in [
             "http://a.example/x",
@@ -55,7 +55,7 @@ mod tests {
             "",
             long.as_str(),
         ] {
-            assert_eq!(https_parts(bad), None, "{bad}");
+            assert_eq!(split_https_url(bad), None, "{bad}");
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::proof::VerifyError;
-use crate::scheme::fields::form_value;
+use crate::scheme::form::form_value;
 use crate::scheme::spec::SchemeError;
+use crate::verify_error::VerifyError;
 
 /// Where a text is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub enum FieldLocation {
     /// A header, lower-case.
     Header(String),
     /// A JSON pointer into the body, or into the item of a batch.
@@ -19,7 +19,7 @@ pub enum Address {
     Form(String),
 }
 
-impl Address {
+impl FieldLocation {
     /// Reads `header:NAME`, `/pointer`, `json:/pointer`, `^/pointer` or `form:FIELD`.
     pub fn parse(text: &str, at: &str) -> Result<Self, SchemeError> {
         let named = |kind: &str| text.strip_prefix(kind).filter(|name| !name.is_empty());
@@ -51,7 +51,7 @@ impl Address {
     /// and an empty text are none.
     pub(crate) fn text(
         &self,
-        delivery: &crate::proof::Verified,
+        delivery: &crate::prove::Verified,
         item: Option<&Value>,
     ) -> Option<String> {
         let found = match self {
@@ -91,5 +91,5 @@ pub(crate) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
 /// A text of the body that must be there.
 pub(super) fn json_text(json: Option<&Value>, pointer: &str) -> Result<String, VerifyError> {
     let found = json.and_then(|v| v.pointer(pointer)).and_then(scalar).filter(|t| !t.is_empty());
-    found.ok_or_else(|| VerifyError::missing(format!("{pointer} of the body")))
+    found.ok_or_else(|| VerifyError::missing_signature(format!("{pointer} of the body")))
 }

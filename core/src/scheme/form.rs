@@ -1,7 +1,7 @@
 //! Fields of form bodies and queries (`application/x-www-form-urlencoded`), and lists in headers.
 
-use crate::proof::VerifyError;
 use crate::request::Request;
+use crate::verify_error::VerifyError;
 
 /// The fields of a form body or a query, decoded, in the order in which they stand there. Names and
 /// values are bytes: a proof may cover some that are not UTF-8. An escape that is none stays as it is.
@@ -26,10 +26,10 @@ pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyErr
             continue;
         }
         let value = String::from_utf8(value)
-            .map_err(|_| VerifyError::format(format!("the field {field} is not UTF-8")))?;
+            .map_err(|_| VerifyError::invalid_format(format!("the field {field} is not UTF-8")))?;
         match &found {
             Some(first) if *first != value => {
-                return Err(VerifyError::format(format!(
+                return Err(VerifyError::invalid_format(format!(
                     "the field {field} came with different values"
                 )));
             }
@@ -42,13 +42,13 @@ pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyErr
 /// A field of a form body that must be there.
 pub(super) fn form_text(request: &Request, field: &str) -> Result<String, VerifyError> {
     let found = form_value(request.body.bytes(), field)?.filter(|t| !t.is_empty());
-    found.ok_or_else(|| VerifyError::missing(format!("the form field {field}")))
+    found.ok_or_else(|| VerifyError::missing_signature(format!("the form field {field}")))
 }
 
 /// A header that must not be empty.
 pub(super) fn non_empty<'a>(value: &'a str, name: &str) -> Result<&'a str, VerifyError> {
     if value.is_empty() {
-        return Err(VerifyError::format(format!("the header {name} is empty")));
+        return Err(VerifyError::invalid_format(format!("the header {name} is empty")));
     }
     Ok(value)
 }

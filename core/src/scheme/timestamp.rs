@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::proof::VerifyError;
 use crate::provider::VerifyCx;
 use crate::request::Request;
-use crate::scheme::address::{Address, json_text};
 use crate::scheme::compiled::{CompiledTime, TimeSource};
-use crate::scheme::fields::{form_text, non_empty};
+use crate::scheme::field_location::{FieldLocation, json_text};
+use crate::scheme::form::{form_text, non_empty};
 use crate::scheme::signature_extract::{ExtractedSignature, single_pair};
 use crate::scheme::spec::TimeUnit;
+use crate::verify_error::VerifyError;
 
 impl CompiledTime {
     /// The text, as it was signed.
@@ -25,11 +25,11 @@ impl CompiledTime {
     ) -> Result<Cow<'a, str>, VerifyError> {
         Ok(match &self.from {
             TimeSource::Sig(key) => Cow::Borrowed(single_pair(given, key)?),
-            TimeSource::At(Address::Header(name)) => {
+            TimeSource::At(FieldLocation::Header(name)) => {
                 Cow::Borrowed(non_empty(request.head.required(name)?, name)?)
             }
-            TimeSource::At(Address::Form(field)) => Cow::Owned(form_text(request, field)?),
-            TimeSource::At(Address::Pointer(p) | Address::Root(p)) => {
+            TimeSource::At(FieldLocation::Form(field)) => Cow::Owned(form_text(request, field)?),
+            TimeSource::At(FieldLocation::Pointer(p) | FieldLocation::Root(p)) => {
                 Cow::Owned(json_text(json, p)?)
             }
         })
@@ -72,5 +72,5 @@ pub(super) fn parse(text: &str, unit: TimeUnit) -> Option<Timestamp> {
 }
 
 pub(super) fn bad() -> VerifyError {
-    VerifyError::format("the timestamp is not of the expected form")
+    VerifyError::invalid_format("the timestamp is not of the expected form")
 }

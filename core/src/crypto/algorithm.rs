@@ -1,0 +1,123 @@
+//! The algorithms that tie a message to a key. Called by compiled schemes, by [`crate::keys`] and by
+//! providers whose signatures have a form of their own.
+
+use std::ops::RangeInclusive;
+
+use sha2::{Digest, Sha256};
+
+use super::hmac_context::{HmacAlgorithm, HmacContext};
+#[cfg(feature = "keys")]
+use super::public_key;
+use super::tag::{Tag, any_tag_equals};
+
+/// How the tag of a message is made and checked: by a shared key, or by the sender's key pair.
+///
+/// Variants for key pairs need the feature `keys`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProofAlgorithm {
+    /// An HMAC (RFC 2104) under a shared key.
+    Hmac(HmacAlgorithm),
+    /// SHA-256 over a message that contains the shared key.
+    Sha256,
+    /// Ed25519 (RFC 8032). The key is the sender's public key of 32 bytes; see
+    /// [`ProofAlgorithm::accepts_key`] for the keys that are rejected.
+    #[cfg(feature = "keys")]
+    Ed25519,
+    /// ECDSA over P-256 with SHA-256, signature in DER. The key is the sender's public point,
+    /// uncompressed, 65 bytes ([`p256_point_from_spki`](super::p256_point_from_spki)).
+    #[cfg(feature = "keys")]
+    EcdsaP256Der,
+    /// ECDSA over P-256 with SHA-256, signature as `r` and `s` of 32 bytes each, the form of JWTs
+    /// (RFC 7518, section 3.4). The key is as for [`ProofAlgorithm::EcdsaP256Der`].
+    #[cfg(feature = "keys")]
+    EcdsaP256Fixed,
+    /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, section 8.2). The key is a PKCS#1 `RSAPublicKey` of 2048
+    /// to 8192 bits ([`rsa_key_from_spki`](super::rsa_key_from_spki)).
+    #[cfg(feature = "keys")]
+    RsaSha256,
+    /// RSA PKCS#1 v1.5 with SHA-1, for senders that sign with nothing newer. Whoever can choose what is
+    /// signed may find two messages with one signature; nobody else can. The key is as for
+    /// [`ProofAlgorithm::RsaSha256`].
+    #[cfg(feature = "keys")]
+    RsaSha1,
+}
+
+/// The SHA-256 hash of some bytes, for tokens that contain the hash of a body.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+impl ProofAlgorithm {
+    /// The lengths in bytes that a tag can have.
+    pub fn tag_len(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Hmac(alg) => alg.tag_len()..=alg.tag_len(),
+            Self::Sha256 => 32..=32,
+            #[cfg(feature = "keys")]
+            Self::Ed25519 | Self::EcdsaP256Fixed => 64..=64,
+            // A SEQUENCE of two INTEGERs of 1 to 33 bytes, each value after two bytes of tag and length.
+            #[cfg(feature = "keys")]
+            Self::EcdsaP256Der => 8..=72,
+            #[cfg(feature = "keys")]
+            Self::RsaSha256 | Self::RsaSha1 => 256..=1024,
+        }
+    }
+
+    /// Whether the key is a public one: it checks tags and cannot make them.
+    pub fn is_public(self) -> bool {
+        !matches!(self, Self::Hmac(_) | Self::Sha256)
+    }
+
+    /// Whether these bytes can be a key of this algorithm.
+    ///
+    /// Never accepted are an empty key, an RSA key under 2048 bits, and an Ed25519 key of small order or
+    /// in a non-canonical encoding: under such an Ed25519 key anyone can make signatures.
+    pub fn accepts_key(self, key: &[u8]) -> bool {
+        match self {
+            Self::Hmac(_) | Self::Sha256 => !key.is_empty(),
+            #[cfg(feature = "keys")]
+            Self::Ed25519 => public_key::is_ed25519_point(key),
+            #[cfg(feature = "keys")]
+            Self::EcdsaP256Der | Self::EcdsaP256Fixed => public_key::is_p256_point(key),
+            #[cfg(feature = "keys")]
+            Self::RsaSha256 | Self::RsaSha1 => public_key::is_rsa_key(key),
+        }
+    }
+
+    /// Whether any of these is a right tag of the message, which is the concatenation of `parts`. Under
+    /// a shared key all tags are compared, in constant time.
+    pub fn matches_any(self, key: &[u8], parts: &[&[u8]], tags: &[Tag]) -> bool {
+        if !self.accepts_key(key) {
+            return false;
+        }
+        match self {
+            Self::Hmac(_) | Self::Sha256 => {
+                self.tag(key, parts).is_some_and(|expected| any_tag_equals(tags, &expected))
+            }
+            #[cfg(feature = "keys")]
+            Self::Ed25519
+            | Self::EcdsaP256Der
+            | Self::EcdsaP256Fixed
+            | Self::RsaSha256
+            | Self::RsaSha1 => public_key::verifies_any(self, key, &parts.concat(), tags),
+        }
+    }
+
+    /// The tag of the message, which is the concatenation of `parts`; `None` where the key is empty or
+    /// public. To check a received tag use [`ProofAlgorithm::matches_any`].
+    pub fn tag(self, key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
+        match self {
+            Self::Hmac(alg) => {
+                let mut hmac = HmacContext::new(alg, key)?;
+                parts.iter().for_each(|part| hmac.update(part));
+                Some(hmac.finish())
+            }
+            Self::Sha256 if !key.is_empty() => {
+                let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+                Some(hash.finalize().to_vec())
+            }
+            _ => None,
+        }
+    }
+}
