@@ -1,7 +1,6 @@
 //! Stage 1, verify: from anyone's bytes to a delivery whose sender is proven.
 
-use hookward_core::crypto::precheck;
-use hookward_core::{Head, Proof, VerifyCx, VerifyError};
+use hookward_core::{Head, Proof, VerifyCx, VerifyError, precheck};
 
 use super::body_budget::{BodyBudget, ReadBody};
 use super::head_checks::{check_declared_size, check_head};
