@@ -1,5 +1,4 @@
-//! What a chain has come to is kept, whatever the configuration does in between, and nothing runs twice
-//! because the store was slow.
+//! Progress within a chain survives changes of the configuration, and a slow store makes no step run twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ use hookward_testkit::handler::{Play, Recorder};
 
 const START: Timestamp = Timestamp::from_secs(1_760_000_000);
 
-/// One route with the step `first` and another one.
+/// A configuration with one route, whose chain has the step `first` and the named one.
 fn config(recorder: &Recorder, other: &str) -> CompiledConfig {
     let mut registry = Registry::empty();
     registry.add(hookward_engine::memory::PLUGINS).unwrap();
@@ -48,7 +47,7 @@ fn config(recorder: &Recorder, other: &str) -> CompiledConfig {
     load_text(Path::new("routes.yaml"), &text, &cx).unwrap_or_else(|e| panic!("{e}")).config
 }
 
-async fn until(engine: &Engine, status: Status) {
+async fn until_status(engine: &Engine, status: Status) {
     let filter = Filter { status: Some(status), ..Filter::default() };
     for _ in 0..2_000 {
         let browse = engine.store().browse().unwrap();
@@ -75,7 +74,7 @@ async fn post(engine: &Engine) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it_made() {
+async fn a_job_of_a_restored_step_resumes_with_the_body_of_the_step_before_it() {
     let recorder = Recorder::playing([Play::Replace(Body::new("made")), Play::Fail]);
     let clock = FakeClock::at(START);
     let store = Arc::new(MemoryStore::new());
@@ -84,40 +83,40 @@ async fn a_job_whose_step_was_away_goes_on_with_the_body_that_the_step_before_it
     post(&engine).await;
     recorder.wait_for(2).await;
 
-    // The next attempt finds its step gone.
+    // The next attempt finds that its step was removed.
     engine.reload(config(&recorder, "other")).unwrap();
     clock.advance(Duration::from_secs(60));
     engine.wake_worker();
-    until(&engine, Status::Dead).await;
-    // It comes back, and an operator revives the job.
+    until_status(&engine, Status::Dead).await;
+    // The step is restored, and an operator replays the job.
     engine.reload(config(&recorder, "second")).unwrap();
     let filter = Filter::default();
     engine.replay_matching(&filter, 9, false).await.unwrap();
-    until(&engine, Status::Done).await;
+    until_status(&engine, Status::Done).await;
     let bodies: Vec<_> =
         recorder.runs().iter().map(|run| run.event.body().bytes().clone()).collect();
     assert_eq!(bodies, ["{}", "made", "made"]);
     worker.stop(Duration::from_secs(5)).await;
 }
 
-/// Its first claim of a job takes 40 s.
+/// A memory store whose first claim of a job takes 40 s, by the test's clock.
 #[derive(Debug)]
-struct Slow {
+struct SlowClaimStore {
     inner: MemoryStore,
     clock: FakeClock,
-    was: AtomicBool,
+    was_slow: AtomicBool,
 }
 
 #[async_trait]
-impl Store for Slow {
+impl Store for SlowClaimStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
         self.inner.accept(deliveries).await
     }
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
-        // So that others have their turn.
+    async fn claim(&self, claim: Claim) -> Result<Vec<Job>, StoreError> {
+        // Lets the other loops run between two claims.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let jobs = self.inner.claim(want).await?;
-        if !jobs.is_empty() && !self.was.swap(true, Ordering::SeqCst) {
+        let jobs = self.inner.claim(claim).await?;
+        if !jobs.is_empty() && !self.was_slow.swap(true, Ordering::SeqCst) {
             self.clock.advance(Duration::from_secs(40));
         }
         Ok(jobs)
@@ -132,8 +131,8 @@ impl Store for Slow {
     ) -> Result<Vec<Settled>, StoreError> {
         self.inner.extend(leases, until).await
     }
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
-        self.inner.purge(what).await
+    async fn purge(&self, batch: Purge) -> Result<u64, StoreError> {
+        self.inner.purge(batch).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await
@@ -154,12 +153,12 @@ impl Store for Slow {
 async fn a_job_whose_claim_took_longer_than_its_lease_runs_once() {
     let recorder = Recorder::always(Play::Slow(Duration::from_secs(1)));
     let clock = FakeClock::at(START);
-    let (inner, was) = (MemoryStore::new(), AtomicBool::new(false));
-    let store = Arc::new(Slow { inner, clock: clock.clone(), was });
+    let (inner, was_slow) = (MemoryStore::new(), AtomicBool::new(false));
+    let store = Arc::new(SlowClaimStore { inner, clock: clock.clone(), was_slow });
     let engine = Engine::new(config(&recorder, "second"), store, Arc::new(clock));
     post(&engine).await;
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
-    until(&engine, Status::Done).await;
+    until_status(&engine, Status::Done).await;
     worker.stop(Duration::from_secs(5)).await;
-    assert_eq!(recorder.runs().len(), 2, "each of the two steps once");
+    assert_eq!(recorder.runs().len(), 2, "each of the two steps ran once");
 }

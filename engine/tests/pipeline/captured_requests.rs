@@ -1,15 +1,16 @@
-//! Captured requests that come again, changed where the signature lets them be changed.
+//! Captured requests that an attacker sends again, changed where the signature leaves them open.
 
 use hookward_core::ProviderEventId;
 
 use super::*;
 
-/// Believes everything. A token is signed and its body is not; or items are signed one by one.
+/// A provider that accepts every request. Its signature covers a token and leaves the body open, or covers
+/// each item of a batch by itself.
 #[derive(Debug)]
-struct Open;
+struct OpenBodyProvider;
 
 #[async_trait]
-impl Provider for Open {
+impl Provider for OpenBodyProvider {
     fn precheck(&self, _: &Head) -> Result<(), VerifyError> {
         Ok(())
     }
@@ -32,21 +33,21 @@ impl Provider for Open {
     }
 }
 
-/// How many events there are after each of these bodies.
-async fn events(bodies: &[&'static str]) -> Vec<usize> {
-    let way = way_of(Open);
+/// How many events are stored after each of these bodies was received.
+async fn stored_events(bodies: &[&'static str]) -> Vec<usize> {
+    let pipeline = pipeline_with_provider(OpenBodyProvider);
     let mut counts = Vec::new();
     for body in bodies {
-        let reply = way.engine.receive(bare_head(), Bytes::from_static(body.as_bytes())).await;
+        let reply = pipeline.engine.receive(bare_head(), Bytes::from_static(body.as_bytes())).await;
         assert_eq!(reply.status, 200);
-        let page = way.browse().list(&Filter::default(), 10, None).await.unwrap();
+        let page = pipeline.browse().list(&Filter::default(), 10, None).await.unwrap();
         counts.push(page.events.len());
     }
     counts
 }
 
 #[tokio::test]
-async fn a_signed_token_is_good_for_one_event_whatever_body_and_id_stand_beside_it() {
+async fn a_replay_token_counts_once_whatever_body_and_id_come_with_it() {
     let bodies = [
         r#"{"token":"a","id":"1"}"#,
         r#"{"token":"a","id":"1"}"#,
@@ -54,28 +55,28 @@ async fn a_signed_token_is_good_for_one_event_whatever_body_and_id_stand_beside_
         r#"{"token":"b","id":"1"}"#,
         r#"{"token":"b","id":"3"}"#,
     ];
-    // A new token with an old id is a repetition too; it is not stored, so its token is still good.
-    assert_eq!(events(&bodies).await, [1, 1, 1, 1, 2]);
+    // A new token with an old id is a duplicate too. It is not stored, so its token counts for the next body.
+    assert_eq!(stored_events(&bodies).await, [1, 1, 1, 1, 2]);
 }
 
 #[tokio::test]
-async fn an_id_of_a_batch_counts_wherever_it_stands() {
+async fn an_id_in_a_batch_is_a_duplicate_at_any_position() {
     let bodies = [
         r#"{"items":["1","2"]}"#,
         r#"{"items":["2"]}"#,
         r#"{"items":["3","1"]}"#,
         r#"{"items":["4","4"]}"#,
     ];
-    assert_eq!(events(&bodies).await, [2, 2, 3, 5]);
+    assert_eq!(stored_events(&bodies).await, [2, 2, 3, 5]);
 }
 
 #[tokio::test]
-async fn a_token_of_a_batch_is_good_for_no_single_event() {
+async fn a_replay_token_of_a_batch_does_not_count_again_for_a_single_event() {
     let bodies = [
         r#"{"token":"a","items":["1","2"]}"#,
         r#"{"token":"a","id":"3"}"#,
         r#"{"token":"b","id":"3"}"#,
         r#"{"token":"b","items":["4"]}"#,
     ];
-    assert_eq!(events(&bodies).await, [2, 2, 3, 3]);
+    assert_eq!(stored_events(&bodies).await, [2, 2, 3, 3]);
 }
