@@ -12,7 +12,7 @@ use hookward_core::store::{
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
 use hookward_testkit::store::Subject;
-use hookward_testkit::store::model::{Extent, check, find};
+use hookward_testkit::store::model::{ModelOptions, check, find};
 
 struct Memory;
 
@@ -136,8 +136,8 @@ fn a_store_with_a_flaw_is_found_out() {
     use Flaw::{ForgetsKeys, Greedy, Hasty, NoFencing, NoOrder, StartsAnew};
     for flaw in [NoFencing, ForgetsKeys, NoOrder, Hasty, StartsAnew, Greedy] {
         for seed in 1..=3 {
-            let extent = Extent { cases: 100, steps: 60, seed };
-            let found = find(|| FlawedSubject(flaw), extent);
+            let options = ModelOptions { cases: 100, steps: 60, seed };
+            let found = find(|| FlawedSubject(flaw), options);
             assert!(found.is_err(), "{flaw:?} went through with the seed {seed}");
         }
     }

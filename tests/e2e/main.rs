@@ -14,5 +14,6 @@ mod secrets;
 mod sender;
 mod senders;
 mod server;
+mod spec;
 mod tls;
 mod working;

@@ -1,4 +1,4 @@
-//! A clock that a test sets: for tolerances, windows, rates and due times without waiting.
+//! A clock that a test sets, for tolerances, windows, rates and due times without waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use hookward_core::{Clock, Timestamp};
 
-/// Clones show the same time.
+/// A clock that stands still until a test moves it. Clones share one time.
 #[derive(Debug, Clone)]
-pub struct FakeClock(Arc<Hands>);
+pub struct FakeClock(Arc<Readings>);
 
 #[derive(Debug)]
-struct Hands {
+struct Readings {
     wall: AtomicI64,
     monotonic: AtomicI64,
 }
 
 impl FakeClock {
-    /// Stands at `now` until it is moved.
+    /// A clock that shows `now` until it is moved.
     pub fn at(now: Timestamp) -> Self {
         let millis = now.as_millis();
-        Self(Arc::new(Hands { wall: AtomicI64::new(millis), monotonic: AtomicI64::new(millis) }))
+        Self(Arc::new(Readings { wall: AtomicI64::new(millis), monotonic: AtomicI64::new(millis) }))
     }
 
-    /// Moves it on: time passes.
+    /// Lets time pass: moves the wall clock and the monotonic clock.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         self.0.monotonic.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Sets the wall clock, backwards too, while no time passes.
+    /// Sets the wall clock, also backwards. The monotonic clock stays.
     pub fn set(&self, now: Timestamp) {
         self.0.wall.store(now.as_millis(), Ordering::SeqCst);
     }

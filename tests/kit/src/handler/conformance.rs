@@ -1,6 +1,6 @@
-//! What every handler must keep, numbered. A test that fails prints its number. Authors call it
+//! The conformance suite of handlers, one test for each rule of `docs/spec/handler.md`. Authors run it
 //! through [`handler_suite!`](crate::handler_suite).
-#![allow(clippy::panic, reason = "a suite speaks by panicking")]
+#![allow(clippy::panic, reason = "a suite reports by panicking")]
 
 use std::future::Future;
 use std::path::Path;
@@ -11,31 +11,33 @@ use hookward_core::{Body, Event, EventParts, Flow, Handler, HandlerCx, HandlerEr
 use serde_json::{Value, json};
 
 use super::{cx, sample_parts};
+use crate::spec::{self, rule_of};
 
-/// Stands in every body of the suite, and must stand in no error.
+/// Is in every body of the suite, and must not be in any error.
 const CANARY: &str = "canary-5f1d";
 
-/// Writes one test for each MUST, HANDLER-1 to HANDLER-8:
+/// Writes one test for each rule of `docs/spec/handler.md`, HANDLER-1 to HANDLER-8:
 /// `handler_suite!(hookward_handler_file::PLUGINS, "file", serde_json::json!({ "path": "x" }));`
 ///
-/// The last argument is a `with:` block with which the handler works; it is evaluated once per test.
+/// The last argument is a `with:` block that the handler accepts; it is evaluated once per test. A failing
+/// test prints the number and sentence of its rule.
 #[macro_export]
 macro_rules! handler_suite {
     ($plugins:expr, $name:expr, $with:expr) => {
         $crate::handler_suite!(@tests $plugins, $name, $with;
             handler_1_builds_from_its_documented_config
-            handler_2_refuses_unknown_keys
+            handler_2_rejects_unknown_keys
             handler_3_describes_every_key
-            handler_4_builds_without_touching_anything
+            handler_4_builds_without_io
             handler_5_survives_every_body
-            handler_6_can_run_again
+            handler_6_succeeds_again_under_one_idempotency_key
             handler_7_shows_no_secret
             handler_8_keeps_payloads_out_of_errors
         );
     };
-    (@tests $plugins:expr, $name:expr, $with:expr; $($must:ident)+) => {
-        $(#[test] fn $must() {
-            $crate::handler::Subject::new($plugins, $name, $with).$must();
+    (@tests $plugins:expr, $name:expr, $with:expr; $($rule:ident)+) => {
+        $(#[test] fn $rule() {
+            $crate::handler::Subject::new($plugins, $name, $with).$rule();
         })+
     };
 }
@@ -48,9 +50,9 @@ pub struct Subject {
     base: tempfile::TempDir,
 }
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Subject {
-    /// Picks `name` from a crate's `PLUGINS`.
+    /// Takes the handler `name` from a crate's `PLUGINS`, with this `with:` block.
     pub fn new(plugins: &[Plugin], name: &str, with: Value) -> Self {
         let base = tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"));
         let of_name = |p: &Plugin| match p {
@@ -67,58 +69,62 @@ impl Subject {
         self.built("HANDLER-1");
         let name = self.descriptor.name;
         let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        must("HANDLER-1", name.chars().all(snake), || format!("the name `{name}` is snake_case"));
+        must("HANDLER-1", name.chars().all(snake), || {
+            format!("the name `{name}` is not snake_case")
+        });
         let summary = self.descriptor.summary;
         let one_line = !summary.trim().is_empty() && !summary.contains('\n');
-        must("HANDLER-1", one_line, || "the summary is one line".to_owned());
+        must("HANDLER-1", one_line, || "the summary is not one line".to_owned());
     }
 
-    pub fn handler_2_refuses_unknown_keys(&self) {
+    pub fn handler_2_rejects_unknown_keys(&self) {
         let mut with = self.with.clone();
         if with.is_null() {
             with = json!({});
         }
-        let Some(block) = with.as_object_mut() else { panic!("HANDLER-2: `with` is no object") };
+        let Some(block) = with.as_object_mut() else {
+            panic!("HANDLER-2: `with` is not an object")
+        };
         block.insert("hookward_testkit_unknown".to_owned(), json!(1));
-        let refused = self.build(with, self.base.path()).is_err();
-        must("HANDLER-2", refused, || {
-            "an unknown key is refused (`deny_unknown_fields`)".to_owned()
+        let rejected = self.build(with, self.base.path()).is_err();
+        must("HANDLER-2", rejected, || {
+            "an unknown key was accepted; add `#[serde(deny_unknown_fields)]`".to_owned()
         });
     }
 
     pub fn handler_3_describes_every_key(&self) {
         let schema = (self.descriptor.schema)();
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-        must("HANDLER-3", closed, || "the schema takes no unknown keys".to_owned());
+        must("HANDLER-3", closed, || "the JSON Schema allows unknown keys".to_owned());
         for (key, property) in properties(&schema) {
             let described = property.get("description").is_some()
                 || resolve(&schema, property).get("description").is_some();
-            must("HANDLER-3", described, || format!("the key `{key}` has a doc comment"));
+            must("HANDLER-3", described, || format!("the key `{key}` has no doc comment"));
         }
     }
 
-    pub fn handler_4_builds_without_touching_anything(&self) {
+    pub fn handler_4_builds_without_io(&self) {
         self.built("HANDLER-4");
         let left = std::fs::read_dir(self.base.path()).map(Iterator::count).unwrap_or(0);
-        must("HANDLER-4", left == 0, || "building leaves no files".to_owned());
+        must("HANDLER-4", left == 0, || "building left files".to_owned());
         let nowhere = self.base.path().join("not/there");
         if let Err(error) = self.build(self.with.clone(), &nowhere) {
-            panic!("HANDLER-4: building must not need the folder of routes.yaml: {error}");
+            broken("HANDLER-4", &format!("building needs the folder of routes.yaml: {error}"));
         }
     }
 
     pub fn handler_5_survives_every_body(&self) {
         for (_, event) in odd_events() {
-            // A panic in here fails the test; a refusal is the handler's right.
+            // A panic fails the test; the handler may return any error.
             let _ = self.run(&event, 1);
         }
     }
 
-    pub fn handler_6_can_run_again(&self) {
+    pub fn handler_6_succeeds_again_under_one_idempotency_key(&self) {
         let event = Event::new(sample_parts("order.paid", "{\"id\":1}"));
         for attempt in 1..=2 {
             if let Err(error) = self.run(&event, attempt) {
-                panic!("HANDLER-6: run {attempt} under one idempotency key must work: {error:?}");
+                broken("HANDLER-6", &format!("run {attempt} failed: {error:?}"));
             }
         }
     }
@@ -129,7 +135,9 @@ impl Subject {
         collect_secrets(&schema, &schema, &self.with, &mut secrets);
         let shown = format!("{:?}", self.built("HANDLER-7"));
         for secret in secrets.iter().filter(|s| !s.is_empty()) {
-            must("HANDLER-7", !shown.contains(secret), || "`Debug` shows no secret".to_owned());
+            must("HANDLER-7", !shown.contains(secret), || {
+                "`Debug` shows a secret of the config".to_owned()
+            });
         }
     }
 
@@ -137,7 +145,7 @@ impl Subject {
         for (what, event) in odd_events() {
             if let Err(error) = self.run(&event, 1) {
                 let leaks = error.message().contains(CANARY);
-                must("HANDLER-8", !leaks, || format!("the error about {what} holds no payload"));
+                must("HANDLER-8", !leaks, || format!("the error about {what} contains payload"));
             }
         }
     }
@@ -149,7 +157,7 @@ impl Subject {
     fn built(&self, number: &str) -> Arc<dyn Handler> {
         match self.build(self.with.clone(), self.base.path()) {
             Ok(handler) => handler,
-            Err(error) => panic!("{number}: it builds from its documented config: {error}"),
+            Err(error) => broken(number, &format!("it cannot be built: {error}")),
         }
     }
 
@@ -160,10 +168,14 @@ impl Subject {
     }
 }
 
-fn must(number: &str, kept: bool, promise: impl FnOnce() -> String) {
+fn must(number: &str, kept: bool, how: impl FnOnce() -> String) {
     if !kept {
-        panic!("{number} is broken: {}", promise());
+        broken(number, &how());
     }
+}
+
+fn broken(number: &str, how: &str) -> ! {
+    panic!("{}\nfound: {how}", rule_of(spec::HANDLER, number));
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -173,15 +185,15 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// What senders really send, and what they should not.
+/// Unusual events that senders do send.
 fn odd_events() -> Vec<(&'static str, Event)> {
     let json = format!("{{\"note\":\"{CANARY}\"}}");
     let plain = sample_parts("order.paid", json);
     let body = |bytes: Vec<u8>| EventParts { body: Body::new(bytes), ..plain.clone() };
     let with = |text: &str| body(format!("{text}{CANARY}").into_bytes());
     vec![
-        ("a body that is no JSON", Event::new(with("a=1&b="))),
-        ("a body that is no UTF-8", Event::new(body([b"\xff\xfe\0", CANARY.as_bytes()].concat()))),
+        ("a body that is not JSON", Event::new(with("a=1&b="))),
+        ("a body that is not UTF-8", Event::new(body([b"\xff\xfe\0", CANARY.as_bytes()].concat()))),
         ("an empty body", Event::new(body(Vec::new()))),
         ("a body of many lines", Event::new(body(format!("[\r\n\"{CANARY}\"\n]\n").into_bytes()))),
         ("an event without type", Event::new(EventParts { event_type: None, ..plain.clone() })),
@@ -207,7 +219,7 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }
 
-/// The texts of `value` where the schema says `writeOnly`.
+/// Collects the strings of `value` that the schema marks `writeOnly`.
 fn collect_secrets(root: &Value, schema: &Value, value: &Value, found: &mut Vec<String>) {
     let schema = resolve(root, schema);
     if schema.get("writeOnly") == Some(&Value::Bool(true)) {

@@ -1,5 +1,5 @@
-//! For authors of handlers: events to feed them, a recorder that plays their part, and the
-//! conformance suite ([`handler_suite!`](crate::handler_suite)).
+//! Tests of handlers: the conformance suite ([`handler_suite!`](crate::handler_suite)), sample events, and a
+//! [`Recorder`] that stands in for a handler.
 
 mod conformance;
 mod recorder;
@@ -17,7 +17,7 @@ use hookward_core::{Body, Event, EventId, EventParts, HandlerCx, Timestamp};
 /// When the sample events were received: 2025-10-09T08:53:20Z.
 pub const RECEIVED_AT: Timestamp = Timestamp::from_secs(1_760_000_000);
 
-/// Parts of an event of source `partner`, to be changed as a test needs it.
+/// The parts of an event of source `partner`; a test changes the parts that it needs.
 pub fn sample_parts(event_type: &str, body: impl Into<Bytes>) -> EventParts {
     EventParts {
         id: EventId::generate(RECEIVED_AT),
@@ -30,7 +30,7 @@ pub fn sample_parts(event_type: &str, body: impl Into<Bytes>) -> EventParts {
     }
 }
 
-/// An event of source `partner` with an id of its own.
+/// An event of source `partner` with a new id.
 pub fn sample_event(event_type: &str, body: impl Into<Bytes>) -> Event {
     Event::new(sample_parts(event_type, body))
 }

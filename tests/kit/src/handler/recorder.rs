@@ -1,5 +1,4 @@
-//! A handler that writes down what it is given and behaves as it was told: for tests of chains,
-//! retries, timeouts and crashes.
+//! A handler that records its runs and follows a script, for tests of chains, retries, timeouts and crashes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,11 +17,11 @@ pub enum Play {
     Replace(Body),
     /// Ends the chain.
     Stop,
-    /// Fails, to be tried again.
+    /// Fails; the job is retried.
     Fail,
-    /// Fails, not to be tried again before the span has passed.
+    /// Fails; the job is retried after this span at the earliest.
     RetryAfter(Duration),
-    /// Fails for good.
+    /// Fails; the job is dead.
     Fatal,
     /// Never ends.
     Hang,
@@ -32,16 +31,16 @@ pub enum Play {
     Panic,
 }
 
-/// One run as it was seen.
+/// One recorded run.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The event.
     pub event: Event,
-    /// What the handler was told about the run.
+    /// The context that the handler received.
     pub cx: HandlerCx,
 }
 
-/// Clones share one record, so a test keeps one and hands the other to the engine.
+/// A scripted handler. Clones share one record: a test keeps one clone and gives the other to the engine.
 #[derive(Debug, Clone)]
 pub struct Recorder(Arc<Inner>);
 
@@ -65,12 +64,12 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Succeeds always.
+    /// A recorder whose runs all succeed.
     pub fn new() -> Self {
         Self::playing([])
     }
 
-    /// Plays these, one a run, in order, and succeeds from then on.
+    /// Follows the script, one entry per run, and succeeds after its end.
     pub fn playing(script: impl IntoIterator<Item = Play>) -> Self {
         let script = script.into_iter().collect();
         let state = Mutex::new(State { script, then: Play::Ok, runs: Vec::new() });
@@ -82,7 +81,7 @@ impl Recorder {
         Self::playing(std::iter::repeat_n(Play::Fail, times))
     }
 
-    /// Does the same in every run.
+    /// Does the same in every run, without end.
     pub fn always(play: Play) -> Self {
         let recorder = Self::new();
         recorder.state().then = play;
@@ -101,7 +100,7 @@ impl Recorder {
 
     /// Waits until `n` runs have begun.
     pub async fn wait_for(&self, n: usize) {
-        // The sender lives in `self`, so the wait cannot end for want of it.
+        // `self` owns the sender, so the wait cannot end because the channel closed.
         let _ = self.0.started.subscribe().wait_for(|begun| *begun >= n).await;
     }
 
@@ -135,7 +134,7 @@ impl Handler for Recorder {
                 tokio::time::sleep(span).await;
                 Ok(Flow::Next)
             }
-            #[expect(clippy::panic, reason = "it was asked for")]
+            #[expect(clippy::panic, reason = "the script demands it")]
             Play::Panic => panic!("the script says panic"),
         }
     }
@@ -149,19 +148,19 @@ mod tests {
     use crate::handler::{cx, sample_event};
 
     #[tokio::test]
-    async fn plays_its_script_and_then_succeeds() {
+    async fn a_recorder_follows_its_script_and_then_succeeds() {
         let later = Duration::from_secs(9);
         let recorder = Recorder::playing([Play::Fail, Play::RetryAfter(later), Play::Fatal]);
         let event = sample_event("order.paid", "{}");
-        let mut remedies = Vec::new();
+        let mut decisions = Vec::new();
         for attempt in 1..=4 {
             let cx = HandlerCx { attempt, ..cx(&event) };
-            remedies
+            decisions
                 .push(recorder.handle(event.clone(), &cx).await.err().map(|e| e.retry_decision()));
         }
         let wanted = [RetryDecision::Retry, RetryDecision::RetryAfter(later), RetryDecision::Fatal]
             .map(Some);
-        assert_eq!(remedies, [&wanted[..], &[None]].concat());
+        assert_eq!(decisions, [&wanted[..], &[None]].concat());
         assert_eq!(recorder.runs().iter().map(|r| r.cx.attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
         recorder.wait_for(4).await;
     }

@@ -1,4 +1,4 @@
-//! PROVIDER-15, -17 and -18: what a provider says of itself.
+//! PROVIDER-15, -17 and -18: the descriptor, the config type and `check_secret`.
 
 use std::path::Path;
 
@@ -6,12 +6,13 @@ use hookward_core::Secret;
 use hookward_core::plugin::BuildCx;
 use serde_json::{Map, Value};
 
-use super::{Kept, Trial, ensure};
+use super::{Checked, Trial, ensure};
 
-/// Words in the names of headers that are secret or worthless once checked.
-const NOT_KEPT: [&str; 6] = ["signature", "hmac", "token", "secret", "authorization", "cookie"];
+/// Words in names of headers that are secret, or useless after verification.
+const SECRET_HEADER_WORDS: [&str; 6] =
+    ["signature", "hmac", "token", "secret", "authorization", "cookie"];
 
-pub(super) fn unknown_keys(trial: &Trial<'_>) -> Kept {
+pub(super) fn unknown_keys(trial: &Trial<'_>) -> Checked {
     let subject = trial.subject;
     let mut with = subject.with.as_object().cloned().unwrap_or_else(Map::new);
     with.insert("no_such_key".to_owned(), Value::Bool(true));
@@ -19,7 +20,7 @@ pub(super) fn unknown_keys(trial: &Trial<'_>) -> Kept {
     let built = (subject.descriptor.build)(Value::Object(with), &cx);
     let reason = built.err().map(|e| e.to_string()).unwrap_or_default();
     ensure(reason.contains("no_such_key"), || {
-        format!("a `with:` block with `no_such_key` is not refused by that name: `{reason}`")
+        format!("a `with:` block with `no_such_key` is not rejected by that name: `{reason}`")
     })?;
     let schema = (subject.descriptor.schema)();
     let root = match schema.get("$ref").and_then(Value::as_str) {
@@ -27,45 +28,45 @@ pub(super) fn unknown_keys(trial: &Trial<'_>) -> Kept {
         None => &schema,
     };
     ensure(root.get("additionalProperties") == Some(&Value::Bool(false)), || {
-        "the JSON Schema of the `with:` block lets unknown keys pass".to_owned()
+        "the JSON Schema of the `with:` block allows unknown keys".to_owned()
     })
 }
 
-pub(super) fn words(trial: &Trial<'_>) -> Kept {
+pub(super) fn self_description(trial: &Trial<'_>) -> Checked {
     let d = &trial.subject.descriptor;
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     ensure(!d.name.is_empty() && d.name.chars().all(word), || {
         format!("the name `{}` is not snake_case", d.name)
     })?;
     ensure(d.summary.len() > 10 && !d.summary.contains('\n'), || {
-        "the summary is not one line of some words".to_owned()
+        "the summary is not one line of more than 10 characters".to_owned()
     })?;
-    ensure(!d.methods.is_empty(), || "it takes no method".to_owned())?;
+    ensure(!d.methods.is_empty(), || "the list of methods is empty".to_owned())?;
     for name in d.keep_headers {
         let lower = http::HeaderName::from_lowercase(name.as_bytes()).is_ok();
-        ensure(lower, || format!("`{name}` among the kept headers is no lower-case name"))?;
-        ensure(!NOT_KEPT.iter().any(|word| name.contains(word)), || {
+        ensure(lower, || format!("`{name}` in `KEEP_HEADERS` is not a lower-case header name"))?;
+        ensure(!SECRET_HEADER_WORDS.iter().any(|word| name.contains(word)), || {
             format!("`{name}` is kept, and it looks like a signature or a secret")
         })?;
     }
     for media_type in d.media_types {
         let plain = media_type.contains('/') && !media_type.contains([';', ' ']);
         ensure(plain && media_type.to_ascii_lowercase() == *media_type, || {
-            format!("`{media_type}` is no lower-case media type without parameters")
+            format!("`{media_type}` is not a lower-case media type without parameters")
         })?;
     }
     Ok(())
 }
 
-pub(super) fn secrets_are_judged(trial: &Trial<'_>) -> Kept {
+pub(super) fn secrets_are_checked(trial: &Trial<'_>) -> Checked {
     for text in [&trial.subject.secret, &trial.subject.other_secret] {
-        let judged = trial.provider.check_secret(&Secret::new(text.clone()));
-        judged.map_err(|reason| format!("a good secret is refused: {reason}"))?;
+        let checked = trial.provider.check_secret(&Secret::new(text.clone()));
+        checked.map_err(|reason| format!("a usable secret is rejected: {reason}"))?;
     }
     for bad in ["", "\u{1}not-a-secret\u{1}", "whsec_", "whsec_***not base64***"] {
         if let Err(reason) = trial.provider.check_secret(&Secret::new(bad)) {
             ensure(bad.len() < 7 || !reason.contains(bad), || {
-                format!("the judgement of a bad secret shows it: {reason}")
+                format!("the error about a bad secret shows it: {reason}")
             })?;
         }
     }

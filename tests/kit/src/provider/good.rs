@@ -1,4 +1,4 @@
-//! Good requests to start from: the accepted recordings, and one that the provider's own signer made.
+//! Genuine requests to start from: the accepted recordings, and one that the provider's signer made.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use hookward_vectors::{Vector, Verdict};
 
 use super::{Subject, Trial};
 
-/// The moment of everything signed here.
+/// The time for which the kit signs.
 pub(super) const NOW: Timestamp = Subject::NOW;
-/// Scheme and host of everything signed here.
+/// Scheme and host of the requests that the kit signs.
 pub(super) const PUBLIC_URL: &str = "https://hooks.example.com";
 
-/// A request that must be accepted, and what it takes.
+/// A request that must be accepted, with what its verification needs.
 #[derive(Clone)]
 pub(super) struct Good {
     pub(super) label: String,
@@ -24,18 +24,18 @@ pub(super) struct Good {
     pub(super) now: Timestamp,
     pub(super) tolerance: Option<Duration>,
     pub(super) public_url: String,
-    /// What would be fetched.
+    /// The keys that a server would fetch.
     pub(super) keys: Option<FixedKeys>,
-    /// Made here, so it has one tag and nothing in it is superfluous.
+    /// Signed by the kit: it has one tag and no superfluous header.
     pub(super) signed_here: bool,
-    /// Headers without which it is refused.
+    /// Headers without which the request is rejected.
     pub(super) used: Vec<String>,
-    /// Headers without which it is named otherwise.
+    /// Headers without which the event is identified differently.
     pub(super) naming: Vec<String>,
 }
 
 impl Good {
-    /// Proves another request as this one would be.
+    /// Verifies another request with the secrets, time and URL of this one.
     pub(super) async fn prove(
         &self,
         trial: &Trial<'_>,
@@ -57,7 +57,7 @@ impl Good {
         }
     }
 
-    /// This request with its head changed.
+    /// A copy of the request with a change.
     pub(super) fn changed(&self, change: impl FnOnce(&mut Request)) -> Request {
         let mut request = self.request.clone();
         change(&mut request);
@@ -72,7 +72,7 @@ pub(super) fn recordings<'a>(trial: &Trial<'a>) -> impl Iterator<Item = (&'a Vec
     all.filter(|(vector, _)| vector.expect == Verdict::Accept)
 }
 
-/// Signs a draft of this type with the subject's first secret; `None` where it cannot sign.
+/// Signs a draft of this type with the subject's first secret; `None` if the provider cannot sign.
 pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) -> Option<Request> {
     let draft = Draft {
         event_type: event_type.to_owned(),
@@ -84,7 +84,7 @@ pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) ->
     trial.provider.signer()?.sign(&draft, &trial.secret()).ok()
 }
 
-/// All good requests, with the headers that matter found out by leaving each away.
+/// All genuine requests. The headers that matter are found by removing each one.
 pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
     let mut goods = Vec::new();
     let secrets =
@@ -118,7 +118,7 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
         });
     }
     if goods.is_empty() {
-        return Err("there is no good request: neither a signer nor an accepted recording".into());
+        return Err("there is no genuine request: the provider has no signer, and there is no accepted recording".into());
     }
     for good in &mut goods {
         find_headers(trial, good).await?;
@@ -128,10 +128,11 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
 
 async fn find_headers(trial: &Trial<'_>, good: &mut Good) -> Result<(), String> {
     let proof = good.prove(trial, good.request.clone()).await;
-    let original = match proof.map_err(|e| format!("PROVIDER-1: {} is refused: {e}", good.label))? {
-        Proof::Genuine(delivery) => Some(named(trial, &delivery)),
-        Proof::Handshake(_) => None,
-    };
+    let original =
+        match proof.map_err(|e| format!("PROVIDER-1: {} is rejected: {e}", good.label))? {
+            Proof::Genuine(delivery) => Some(named(trial, &delivery)),
+            Proof::Handshake(_) => None,
+        };
     let names: Vec<String> =
         good.request.head.headers.keys().map(|name| name.as_str().to_owned()).collect();
     for name in names {

@@ -1,45 +1,52 @@
-//! PROVIDER-12 to -14: requests that nobody means well with.
+//! PROVIDER-12 to -14: hostile requests.
 
 use hookward_core::{Body, Proof, Request, VerifyError};
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Good, Kept, Trial, ensure};
+use super::{Checked, Good, Trial, ensure};
 
-const ROUNDS: usize = 2_000;
+const HOSTILE_REQUESTS: usize = 2_000;
 
-pub(super) async fn nothing_shows_a_secret(trial: &Trial<'_>, goods: &[Good]) -> Kept {
+pub(super) async fn nothing_shows_a_secret(trial: &Trial<'_>, goods: &[Good]) -> Checked {
     let secret = trial.subject.secret.as_str();
-    let silent = |what: &str, text: String| {
+    let hides_secret = |what: &str, text: String| {
         ensure(!text.contains(secret), || format!("{what} shows the secret"))
     };
-    silent("`Debug` of the provider", format!("{:?}", trial.provider))?;
+    hides_secret("`Debug` of the provider", format!("{:?}", trial.provider))?;
     let mut random = Random(0x5eed);
     for good in goods {
-        silent("`Debug` of a request", format!("{:?}", good.request))?;
+        hides_secret("`Debug` of a request", format!("{:?}", good.request))?;
         match good.prove(trial, good.request.clone()).await {
             Ok(Proof::Genuine(delivery)) => {
-                silent("`Debug` of a delivery", format!("{delivery:?}"))?
+                hides_secret("`Debug` of a delivery", format!("{delivery:?}"))?
             }
-            Ok(Proof::Handshake(reply)) => silent("a handshake's answer", format!("{reply:?}"))?,
+            Ok(Proof::Handshake(reply)) => {
+                hides_secret("a handshake's answer", format!("{reply:?}"))?
+            }
             Err(_) => {}
         }
         for _ in 0..50 {
             if let Err(e) = good.prove(trial, random.mutated(good)).await {
-                silent("an error", format!("{e} {e:?}"))?;
+                hides_secret("an error", format!("{e} {e:?}"))?;
             }
         }
     }
-    trial.subject.descriptor.samples.iter().try_for_each(|s| silent("a sample", s.body.to_owned()))
+    trial
+        .subject
+        .descriptor
+        .samples
+        .iter()
+        .try_for_each(|s| hides_secret("a sample", s.body.to_owned()))
 }
 
-pub(super) async fn arbitrary_bytes(trial: &Trial<'_>, goods: &[Good]) -> Kept {
+pub(super) async fn arbitrary_bytes(trial: &Trial<'_>, goods: &[Good]) -> Checked {
     let mut random = Random(0xf00d);
-    for round in 0..ROUNDS {
+    for round in 0..HOSTILE_REQUESTS {
         let Some(good) = goods.get(round % goods.len().max(1)) else { break };
         let request = random.request(good);
         let proof = good.prove(trial, request).await;
         if let Ok(Proof::Genuine(delivery)) = &proof {
-            // Whatever comes of it: it may not panic.
+            // Any result is allowed, a panic is not.
             let _ = trial.provider.identify(delivery);
         }
         ensure(proof.is_err() || !trial.subject.verified, || {
@@ -49,9 +56,9 @@ pub(super) async fn arbitrary_bytes(trial: &Trial<'_>, goods: &[Good]) -> Kept {
     Ok(())
 }
 
-pub(super) async fn precheck_agrees(trial: &Trial<'_>, goods: &[Good]) -> Kept {
+pub(super) async fn precheck_agrees(trial: &Trial<'_>, goods: &[Good]) -> Checked {
     let mut random = Random(0xbeef);
-    for round in 0..ROUNDS {
+    for round in 0..HOSTILE_REQUESTS {
         let Some(good) = goods.get(round % goods.len().max(1)) else { break };
         let request = if round % 2 == 0 { random.mutated(good) } else { random.request(good) };
         let Err(early) = trial.provider.precheck(&request.head) else { continue };
@@ -65,7 +72,7 @@ pub(super) async fn precheck_agrees(trial: &Trial<'_>, goods: &[Good]) -> Kept {
     Ok(())
 }
 
-/// Small and repeatable: xorshift. A failing round is the same one tomorrow.
+/// A small deterministic generator (xorshift), so that a failing round can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -80,12 +87,12 @@ impl Random {
         usize::try_from(self.next() >> 11).unwrap_or(0) % bound.max(1)
     }
 
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        let len = self.below(most + 1);
+    fn bytes(&mut self, max_len: usize) -> Vec<u8> {
+        let len = self.below(max_len + 1);
         (0..len).map(|_| self.next().to_le_bytes().first().copied().unwrap_or(0)).collect()
     }
 
-    /// Text made of what signatures are made of.
+    /// Text made of pieces that signatures contain.
     fn likely_text(&mut self) -> String {
         const PIECES: [&str; 24] = [
             "sha256=",
@@ -117,7 +124,7 @@ impl Random {
         (0..count).filter_map(|_| PIECES.get(self.below(PIECES.len())).copied()).collect()
     }
 
-    /// Headers with the right names, and nothing right in them.
+    /// A request with the right header names and random values.
     fn request(&mut self, good: &Good) -> Request {
         let mut request = Request::default();
         request.head.method = if self.below(8) == 0 { Method::PUT } else { Method::POST };
@@ -144,7 +151,7 @@ impl Random {
         request
     }
 
-    /// A good request with one or two things wrong in its head.
+    /// A genuine request with one or two changes in its head.
     fn mutated(&mut self, good: &Good) -> Request {
         let mut request = good.request.clone();
         let names: Vec<HeaderName> = request.head.headers.keys().cloned().collect();

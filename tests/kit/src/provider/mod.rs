@@ -1,26 +1,6 @@
-//! What every provider must keep, as numbered promises. A provider crate calls [`Subject::check`]
-//! from `tests/contract.rs`; a failing run prints the number and the promise that is broken.
-//!
-//! | number | a provider must |
-//! | --- | --- |
-//! | PROVIDER-1 | accept every good recording, and name its event as recorded |
-//! | PROVIDER-2 | refuse every change of one bit of a signed body |
-//! | PROVIDER-3 | refuse every change of one bit of a tag or of anything signed in the head |
-//! | PROVIDER-4 | refuse a request from which a header that the proof uses was taken, as `MISSING_SIGNATURE` |
-//! | PROVIDER-5 | refuse it where such a header is empty |
-//! | PROVIDER-6 | refuse it where such a header, or one that names the event, came with different values |
-//! | PROVIDER-7 | accept it where such a header came twice with one value |
-//! | PROVIDER-8 | refuse it where such a header has 20 KB |
-//! | PROVIDER-9 | accept a signed time up to the edge of the tolerance, both ways, and not beyond |
-//! | PROVIDER-10 | accept each secret until its end, say which matched, and accept nothing without a secret |
-//! | PROVIDER-11 | prove what its own signer signed, under the identity that was asked for |
-//! | PROVIDER-12 | never show a secret in `Debug`, an error or a sample |
-//! | PROVIDER-13 | never panic and never accept, whatever bytes come |
-//! | PROVIDER-14 | refuse in `verify`, with the same code, what it refuses in `precheck` |
-//! | PROVIDER-15 | refuse unknown keys of its `with:` block, in the type and in the JSON Schema |
-//! | PROVIDER-16 | have samples that are JSON, can be signed and are identified as what they are |
-//! | PROVIDER-17 | describe itself in the words that the rest of the house uses, and keep no signature or token |
-//! | PROVIDER-18 | judge secrets without showing them |
+//! The conformance suite of providers: one check for each rule of `docs/spec/provider.md`. A provider crate
+//! calls [`Subject::check`] from `tests/contract.rs`; a failing check prints the number and sentence of each
+//! broken rule, and how it was broken.
 
 mod descriptor;
 mod forgery;
@@ -39,14 +19,16 @@ use hookward_core::{Provider, Secret, Timestamp};
 use hookward_vectors::VectorFile;
 use serde_json::Value;
 
+use crate::spec::{self, rule_of};
+
 pub use vectors::{Report, run_vectors};
 
 use good::Good;
 
-/// A promise kept, or how it was broken.
-type Kept = Result<(), String>;
+/// The result of one check: `Err` says how the rule is broken.
+type Checked = Result<(), String>;
 
-/// A provider under test. Made with [`Subject::of`], then told what is special about it.
+/// A provider under test: made with [`Subject::of`], then adapted to what is special about the provider.
 #[derive(Debug)]
 pub struct Subject {
     descriptor: ProviderDescriptor,
@@ -61,16 +43,16 @@ pub struct Subject {
     body: String,
 }
 
-/// A body that is long enough to be worth changing and names its event in the usual places.
+/// A body with type and id in the usual places, and with text and numbers whose bits can be changed.
 const BODY: &str =
     r#"{"id":"id_1","type":"thing.happened","text":"naïve – テスト","numbers":[1,2.5,-3e7]}"#;
 
 impl Subject {
-    /// The moment for which the kit signs.
+    /// The time for which the kit signs.
     pub const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
 
-    /// The first provider of a crate, `Subject::of(hookward_provider_x::PLUGINS)`, with two secrets
-    /// of the form that it takes.
+    /// The first provider of a crate, with two secrets of the form that it takes:
+    /// `Subject::of(hookward_provider_x::PLUGINS, "one", "another")`.
     ///
     /// # Panics
     /// If there is no provider among the plugins.
@@ -96,42 +78,42 @@ impl Subject {
         }
     }
 
-    /// With this `with:` block.
+    /// Builds the provider from this `with:` block.
     #[must_use]
     pub fn with(mut self, with: Value) -> Self {
         self.with = with;
         self
     }
 
-    /// With the accepted ones of these vectors as good recordings.
+    /// Uses the accepted vectors of this file as genuine recordings.
     #[must_use]
     pub fn recordings(mut self, file: VectorFile) -> Self {
         self.recordings = Some(file);
         self
     }
 
-    /// With a signed time and this tolerance, where the descriptor does not say so.
+    /// The tolerance of the signed time, where it differs from the descriptor's; `None`: no time is signed.
     #[must_use]
     pub fn tolerance(mut self, tolerance: Option<Duration>) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// With this body to sign, for senders that have something in it, such as [`Subject::NOW`].
+    /// Signs this body, for senders that require something in it, such as [`Subject::NOW`].
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         self.body = body.to_owned();
         self
     }
 
-    /// A provider whose signature does not cover the body: tokens, and a few old schemes.
+    /// For a provider whose signature does not cover the body: tokens, and a few old schemes.
     #[must_use]
     pub fn body_is_not_signed(mut self) -> Self {
         self.body_is_signed = false;
         self
     }
 
-    /// A provider that verifies nothing.
+    /// For a provider that verifies nothing.
     #[must_use]
     pub fn verifies_nothing(mut self) -> Self {
         self.verified = false;
@@ -139,7 +121,7 @@ impl Subject {
         self
     }
 
-    /// Where the `with:` block says that type and id are somewhere else than in the samples.
+    /// For a `with:` block under which type and id are not where the samples have them.
     #[must_use]
     pub fn samples_do_not_fit(mut self) -> Self {
         self.samples = false;
@@ -149,21 +131,21 @@ impl Subject {
     /// Builds the provider as the engine does.
     ///
     /// # Errors
-    /// What is wrong with the `with:` block.
+    /// The `with:` block is invalid; the text says where.
     pub fn build(&self) -> Result<Arc<dyn Provider>, String> {
         let cx = BuildCx { base_dir: Path::new("."), name: "subject" };
         (self.descriptor.build)(self.with.clone(), &cx).map_err(|e| e.to_string())
     }
 
-    /// Checks every promise.
+    /// Checks every rule.
     ///
     /// # Panics
-    /// If one is broken, with the numbers and reasons of all that are.
+    /// If a rule is broken, with the number, sentence and finding of each broken rule.
     pub fn check(self) {
         let broken = block_on(self.run());
         assert!(
             broken.is_empty(),
-            "the provider `{}` breaks the contract:\n{}",
+            "the provider `{}` breaks the specification:\n{}",
             self.descriptor.name,
             broken.join("\n")
         );
@@ -182,15 +164,15 @@ impl Subject {
         let mut broken = Broken::default();
         broken.note(1, forgery::recordings_are_accepted(&trial).await);
         if self.verified {
-            broken.note(2, forgery::bits_of_the_body(&trial, &goods).await);
-            broken.note(3, forgery::bits_of_the_head(&trial, &goods).await);
-            broken.note(4, forgery::missing_headers(&trial, &goods).await);
-            broken.note(5, forgery::empty_headers(&trial, &goods).await);
-            broken.note(6, forgery::different_duplicates(&trial, &goods).await);
-            broken.note(7, forgery::same_duplicates(&trial, &goods).await);
-            broken.note(8, forgery::long_headers(&trial, &goods).await);
-            broken.note(9, time::edges(&trial, &goods).await);
-            broken.note(10, time::rotation(&trial, &goods).await);
+            broken.note(2, forgery::body_bits_are_covered(&trial, &goods).await);
+            broken.note(3, forgery::head_bits_are_covered(&trial, &goods).await);
+            broken.note(4, forgery::missing_headers_are_rejected(&trial, &goods).await);
+            broken.note(5, forgery::empty_headers_are_rejected(&trial, &goods).await);
+            broken.note(6, forgery::different_duplicates_are_rejected(&trial, &goods).await);
+            broken.note(7, forgery::same_duplicates_are_accepted(&trial, &goods).await);
+            broken.note(8, forgery::long_headers_are_rejected(&trial, &goods).await);
+            broken.note(9, time::tolerance_edges(&trial, &goods).await);
+            broken.note(10, time::secret_rotation(&trial, &goods).await);
         }
         broken.note(11, naming::round_trip(&trial).await);
         broken.note(12, hostile::nothing_shows_a_secret(&trial, &goods).await);
@@ -198,13 +180,13 @@ impl Subject {
         broken.note(14, hostile::precheck_agrees(&trial, &goods).await);
         broken.note(15, descriptor::unknown_keys(&trial));
         broken.note(16, naming::samples(&trial).await);
-        broken.note(17, descriptor::words(&trial));
-        broken.note(18, descriptor::secrets_are_judged(&trial));
+        broken.note(17, descriptor::self_description(&trial));
+        broken.note(18, descriptor::secrets_are_checked(&trial));
         broken.0
     }
 }
 
-/// A subject that is built.
+/// A subject whose provider is built.
 #[derive(Clone, Copy)]
 struct Trial<'a> {
     subject: &'a Subject,
@@ -221,21 +203,22 @@ impl Trial<'_> {
 struct Broken(Vec<String>);
 
 impl Broken {
-    fn note(&mut self, number: u8, kept: Kept) {
-        if let Err(how) = kept {
-            self.0.push(format!("PROVIDER-{number}: {how}"));
+    fn note(&mut self, number: u8, checked: Checked) {
+        if let Err(how) = checked {
+            let rule = rule_of(spec::PROVIDER, &format!("PROVIDER-{number}"));
+            self.0.push(format!("{rule}\n    found: {how}"));
         }
     }
 }
 
-/// Runs a future to its end on a small runtime of its own, so that tests need none.
+/// Runs a future to its end on a runtime of its own, so that callers need no async test.
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     #[expect(clippy::unwrap_used, reason = "a test machine that cannot start a runtime")]
     runtime.unwrap().block_on(future)
 }
 
-/// `Ok` where the condition holds.
-fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Kept {
-    if holds { Ok(()) } else { Err(otherwise()) }
+/// `Ok` if the condition holds, otherwise the text as the finding.
+fn ensure(holds: bool, finding: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(finding()) }
 }

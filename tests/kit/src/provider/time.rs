@@ -1,4 +1,4 @@
-//! PROVIDER-9 and -10: signed times and secrets that end.
+//! PROVIDER-9 and -10: tolerance of signed times, and rotation of secrets.
 
 use std::time::Duration;
 
@@ -6,36 +6,37 @@ use hookward_core::{
     Proof, Secret, SecretSet, TimedSecret, Timestamp, VerifyCx, VerifyError, prove,
 };
 
-use super::{Good, Kept, Trial, ensure};
+use super::{Checked, Good, Trial, ensure};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) async fn edges(trial: &Trial<'_>, goods: &[Good]) -> Kept {
+pub(super) async fn tolerance_edges(trial: &Trial<'_>, goods: &[Good]) -> Checked {
     for good in goods.iter().filter(|g| g.signed_here) {
         let Some(own) = trial.subject.tolerance else {
             let much_later = good.now.plus(Duration::from_secs(10 * 365 * 86_400));
-            return expect(trial, good, much_later, None, "").await;
+            return expect_code(trial, good, much_later, None, "").await;
         };
         let given = Duration::from_secs(90);
         for (tolerance, span) in [(None, own), (Some(given), given)] {
             let latest = good.now.plus(span);
             let earliest = good.now.minus(span);
-            expect(trial, good, latest, tolerance, "").await?;
-            expect(trial, good, earliest, tolerance, "").await?;
-            expect(trial, good, latest.plus(SECOND), tolerance, "TIMESTAMP_TOO_OLD").await?;
-            expect(trial, good, earliest.minus(SECOND), tolerance, "TIMESTAMP_IN_FUTURE").await?;
+            expect_code(trial, good, latest, tolerance, "").await?;
+            expect_code(trial, good, earliest, tolerance, "").await?;
+            expect_code(trial, good, latest.plus(SECOND), tolerance, "TIMESTAMP_TOO_OLD").await?;
+            expect_code(trial, good, earliest.minus(SECOND), tolerance, "TIMESTAMP_IN_FUTURE")
+                .await?;
         }
     }
     Ok(())
 }
 
-async fn expect(
+async fn expect_code(
     trial: &Trial<'_>,
     good: &Good,
     now: Timestamp,
     tolerance: Option<Duration>,
     code: &str,
-) -> Kept {
+) -> Checked {
     let cx = VerifyCx { tolerance, ..good.cx(now) };
     let found = prove(trial.provider, good.request.clone(), &cx).await;
     let found = found.err().map_or("", |e| e.code());
@@ -47,7 +48,7 @@ async fn expect(
     })
 }
 
-pub(super) async fn rotation(trial: &Trial<'_>, goods: &[Good]) -> Kept {
+pub(super) async fn secret_rotation(trial: &Trial<'_>, goods: &[Good]) -> Checked {
     for good in goods.iter().filter(|g| g.signed_here) {
         let (own, other) = (&trial.subject.secret, &trial.subject.other_secret);
         let later = good.now.plus(SECOND);
@@ -65,7 +66,7 @@ pub(super) async fn rotation(trial: &Trial<'_>, goods: &[Good]) -> Kept {
             let cx = VerifyCx { secrets: secrets.active(good.now), ..good.cx(good.now) };
             let found = match prove(trial.provider, good.request.clone(), &cx).await {
                 Ok(Proof::Genuine(delivery)) => Some(delivery.secret()),
-                Ok(Proof::Handshake(_)) => return Err("an event is taken for a handshake".into()),
+                Ok(Proof::Handshake(_)) => return Err("an event is treated as a handshake".into()),
                 Err(VerifyError::InvalidSignature) => None,
                 Err(other) => return Err(format!("the secret {how}: {}", other.code())),
             };

@@ -1,4 +1,4 @@
-//! Runs a file of vectors and says who disagrees.
+//! Runs a file of vectors and reports the vectors that disagree.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use hookward_vectors::{Class, Vector, VectorFile, VectorOutcome, run_handshake, 
 
 use super::block_on;
 
-/// What came of a file of vectors.
+/// The result of running a file of vectors.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many there are.
+    /// Number of vectors in the file.
     pub vectors: usize,
-    /// How many of them got the verdict that they demand.
+    /// Number of vectors that got their expected verdict.
     pub agree: usize,
-    /// How many set-up requests there are.
+    /// Number of set-up requests in the file.
     pub handshakes: usize,
-    /// How many of them got the answer that they demand.
+    /// Number of set-up requests that got their expected answer.
     pub handshakes_agree: usize,
-    /// Id, class and what was demanded and found, for each that disagrees.
+    /// For each vector that disagrees: its id, its class, and the expected and the found verdict.
     pub disagreements: Vec<(String, Class, String)>,
 }
 
 impl Report {
-    /// Fails where any vector disagrees whose id is not in `known`, and where one of `known` agrees.
+    /// Fails if a vector disagrees whose id is not in `known`, or if one of `known` agrees.
     ///
     /// # Panics
-    /// With the list of those.
+    /// With the list of these vectors.
     pub fn assert_agrees_but_for(&self, known: &[&str]) {
         let mut wrong = String::new();
         for (id, class, how) in &self.disagreements {
@@ -37,24 +37,24 @@ impl Report {
         }
         for id in known {
             if !self.disagreements.iter().any(|(other, ..)| other == id) {
-                let _ = writeln!(wrong, "{id} is said to disagree, and agrees");
+                let _ = writeln!(wrong, "{id} is listed as disagreeing, but agrees");
             }
         }
         assert!(wrong.is_empty(), "vectors disagree:\n{wrong}");
         assert!(self.vectors + self.handshakes > 0, "there are no vectors in this file");
     }
 
-    /// Fails where any vector disagrees.
+    /// Fails if a vector disagrees.
     ///
     /// # Panics
-    /// With the list of those.
+    /// With the list of these vectors.
     pub fn assert_agrees(&self) {
         self.assert_agrees_but_for(&[]);
     }
 }
 
-/// Judges every vector and set-up request of a file; `make` builds the provider for a scheme (for
-/// set-up requests: for the provider's name).
+/// Runs every vector and set-up request of a file. `make` builds the provider for a scheme, or, for a
+/// set-up request, for the provider's name.
 pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &VectorFile) -> Report {
     let mut report = Report::default();
     for vector in &file.vectors {
@@ -97,7 +97,7 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
 
 fn describe_disagreement(vector: &Vector, outcome: &VectorOutcome) -> String {
     format!(
-        "{}: demands {:?} type {:?} id {:?}, found {:?} ({:?}) type {:?} id {:?}",
+        "{}: expected {:?} type {:?} id {:?}, found {:?} ({:?}) type {:?} id {:?}",
         vector.name,
         vector.expect,
         vector.event_type,

@@ -1,4 +1,4 @@
-//! STORE-1 to STORE-9: what is taken in, once, and as it came.
+//! STORE-1 to STORE-9: deliveries are accepted once, and returned as they were received.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -14,35 +14,35 @@ fn accepted(acceptance: &Acceptance) -> bool {
 }
 
 #[track_caller]
-fn assert_repeats(acceptance: &Acceptance, first: EventId, word: &str, kind: KeyKind) {
+fn assert_duplicate(acceptance: &Acceptance, first: EventId, word: &str, kind: KeyKind) {
     let Acceptance::Duplicate { answer: stored, of, by } = acceptance else {
-        panic!("taken for new: {acceptance:?}");
+        panic!("accepted as new: {acceptance:?}");
     };
     assert_eq!(*stored, answer(word), "the stored answer, byte for byte");
     assert_eq!((*of, *by), (first, kind));
 }
 
-/// The same delivery again: its events have new ids of ours, and it would be answered otherwise.
-fn again(id: &str) -> NewDelivery {
+/// A repetition of the delivery: its events have new ids of ours, and its own answer differs.
+fn repetition(id: &str) -> NewDelivery {
     NewDelivery { answer: answer("another"), ..delivery(id) }
 }
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
     pub async fn store_1_answers_a_repetition_byte_for_byte(self) {
         let first = self.accept(delivery("a")).await[0];
-        let answers = self.store.accept(vec![again("a")]).await.unwrap();
-        assert_repeats(&answers[0], first, "a", KeyKind::Id);
+        let answers = self.store.accept(vec![repetition("a")]).await.unwrap();
+        assert_duplicate(&answers[0], first, "a", KeyKind::Id);
         assert_eq!(self.claim(now(), 9).await.len(), 1, "a repetition makes no job");
     }
 
-    pub async fn store_2_takes_the_same_key_once_in_one_call(self) {
+    pub async fn store_2_accepts_a_key_once_within_one_call(self) {
         let first = delivery("a");
         let id = first.events[0].id;
         let other = delivery("b");
-        let answers = self.store.accept(vec![first, again("a"), other]).await.unwrap();
+        let answers = self.store.accept(vec![first, repetition("a"), other]).await.unwrap();
         assert!(accepted(&answers[0]) && accepted(&answers[2]), "{answers:?}");
-        assert_repeats(&answers[1], id, "a", KeyKind::Id);
+        assert_duplicate(&answers[1], id, "a", KeyKind::Id);
         // And within one delivery.
         let mut twice = delivery("c");
         twice.events.push(event("c"));
@@ -51,7 +51,7 @@ impl Suite {
         assert_eq!(self.claim(now(), 9).await.len(), 3);
     }
 
-    pub async fn store_3_takes_the_same_key_once_of_many_at_a_time(self) {
+    pub async fn store_3_accepts_a_key_once_among_concurrent_calls(self) {
         let callers: Vec<_> = (0..40)
             .map(|n| {
                 let store = self.store.clone();
@@ -72,7 +72,7 @@ impl Suite {
         assert_eq!(self.claim(now(), 9).await.len(), 4);
     }
 
-    pub async fn store_4_keeps_the_new_events_of_a_partly_known_batch(self) {
+    pub async fn store_4_accepts_the_new_events_of_a_partly_known_batch(self) {
         let first = self.accept(delivery("a")).await[0];
         let batch = |ids: &[&str]| {
             let events = ids.iter().map(|id| event(id)).collect();
@@ -81,8 +81,8 @@ impl Suite {
         let answers = self.store.accept(vec![batch(&["b", "a", "c"])]).await.unwrap();
         assert!(matches!(answers[0], Acceptance::Accepted { known: 1 }), "{answers:?}");
         assert_eq!(self.claim(now(), 9).await.len(), 3);
-        // All of it known, in whichever order: the answer that the batch itself got, which is that of
-        // the event taken in last.
+        // When all events are known, in any order, the answer is that of the batch, because its events
+        // were accepted last.
         let other = |ids: &[&str]| NewDelivery { answer: answer("another"), ..batch(ids) };
         for ids in [["b", "a", "c"], ["a", "c", "b"], ["c", "b", "a"]] {
             let answers = self.store.accept(vec![other(&ids)]).await.unwrap();
@@ -90,50 +90,50 @@ impl Suite {
             assert_eq!(*stored, answer("batch"), "{ids:?}");
         }
         let answers = self.store.accept(vec![other(&["a", "a"])]).await.unwrap();
-        assert_repeats(&answers[0], first, "a", KeyKind::Id);
+        assert_duplicate(&answers[0], first, "a", KeyKind::Id);
     }
 
-    pub async fn store_5_lists_a_repetition_by_bytes_alone(self) {
+    pub async fn store_5_records_content_duplicates(self) {
         let first = self.accept(delivery("a")).await[0];
-        let mut twin = again("a");
-        twin.events[0].event_id = Some("a2".to_owned());
-        twin.events[0].keys[0] = key(KeyKind::Id, "a2");
-        twin.received_at = now().plus(Duration::from_secs(1));
-        let answers = self.store.accept(vec![twin.clone()]).await.unwrap();
-        assert_repeats(&answers[0], first, "a", KeyKind::Content);
-        // By its id it is no twin.
-        self.accept(again("a")).await;
+        let mut duplicate = repetition("a");
+        duplicate.events[0].event_id = Some("a2".to_owned());
+        duplicate.events[0].keys[0] = key(KeyKind::Id, "a2");
+        duplicate.received_at = now().plus(Duration::from_secs(1));
+        let answers = self.store.accept(vec![duplicate.clone()]).await.unwrap();
+        assert_duplicate(&answers[0], first, "a", KeyKind::Content);
+        // A repetition with the same id is not a content duplicate.
+        self.accept(repetition("a")).await;
         if let Some(browse) = self.store.browse() {
             let content_duplicates = browse.show(first).await.unwrap().unwrap().content_duplicates;
             assert_eq!(content_duplicates.len(), 1, "{content_duplicates:?}");
             assert_eq!(content_duplicates[0].event_id.as_deref(), Some("a2"));
-            assert_eq!(content_duplicates[0].received_at, twin.received_at);
+            assert_eq!(content_duplicates[0].received_at, duplicate.received_at);
         }
-        // Where id and bytes name different events, the id's counts.
+        // Where id and bytes name different events, the id decides.
         let other = self.accept(delivery("b")).await[0];
-        let mut mixed = again("b");
+        let mut mixed = repetition("b");
         mixed.events[0].keys[1] = key(KeyKind::Content, "a");
         let answers = self.store.accept(vec![mixed]).await.unwrap();
-        assert_repeats(&answers[0], other, "b", KeyKind::Id);
+        assert_duplicate(&answers[0], other, "b", KeyKind::Id);
     }
 
-    pub async fn store_6_forgets_keys_after_their_window(self) {
+    pub async fn store_6_ignores_keys_older_than_the_window(self) {
         let first = self.accept(delivery("a")).await[0];
         let later = now().plus(Duration::from_secs(100));
-        let late = NewDelivery { received_at: later, dedupe_since: now(), ..again("a") };
+        let late = NewDelivery { received_at: later, dedupe_since: now(), ..repetition("a") };
         let answers = self.store.accept(vec![late]).await.unwrap();
-        assert_repeats(&answers[0], first, "a", KeyKind::Id);
+        assert_duplicate(&answers[0], first, "a", KeyKind::Id);
         let since = now().plus(Duration::from_millis(1));
-        let late = NewDelivery { received_at: later, dedupe_since: since, ..again("a") };
+        let late = NewDelivery { received_at: later, dedupe_since: since, ..repetition("a") };
         let second = late.events[0].id;
         let answers = self.store.accept(vec![late.clone()]).await.unwrap();
-        assert!(accepted(&answers[0]), "the key was too old to count");
-        // It was taken anew, and so counts from then on.
+        assert!(accepted(&answers[0]), "the key is older than the window");
+        // The key was accepted again, so its window starts again.
         let answers = self.store.accept(vec![late]).await.unwrap();
-        assert_repeats(&answers[0], second, "another", KeyKind::Id);
+        assert_duplicate(&answers[0], second, "another", KeyKind::Id);
     }
 
-    pub async fn store_7_keeps_the_bytes_as_received(self) {
+    pub async fn store_7_returns_the_bytes_as_accepted(self) {
         let every: Vec<u8> = (0..=255).cycle().take(200_000).collect();
         for (id, bytes) in [("empty", Vec::new()), ("every", every)] {
             let mut odd = delivery(id);
@@ -157,7 +157,7 @@ impl Suite {
         }
     }
 
-    pub async fn store_8_hands_out_each_item_of_a_batch(self) {
+    pub async fn store_8_gives_each_job_its_batch_item(self) {
         let mut batch = delivery("a");
         batch.body = Body::new(r#"{"items": [{"n": 1.10}, {"n": 2}]}"#);
         batch.events.push(event("b"));
@@ -170,15 +170,15 @@ impl Suite {
         assert_eq!(bodies, [&br#"{"n": 1.10}"#[..], &br#"{"n": 2}"#[..]]);
     }
 
-    pub async fn store_9_keeps_what_nobody_wants(self) {
+    pub async fn store_9_stores_unrouted_and_invalid_events(self) {
         let unrouted = with_jobs("a", &[]);
         let mut invalid = with_jobs("b", &[]);
         invalid.events[0].status = NewStatus::Invalid;
         invalid.events[0].notes = vec!["route `x`: \"n\" is no number".to_owned()];
         let ids = [self.accept(unrouted).await[0], self.accept(invalid.clone()).await[0]];
         assert!(self.store.claim(want(now(), 9)).await.unwrap().is_empty());
-        let answers = self.store.accept(vec![again("b")]).await.unwrap();
-        assert_repeats(&answers[0], ids[1], "b", KeyKind::Id);
+        let answers = self.store.accept(vec![repetition("b")]).await.unwrap();
+        assert_duplicate(&answers[0], ids[1], "b", KeyKind::Id);
         let Some(browse) = self.store.browse() else { return };
         let a = browse.show(ids[0]).await.unwrap().unwrap();
         assert_eq!((a.summary.status, a.notes.len()), (Status::Unrouted, 0));

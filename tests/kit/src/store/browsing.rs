@@ -25,9 +25,9 @@ async fn all(browse: &dyn Browse, filter: &Filter, limit: usize) -> Vec<String> 
     }
 }
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
-    pub async fn store_22_lists_newest_first_by_pages(self) {
+    pub async fn store_22_lists_newest_first_page_by_page(self) {
         let Some(browse) = self.store.browse() else { return };
         for n in 0..7 {
             self.accept(delivery(&n.to_string())).await;
@@ -52,7 +52,7 @@ impl Suite {
         assert!(browse.find("nobody", 9).await.unwrap().is_empty());
     }
 
-    pub async fn store_23_filters_what_it_lists(self) {
+    pub async fn store_23_applies_every_filter(self) {
         let Some(browse) = self.store.browse() else { return };
         self.accept(with_jobs("done", &["orders"])).await;
         self.accept(with_jobs("dead", &["orders", "orders"])).await;

@@ -1,4 +1,4 @@
-//! STORE-21, STORE-24 and STORE-25: what is removed, how much waits, and the end.
+//! STORE-21, STORE-24 and STORE-25: purge, queue depth and closing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::store::{Acceptance, NewDelivery, Purge, Settlement, StoreError};
@@ -7,9 +7,9 @@ use super::sample::{delivery, now, with_jobs};
 use super::working::{after, retry};
 use super::{Suite, want};
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
-    pub async fn store_21_removes_what_is_past_its_time(self) {
+    pub async fn store_21_purges_expired_events_and_keys(self) {
         let ids = ["done", "dead", "open", "late"];
         let mut events = Vec::new();
         for id in ids {
@@ -28,11 +28,15 @@ impl Suite {
         let purge = |events_before, dead_before, limit| {
             self.store.purge(Purge { events_before, dead_before, limit })
         };
-        assert_eq!(purge(now(), now(), 9).await.unwrap(), 0, "`before` is before");
-        assert_eq!(purge(after(1), now(), 9).await.unwrap(), 1, "only what is done");
-        assert_eq!(purge(now(), after(1), 9).await.unwrap(), 0, "keys outlast no event");
-        assert_eq!(purge(after(1), after(1), 9).await.unwrap(), 1, "now the dead one");
-        assert_eq!(purge(after(1), after(1), 9).await.unwrap(), 0, "the open one stays");
+        assert_eq!(purge(now(), now(), 9).await.unwrap(), 0, "`before` is exclusive");
+        assert_eq!(purge(after(1), now(), 9).await.unwrap(), 1, "only the done event");
+        assert_eq!(
+            purge(now(), after(1), 9).await.unwrap(),
+            0,
+            "dedupe keys are kept as long as their event"
+        );
+        assert_eq!(purge(after(1), after(1), 9).await.unwrap(), 1, "the dead event");
+        assert_eq!(purge(after(1), after(1), 9).await.unwrap(), 0, "the open event stays");
         if let Some(browse) = self.store.browse() {
             let mut there = Vec::new();
             for event in &events {
@@ -45,30 +49,30 @@ impl Suite {
             let accepted = matches!(again[0], Acceptance::Accepted { .. });
             assert_eq!(accepted, new, "the key of `{id}`");
         }
-        let unwanted = (0..5).map(|n| with_jobs(&n.to_string(), &[])).collect();
-        self.store.accept(unwanted).await.unwrap();
-        assert_eq!(purge(after(1), after(1), 3).await.unwrap(), 3, "no more than the limit");
+        let unrouted = (0..5).map(|n| with_jobs(&n.to_string(), &[])).collect();
+        self.store.accept(unrouted).await.unwrap();
+        assert_eq!(purge(after(1), after(1), 3).await.unwrap(), 3, "at most `limit` events");
         assert_eq!(purge(after(1), after(1), 3).await.unwrap(), 2);
     }
 
-    pub async fn store_24_tells_how_much_waits(self) {
+    pub async fn store_24_reports_the_queue_depth(self) {
         let depth = self.store.depth().await.unwrap();
         assert!(depth.routes.is_empty() && depth.oldest.is_none(), "{depth:?}");
         self.accept(with_jobs("a", &["orders", "mail"])).await;
         let received_at = after(5);
         self.accept(NewDelivery { received_at, ..delivery("b") }).await;
-        let told = |depth: &hookward_core::store::Depth| {
+        let open_and_dead = |depth: &hookward_core::store::Depth| {
             let each = depth.routes.iter().map(|r| (r.route.to_string(), r.open, r.dead));
             each.collect::<Vec<_>>()
         };
         let depth = self.store.depth().await.unwrap();
-        assert_eq!(told(&depth), [("mail".to_owned(), 1, 0), ("orders".to_owned(), 2, 0)]);
+        assert_eq!(open_and_dead(&depth), [("mail".to_owned(), 1, 0), ("orders".to_owned(), 2, 0)]);
         assert_eq!(depth.oldest, Some(now()));
         let mut claim = want(after(5), 9);
         claim.unknown = 9;
         let jobs = self.store.claim(claim).await.unwrap();
         let depth = self.store.depth().await.unwrap();
-        assert_eq!(depth.routes.iter().map(|r| r.open).sum::<u64>(), 3, "what runs is open");
+        assert_eq!(depth.routes.iter().map(|r| r.open).sum::<u64>(), 3, "running jobs are open");
         assert_eq!(depth.oldest, None, "nothing waits");
         for job in &jobs {
             match (&*job.route, job.event.event_id()) {
@@ -81,17 +85,17 @@ impl Suite {
             }
         }
         let depth = self.store.depth().await.unwrap();
-        assert_eq!(told(&depth), [("mail".to_owned(), 0, 1), ("orders".to_owned(), 1, 0)]);
+        assert_eq!(open_and_dead(&depth), [("mail".to_owned(), 0, 1), ("orders".to_owned(), 1, 0)]);
         assert_eq!(depth.oldest, Some(after(5)));
     }
 
-    pub async fn store_25_says_that_it_is_closed(self) {
+    pub async fn store_25_reports_that_it_is_closed(self) {
         self.accept(delivery("a")).await;
         assert_eq!(self.store.check().await, Ok(()));
         self.store.close().await;
         assert_eq!(self.store.check().await, Err(StoreError::Closed));
-        let refused = self.store.accept(vec![delivery("b")]).await;
-        assert_eq!(refused.unwrap_err(), StoreError::Closed);
+        let result = self.store.accept(vec![delivery("b")]).await;
+        assert_eq!(result.unwrap_err(), StoreError::Closed);
         assert_eq!(self.store.claim(want(now(), 9)).await.unwrap_err(), StoreError::Closed);
         self.store.close().await;
     }

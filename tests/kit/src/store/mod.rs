@@ -1,5 +1,5 @@
-//! For authors of stores: the promises of a store, numbered, one test each
-//! ([`store_suite!`](crate::store_suite)), and deliveries to try it with.
+//! The conformance suite of stores, one test for each rule of `docs/spec/store.md`
+//! ([`store_suite!`](crate::store_suite)), a model of the contract, and sample deliveries.
 
 mod accepting;
 mod browsing;
@@ -20,59 +20,61 @@ use async_trait::async_trait;
 use hookward_core::store::{Claim, Job, Store};
 use hookward_core::{EventId, Timestamp};
 
-/// Where the stores under test come from.
+use crate::spec::{self, Rule, rule_of};
+
+/// Opens the store under test.
 #[async_trait]
 pub trait Subject: Send + Sync {
-    /// Opens the store, empty at first. Called again after a [`Store::close`], it opens the same one
-    /// anew, as a new owner that came up at `now`.
+    /// Opens the store, which is empty at the first call. A call after [`Store::close`] opens the same
+    /// store again, as a new owner that starts at `now`.
     async fn open(&self, now: Timestamp) -> Arc<dyn Store>;
 }
 
-/// Writes one test for each promise, STORE-1 to STORE-28: `store_suite!(MySubject::new());` The
-/// argument is evaluated once per test. A test that fails prints its number. Promises about a
-/// restart are tried with stores that say they are [`durable`](Store::durable).
+/// Writes one test for each rule of `docs/spec/store.md`, STORE-1 to STORE-28:
+/// `store_suite!(MySubject::new());`. The argument is evaluated once per test. A failing test prints the
+/// number and sentence of its rule. The rules about a restart apply to [`durable`](Store::durable) stores.
 #[macro_export]
 macro_rules! store_suite {
     ($subject:expr) => {
         $crate::store_suite!(@tests $subject;
             store_1_answers_a_repetition_byte_for_byte
-            store_2_takes_the_same_key_once_in_one_call
-            store_3_takes_the_same_key_once_of_many_at_a_time
-            store_4_keeps_the_new_events_of_a_partly_known_batch
-            store_5_lists_a_repetition_by_bytes_alone
-            store_6_forgets_keys_after_their_window
-            store_7_keeps_the_bytes_as_received
-            store_8_hands_out_each_item_of_a_batch
-            store_9_keeps_what_nobody_wants
-            store_10_hands_out_no_more_than_there_are_free_slots
-            store_11_hands_out_each_job_once
-            store_12_keeps_jobs_until_they_are_due
-            store_13_runs_an_order_key_one_by_one
-            store_14_lets_a_stale_lease_change_nothing
-            store_15_runs_a_lost_job_again
-            store_16_resumes_where_a_retry_says
-            store_17_gives_the_attempt_of_a_released_job_back
-            store_18_revives_the_dead
-            store_19_replays_as_new_jobs
-            store_20_lets_go_of_jobs_without_a_route
-            store_21_removes_what_is_past_its_time
-            store_22_lists_newest_first_by_pages
-            store_23_filters_what_it_lists
-            store_24_tells_how_much_waits
-            store_25_says_that_it_is_closed
-            store_26_keeps_everything_over_a_restart
-            store_27_records_a_crash_and_runs_the_job_again
-            store_28_stops_a_job_that_kills_the_process
+            store_2_accepts_a_key_once_within_one_call
+            store_3_accepts_a_key_once_among_concurrent_calls
+            store_4_accepts_the_new_events_of_a_partly_known_batch
+            store_5_records_content_duplicates
+            store_6_ignores_keys_older_than_the_window
+            store_7_returns_the_bytes_as_accepted
+            store_8_gives_each_job_its_batch_item
+            store_9_stores_unrouted_and_invalid_events
+            store_10_claims_at_most_the_free_slots
+            store_11_leases_each_job_once
+            store_12_claims_no_job_before_it_is_due
+            store_13_runs_an_order_key_one_at_a_time
+            store_14_changes_nothing_for_a_stale_lease
+            store_15_reclaims_a_job_when_its_lease_ends
+            store_16_resumes_a_retry_at_its_step_and_body
+            store_17_does_not_count_a_released_attempt
+            store_18_revives_a_dead_job_at_its_step
+            store_19_replays_a_route_as_a_new_job
+            store_20_settles_a_job_without_a_route_as_unrouted
+            store_21_purges_expired_events_and_keys
+            store_22_lists_newest_first_page_by_page
+            store_23_applies_every_filter
+            store_24_reports_the_queue_depth
+            store_25_reports_that_it_is_closed
+            store_26_keeps_events_and_jobs_over_a_restart
+            store_27_records_a_crash_and_reruns_the_job
+            store_28_dead_letters_a_poison_job
         );
     };
-    (@tests $subject:expr; $($promise:ident)+) => {
-        $(#[test] fn $promise() {
-            $crate::store::Suite::run(stringify!($promise), $subject, $crate::store::Suite::$promise);
+    (@tests $subject:expr; $($rule:ident)+) => {
+        $(#[test] fn $rule() {
+            $crate::store::Suite::run(stringify!($rule), $subject, $crate::store::Suite::$rule);
         })+
     };
 }
 
-/// One store under test, with the shorthands of the suite.
+/// One store under test, with the helpers of the suite.
 pub struct Suite {
     subject: Arc<dyn Subject>,
     /// The open store.
@@ -85,28 +87,28 @@ impl fmt::Debug for Suite {
     }
 }
 
-/// Names the promise if its test panics.
-struct Promise(&'static str);
+/// Prints the broken rule when its test panics.
+struct PrintOnPanic(Rule);
 
-impl Drop for Promise {
+impl Drop for PrintOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let number = self.0.split('_').nth(1).unwrap_or_default();
-            eprintln!("broken promise: STORE-{number} ({})", self.0);
+            eprintln!("broken: {}", self.0);
         }
     }
 }
 
-#[allow(clippy::unwrap_used, reason = "a suite speaks by panicking")]
-#[allow(clippy::expect_used, reason = "a suite speaks by panicking")]
+#[allow(clippy::unwrap_used, reason = "a suite reports by panicking")]
+#[allow(clippy::expect_used, reason = "a suite reports by panicking")]
 impl Suite {
-    /// Opens the store and tries one promise.
+    /// Opens the store and runs the test of one rule; `name` is the test's name, `store_NUMBER_…`.
     pub fn run<S: Subject + 'static, F: Future<Output = ()>>(
         name: &'static str,
         subject: S,
-        promise: impl FnOnce(Self) -> F,
+        test: impl FnOnce(Self) -> F,
     ) {
-        let _promise = Promise(name);
+        let number = name.split('_').nth(1).unwrap_or_default();
+        let _print = PrintOnPanic(rule_of(spec::STORE, &format!("STORE-{number}")));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -115,11 +117,11 @@ impl Suite {
         runtime.block_on(async {
             let subject: Arc<dyn Subject> = Arc::new(subject);
             let store = subject.open(now()).await;
-            promise(Self { subject, store }).await;
+            test(Self { subject, store }).await;
         });
     }
 
-    /// Closes the store as it is, leases and all, and opens it anew.
+    /// Closes the store with its leases still held, and opens it as a new owner.
     async fn restart(&mut self, at: Timestamp) {
         self.store.close().await;
         self.store = self.subject.open(at).await;
@@ -130,17 +132,17 @@ impl Suite {
         self.store.claim(want(at, slots)).await.expect("a claim")
     }
 
-    /// Claims the one job that should be there.
+    /// Claims the only job that waits.
     async fn claim_one(&self, at: Timestamp) -> Job {
         let mut jobs = self.claim(at, 9).await;
         assert_eq!(jobs.len(), 1, "one job waits: {jobs:?}");
         jobs.pop().unwrap()
     }
 
-    /// Takes one delivery in and says which events it has.
+    /// Accepts one delivery and returns the ids of its events.
     async fn accept(&self, delivery: hookward_core::store::NewDelivery) -> Vec<EventId> {
         let ids = delivery.events.iter().map(|event| event.id).collect();
-        self.store.accept(vec![delivery]).await.expect("room for a delivery");
+        self.store.accept(vec![delivery]).await.expect("the delivery is accepted");
         ids
     }
 }

@@ -1,4 +1,4 @@
-//! STORE-18 to STORE-20: the dead, the replayed, and those whose route is gone.
+//! STORE-18 to STORE-20: dead jobs, replays, and jobs whose route was removed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -9,9 +9,9 @@ use super::Suite;
 use super::sample::{delivery, job, now, with_jobs};
 use super::working::{after, retry};
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
-    pub async fn store_18_revives_the_dead(self) {
+    pub async fn store_18_revives_a_dead_job_at_its_step(self) {
         let event = self.accept(delivery("a")).await[0];
         let first = self.claim_one(now()).await;
         self.settle(&first, retry(now())).await;
@@ -27,8 +27,16 @@ impl Suite {
         assert_eq!(detail.jobs[0].reason.as_deref(), Some("it said no"));
         let id = JobId { event, n: 0 };
         let revive = || vec![ReplayJob::Revive(id), ReplayJob::Revive(id)];
-        assert_eq!(browse.replay(after(60), revive()).await.unwrap(), 1, "it is dead but once");
-        assert_eq!(browse.replay(after(60), revive()).await.unwrap(), 0, "it is dead no more");
+        assert_eq!(
+            browse.replay(after(60), revive()).await.unwrap(),
+            1,
+            "a job is revived once per call"
+        );
+        assert_eq!(
+            browse.replay(after(60), revive()).await.unwrap(),
+            0,
+            "a revived job is not dead"
+        );
         let job = self.claim_one(after(60)).await;
         assert_eq!(job.lease.job, id);
         assert_eq!((job.attempt, job.step.as_deref()), (1, Some("send")));
@@ -37,10 +45,10 @@ impl Suite {
         self.settle(&job, Settlement::Done).await;
         let detail = browse.show(event).await.unwrap().unwrap();
         assert_eq!((detail.summary.status, &detail.jobs[0].reason), (Status::Done, &None));
-        assert_eq!(detail.jobs[0].attempts.len(), 3, "what was before stays on record");
+        assert_eq!(detail.jobs[0].attempts.len(), 3, "earlier attempts stay on record");
     }
 
-    pub async fn store_19_replays_as_new_jobs(self) {
+    pub async fn store_19_replays_a_route_as_a_new_job(self) {
         let Some(browse) = self.store.browse() else { return };
         let done = self.accept(delivery("a")).await[0];
         let first = self.claim_one(now()).await;
@@ -53,15 +61,15 @@ impl Suite {
         let jobs = self.claim(after(60), 9).await;
         let mut ids: Vec<_> = jobs.iter().map(|job| job.lease.job).collect();
         ids.sort();
-        let of = |event, n| JobId { event, n };
-        let mut expected = [of(done, 1), of(done, 2), of(unrouted, 0)];
+        let id = |event, n| JobId { event, n };
+        let mut expected = [id(done, 1), id(done, 2), id(unrouted, 0)];
         expected.sort();
         assert_eq!(ids, expected);
         assert!(jobs.iter().all(|job| job.replay && job.cause.as_deref() == Some("replay")));
         assert!(jobs.iter().all(|job| job.attempt == 1 && job.step.is_none()));
     }
 
-    pub async fn store_20_lets_go_of_jobs_without_a_route(self) {
+    pub async fn store_20_settles_a_job_without_a_route_as_unrouted(self) {
         let event = self.accept(delivery("a")).await[0];
         let job = self.claim_one(now()).await;
         self.settle(&job, Settlement::Unrouted).await;

@@ -1,4 +1,4 @@
-//! STORE-26 to STORE-28: what a new owner finds.
+//! STORE-26 to STORE-28: the state that a new owner finds.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::store::{Acceptance, JobState, KeyKind, Settled, Settlement, Status};
@@ -7,9 +7,9 @@ use super::Suite;
 use super::sample::{answer, delivery, now};
 use super::working::{after, outcome, retry};
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
-    pub async fn store_26_keeps_everything_over_a_restart(mut self) {
+    pub async fn store_26_keeps_events_and_jobs_over_a_restart(mut self) {
         if !self.store.durable() {
             return;
         }
@@ -27,7 +27,7 @@ impl Suite {
 
         let again = self.store.accept(vec![delivery("done")]).await.unwrap();
         let Acceptance::Duplicate { answer: stored, of, by } = &again[0] else {
-            panic!("taken for new: {again:?}");
+            panic!("accepted as new: {again:?}");
         };
         assert_eq!((stored, *of, *by), (&answer("done"), ids[0], KeyKind::Id));
         let depth = self.store.depth().await.unwrap();
@@ -39,7 +39,7 @@ impl Suite {
         assert_eq!(self.store.next_due().await.unwrap(), Some(after(60)));
         let job = self.claim_one(after(60)).await;
         assert_eq!((job.event.event_id(), job.attempt), (Some("later"), 2));
-        assert_ne!(job.lease.token, token.token, "a token is not given twice");
+        assert_ne!(job.lease.token, token.token, "a lease token is used once");
         let Some(browse) = self.store.browse() else { return };
         let statuses = [Status::Done, Status::Dead, Status::Pending, Status::Done];
         for (id, status) in ids.into_iter().zip(statuses) {
@@ -48,7 +48,7 @@ impl Suite {
         }
     }
 
-    pub async fn store_27_records_a_crash_and_runs_the_job_again(mut self) {
+    pub async fn store_27_records_a_crash_and_reruns_the_job(mut self) {
         if !self.store.durable() {
             return;
         }
@@ -56,12 +56,12 @@ impl Suite {
         for id in ["a", "b"] {
             ids.push(self.accept(delivery(id)).await[0]);
         }
-        let lost = self.claim(now(), 9).await;
+        let running = self.claim(now(), 9).await;
         self.restart(after(1)).await;
-        let stale = lost.iter().map(|job| outcome(job, Settlement::Done)).collect();
+        let stale = running.iter().map(|job| outcome(job, Settlement::Done)).collect();
         let settled = self.store.settle(stale).await.unwrap();
         assert_eq!(settled, [Settled::Stale, Settled::Stale], "all leases are void");
-        // One of them may have killed the process, so they go one at a time.
+        // Either may have killed the process, so crash suspects run one at a time.
         for id in ids {
             let job = self.claim_one(after(1)).await;
             assert_eq!(job.event.id(), id);
@@ -76,12 +76,12 @@ impl Suite {
         }
     }
 
-    pub async fn store_28_stops_a_job_that_kills_the_process(mut self) {
+    pub async fn store_28_dead_letters_a_poison_job(mut self) {
         if !self.store.durable() {
             return;
         }
         let event = self.accept(delivery("poison")).await[0];
-        // Once among others, maybe; then three times alone.
+        // It may have crashed once among others; then it crashes three times alone.
         for crashes in 0..4 {
             let job = self.claim_one(after(crashes)).await;
             assert_eq!(u64::from(job.crashes), crashes);

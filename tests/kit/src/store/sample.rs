@@ -1,4 +1,4 @@
-//! Deliveries to try a store with.
+//! Sample deliveries for tests of stores.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use hookward_core::store::{
 use hookward_core::{Body, EventId, Reply, Timestamp};
 use http::{HeaderValue, StatusCode, header};
 
-/// When the suite starts: 2025-10-09T08:53:20Z.
+/// The time at which the suite starts: 2025-10-09T08:53:20Z.
 pub fn now() -> Timestamp {
     Timestamp::from_secs(1_760_000_000)
 }
 
-/// A dedupe key made from a word.
+/// Makes a dedupe key from a word; equal words make equal keys.
 pub fn key(kind: KeyKind, word: &str) -> DedupeKey {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -25,7 +25,7 @@ pub fn key(kind: KeyKind, word: &str) -> DedupeKey {
     DedupeKey { kind, hash: (u128::from(half(0)) << 64 | u128::from(half(1))).to_be_bytes() }
 }
 
-/// An answer that no code would make up again: odd status, odd headers, odd bytes.
+/// An answer that no code could reconstruct: unusual status, headers and bytes.
 pub fn answer(word: &str) -> Reply {
     let odd = HeaderValue::from_bytes(b" two  \xe9 ").unwrap_or(HeaderValue::from_static("odd"));
     let kind = HeaderValue::from_static("application/json");
@@ -40,8 +40,8 @@ pub fn answer(word: &str) -> Reply {
     }
 }
 
-/// One event named `id` of type `order.paid`, with keys for its id and for its bytes, and one job
-/// for the route `orders`. Received [`now`], with a dedupe window of seven days.
+/// A delivery of one event with the provider id `id` and the type `order.paid`. The event has dedupe keys
+/// for id and content, and one job for the route `orders`. It is received at [`now`], with a dedupe window of seven days.
 pub fn delivery(id: &str) -> NewDelivery {
     let received_at = now();
     NewDelivery {
@@ -55,7 +55,7 @@ pub fn delivery(id: &str) -> NewDelivery {
     }
 }
 
-/// The same with jobs for these routes, or none.
+/// The same delivery with one job for each of these routes; without routes it is unrouted.
 pub fn with_jobs(id: &str, routes: &[&str]) -> NewDelivery {
     let mut delivery = delivery(id);
     if let Some(event) = delivery.events.first_mut() {
@@ -85,7 +85,7 @@ pub(super) fn job(route: &str, order_key: Option<&str>) -> NewJob {
     NewJob { route: Arc::from(route), order_key, config_hash: u64::MAX - 7 }
 }
 
-/// What a worker notes of an attempt.
+/// The record that a worker makes of an attempt.
 pub(super) fn record(attempt: u32, outcome: &str) -> AttemptRecord {
     AttemptRecord {
         attempt,

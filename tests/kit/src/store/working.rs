@@ -1,4 +1,4 @@
-//! STORE-10 to STORE-17: how jobs are handed out and taken back.
+//! STORE-10 to STORE-17: claiming, settling and extending jobs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
@@ -12,12 +12,12 @@ use super::sample::{delivery, job, now, record, with_jobs};
 use super::{Suite, want};
 
 pub(super) fn outcome(job: &Job, settlement: Settlement) -> JobOutcome {
-    let said = match &settlement {
+    let word = match &settlement {
         Settlement::Done => "done",
         Settlement::Released { .. } => "released",
         _ => "error",
     };
-    JobOutcome { lease: job.lease, settlement, attempt: Some(record(job.attempt, said)) }
+    JobOutcome { lease: job.lease, settlement, attempt: Some(record(job.attempt, word)) }
 }
 
 pub(super) fn after(secs: u64) -> Timestamp {
@@ -35,9 +35,9 @@ impl Suite {
     }
 }
 
-#[allow(missing_docs, reason = "the names of the tests are the promises")]
+#[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
-    pub async fn store_10_hands_out_no_more_than_there_are_free_slots(self) {
+    pub async fn store_10_claims_at_most_the_free_slots(self) {
         for id in ["a", "b", "c"] {
             self.accept(with_jobs(id, &["orders", "mail", "gone"])).await;
         }
@@ -60,7 +60,7 @@ impl Suite {
         assert_eq!(routes(&jobs), ["gone", "gone", "mail", "orders"]);
     }
 
-    pub async fn store_11_hands_out_each_job_once(self) {
+    pub async fn store_11_leases_each_job_once(self) {
         let deliveries = (0..300).map(|n| delivery(&n.to_string())).collect();
         self.store.accept(deliveries).await.unwrap();
         let workers: Vec<_> = (0..4)
@@ -91,7 +91,7 @@ impl Suite {
         assert_eq!(self.store.next_due().await.unwrap(), None);
     }
 
-    pub async fn store_12_keeps_jobs_until_they_are_due(self) {
+    pub async fn store_12_claims_no_job_before_it_is_due(self) {
         self.accept(delivery("a")).await;
         assert!(self.store.next_due().await.unwrap().unwrap() <= now());
         let job = self.claim_one(now()).await;
@@ -101,7 +101,7 @@ impl Suite {
         self.claim_one(after(60)).await;
     }
 
-    pub async fn store_13_runs_an_order_key_one_by_one(self) {
+    pub async fn store_13_runs_an_order_key_one_at_a_time(self) {
         let keyed = |id: &str, key: &str| {
             let mut delivery = delivery(id);
             delivery.events[0].jobs = vec![job("orders", Some(key))];
@@ -120,7 +120,7 @@ impl Suite {
         let first = self.claim(now(), 9).await;
         assert_eq!(ids(&first), ["a1", "b1", "free"]);
         let a1 = first.into_iter().find(|job| job.event.event_id() == Some("a1")).unwrap();
-        // A retry keeps those behind it waiting.
+        // Later jobs of the key wait while the first is retried.
         self.settle(&a1, retry(after(10))).await;
         assert!(self.claim(now(), 9).await.is_empty());
         let a1 = self.claim_one(after(10)).await;
@@ -134,7 +134,7 @@ impl Suite {
         }
     }
 
-    pub async fn store_14_lets_a_stale_lease_change_nothing(self) {
+    pub async fn store_14_changes_nothing_for_a_stale_lease(self) {
         self.accept(delivery("a")).await;
         let first = self.claim_one(now()).await;
         let forged = Lease { token: first.lease.token.wrapping_add(1), ..first.lease };
@@ -149,24 +149,24 @@ impl Suite {
         }
         assert_eq!(extend(first.lease).await.unwrap(), [Settled::Stale]);
         assert_eq!(extend(second.lease).await.unwrap(), [Settled::Applied]);
-        // Twice in one call: the second says the past.
+        // Twice in one call: the second outcome is stale.
         let (done, again) = (outcome(&second, Settlement::Done), outcome(&second, retry(now())));
         let settled = self.store.settle(vec![done, again]).await.unwrap();
         assert_eq!(settled, [Settled::Applied, Settled::Stale]);
         assert!(self.claim(after(3600), 9).await.is_empty());
     }
 
-    pub async fn store_15_runs_a_lost_job_again(self) {
+    pub async fn store_15_reclaims_a_job_when_its_lease_ends(self) {
         let event = self.accept(delivery("a")).await[0];
-        let lost = self.claim_one(now()).await;
-        let extended = self.store.extend(vec![lost.lease], after(40)).await.unwrap();
+        let first = self.claim_one(now()).await;
+        let extended = self.store.extend(vec![first.lease], after(40)).await.unwrap();
         assert_eq!(extended, [Settled::Applied]);
         assert!(self.claim(after(39), 9).await.is_empty(), "it was extended");
         let next = self.store.next_due().await.unwrap();
-        assert_eq!(next, Some(after(40)), "when the lease ends it is worth while to claim again");
+        assert_eq!(next, Some(after(40)), "the end of the lease is when a claim can succeed");
         let second = self.claim_one(after(40)).await;
         assert_eq!((second.attempt, second.cause.as_deref()), (2, Some("lease")));
-        let stale = self.store.settle(vec![outcome(&lost, Settlement::Done)]).await.unwrap();
+        let stale = self.store.settle(vec![outcome(&first, Settlement::Done)]).await.unwrap();
         assert_eq!(stale, [Settled::Stale]);
         self.settle(&second, Settlement::Done).await;
         let Some(browse) = self.store.browse() else { return };
@@ -175,7 +175,7 @@ impl Suite {
         assert_eq!(outcomes, [(1, "lease"), (2, "done")]);
     }
 
-    pub async fn store_16_resumes_where_a_retry_says(self) {
+    pub async fn store_16_resumes_a_retry_at_its_step_and_body(self) {
         let event = self.accept(delivery("a")).await[0];
         let job = self.claim_one(now()).await;
         let body = Bytes::from_static(b"changed \xff");
@@ -188,7 +188,7 @@ impl Suite {
         assert_eq!((job.cause.as_deref(), job.crashes), (Some("timeout"), 0));
         assert_eq!(job.event.body().bytes(), &body);
         assert_eq!(job.event.event_id(), Some("a"));
-        // And without a body again: the event's own.
+        // A retry without a body resumes with the event's own body.
         let (step, cause) = (Some("log".to_owned()), "error");
         self.settle(&job, Settlement::Retry { at, step, body: None, cause }).await;
         let job = self.claim_one(now()).await;
@@ -202,7 +202,7 @@ impl Suite {
         assert_eq!(detail.event.body().bytes(), delivery("a").body.bytes());
     }
 
-    pub async fn store_17_gives_the_attempt_of_a_released_job_back(self) {
+    pub async fn store_17_does_not_count_a_released_attempt(self) {
         self.accept(delivery("a")).await;
         let job = self.claim_one(now()).await;
         let step = Some("send".to_owned());

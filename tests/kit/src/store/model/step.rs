@@ -1,75 +1,75 @@
-//! What may be done to a store, made up at random. Steps name things by number, to be looked up
-//! when they are taken: so a sequence stays one when steps are left out of it.
+//! Random steps against a store. A step refers to jobs, events and leases by number and resolves the number when
+//! it runs, so a sequence stays valid when shrinking removes steps from it.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use proptest_state_machine::ReferenceStateMachine;
 
-/// One call, or the passing of time.
+/// One call of the store, or a change of the clock.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Accept(Vec<Post>),
-    /// Free slots of the routes `orders` and `mail`; how many of others; seconds of the lease.
+    Accept(Vec<DeliverySpec>),
+    /// Free slots of the routes `orders` and `mail` and of all others; length of the lease in seconds.
     Claim {
         orders: usize,
         mail: usize,
         unknown: usize,
         lease: u64,
     },
-    Settle(Vec<(Pick, Say)>),
-    Extend(Vec<Pick>, u64),
-    /// Jobs, by number.
+    Settle(Vec<(LeaseChoice, SettlementSpec)>),
+    Extend(Vec<LeaseChoice>, u64),
+    /// Revives dead jobs, by number.
     Revive(Vec<usize>),
-    /// Events, by number, and the work.
-    Add(Vec<(usize, Work)>),
-    /// Removes what is older than so many seconds: events, and dead ones.
+    /// Adds a job to an event, by number.
+    Add(Vec<(usize, JobSpec)>),
+    /// Purges events, and dead events, that are older than this many seconds.
     Purge {
         events: u64,
         dead: u64,
         limit: usize,
     },
-    Pass(u64),
-    SetBack(u64),
-    Look,
+    AdvanceClock(u64),
+    SetClockBack(u64),
+    Compare,
     Reopen,
 }
 
-/// A delivery.
+/// A delivery to accept.
 #[derive(Debug, Clone)]
-pub(super) struct Post {
-    pub(super) events: Vec<Item>,
-    /// Its dedupe window, in seconds.
+pub(super) struct DeliverySpec {
+    pub(super) events: Vec<EventSpec>,
+    /// Dedupe window in seconds.
     pub(super) window: u64,
 }
 
-/// An event of it. Few ids and few contents, so that many are repetitions.
+/// An event of a delivery. There are few ids and few contents, so that many events are repetitions.
 #[derive(Debug, Clone)]
-pub(super) struct Item {
+pub(super) struct EventSpec {
     pub(super) id: Option<u8>,
     pub(super) content: Option<u8>,
-    pub(super) work: Vec<Work>,
+    pub(super) work: Vec<JobSpec>,
     pub(super) invalid: bool,
 }
 
-/// A job of it.
+/// A job of an event.
 #[derive(Debug, Clone)]
-pub(super) struct Work {
+pub(super) struct JobSpec {
     pub(super) route: &'static str,
     pub(super) order: Option<u8>,
 }
 
-/// A lease: one that is out, one of all that were ever given, or one that never was.
+/// Chooses a lease: one that is held, any that was ever issued, or a forged one.
 #[derive(Debug, Clone)]
-pub(super) enum Pick {
-    Out(usize),
-    Ever(usize),
+pub(super) enum LeaseChoice {
+    Held(usize),
+    AnyIssued(usize),
     Forged(usize),
 }
 
-/// What a worker says.
+/// The settlement that a worker reports.
 #[derive(Debug, Clone)]
-pub(super) enum Say {
+pub(super) enum SettlementSpec {
     Done,
     Retry { secs: u64, step: bool, body: bool },
     Dead { step: bool, body: bool },
@@ -77,14 +77,14 @@ pub(super) enum Say {
     Unrouted,
 }
 
-/// What has to have happened before a step makes sense; it steers what is made up, no more.
+/// What must have happened before a step makes sense. It only steers the generator.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Plot {
+pub(super) struct StepPreconditions {
     accepted: bool,
     claimed: bool,
 }
 
-impl ReferenceStateMachine for Plot {
+impl ReferenceStateMachine for StepPreconditions {
     type State = Self;
     type Transition = Step;
 
@@ -104,9 +104,9 @@ impl ReferenceStateMachine for Plot {
             (2 * out, vec(0..30_usize, 1..=3).prop_map(Step::Revive).boxed()),
             (some, vec((0..20_usize, work()), 1..=2).prop_map(Step::Add).boxed()),
             (some, purge().boxed()),
-            (4, (1..45_u64).prop_map(Step::Pass).boxed()),
-            (1, (1..90_u64).prop_map(Step::SetBack).boxed()),
-            (some, Just(Step::Look).boxed()),
+            (4, (1..45_u64).prop_map(Step::AdvanceClock).boxed()),
+            (1, (1..90_u64).prop_map(Step::SetClockBack).boxed()),
+            (some, Just(Step::Compare).boxed()),
             (some, Just(Step::Reopen).boxed()),
         ];
         let possible = steps.into_iter().filter(|(weight, _)| *weight > 0);
@@ -140,18 +140,19 @@ fn purge() -> impl Strategy<Value = Step> {
     })
 }
 
-fn post() -> impl Strategy<Value = Post> {
+fn post() -> impl Strategy<Value = DeliverySpec> {
     let one = vec(item(), 1);
     let some = vec(item(), 2..=3);
     let window = prop_oneof![3 => Just(100_000_u64), 1 => 0..60_u64];
-    (prop_oneof![4 => one, 1 => some], window).prop_map(|(events, window)| Post { events, window })
+    (prop_oneof![4 => one, 1 => some], window)
+        .prop_map(|(events, window)| DeliverySpec { events, window })
 }
 
-fn item() -> impl Strategy<Value = Item> {
+fn item() -> impl Strategy<Value = EventSpec> {
     let id = prop_oneof![8 => (0..12_u8).prop_map(Some), 1 => Just(None)];
     let content = prop_oneof![2 => (0..12_u8).prop_map(Some), 1 => Just(None)];
     let work = vec(work(), 0..=2);
-    (id, content, work, any::<bool>()).prop_map(|(id, content, work, invalid)| Item {
+    (id, content, work, any::<bool>()).prop_map(|(id, content, work, invalid)| EventSpec {
         id,
         content,
         work,
@@ -159,28 +160,28 @@ fn item() -> impl Strategy<Value = Item> {
     })
 }
 
-fn work() -> impl Strategy<Value = Work> {
+fn work() -> impl Strategy<Value = JobSpec> {
     let route = prop_oneof![4 => Just("orders"), 2 => Just("mail"), 1 => Just("gone")];
     let order = prop_oneof![1 => Just(None), 1 => (0..3_u8).prop_map(Some)];
-    (route, order).prop_map(|(route, order)| Work { route, order })
+    (route, order).prop_map(|(route, order)| JobSpec { route, order })
 }
 
-fn pick() -> impl Strategy<Value = Pick> {
+fn pick() -> impl Strategy<Value = LeaseChoice> {
     prop_oneof![
-        6 => (0..12_usize).prop_map(Pick::Out),
-        2 => (0..60_usize).prop_map(Pick::Ever),
-        1 => (0..12_usize).prop_map(Pick::Forged),
+        6 => (0..12_usize).prop_map(LeaseChoice::Held),
+        2 => (0..60_usize).prop_map(LeaseChoice::AnyIssued),
+        1 => (0..12_usize).prop_map(LeaseChoice::Forged),
     ]
 }
 
-fn say() -> impl Strategy<Value = Say> {
+fn say() -> impl Strategy<Value = SettlementSpec> {
     let coin = any::<bool>;
     prop_oneof![
-        3 => Just(Say::Done),
+        3 => Just(SettlementSpec::Done),
         3 => (0..50_u64, coin(), coin())
-            .prop_map(|(secs, step, body)| Say::Retry { secs, step, body }),
-        2 => (coin(), coin()).prop_map(|(step, body)| Say::Dead { step, body }),
-        1 => (coin(), coin()).prop_map(|(step, body)| Say::Released { step, body }),
-        1 => Just(Say::Unrouted),
+            .prop_map(|(secs, step, body)| SettlementSpec::Retry { secs, step, body }),
+        2 => (coin(), coin()).prop_map(|(step, body)| SettlementSpec::Dead { step, body }),
+        1 => (coin(), coin()).prop_map(|(step, body)| SettlementSpec::Released { step, body }),
+        1 => Just(SettlementSpec::Unrouted),
     ]
 }

@@ -1,4 +1,4 @@
-//! A job as the contract sees it.
+//! A job in the model of the contract.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use bytes::Bytes;
 use hookward_core::Timestamp;
 use hookward_core::store::{AttemptRecord, JobOutcome, JobState, Lease, NewJob, Settlement};
 
-/// A job that had a crash behind it and ran alone so often kills the process.
-const LONE_CRASHES: u32 = 3;
+/// A crash suspect that was running at this many further deaths of the process is poison.
+const MAX_LONE_CRASHES: u32 = 3;
 
 #[derive(Debug, Clone)]
-pub(super) struct MJob {
+pub(super) struct ModelJob {
     pub(super) route: Arc<str>,
     pub(super) order_key: Option<String>,
     pub(super) config_hash: u64,
@@ -24,18 +24,18 @@ pub(super) struct MJob {
     pub(super) cause: Option<String>,
     pub(super) reason: Option<String>,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// While it is out.
-    pub(super) out: Option<Out>,
+    /// The lease, while the job runs.
+    pub(super) out: Option<HeldLease>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Out {
+pub(super) struct HeldLease {
     pub(super) lease: Lease,
     pub(super) started: Timestamp,
     pub(super) until: Timestamp,
 }
 
-impl MJob {
+impl ModelJob {
     pub(super) fn new(new: &NewJob, due: Timestamp) -> Self {
         Self {
             route: new.route.clone(),
@@ -59,7 +59,7 @@ impl MJob {
         matches!(self.state, JobState::Pending | JobState::Running)
     }
 
-    pub(super) fn is_suspect(&self) -> bool {
+    pub(super) fn is_crash_suspect(&self) -> bool {
         self.crashes > 0
     }
 
@@ -75,32 +75,32 @@ impl MJob {
     pub(super) fn settled(&mut self, outcome: &JobOutcome) {
         self.out = None;
         self.attempts.extend(outcome.attempt.clone());
-        let mut goes_on = |step: &Option<String>, body: &Option<Bytes>| {
+        let mut resume_at = |step: &Option<String>, body: &Option<Bytes>| {
             (self.step, self.body) = (step.clone(), body.clone());
         };
         match &outcome.settlement {
             Settlement::Done => self.state = JobState::Done,
             Settlement::Unrouted => self.state = JobState::Unrouted,
             Settlement::Retry { at, step, body, cause } => {
-                goes_on(step, body);
+                resume_at(step, body);
                 self.state = JobState::Pending;
                 self.due = *at;
                 self.cause = Some((*cause).to_owned());
             }
             Settlement::Dead { reason, step, body } => {
-                goes_on(step, body);
+                resume_at(step, body);
                 self.state = JobState::Dead;
                 self.reason = Some(reason.clone());
             }
             Settlement::Released { step, body } => {
-                goes_on(step, body);
+                resume_at(step, body);
                 self.state = JobState::Pending;
                 self.attempt -= 1;
             }
         }
     }
 
-    /// Nobody will say how its attempt ended.
+    /// Ends the attempt without an outcome from the worker.
     pub(super) fn interrupted(&mut self, outcome: &str) {
         let Some(out) = self.out.take() else { return };
         self.attempts.push(AttemptRecord {
@@ -116,10 +116,10 @@ impl MJob {
         self.state = JobState::Pending;
     }
 
-    /// The process ended while it ran.
+    /// Records that the process died while the job ran.
     pub(super) fn crashed(&mut self) {
         self.interrupted("crash");
-        if self.crashes >= LONE_CRASHES {
+        if self.crashes >= MAX_LONE_CRASHES {
             self.state = JobState::Dead;
             self.reason = Some("poison".to_owned());
         }

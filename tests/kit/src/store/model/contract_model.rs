@@ -1,5 +1,5 @@
-//! The model: what a store that keeps the contract would hold, in the plainest form, and what it may
-//! answer. Pure; slow where that is simpler.
+//! The model of the store contract: the state that a correct store would hold, and the answers that it may
+//! give. Pure, and slow where that is simpler.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use hookward_core::store::{
 };
 use hookward_core::{Body, EventId, Reply, Timestamp};
 
-use super::job::{MJob, Out};
+use super::model_job::{HeldLease, ModelJob};
 
-/// A delivery with the same bytes is listed so often.
+/// At most this many content duplicates are recorded per event.
 const MAX_CONTENT_DUPLICATES: usize = 100;
 
-/// A job's place in the order of acceptance: its event's, and its own number.
-pub(super) type Place = (usize, usize);
+/// A job's position in the order of acceptance: that of its event, then its own number.
+pub(super) type JobPosition = (usize, usize);
 
 #[derive(Debug)]
-pub(super) struct MEvent {
+pub(super) struct ModelEvent {
     pub(super) new: NewEvent,
     pub(super) source: String,
     pub(super) body: Body,
@@ -27,57 +27,56 @@ pub(super) struct MEvent {
     pub(super) received_at: Timestamp,
     pub(super) answer: Reply,
     pub(super) content_duplicates: Vec<ContentDuplicate>,
-    pub(super) jobs: Vec<MJob>,
+    pub(super) jobs: Vec<ModelJob>,
     pub(super) purged: bool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Books {
-    /// In the order of acceptance; those that were purged stay as empty places.
-    pub(super) events: Vec<MEvent>,
+pub(super) struct ContractModel {
+    /// Events in the order of acceptance. Purged events stay in the list and are marked.
+    pub(super) events: Vec<ModelEvent>,
     places: HashMap<EventId, usize>,
     keys: HashMap<DedupeKey, (usize, Timestamp)>,
     tokens: HashSet<Lease>,
-    /// The latest moment that the store was told of.
+    /// The latest time that a call named.
     pub(super) latest: Timestamp,
-    /// How far the clock was set back in all. A store may hand out that much earlier what was to wait
-    /// by the clock as it was.
+    /// By how much the clock was set back in total. A store may release a waiting job earlier by as much.
     pub(super) set_back: Duration,
 }
 
-impl MEvent {
+impl ModelEvent {
     pub(super) fn status(&self) -> Status {
         let mut counts = hookward_core::store::JobCounts::default();
         self.jobs.iter().for_each(|job| counts.add(job.state));
         counts.status(self.new.status.into())
     }
 
-    /// What its handlers receive first.
+    /// The body that the first step receives.
     pub(super) fn own_body(&self) -> Body {
         let part = self.new.part.as_deref().and_then(|part| batch_item(&self.body, part));
         part.unwrap_or_else(|| self.body.clone())
     }
 }
 
-impl Books {
-    pub(super) fn job(&self, place: Place) -> Option<&MJob> {
+impl ContractModel {
+    pub(super) fn job(&self, place: JobPosition) -> Option<&ModelJob> {
         self.events.get(place.0)?.jobs.get(place.1)
     }
 
-    fn job_mut(&mut self, place: Place) -> Option<&mut MJob> {
+    fn job_mut(&mut self, place: JobPosition) -> Option<&mut ModelJob> {
         self.events.get_mut(place.0)?.jobs.get_mut(place.1)
     }
 
-    fn place(&self, job: JobId) -> Option<Place> {
+    fn place(&self, job: JobId) -> Option<JobPosition> {
         Some((*self.places.get(&job.event)?, usize::try_from(job.n).ok()?))
     }
 
-    pub(super) fn present(&self) -> impl DoubleEndedIterator<Item = &MEvent> {
+    pub(super) fn present(&self) -> impl DoubleEndedIterator<Item = &ModelEvent> {
         self.events.iter().filter(|event| !event.purged)
     }
 
     /// All jobs, in the order of acceptance.
-    pub(super) fn jobs(&self) -> impl Iterator<Item = (Place, &MJob)> {
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (JobPosition, &ModelJob)> {
         let present = self.events.iter().enumerate().filter(|(_, event)| !event.purged);
         present.flat_map(|(at, event)| {
             event.jobs.iter().enumerate().map(move |(n, job)| ((at, n), job))
@@ -89,7 +88,7 @@ impl Books {
         let (mut taken, mut known) = (0, Vec::new());
         for new in &delivery.events {
             let Some((owner, by)) = self.owner(new, delivery.dedupe_since) else {
-                self.keep(delivery, new);
+                self.insert(delivery, new);
                 taken += 1;
                 continue;
             };
@@ -121,13 +120,13 @@ impl Books {
         })
     }
 
-    fn keep(&mut self, delivery: &NewDelivery, new: &NewEvent) {
+    fn insert(&mut self, delivery: &NewDelivery, new: &NewEvent) {
         let at = self.events.len();
         for key in &new.keys {
             self.keys.insert(*key, (at, delivery.received_at));
         }
         self.places.insert(new.id, at);
-        self.events.push(MEvent {
+        self.events.push(ModelEvent {
             new: new.clone(),
             source: delivery.source.to_string(),
             body: delivery.body.clone(),
@@ -135,26 +134,29 @@ impl Books {
             received_at: delivery.received_at,
             answer: delivery.answer.clone(),
             content_duplicates: Vec::new(),
-            jobs: new.jobs.iter().map(|job| MJob::new(job, delivery.received_at)).collect(),
+            jobs: new.jobs.iter().map(|job| ModelJob::new(job, delivery.received_at)).collect(),
             purged: false,
         });
     }
 
-    /// Whether a waiting job may leave as far as other jobs are concerned.
-    fn is_free(&self, place: Place, job: &MJob) -> bool {
-        if job.is_suspect() && self.jobs().any(|(_, j)| j.is_suspect() && j.out.is_some()) {
+    /// Whether no other job blocks this waiting job.
+    fn is_free(&self, place: JobPosition, job: &ModelJob) -> bool {
+        if job.is_crash_suspect()
+            && self.jobs().any(|(_, j)| j.is_crash_suspect() && j.out.is_some())
+        {
             return false;
         }
         if job.order_key.is_none() {
             return true;
         }
-        let same = |j: &MJob| j.route == job.route && j.order_key == job.order_key && j.is_open();
+        let same =
+            |j: &ModelJob| j.route == job.route && j.order_key == job.order_key && j.is_open();
         let mut others = self.jobs().filter(|(p, j)| *p != place && same(j));
         others.all(|(p, j)| p > place && j.out.is_none())
     }
 
-    /// Judges what a store hands out, and notes it.
-    pub(super) fn claimed(&mut self, want: &Claim, jobs: &[Job]) -> Result<(), String> {
+    /// Checks the jobs that a store returned for a claim, and records their leases.
+    pub(super) fn check_claim(&mut self, want: &Claim, jobs: &[Job]) -> Result<(), String> {
         self.latest = self.latest.max(want.now);
         for event in self.events.iter_mut().filter(|event| !event.purged) {
             for job in &mut event.jobs {
@@ -166,27 +168,29 @@ impl Books {
         let mut left: HashMap<&str, usize> =
             want.slots.iter().map(|(route, free)| (&**route, *free)).collect();
         let mut unknown = want.unknown;
-        for handed in jobs {
-            let slots = left.get_mut(&*handed.route).unwrap_or(&mut unknown);
-            *slots = slots.checked_sub(1).ok_or_else(|| format!("one too many: {handed:?}"))?;
-            self.hand_out(want, handed).map_err(|e| format!("{e}: {handed:?}"))?;
+        for claimed in jobs {
+            let slots = left.get_mut(&*claimed.route).unwrap_or(&mut unknown);
+            *slots = slots
+                .checked_sub(1)
+                .ok_or_else(|| format!("more jobs than free slots: {claimed:?}"))?;
+            self.check_claimed_job(want, claimed).map_err(|e| format!("{e}: {claimed:?}"))?;
         }
         for (place, job) in self.jobs() {
             let slots = left.get(&*job.route).copied().unwrap_or(unknown);
             let waits = job.state == JobState::Pending && job.due <= want.now;
             if slots > 0 && waits && self.is_free(place, job) {
-                return Err(format!("job {place:?} is due and was not handed out: {job:?}"));
+                return Err(format!("job {place:?} is due and was not claimed: {job:?}"));
             }
         }
         Ok(())
     }
 
-    fn hand_out(&mut self, want: &Claim, handed: &Job) -> Result<(), String> {
-        let place = self.place(handed.lease.job).ok_or("a job that nobody made")?;
+    fn check_claimed_job(&mut self, want: &Claim, claimed: &Job) -> Result<(), String> {
+        let place = self.place(claimed.lease.job).ok_or("an unknown job")?;
         let own = self.events.get(place.0).ok_or("no such event")?;
         let job = self.job(place).ok_or("no such job")?;
         if job.state != JobState::Pending {
-            return Err(format!("a job that is {:?}", job.state));
+            return Err(format!("a job in the state {:?}", job.state));
         }
         if job.due > want.now.plus(self.set_back) {
             return Err(format!("it is due at {}", job.due));
@@ -195,23 +199,23 @@ impl Books {
             return Err("it waits for another job".to_owned());
         }
         let body = job.body.clone().unwrap_or_else(|| own.own_body().bytes().clone());
-        let event = &handed.event;
-        let same = handed.route == job.route
-            && (handed.step == job.step && handed.attempt == job.attempt + 1)
-            && (handed.crashes == job.crashes && handed.replay == job.replay)
-            && (handed.config_hash == job.config_hash && handed.cause == job.cause)
+        let event = &claimed.event;
+        let same = claimed.route == job.route
+            && (claimed.step == job.step && claimed.attempt == job.attempt + 1)
+            && (claimed.crashes == job.crashes && claimed.replay == job.replay)
+            && (claimed.config_hash == job.config_hash && claimed.cause == job.cause)
             && *event.body().bytes() == body
             && event.headers() == own.headers
             && event.event_type() == own.new.event_type.as_deref()
             && event.event_id() == own.new.event_id.as_deref()
             && (event.source() == own.source && event.received_at() == own.received_at);
         if !same {
-            return Err(format!("it should be {job:?} of {own:?}"));
+            return Err(format!("it expected be {job:?} of {own:?}"));
         }
-        if !self.tokens.insert(handed.lease) {
-            return Err("its token was given before".to_owned());
+        if !self.tokens.insert(claimed.lease) {
+            return Err("its token was used before".to_owned());
         }
-        let out = Out { lease: handed.lease, started: want.now, until: want.lease_until };
+        let out = HeldLease { lease: claimed.lease, started: want.now, until: want.lease_until };
         let job = self.job_mut(place).ok_or("no such job")?;
         job.attempt += 1;
         job.state = JobState::Running;
@@ -219,7 +223,7 @@ impl Books {
         Ok(())
     }
 
-    fn current(&mut self, lease: Lease) -> Option<&mut MJob> {
+    fn current(&mut self, lease: Lease) -> Option<&mut ModelJob> {
         let place = self.place(lease.job)?;
         self.job_mut(place).filter(|job| job.out.is_some_and(|out| out.lease == lease))
     }
@@ -252,7 +256,7 @@ impl Books {
             }
             ReplayJob::Add { event, job } => {
                 let at = *self.places.get(event)?;
-                let mut job = MJob::new(job, now);
+                let mut job = ModelJob::new(job, now);
                 job.replayed(now);
                 self.events.get_mut(at)?.jobs.push(job);
             }
@@ -260,16 +264,21 @@ impl Books {
         Some(())
     }
 
-    /// The places of what a purge may remove.
-    pub(super) fn past(&self, what: Purge) -> Vec<usize> {
-        let past = |event: &MEvent| {
+    /// The positions of the events that a purge may remove.
+    pub(super) fn expired_events(&self, what: Purge) -> Vec<usize> {
+        let expired_events = |event: &ModelEvent| {
             let dead = event.jobs.iter().any(|job| job.state == JobState::Dead);
             let dead_before = what.dead_before.min(what.events_before);
             let before = if dead { dead_before } else { what.events_before };
-            let open = event.jobs.iter().any(MJob::is_open);
+            let open = event.jobs.iter().any(ModelJob::is_open);
             !event.purged && !open && event.received_at < before
         };
-        self.events.iter().enumerate().filter(|(_, e)| past(e)).map(|(at, _)| at).collect()
+        self.events
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| expired_events(e))
+            .map(|(at, _)| at)
+            .collect()
     }
 
     pub(super) fn remove(&mut self, at: usize) {
@@ -284,14 +293,14 @@ impl Books {
     pub(super) fn reopen(&mut self, now: Timestamp) {
         self.latest = self.latest.max(now);
         let jobs = self.events.iter_mut().flat_map(|event| &mut event.jobs);
-        jobs.filter(|job| job.out.is_some()).for_each(MJob::crashed);
+        jobs.filter(|job| job.out.is_some()).for_each(ModelJob::crashed);
     }
 
-    /// By when a worker must look again, and before when it need not: a job that waits for another
-    /// one may be counted or not. `None` where nothing waits and nothing is out.
+    /// The earliest and the latest correct value of `next_due`: a store may or may not count a job that is
+    /// blocked by another one. `None` if no job waits or runs.
     pub(super) fn next_due(&self) -> Option<(Timestamp, Timestamp)> {
-        let until = |job: &MJob| job.out.map(|out| out.until);
-        let waits = |job: &MJob| (job.state == JobState::Pending).then_some(job.due);
+        let until = |job: &ModelJob| job.out.map(|out| out.until);
+        let waits = |job: &ModelJob| (job.state == JobState::Pending).then_some(job.due);
         let any = self.jobs().filter_map(|(_, job)| until(job).or(waits(job))).min();
         let free = self.jobs().filter_map(|(place, job)| {
             until(job).or_else(|| waits(job).filter(|_| self.is_free(place, job)))

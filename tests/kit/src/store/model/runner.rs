@@ -1,4 +1,4 @@
-//! Takes the steps: calls the store, asks the books whether it may answer so.
+//! Runs the steps: calls the store and compares each answer with the model.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use hookward_core::store::{
 };
 use hookward_core::{Body, EventId, Store, Timestamp};
 
-use super::books::Books;
 use super::compare;
-use super::step::{Item, Pick, Post, Say, Step, Work};
+use super::contract_model::ContractModel;
+use super::step::{DeliverySpec, EventSpec, JobSpec, LeaseChoice, SettlementSpec, Step};
 use crate::store::{Subject, sample};
 
-pub(super) struct Drive<S> {
+pub(super) struct Runner<S> {
     subject: S,
     store: Arc<dyn Store>,
-    books: Books,
+    model: ContractModel,
     now: Timestamp,
-    /// All that were ever given.
+    /// All leases that were ever issued.
     leases: Vec<Lease>,
     made: u64,
 }
 
-impl<S: Subject> Drive<S> {
+impl<S: Subject> Runner<S> {
     pub(super) async fn new(subject: S) -> Self {
         let now = sample::now();
         let store = subject.open(now).await;
-        Self { subject, store, books: Books::default(), now, leases: Vec::new(), made: 0 }
+        Self { subject, store, model: ContractModel::default(), now, leases: Vec::new(), made: 0 }
     }
 
     pub(super) async fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -48,33 +48,33 @@ impl<S: Subject> Drive<S> {
             }
             Step::Add(work) => {
                 let jobs = work.iter().filter_map(|(n, work)| {
-                    let events = &self.books.events;
+                    let events = &self.model.events;
                     let event = events.get(n.checked_rem(events.len())?)?.new.id;
                     Some(ReplayJob::Add { event, job: job(work) })
                 });
                 self.replay(jobs.collect()).await
             }
             Step::Purge { events, dead, limit } => self.purge(*events, *dead, *limit).await,
-            Step::Pass(secs) => {
+            Step::AdvanceClock(secs) => {
                 self.now = self.after(*secs);
                 Ok(())
             }
-            Step::SetBack(secs) => {
+            Step::SetClockBack(secs) => {
                 let by = Duration::from_secs(*secs);
                 self.now = self.now.minus(by);
-                self.books.set_back += by;
+                self.model.set_back += by;
                 Ok(())
             }
-            Step::Look => compare::whole(self.store.as_ref(), &self.books).await,
+            Step::Compare => compare::whole(self.store.as_ref(), &self.model).await,
             Step::Reopen => self.reopen().await,
         };
         done.map_err(say)?;
         self.due().await.map_err(say)
     }
 
-    /// Everything must be in its place, and then the store is let go.
+    /// Compares the whole state and closes the store.
     pub(super) async fn end(self) -> Result<(), String> {
-        let end = compare::whole(self.store.as_ref(), &self.books).await;
+        let end = compare::whole(self.store.as_ref(), &self.model).await;
         self.store.close().await;
         end.map_err(|e| format!("at the end: {e}"))
     }
@@ -84,22 +84,22 @@ impl<S: Subject> Drive<S> {
     }
 
     fn jobs(&self) -> impl Iterator<Item = JobId> {
-        self.books.events.iter().flat_map(|event| {
+        self.model.events.iter().flat_map(|event| {
             let numbers = (0..).zip(&event.jobs);
             numbers.map(|(n, _)| JobId { event: event.new.id, n })
         })
     }
 
-    async fn accept(&mut self, posts: &[Post]) -> Result<(), String> {
+    async fn accept(&mut self, posts: &[DeliverySpec]) -> Result<(), String> {
         let deliveries: Vec<_> = posts.iter().map(|post| self.delivery(post)).collect();
-        let should: Vec<_> = deliveries.iter().map(|d| self.books.accept(d)).collect();
+        let expected: Vec<_> = deliveries.iter().map(|d| self.model.accept(d)).collect();
         let is = self.store.accept(deliveries).await.map_err(|e| e.to_string())?;
-        let (is, should) = (format!("{is:?}"), format!("{should:?}"));
-        if is == should { Ok(()) } else { Err(format!("it answered {is}, not {should}")) }
+        let (is, expected) = (format!("{is:?}"), format!("{expected:?}"));
+        if is == expected { Ok(()) } else { Err(format!("it answered {is}, not {expected}")) }
     }
 
-    /// Its answer and its bytes are its own, so that no other's can pass for them.
-    fn delivery(&mut self, post: &Post) -> NewDelivery {
+    /// Makes a delivery whose answer and bytes are unique, so that a mix-up is detected.
+    fn delivery(&mut self, post: &DeliverySpec) -> NewDelivery {
         self.made += 1;
         let n = self.made;
         let batch = post.events.len() > 1;
@@ -123,92 +123,93 @@ impl<S: Subject> Drive<S> {
         let want = Claim { now: self.now, lease_until: self.after(lease), slots, unknown };
         let jobs = self.store.claim(want.clone()).await.map_err(|e| e.to_string())?;
         self.leases.extend(jobs.iter().map(|job| job.lease));
-        self.books.claimed(&want, &jobs)
+        self.model.check_claim(&want, &jobs)
     }
 
-    fn lease(&self, picked: &Pick) -> Option<Lease> {
-        let out: Vec<_> = self.books.jobs().filter_map(|(_, job)| Some(job.out?.lease)).collect();
+    fn lease(&self, picked: &LeaseChoice) -> Option<Lease> {
+        let out: Vec<_> = self.model.jobs().filter_map(|(_, job)| Some(job.out?.lease)).collect();
         match picked {
-            Pick::Out(n) => pick(&out, *n),
-            Pick::Ever(n) => pick(&self.leases, *n),
-            Pick::Forged(n) => {
+            LeaseChoice::Held(n) => pick(&out, *n),
+            LeaseChoice::AnyIssued(n) => pick(&self.leases, *n),
+            LeaseChoice::Forged(n) => {
                 let lease = pick(&out, *n)?;
                 Some(Lease { token: lease.token ^ (1 << 62), ..lease })
             }
         }
     }
 
-    async fn settle(&mut self, said: &[(Pick, Say)]) -> Result<(), String> {
+    async fn settle(&mut self, said: &[(LeaseChoice, SettlementSpec)]) -> Result<(), String> {
         let outcomes = said.iter().filter_map(|(picked, say)| {
             let lease = self.lease(picked)?;
             Some(self.outcome(lease, say))
         });
         let outcomes: Vec<_> = outcomes.collect();
-        let should: Vec<_> = outcomes.iter().map(|o| self.books.settle(o)).collect();
+        let expected: Vec<_> = outcomes.iter().map(|o| self.model.settle(o)).collect();
         let is = self.store.settle(outcomes).await.map_err(|e| e.to_string())?;
-        if is == should { Ok(()) } else { Err(format!("it answered {is:?}, not {should:?}")) }
+        if is == expected { Ok(()) } else { Err(format!("it answered {is:?}, not {expected:?}")) }
     }
 
-    fn outcome(&self, lease: Lease, say: &Say) -> JobOutcome {
+    fn outcome(&self, lease: Lease, say: &SettlementSpec) -> JobOutcome {
         let step = |some: &bool| some.then(|| "send".to_owned());
         let body = |some: &bool| some.then(|| Bytes::from(format!("as of {}", lease.token)));
         let (word, settlement) = match say {
-            Say::Done => ("done", Settlement::Done),
-            Say::Unrouted => ("done", Settlement::Unrouted),
-            Say::Retry { secs, step: s, body: b } => {
+            SettlementSpec::Done => ("done", Settlement::Done),
+            SettlementSpec::Unrouted => ("done", Settlement::Unrouted),
+            SettlementSpec::Retry { secs, step: s, body: b } => {
                 let (at, step, body) = (self.after(*secs), step(s), body(b));
                 ("error", Settlement::Retry { at, step, body, cause: "error" })
             }
-            Say::Dead { step: s, body: b } => {
+            SettlementSpec::Dead { step: s, body: b } => {
                 let reason = format!("dead of {}", lease.token);
                 ("error", Settlement::Dead { reason, step: step(s), body: body(b) })
             }
-            Say::Released { step: s, body: b } => {
+            SettlementSpec::Released { step: s, body: b } => {
                 ("released", Settlement::Released { step: step(s), body: body(b) })
             }
         };
-        let ran = !matches!(say, Say::Unrouted);
+        let ran = !matches!(say, SettlementSpec::Unrouted);
         let attempt = ran.then(|| sample::record(1, word));
         JobOutcome { lease, settlement, attempt }
     }
 
-    async fn extend(&mut self, picks: &[Pick], secs: u64) -> Result<(), String> {
+    async fn extend(&mut self, picks: &[LeaseChoice], secs: u64) -> Result<(), String> {
         let leases: Vec<_> = picks.iter().filter_map(|picked| self.lease(picked)).collect();
         let until = self.after(secs);
-        let should: Vec<_> = leases.iter().map(|lease| self.books.extend(*lease, until)).collect();
+        let expected: Vec<_> =
+            leases.iter().map(|lease| self.model.extend(*lease, until)).collect();
         let is = self.store.extend(leases, until).await.map_err(|e| e.to_string())?;
-        if is == should { Ok(()) } else { Err(format!("it answered {is:?}, not {should:?}")) }
+        if is == expected { Ok(()) } else { Err(format!("it answered {is:?}, not {expected:?}")) }
     }
 
     async fn replay(&mut self, jobs: Vec<ReplayJob>) -> Result<(), String> {
         let Some(browse) = self.store.browse() else { return Ok(()) };
-        let should = self.books.replay(self.now, &jobs);
+        let expected = self.model.replay(self.now, &jobs);
         let is = browse.replay(self.now, jobs).await.map_err(|e| e.to_string())?;
-        if is == should { Ok(()) } else { Err(format!("it made {is} jobs, not {should}")) }
+        if is == expected { Ok(()) } else { Err(format!("it made {is} jobs, not {expected}")) }
     }
 
     async fn purge(&mut self, events: u64, dead: u64, limit: usize) -> Result<(), String> {
         let ago = |secs| self.now.minus(Duration::from_secs(secs));
         let mut what = Purge { events_before: ago(events), dead_before: ago(dead), limit };
         if self.store.browse().is_none() {
-            // Which of several it took could not be seen.
+            // Without `browse` the runner cannot see which events were purged.
             what.limit = usize::MAX;
         }
-        let past = self.books.past(what);
+        let expired_events = self.model.expired_events(what);
         let is = self.store.purge(what).await.map_err(|e| e.to_string())?;
-        let should = past.len().min(what.limit);
-        if usize::try_from(is) != Ok(should) {
-            return Err(format!("it removed {is}, not {should}"));
+        let expected = expired_events.len().min(what.limit);
+        if usize::try_from(is) != Ok(expected) {
+            return Err(format!("it removed {is}, not {expected}"));
         }
-        for at in past {
-            let shown = match (self.store.browse(), self.books.events.get(at)) {
+        for at in expired_events {
+            let shown = match (self.store.browse(), self.model.events.get(at)) {
                 (Some(browse), Some(event)) => {
                     browse.show(event.new.id).await.map_err(|e| e.to_string())?.is_some()
                 }
                 _ => false,
             };
             if !shown {
-                self.books.remove(at);
+                self.model.remove(at);
             }
         }
         Ok(())
@@ -220,22 +221,22 @@ impl<S: Subject> Drive<S> {
         }
         self.store.close().await;
         self.store = self.subject.open(self.now).await;
-        self.books.reopen(self.now);
-        compare::whole(self.store.as_ref(), &self.books).await
+        self.model.reopen(self.now);
+        compare::whole(self.store.as_ref(), &self.model).await
     }
 
-    /// A worker that sleeps until then must miss nothing, and need not look before.
+    /// Checks `next_due`: a worker that sleeps until then misses no job and does not wake too early.
     async fn due(&self) -> Result<(), String> {
         let is = self.store.next_due().await.map_err(|e| format!("next_due: {e}"))?;
-        let should = self.books.next_due();
-        let fits = match (is, should) {
+        let expected = self.model.next_due();
+        let fits = match (is, expected) {
             (Some(is), Some((first, last))) => {
-                let first = first.minus(self.books.set_back);
-                (first..=last).contains(&is) || is.max(last) <= self.books.latest
+                let first = first.minus(self.model.set_back);
+                (first..=last).contains(&is) || is.max(last) <= self.model.latest
             }
-            (is, should) => is.is_none() && should.is_none(),
+            (is, expected) => is.is_none() && expected.is_none(),
         };
-        if fits { Ok(()) } else { Err(format!("next_due is {is:?}, it should be {should:?}")) }
+        if fits { Ok(()) } else { Err(format!("next_due is {is:?}, it expected be {expected:?}")) }
     }
 }
 
@@ -243,12 +244,12 @@ fn pick<T: Copy>(all: &[T], n: usize) -> Option<T> {
     all.get(n.checked_rem(all.len())?).copied()
 }
 
-fn job(work: &Work) -> NewJob {
+fn job(work: &JobSpec) -> NewJob {
     let order_key = work.order.map(|key| key.to_string());
     NewJob { route: Arc::from(work.route), order_key, config_hash: u64::MAX - 7 }
 }
 
-fn event(n: u64, i: usize, batch: bool, item: &Item) -> NewEvent {
+fn event(n: u64, i: usize, batch: bool, item: &EventSpec) -> NewEvent {
     let id = item.id.map(|id| format!("id-{id}"));
     let content = item.content.map(|word| format!("content-{word}"));
     let by_id = id.iter().map(|word| sample::key(KeyKind::Id, word));
