@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use hookward_core::{Store, Timestamp};
 use hookward_testkit::store::Subject;
-use hookward_testkit::store::model::{Extent as ModelExtent, find};
+use hookward_testkit::store::model::{ModelOptions, find};
 
 use crate::Extent;
 use disk::{Disk, Flaw};
@@ -172,7 +172,7 @@ fn honest() -> Result<(), String> {
             Arc::new(SimStore::open(self.0.clone(), Life::new(), sky))
         }
     }
-    find(|| Still(Arc::new(Mutex::new(Disk::new(Flaw::None)))), ModelExtent::default())
+    find(|| Still(Arc::new(Mutex::new(Disk::new(Flaw::None)))), ModelOptions::default())
         .map_err(|e| format!("the simulated store: {e}"))
 }
 
