@@ -1,10 +1,10 @@
-//! A wrapper around the store in which a call that panics is a call that failed. It is unknown whether such a
-//! call took effect. [`Engine::with_keys`](crate::Engine::with_keys) puts it around every store, so that no
-//! caller can bypass it.
+//! A wrapper around the store in which a call that panics is a call that failed. It is unknown
+//! whether such a call took effect. [`Engine::with_keys`](crate::Engine::with_keys) puts it around
+//! every store, so that no caller can bypass it.
 //!
-//! The caller then does what it does after any failed call: a sender gets 503, a loop of the worker tries
-//! again after its pause, an outcome is settled again. The message of a panic is dropped, because it may
-//! quote what was to be stored.
+//! The caller then does what it does after any failed call: a sender gets 503, a loop of the worker
+//! tries again after its pause, an outcome is settled again. The message of a panic is dropped,
+//! because it may quote what was to be stored.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,8 +37,8 @@ impl CatchPanics {
     }
 }
 
-/// Runs one call. The future is made inside `call`, because a store may panic while it makes it. A future
-/// that panicked is not polled again.
+/// Runs one call. The future is made inside `call`, because a store may panic while it makes it. A
+/// future that panicked is not polled again.
 async fn catch<T>(
     operation: &'static str,
     call: impl Future<Output = Result<T, StoreError>> + Send,
@@ -55,7 +55,8 @@ async fn catch<T>(
 
 /// Runs a function; returns `None` and logs where it panics.
 fn catch_now<T>(operation: &'static str, function: impl FnOnce() -> T) -> Option<T> {
-    // Unwind safe: a store that panicked may be inconsistent, and its own next call must detect that.
+    // Unwind safe: a store that panicked may be inconsistent, and its own next call must detect
+    // that.
     let result = catch_unwind(AssertUnwindSafe(function)).ok();
     if result.is_none() {
         telemetry::log_store_panic(operation);
@@ -115,7 +116,8 @@ impl Store for CatchPanics {
         catch_now("durable", || self.0.durable()).unwrap_or(false)
     }
 
-    /// A store that panics here does so in each of its calls too, so `browse` is offered and they fail.
+    /// A store that panics here does so in each of its calls too, so `browse` is offered and they
+    /// fail.
     fn browse(&self) -> Option<&dyn Browse> {
         catch_now("browse", || self.0.browse().is_some()).unwrap_or(true).then_some(self)
     }

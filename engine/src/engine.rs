@@ -1,5 +1,5 @@
-//! The engine: the configuration in force, the ingest pipeline, and what the worker and operators need
-//! beside them. One per process.
+//! The engine: the configuration in force, the ingest pipeline, and what the worker and operators
+//! need beside them. One per process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use tokio::sync::Notify;
 use crate::catch_panics::CatchPanics;
 use crate::compiled::{CompiledConfig, CompiledServer};
 use crate::ingest::{self, Ingest, ReadBody, Rejection};
-use crate::lifecycle::Lifecycle;
 use crate::retention_clock::RetentionClock;
+use crate::run_state::RunState;
 use crate::telemetry;
 
 /// How long a health check waits for the store.
 const STORE_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Receives webhooks, and holds what the stages before and after the answer share: configuration, store,
-/// clock and lifecycle. Servers call [`Engine::receive`], a [`Worker`](crate::worker::Worker) claims jobs
-/// from its store, operators replay through it.
+/// Receives webhooks, and holds what the stages before and after the answer share: configuration,
+/// store, clock and run state. Servers call [`Engine::receive`], a
+/// [`Worker`](crate::worker::Worker) claims jobs from its store, operators replay through it.
 pub struct Engine {
     config: ArcSwap<CompiledConfig>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     ingest: Ingest,
     retention_clock: Arc<RetentionClock>,
-    lifecycle: Arc<Lifecycle>,
+    run_state: Arc<RunState>,
     work: Arc<Notify>,
 }
 
@@ -49,42 +49,45 @@ pub struct ReloadError {
 }
 
 impl Engine {
-    /// Puts an engine together over an open store. Providers whose keys live with their senders cannot
-    /// verify: use [`Engine::with_keys`] for them.
+    /// Puts an engine together over an open store. Providers whose keys live with their senders
+    /// cannot verify: use [`Engine::with_keys`] for them.
     pub fn new(config: CompiledConfig, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Self::with_keys(config, store, clock, Arc::new(NoKeys))
     }
 
-    /// Puts an engine together over an open store, with a source of the keys that live with senders.
+    /// Puts an engine together over an open store, with a source of the keys that live with
+    /// senders.
     pub fn with_keys(
         config: CompiledConfig,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         keys: Arc<dyn KeySource>,
     ) -> Arc<Self> {
+        // First of all, so that ingest, worker and operators can only reach the wrapped store.
         let store = CatchPanics::around(store);
         let retention_clock = Arc::new(RetentionClock::new(clock.clone()));
-        let (lifecycle, work) = (Arc::new(Lifecycle::default()), Arc::new(Notify::new()));
+        let (run_state, work) = (Arc::new(RunState::default()), Arc::new(Notify::new()));
         let ingest = Ingest::new(
             store.clone(),
             clock.clone(),
             keys,
             retention_clock.clone(),
-            lifecycle.clone(),
+            run_state.clone(),
             work.clone(),
         );
         let config = ArcSwap::from_pointee(config);
-        Arc::new(Self { config, store, clock, ingest, retention_clock, lifecycle, work })
+        Arc::new(Self { config, store, clock, ingest, retention_clock, run_state, work })
     }
 
-    /// Takes a request from its head to its answer. Returns a 2xx only after the event and its dedupe keys
-    /// are durable. The request keeps the configuration with which it began, also across a reload.
+    /// Takes a request from its head to its answer. Returns a 2xx only after the event and its
+    /// dedupe keys are durable. The request keeps the configuration with which it began, also
+    /// across a reload.
     pub async fn receive(&self, head: Head, body: impl ReadBody) -> Reply {
         self.ingest.respond(&self.config(), head, body).await
     }
 
-    /// Counts and logs a request that the server rejects by itself, and renders the reply. `source` is
-    /// empty where the path names none.
+    /// Counts and logs a request that the server rejects by itself, and renders the reply. `source`
+    /// is empty where the path names none.
     pub fn reject(&self, source: &str, rejection: &Rejection) -> Reply {
         ingest::reject(source, rejection)
     }
@@ -115,12 +118,12 @@ impl Engine {
     }
 
     /// Whether the process accepts, drains or has failed.
-    pub(crate) fn lifecycle(&self) -> &Arc<Lifecycle> {
-        &self.lifecycle
+    pub(crate) fn run_state(&self) -> &Arc<RunState> {
+        &self.run_state
     }
 
-    /// Puts a new configuration in force, all of it together. Store, ports, token and the limits of the
-    /// listener cannot change.
+    /// Puts a new configuration in force, all of it together. Store, ports, token and the limits of
+    /// the listener cannot change.
     ///
     /// # Errors
     /// The first key that cannot change and does; the old configuration then stays in force.
@@ -135,25 +138,27 @@ impl Engine {
 
     /// Stops accepting webhooks: further requests get 503 `DRAINING`.
     pub fn drain(&self) {
-        self.lifecycle.drain();
+        self.run_state.drain();
     }
 
     /// Whether webhooks are no longer accepted.
     pub fn is_draining(&self) -> bool {
-        self.lifecycle.is_draining()
+        self.run_state.is_draining()
     }
 
-    /// Completes when the store or the worker has failed for good. Stop the process then: a new one opens
-    /// the store and recovers what it holds.
+    /// Completes when the store or the worker has failed for good. Stop the process then: a new one
+    /// opens the store and recovers what it holds.
     pub async fn until_failed(&self) {
-        self.lifecycle.until_failed().await;
+        self.run_state.until_failed().await;
     }
 
-    /// Why nothing can be accepted now; `None`: all is well. Asks the store, for at most two seconds.
+    /// Why nothing can be accepted now; `None`: all is well. Asks the store, for at most two
+    /// seconds.
     pub async fn health_problem(&self) -> Option<String> {
         if self.is_draining() {
             return Some("stopping".to_owned());
         }
+        // Not asked of the store: one that hangs would make each health check wait for its timeout.
         if self.ingest.has_stalled_commits() {
             return Some("the store has not answered for two seconds".to_owned());
         }

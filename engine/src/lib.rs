@@ -1,7 +1,8 @@
-//! The engine of Hookward: compiles routes.yaml into a configuration, takes requests through the ingest
-//! pipeline into a store, and works on the jobs that are queued there.
+//! The engine of Hookward: compiles routes.yaml into a configuration, takes requests through the
+//! ingest pipeline into a store, and works on the jobs that are queued there.
 //!
-//! It has no sockets and no SQL: the `hookward` crate serves it over HTTP, store crates persist for it.
+//! It has no sockets and no SQL: the `hookward` crate serves it over HTTP, store crates persist for
+//! it.
 #![warn(missing_docs)]
 
 mod catch_panics;
@@ -9,11 +10,11 @@ pub mod compiled;
 pub mod config;
 mod engine;
 pub mod ingest;
-mod lifecycle;
 pub mod memory;
 pub mod replay;
 mod retention_clock;
 pub mod routing;
+mod run_state;
 mod telemetry;
 pub mod worker;
 

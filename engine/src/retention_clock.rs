@@ -1,9 +1,9 @@
 //! The clock used for retention and the dedupe window. The ingest pipeline asks it how far back a
 //! repetition is a duplicate; the retention loop asks it which events have expired.
 //!
-//! A wall clock that jumps ahead would expire everything within a minute: events, dead letters, and the
-//! keys by which repetitions are recognised. So this clock advances with the monotonic clock, and follows
-//! a wall clock that is ahead only after it has been ahead for a day.
+//! A wall clock that jumps ahead would expire everything within a minute: events, dead letters, and
+//! the keys by which repetitions are recognised. So this clock advances with the monotonic clock,
+//! and follows a wall clock that is ahead only after it has been ahead for a day.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use hookward_core::{Clock, Timestamp};
 
 /// A difference between wall and monotonic clock that is a step. Corrections by NTP are smaller.
 const MIN_CLOCK_STEP: Duration = Duration::from_secs(30);
-/// How long a wall clock must be ahead before it is followed. Also how far the newest stored event may lie
-/// behind the wall clock at the start before that clock counts as ahead.
+/// How long a wall clock must be ahead before it is followed. Also how far the newest stored event
+/// may lie behind the wall clock at the start before that clock counts as ahead.
 const FOLLOW_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What the retention clock shows.
@@ -42,13 +42,13 @@ impl RetentionClock {
     /// The present time and how far the wall clock is ahead of it.
     pub(crate) fn read(&self) -> RetentionTime {
         let mut reference = self.reference.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both clocks are read under the lock: an older reading applied after a newer one would look like
-        // a wall clock that was set back, which is followed immediately.
+        // Both clocks are read under the lock: an older reading applied after a newer one would
+        // look like a wall clock that was set back, which is followed immediately.
         reference.advance(self.clock.now(), self.clock.monotonic())
     }
 
-    /// Starts again from the newest event of the store: the last proof of what time it was before this
-    /// process started. A wall clock more than a day ahead of it is not followed yet.
+    /// Starts again from the newest event of the store: the last proof of what time it was before
+    /// this process started. A wall clock more than a day ahead of it is not followed yet.
     pub(crate) fn restart_from_newest_event(&self, received_at: Timestamp) {
         let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
         *self.reference.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -56,7 +56,8 @@ impl RetentionClock {
     }
 }
 
-/// The pair of readings from which the retention time is extrapolated. Pure: both clocks are arguments.
+/// The pair of readings from which the retention time is extrapolated. Pure: both clocks are
+/// arguments.
 #[derive(Debug)]
 struct Reference {
     /// The wall clock when it was last followed, and the monotonic clock at the same time.
@@ -81,8 +82,8 @@ impl Reference {
                 return RetentionTime { now: extrapolated, wall_clock_ahead: ahead };
             }
         }
-        // The wall clock runs normally, was corrected by a little, was set back (which expires nothing
-        // early), or has been ahead for a day.
+        // The wall clock runs normally, was corrected by a little, was set back (which expires
+        // nothing early), or has been ahead for a day.
         *self = Self { wall, monotonic, ahead_since: None };
         RetentionTime { now: wall, wall_clock_ahead: Duration::ZERO }
     }

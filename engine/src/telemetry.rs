@@ -1,6 +1,6 @@
-//! Every metric and log line of the engine, each an item with its meaning and labels. Labels are names from
-//! the configuration, never ids; lines never hold payloads or secrets. A line is the event's name, then
-//! its fields.
+//! Every metric and log line of the engine, each an item with its meaning and labels. Labels are
+//! names from the configuration, never ids; lines never hold payloads or secrets. A line is the
+//! event's name, then its fields.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,39 +17,40 @@ pub(crate) fn count_request(source: &str, outcome: &'static str) {
         .increment(1);
 }
 
-/// Counts `hookward_rejected_total{source,code}`: rejected requests by code. `source` is empty for an
-/// unknown path.
+/// Counts `hookward_rejected_total{source,code}`: rejected requests by code. `source` is empty for
+/// an unknown path.
 pub(crate) fn count_rejection(source: &str, code: &'static str) {
     counter!("hookward_rejected_total", "source" => source.to_owned(), "code" => code).increment(1);
 }
 
-/// Counts `hookward_secret_matches_total{source,secret}`: verified requests by the index of the secret that
-/// matched. An old secret whose count no longer grows can be removed.
+/// Counts `hookward_secret_matches_total{source,secret}`: verified requests by the index of the
+/// secret that matched. An old secret whose count no longer grows can be removed.
 pub(crate) fn count_secret_match(source: &str, secret: usize) {
     let labels = [("source", source.to_owned()), ("secret", secret.to_string())];
     counter!("hookward_secret_matches_total", &labels).increment(1);
 }
 
-/// Records `hookward_request_duration_seconds`: from the complete request head until the answer is known.
+/// Records `hookward_request_duration_seconds`: from the complete request head until the answer is
+/// known.
 pub(crate) fn record_request_duration(duration: Duration) {
     histogram!("hookward_request_duration_seconds").record(duration.as_secs_f64());
 }
 
 /// Counts `hookward_duplicates_by_content_total{source}`: content duplicates, which are repetitions
-/// recognised by their bytes alone, under another id. Each is listed with the event that it repeats, so
-/// that an operator can find one that was not a repetition.
+/// recognised by their bytes alone, under another id. Each is listed with the event that it
+/// repeats, so that an operator can find one that was not a repetition.
 pub(crate) fn count_content_duplicate(source: &str) {
     counter!("hookward_duplicates_by_content_total", "source" => source.to_owned()).increment(1);
 }
 
-/// Counts `hookward_condition_errors_total{route}`: `when` expressions that could not be evaluated. Such a
-/// condition is false.
+/// Counts `hookward_condition_errors_total{route}`: `when` expressions that could not be evaluated.
+/// Such a condition is false.
 pub(crate) fn count_condition_error(route: &str) {
     counter!("hookward_condition_errors_total", "route" => route.to_owned()).increment(1);
 }
 
-/// Counts `hookward_jobs_total{route,outcome}`: attempts by what followed them: `done`, `retry`, `dead`,
-/// `released`, `unrouted`, `stale`.
+/// Counts `hookward_jobs_total{route,outcome}`: attempts by what followed them: `done`, `retry`,
+/// `dead`, `released`, `unrouted`, `stale`.
 pub(crate) fn count_job(route: &str, outcome: &'static str) {
     counter!("hookward_jobs_total", "route" => route.to_owned(), "outcome" => outcome).increment(1);
 }
@@ -76,14 +77,16 @@ pub(crate) fn set_queue_depth(route: &str, open_jobs: u64) {
     gauge!("hookward_queue_depth", "route" => route.to_owned()).set(open_jobs as f64);
 }
 
-/// Sets `hookward_oldest_pending_seconds`: age of the oldest event with a waiting job; 0 without one.
+/// Sets `hookward_oldest_pending_seconds`: age of the oldest event with a waiting job; 0 without
+/// one.
 pub(crate) fn set_oldest_pending_age(age: Duration) {
     gauge!("hookward_oldest_pending_seconds").set(age.as_secs_f64());
 }
 
 // Log lines of the ingest pipeline.
 
-/// Logs an accepted delivery at INFO, one line each: the audit trail. `event` is the id of its first event.
+/// Logs an accepted delivery at INFO, one line each: the audit trail. `event` is the id of its
+/// first event.
 pub(crate) fn log_accepted(
     source: &str,
     event: &str,
@@ -114,12 +117,13 @@ pub(crate) fn log_secret_stored(source: &str, file: &Path) {
     tracing::warn!(source, file = %file.display(), "sender's secret stored");
 }
 
-/// Logs that a secret which the sender announced could not be written. The sender got 503 and tries again.
+/// Logs that a secret which the sender announced could not be written. The sender got 503 and tries
+/// again.
 pub(crate) fn log_secret_not_stored(source: &str, file: &Path, reason: &str) {
     tracing::error!(source, file = %file.display(), reason, "sender's secret not stored");
 }
 
-// Log lines about clocks, store, configuration and lifecycle.
+// Log lines about clocks, store, configuration and run_state.
 
 /// Logs a step of the wall clock. For the next minute, stale signatures get 503 instead of 401.
 pub(crate) fn log_clock_step(by: Duration, forward: bool) {
@@ -167,7 +171,8 @@ pub(crate) fn log_dead_letter(route: &str, job: JobId, reason: &str) {
     tracing::warn!(route, job = %job, reason, "job dead");
 }
 
-/// Logs a job whose lease was lost. Another worker may have the job, so this one's result does not count.
+/// Logs a job whose lease was lost. Another worker may have the job, so this one's result does not
+/// count.
 pub(crate) fn log_lease_lost(route: &str, job: JobId) {
     tracing::warn!(route, job = %job, "lease lost");
 }
@@ -183,13 +188,14 @@ pub(crate) fn log_breaker_closed(route: &str, step: &str) {
     tracing::info!(route, step, "breaker closed");
 }
 
-/// Logs a panic in a task of the worker: a bug in the engine. The process stops accepting and ends, and a
-/// new one recovers.
+/// Logs a panic in a task of the worker: a bug in the engine. The process stops accepting and ends,
+/// and a new one recovers.
 pub(crate) fn log_worker_panic(task: &'static str) {
     tracing::error!(task, "worker task panicked: the process stops");
 }
 
-/// Logs that the worker stopped: how many jobs ended in time, and how many were released unfinished.
+/// Logs that the worker stopped: how many jobs ended in time, and how many were released
+/// unfinished.
 pub(crate) fn log_worker_stopped(finished: usize, released: usize) {
     tracing::info!(finished, released, "worker stopped");
 }

@@ -1,4 +1,5 @@
-//! Progress within a chain survives changes of the configuration, and a slow store makes no step run twice.
+//! Progress within a chain survives changes of the configuration, and a slow store makes no step
+//! run twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -7,8 +7,8 @@ use super::delivery_builder::DeliverySummary;
 use crate::compiled::Source;
 use crate::telemetry;
 
-/// Counts and logs how the delivery ended. Returns the answer of the first delivery for a duplicate, so
-/// that the sender cannot tell the two apart, and else this delivery's own.
+/// Counts and logs how the delivery ended. Returns the answer of the first delivery for a
+/// duplicate, byte for byte, and else this delivery's own.
 pub(super) fn answer(source: &Source, acceptance: Acceptance, summary: DeliverySummary) -> Reply {
     match acceptance {
         Acceptance::Duplicate { answer, of, by } => {

@@ -1,5 +1,5 @@
-//! Memory that bodies take: their bytes, and their parsed JSON. Accounted in one place, a [`BodyBudget`]
-//! that lives exactly as long as the bytes do.
+//! Memory that bodies take: their bytes, and their parsed JSON. Accounted in one place, a
+//! [`BodyBudget`] that lives exactly as long as the bytes do.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,25 +15,26 @@ use super::rejection::{ReadError, Rejection};
 
 /// Memory for all JSON that is being parsed at the same time. Also the most that one body may take.
 const MAX_JSON_MEMORY_BYTES: usize = 64 * 1024 * 1024;
-/// Bodies up to this size reserve no JSON memory: at most one per thread is parsed at a time, so that all
-/// of them together take little.
+/// Bodies up to this size reserve no JSON memory: at most one per thread is parsed at a time, so
+/// that all of them together take little.
 const MAX_UNRESERVED_BODY_BYTES: usize = 64 * 1024;
-/// Bodies over this size are parsed and dropped on a blocking thread: both take long enough to delay the
-/// other requests of a runtime thread.
+/// Bodies over this size are parsed and dropped on a blocking thread: both take long enough to
+/// delay the other requests of a runtime thread.
 const MAX_INLINE_PARSE_BYTES: usize = 256 * 1024;
 /// How long a request waits for JSON memory before it is rejected as overloaded.
 const JSON_MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A body that has not been read yet. The server bounds the time of a read; the source bounds its size.
+/// A body that has not been read yet. The server bounds the time of a read; the source bounds its
+/// size.
 ///
-/// The value is kept until the store has answered, even where the sender no longer waits. Memory that it
-/// reserves for the bytes is released when it is dropped.
+/// The value is kept until the store has answered, even where the sender no longer waits. Memory
+/// that it reserves for the bytes is released when it is dropped.
 pub trait ReadBody: Send + 'static {
     /// Reads the body, at most `limit` bytes. Called once.
     fn read(&mut self, limit: usize) -> impl Future<Output = Result<Bytes, ReadError>> + Send;
 
-    /// Reserves memory for `bytes` more than were read, until this value is dropped. Returns `false` where
-    /// there is not enough, and then reserves nothing.
+    /// Reserves memory for `bytes` more than were read, until this value is dropped. Returns
+    /// `false` where there is not enough, and then reserves nothing.
     fn try_reserve(&mut self, _bytes: usize) -> bool {
         true
     }
@@ -46,8 +47,8 @@ impl ReadBody for Bytes {
     }
 }
 
-/// The memory in which bodies are parsed as JSON, shared by all requests of a process. Small JSON values
-/// take up to a hundred times their text, so the text's size is no bound.
+/// The memory in which bodies are parsed as JSON, shared by all requests of a process. Small JSON
+/// values take up to a hundred times their text, so the text's size is no bound.
 #[derive(Debug, Clone)]
 pub(super) struct JsonMemory(Arc<Semaphore>);
 
@@ -58,14 +59,18 @@ impl Default for JsonMemory {
 }
 
 impl JsonMemory {
-    /// Reserves what parsing this body may take at most; `None` for a body so small that it need not.
+    /// Reserves what parsing this body may take at most; `None` for a body so small that it need
+    /// not.
     async fn reserve(&self, body: &Body) -> Result<Option<OwnedSemaphorePermit>, Rejection> {
         if body.bytes().len() <= MAX_UNRESERVED_BODY_BYTES {
             return Ok(None);
         }
+        // Capped: a body that could take more than everything would wait for ever. Parsing stops at
+        // the cap.
         let bytes = body.max_memory_size().min(MAX_JSON_MEMORY_BYTES);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         match timeout(JSON_MEMORY_TIMEOUT, self.0.clone().acquire_many_owned(bytes)).await {
+            // The semaphore is never closed, so a permit is always there.
             Ok(permit) => Ok(permit.ok()),
             Err(_) => Err(Rejection::QueueFull),
         }
@@ -88,21 +93,25 @@ impl<B: ReadBody> BodyBudget<B> {
         json_memory: &JsonMemory,
     ) -> Result<(Body, Self), Rejection> {
         let body = Body::new(reader.read(limit).await?);
+        // Before the proof: some providers parse the body to find the signature in it.
         let json = json_memory.reserve(&body).await?;
         Ok((body, Self { reader, json }))
     }
 
-    /// Counts the parsed JSON as bytes in flight, because it stays with the delivery until the store has
-    /// answered. Where there is no memory for that, drops it: the first step that needs it parses again.
+    /// Counts the parsed JSON as bytes in flight, because it stays with the delivery until the
+    /// store has answered. Where there is no memory for that, drops it: the first step that needs
+    /// it parses again.
     pub(super) fn count_parsed_json(&mut self, body: &mut Body) {
         if !self.reader.try_reserve(body.memory_size() - body.bytes().len()) {
             drop_parsed_json(body);
         }
+        // The value is counted elsewhere or gone, so the next body may be parsed.
         self.json = None;
     }
 }
 
-/// Parses a large body on a blocking thread. A small one is parsed by whichever stage reads it first.
+/// Parses a large body on a blocking thread. A small one is parsed by whichever stage reads it
+/// first.
 pub(super) async fn parse_large_json(body: &Body) {
     if body.bytes().len() > MAX_INLINE_PARSE_BYTES {
         let body = body.clone();

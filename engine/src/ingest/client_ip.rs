@@ -6,14 +6,16 @@ use http::HeaderMap;
 use ipnet::IpNet;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
-/// The longest chain of trusted proxies that is followed. Anything before it was written by the sender.
+/// The longest chain of trusted proxies that is followed. Anything before it was written by the
+/// sender.
 const MAX_PROXY_HOPS: usize = 32;
 
 /// The sender's address. `peer` is the other end of the connection.
 ///
-/// `X-Forwarded-For` is read only where the peer is a trusted proxy, and from its end: each proxy appends
-/// the address that called it, so the first address that is not a trusted proxy is the sender. Anyone could
-/// have written the addresses before that one. A hop that is not an address ends the search too.
+/// `X-Forwarded-For` is read only where the peer is a trusted proxy, and from its end: each proxy
+/// appends the address that called it, so the first address that is not a trusted proxy is the
+/// sender. Anyone could have written the addresses before that one. A hop that is not an address
+/// ends the search too.
 pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_proxy = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut nearest = peer.to_canonical();
@@ -32,7 +34,8 @@ pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     nearest
 }
 
-/// Parses `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::7` or `[2001:db8::7]:4711`, as proxies write them.
+/// Parses `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::7` or `[2001:db8::7]:4711`, as proxies
+/// write them.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let socket = || text.parse::<std::net::SocketAddr>().ok().map(|s| s.ip());

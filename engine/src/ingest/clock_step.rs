@@ -1,5 +1,5 @@
-//! Detects steps of the wall clock. A clock that was just set makes genuine requests look stale, or stale
-//! ones fresh, so signed times are not judged against it for a minute.
+//! Detects steps of the wall clock. A clock that was just set makes genuine requests look stale, or
+//! stale ones fresh, so signed times are not judged against it for a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,8 @@ use hookward_core::{Clock, Timestamp};
 
 use crate::telemetry;
 
-/// A difference between wall and monotonic clock that is a step: NTP's slow corrections are smaller.
+/// A difference between wall and monotonic clock that is a step: NTP's slow corrections are
+/// smaller.
 const MIN_CLOCK_STEP: Duration = Duration::from_secs(30);
 /// How long after a step the wall clock counts as just set.
 const STEP_MEMORY: Duration = Duration::from_secs(60);

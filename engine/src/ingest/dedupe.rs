@@ -1,5 +1,5 @@
-//! Dedupe keys: what makes two deliveries the same one. The store keeps each key unique per window; the
-//! first delivery with a key owns it.
+//! Dedupe keys: what makes two deliveries the same one. The store keeps each key unique per window;
+//! the first delivery with a key owns it.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,10 @@ use crate::compiled::{Dedupe, Source};
 
 /// Makes the keys of a delivery's events, one event after the other.
 ///
-/// An id in a batch counts wherever in the batch it stands: a sender may batch a repetition differently,
-/// and so may an attacker who captured items that are signed one by one. The same id again within one
-/// delivery is another event, so its key also has the number of earlier occurrences.
+/// An id in a batch counts wherever in the batch it stands: a sender may batch a repetition
+/// differently, and so may an attacker who captured items that are signed one by one. The same id
+/// again within one delivery is another event, so its key also has the number of earlier
+/// occurrences.
 #[derive(Debug, Default)]
 pub(super) struct DedupeKeyBuilder {
     /// How often each id, with its scope, has occurred in this delivery.
@@ -24,9 +25,10 @@ impl DedupeKeyBuilder {
     /// The keys of the event at `index`. Up to three:
     ///
     /// - its id, within its scope;
-    /// - its type and bytes, where the id is not signed or absent: whoever captured one request could send
-    ///   it again under any id;
-    /// - its replay token, where the signature leaves the body open and both of the others could be changed.
+    /// - its type and bytes, where the id is not signed or absent: whoever captured one request
+    ///   could send it again under any id;
+    /// - its replay token, where the signature leaves the body open and both of the others could be
+    ///   changed.
     pub(super) fn keys_of(
         &mut self,
         source: &Source,
@@ -60,8 +62,8 @@ impl DedupeKeyBuilder {
             keys.push(key(KeyKind::Content, &[b"content", event_type.as_bytes(), body], index));
         }
         if let Some(token) = source.provider.replay_token(verified) {
-            // The first item of a batch gets the key of a single event: otherwise a captured token would
-            // count again in a body that is made to look like a batch.
+            // The first item of a batch gets the key of a single event: otherwise a captured token
+            // would count again in a body that is made to look like a batch.
             let n = (in_batch && index > 0).then_some(index);
             let hash = hash(source.name.as_bytes(), &[b"token", token.as_bytes()], n);
             keys.push(DedupeKey { kind: KeyKind::Content, hash });
@@ -70,8 +72,8 @@ impl DedupeKeyBuilder {
     }
 }
 
-/// The first 16 bytes of a SHA-256. Each part is preceded by its length, so that two lists of parts never
-/// hash the same text. Part of the on-disk format; changing it needs a migration.
+/// The first 16 bytes of a SHA-256. Each part is preceded by its length, so that two lists of parts
+/// never hash the same text. Part of the on-disk format; changing it needs a migration.
 fn hash(source: &[u8], parts: &[&[u8]], n: Option<usize>) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in [source].iter().chain(parts) {

@@ -1,5 +1,5 @@
-//! Builds what the store commits: one delivery with its events, their dedupe keys and jobs, and the answer
-//! that every repetition gets. Pure.
+//! Builds what the store commits: one delivery with its events, their dedupe keys and jobs, and the
+//! answer that every repetition gets. Pure.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ pub(super) struct DeliverySummary {
 }
 
 impl<'a> DeliveryBuilder<'a> {
-    /// Starts with the headers that are stored: those that the provider names, and a few that are always
-    /// safe. By allow-list, because others may hold credentials.
+    /// Starts with the headers that are stored: those that the provider names, and a few that are
+    /// always safe. By allow-list, because others may hold credentials.
     pub(super) fn new(cx: &'a RequestCx<'a>, verified: &Verified) -> Self {
         let stored =
             |name: &String| verified.header(name).map(|value| (name.clone(), value.to_owned()));
@@ -64,17 +64,21 @@ impl<'a> DeliveryBuilder<'a> {
         });
     }
 
-    /// Finishes the delivery, or rejects it where every one of its events is rejected. Consumes the proven
-    /// request, so that the stored body is the only owner of its parsed JSON.
+    /// Finishes the delivery, or rejects it where every one of its events is rejected. Consumes the
+    /// proven request, so that the stored body is the only owner of its parsed JSON.
     pub(super) fn build(
         self,
         verified: Verified,
         retention_now: Timestamp,
     ) -> Result<(NewDelivery, DeliverySummary), Rejection> {
         let Self { cx, headers, events, rejections, .. } = self;
+        // One event that is to be stored outweighs all that are rejected: the sender gets one
+        // answer.
         if rejections.len() == events.len() {
             return Err(Rejection::Invalid { reason: rejections.join("; ") });
         }
+        // Worded before the commit, because it is stored with the event: a duplicate gets it byte
+        // for byte.
         let receipt = receipt(&events);
         let answer = cx.source.provider.reply(&receipt);
         let summary = DeliverySummary {
@@ -89,6 +93,8 @@ impl<'a> DeliveryBuilder<'a> {
             headers,
             received_at: cx.received_at,
             answer,
+            // By the retention clock: a wall clock that jumped ahead would make every repetition a
+            // new event.
             dedupe_since: retention_now.minus(cx.config.retention.events),
             events,
         };

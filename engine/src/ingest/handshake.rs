@@ -1,5 +1,5 @@
-//! Set-up handshakes: the requests by which a sender registers this receiver. There is no event in them.
-//! Their effect is carried out before they are answered; nothing is stored.
+//! Set-up handshakes: the requests by which a sender registers this receiver. There is no event in
+//! them. Their effect is carried out before they are answered; nothing is stored.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use super::{Ingest, RequestCx};
 use crate::compiled::Source;
 use crate::telemetry;
 
-/// Senders wait a few seconds for the answer. An effect that takes longer is answered with 503, and the
-/// sender tries again.
+/// Senders wait a few seconds for the answer. An effect that takes longer is answered with 503, and
+/// the sender tries again.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Ingest {

@@ -6,8 +6,8 @@ use http::header;
 use super::rejection::Rejection;
 use crate::compiled::Source;
 
-/// Rejects a method, a client address, a content encoding or a media type that this source's sender does
-/// not use.
+/// Rejects a method, a client address, a content encoding or a media type that this source's sender
+/// does not use.
 pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> {
     if !source.methods.contains(&head.method.as_str()) {
         return Err(Rejection::Method { allowed: source.methods });
@@ -20,7 +20,8 @@ pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> 
             return Err(Rejection::IpNotAllowed);
         }
     }
-    // Senders sign the bytes that they send. Decompressing before the proof would let anyone send a bomb.
+    // Senders sign the bytes that they send. Decompressing before the proof would let anyone send a
+    // bomb.
     let encoding = head.headers.get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Rejection::ContentEncoding);

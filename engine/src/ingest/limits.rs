@@ -1,5 +1,6 @@
 //! Two rate limits: a source's `limits.rate`, spent by proven requests alone, and failed proofs per
-//! source and address, so that a forger cannot lock the real sender out. Both use the engine's clock.
+//! source and address, so that a forger cannot lock the real sender out. Both use the engine's
+//! clock.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,9 +17,9 @@ const FAILED_PROOF_RATE: Rate = Rate { count: 60, per: Duration::from_secs(60), 
 /// The most addresses whose failures are counted. Past it, buckets that have refilled are dropped.
 const MAX_FAILURE_BUCKETS: usize = 100_000;
 
-/// A bucket of the generic cell rate algorithm (GCRA): the time up to which its capacity is spent. It
-/// allows a burst and then refills evenly. In nanoseconds since 1970, because at a high rate one request
-/// is less than the clock's millisecond.
+/// A bucket of the generic cell rate algorithm (GCRA): the time up to which its capacity is spent.
+/// It allows a burst and then refills evenly. In nanoseconds since 1970, because at a high rate one
+/// request is less than the clock's millisecond.
 #[derive(Debug, Clone, Copy)]
 struct Bucket(i128);
 
@@ -43,7 +44,8 @@ impl Bucket {
     /// How long until one more request is allowed; `None`: it is allowed now.
     fn wait(self, rate: Rate, now: Timestamp) -> Option<Duration> {
         let (interval, capacity) = interval_and_capacity(rate);
-        // Capped: a clock that was set back must not close the bucket for longer than it takes to refill.
+        // Capped: a clock that was set back must not close the bucket for longer than it takes to
+        // refill.
         let latest = nanos(now).saturating_add(capacity);
         let spent_until = self.0.min(latest).max(nanos(now));
         let excess = spent_until.saturating_add(interval).saturating_sub(latest);
@@ -88,9 +90,9 @@ impl Limiters {
     pub(super) fn spend_failure(&self, source: &Source, client: Option<IpAddr>, now: Timestamp) {
         let Some(ip) = client else { return };
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        // A scan of all buckets takes too long to run for each request, so it must leave at least half of
-        // them free. What is forgotten is little: a flood from so many addresses is not stopped by the
-        // failures of one of them.
+        // A scan of all buckets takes too long to run for each request, so it must leave at least
+        // half of them free. What is forgotten is little: a flood from 50,000 addresses is not
+        // stopped by the failures of one of them.
         if failures.len() >= MAX_FAILURE_BUCKETS {
             failures.retain(|_, bucket| bucket.0 > nanos(now));
             if failures.len() >= MAX_FAILURE_BUCKETS / 2 {

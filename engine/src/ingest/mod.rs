@@ -4,9 +4,9 @@
 //! verify ─► identify ─► validate ─► route ─► commit ─► answer
 //! ```
 //!
-//! [`Ingest::receive`] is that sentence in code. Each stage is a function in the file of its name and
-//! does not know the next one. Servers call [`Engine::receive`](crate::Engine::receive), which runs the
-//! pipeline once for each request on the receiving port.
+//! [`Ingest::receive`] is that sentence in code. Each stage is a function in the file of its name
+//! and does not know the next one. Servers call [`Engine::receive`](crate::Engine::receive), which
+//! runs the pipeline once for each request on the receiving port.
 
 mod answer;
 mod body_budget;
@@ -39,8 +39,8 @@ pub use client_ip::forwarded_for;
 pub use rejection::{ReadError, Rejection};
 
 use crate::compiled::{CompiledConfig, Source};
-use crate::lifecycle::Lifecycle;
 use crate::retention_clock::RetentionClock;
+use crate::run_state::RunState;
 use crate::telemetry;
 use answer::answer;
 use body_budget::{JsonMemory, parse_large_json};
@@ -52,13 +52,14 @@ use limits::Limiters;
 use route::route;
 use validate::validate;
 
-/// The pipeline and everything that bounds it. One per process; the [`Engine`](crate::Engine) owns it.
+/// The pipeline and everything that bounds it. One per process; the [`Engine`](crate::Engine) owns
+/// it.
 pub(crate) struct Ingest {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     keys: Arc<dyn KeySource>,
     retention_clock: Arc<RetentionClock>,
-    lifecycle: Arc<Lifecycle>,
+    run_state: Arc<RunState>,
     /// Notified when an accepted delivery has jobs; the worker's claim loop waits for it.
     work: Arc<Notify>,
     limiters: Limiters,
@@ -67,7 +68,8 @@ pub(crate) struct Ingest {
     json_memory: JsonMemory,
 }
 
-/// One request as all stages see it: the configuration with which it began, and the facts of its arrival.
+/// One request as all stages see it: the configuration with which it began, and the facts of its
+/// arrival.
 pub(crate) struct RequestCx<'a> {
     config: &'a CompiledConfig,
     source: &'a Source,
@@ -77,13 +79,14 @@ pub(crate) struct RequestCx<'a> {
 }
 
 impl Ingest {
-    /// Puts the pipeline together over an open store. The other parts of the engine share the arguments.
+    /// Puts the pipeline together over an open store. The other parts of the engine share the
+    /// arguments.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         keys: Arc<dyn KeySource>,
         retention_clock: Arc<RetentionClock>,
-        lifecycle: Arc<Lifecycle>,
+        run_state: Arc<RunState>,
         work: Arc<Notify>,
     ) -> Self {
         Self {
@@ -91,7 +94,7 @@ impl Ingest {
             clock,
             keys,
             retention_clock,
-            lifecycle,
+            run_state,
             work,
             limiters: Limiters::default(),
             commit_permits: CommitPermits::default(),
@@ -100,8 +103,8 @@ impl Ingest {
         }
     }
 
-    /// Answers one request: finds its source by the path, runs the pipeline, and turns a rejection into
-    /// its reply.
+    /// Answers one request: finds its source by the path, runs the pipeline, and turns a rejection
+    /// into its reply.
     pub(crate) async fn respond(
         &self,
         config: &CompiledConfig,
@@ -112,9 +115,13 @@ impl Ingest {
         let trusted = &config.server.trusted_proxies;
         head.client = head.client.map(|peer| client_ip::resolve(peer, &head.headers, trusted));
         let path = head.target.split('?').next().unwrap_or_default();
+        // Exact: a prefix or a trailing slash would be a second address of a source, which its
+        // sender does not know and its limits were not meant for.
         let Some(source) = config.sources_by_path.get(path) else {
             return reject("", &Rejection::UnknownSource);
         };
+        // One reading for the whole request: signature, secrets, limits and the stored event agree
+        // on it.
         let received_at = self.clock.now();
         let cx = RequestCx { config, source, client: head.client, received_at };
         let reply = match self.receive(&cx, head, body).await {
@@ -125,8 +132,8 @@ impl Ingest {
         reply
     }
 
-    /// Takes a request through the six stages. Returns a 2xx only after the event and its dedupe keys are
-    /// durable.
+    /// Takes a request through the six stages. Returns a 2xx only after the event and its dedupe
+    /// keys are durable.
     async fn receive(
         &self,
         cx: &RequestCx<'_>,
@@ -137,6 +144,7 @@ impl Ingest {
         let (proof, budget) = self.verify(cx, head, body).await?;
         let verified = match proof {
             Proof::Genuine(verified) => verified,
+            // There is no event in a handshake, so the other stages do not apply.
             Proof::Handshake(handshake) => return self.answer_handshake(cx, handshake).await,
         };
         // The next three stages read the body as JSON, on this thread unless it is large.
@@ -157,7 +165,8 @@ impl Ingest {
         self.clock_steps.observe(&*self.clock);
     }
 
-    /// Whether some sender got no answer because the store is slow, and the store still has not answered.
+    /// Whether some sender got no answer because the store is slow, and the store still has not
+    /// answered.
     pub(crate) fn has_stalled_commits(&self) -> bool {
         self.commit_permits.has_stalled_commits()
     }

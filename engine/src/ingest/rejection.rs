@@ -1,5 +1,5 @@
-//! Why a request is rejected: the status, the code and message that the sender sees, and the reason that only
-//! the operator sees. All in this file; the server only writes the reply out.
+//! Why a request is rejected: the status, the code and message that the sender sees, and the reason
+//! that only the operator sees. All in this file; the server only writes the reply out.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub enum ReadError {
     NoMemory,
 }
 
-/// The reason why a request gets no 2xx. Enumerated once for the whole process, so that a code has one
-/// meaning and one status.
+/// The reason why a request gets no 2xx. Enumerated once for the whole process, so that a code has
+/// one meaning and one status.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -31,8 +31,8 @@ pub enum Rejection {
     HeaderTooLarge,
     /// The request target is too long.
     TargetTooLong,
-    /// The head is not well-formed, or two HTTP implementations could read it differently. The text says
-    /// what is wrong, and the sender sees it.
+    /// The head is not well-formed, or two HTTP implementations could read it differently. The text
+    /// says what is wrong, and the sender sees it.
     Malformed(&'static str),
     /// The source's sender does not use this method.
     Method {
@@ -73,8 +73,8 @@ pub enum Rejection {
     Draining,
     /// Too many deliveries wait for the store, or for memory to parse their bodies.
     QueueFull,
-    /// The signed time is out of tolerance, and this machine's clock was set in the last minute. The sender
-    /// may be right, so it is asked to try again.
+    /// The signed time is out of tolerance, and this machine's clock was set in the last minute.
+    /// The sender may be right, so it is asked to try again.
     ClockSuspect,
     /// The store did not answer in time.
     StoreSlow,
@@ -176,7 +176,8 @@ impl Rejection {
         }
     }
 
-    /// The reason for the operator, which the sender never sees. Holds no secret and no part of a body.
+    /// The reason for the operator, which the sender never sees. Holds no secret and no part of a
+    /// body.
     pub fn reason(&self) -> String {
         match self {
             Self::VerificationFailed(e) => e.to_string(),

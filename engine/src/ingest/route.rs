@@ -17,13 +17,13 @@ pub(super) struct RoutedEvent {
     pub(super) jobs: Vec<NewJob>,
     /// What operators read about the event: which route found it invalid, and why.
     pub(super) notes: Vec<String>,
-    /// Why the configuration says to reject the event. Goes to the log, so it names routes and positions
-    /// only; notes may quote member names of the payload.
+    /// Why the configuration says to reject the event. Goes to the log, so it names routes and
+    /// positions only; notes may quote member names of the payload.
     pub(super) rejection: Option<String>,
 }
 
-/// Asks each route whose globs match the event's type for `match`, then `when`, then `schema`. Each route
-/// decides for itself, and one that finds the event invalid gets no job.
+/// Asks each route whose globs match the event's type for `match`, then `when`, then `schema`. Each
+/// route decides for itself, and one that finds the event invalid gets no job.
 pub(super) fn route(
     cx: &RequestCx<'_>,
     verified: &Verified,

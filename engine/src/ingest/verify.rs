@@ -9,8 +9,8 @@ use super::{Ingest, RequestCx};
 use crate::telemetry;
 
 impl Ingest {
-    /// Proves who sent the request. The checks go from cheap to costly: those of the head come before the
-    /// body is read, so that a request that cannot succeed costs no memory for its body.
+    /// Proves who sent the request. The checks go from cheap to costly: those of the head come
+    /// before the body is read, so that a request that cannot succeed costs no memory for its body.
     pub(super) async fn verify<B: ReadBody>(
         &self,
         cx: &RequestCx<'_>,
@@ -51,7 +51,7 @@ impl Ingest {
 
     /// Rejects while the process drains or the queue to the store is full.
     fn check_capacity(&self) -> Result<(), Rejection> {
-        if self.lifecycle.is_draining() {
+        if self.run_state.is_draining() {
             return Err(Rejection::Draining);
         }
         self.commit_permits.check_free()
@@ -61,8 +61,8 @@ impl Ingest {
     fn reject_unverified(&self, cx: &RequestCx<'_>, error: VerifyError) -> Rejection {
         use VerifyError::{KeyUnavailable, TimestampInFuture, TimestampTooOld};
         if matches!(error, TimestampTooOld { .. } | TimestampInFuture { .. }) {
-            // The clock may have been set while this request was under way, so it is read again. The
-            // sender gets 503 instead of 401 and tries again: its signature may be genuine.
+            // The clock may have been set while this request was under way, so it is read again.
+            // The sender gets 503 instead of 401 and tries again: its signature may be genuine.
             self.observe_clock();
             if self.clock_steps.stepped_recently(&*self.clock) {
                 return Rejection::ClockSuspect;

@@ -1,5 +1,5 @@
-//! One attempt at a job: runs the chain from the step at which the job stands, until the chain is done, a
-//! step fails, or the worker stops.
+//! One attempt at a job: runs the chain from the step at which the job stands, until the chain is
+//! done, a step fails, or the worker stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,10 +29,13 @@ enum StepFailure {
     Stopped,
 }
 
-/// Runs a claimed job until `stop` is cancelled, and returns how it ended. Steps run on the handlers' own
-/// runtime, so that one that blocks its thread delays neither senders nor the worker.
+/// Runs a claimed job until `stop` is cancelled, and returns how it ended. Steps run on the
+/// handlers' own runtime, so that one that blocks its thread delays neither senders nor the worker.
 pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken) -> JobOutcome {
+    // One configuration for the whole attempt: a reload must not change the chain under it.
     let config = shared.engine.config();
+    // Removed by a reload after the event was accepted. No attempt is recorded, because nothing
+    // ran.
     let Some(route) = config.routes.get(&job.route) else {
         return JobOutcome { lease: job.lease, settlement: Settlement::Unrouted, attempt: None };
     };
@@ -40,6 +43,7 @@ pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken
     let attempt = Attempt { shared, job, route, started_at, started };
     let first_step = match &job.step {
         None => Some(0),
+        // By name, not by index: a reload may have added steps before it.
         Some(name) => route.chain.iter().position(|s| s.name.as_ref() == name.as_str()),
     };
     if let Some(first_step) = first_step {
@@ -47,7 +51,8 @@ pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken
     }
     let name = job.step.as_deref().unwrap_or_default();
     let reason = format!("the step `{name}` is no longer in the chain of `{}`", route.name);
-    // With the body that this step would have received: an operator may restore the step and replay the job.
+    // With the body that this step would have received: an operator may restore the step and replay
+    // the job.
     let body = job.event.body().bytes().clone();
     attempt.dead(name, "error", reason, Some(body))
 }
@@ -75,6 +80,7 @@ impl Attempt<'_> {
                 &step.handler_name,
                 started.elapsed(),
             );
+            // Recorded before the outcome is settled, so that the next claim already knows.
             if let Some(result) = breaker_result(&result) {
                 let now = self.shared.engine.now();
                 self.shared.breakers.record(self.route, step, result, now);
@@ -89,8 +95,9 @@ impl Attempt<'_> {
                     return self.outcome(Settlement::Done, last_step, "stopped", Some(reason));
                 }
                 Err(failure) => {
-                    // The body as this step received it, so that the next attempt resumes here. The store
-                    // has the received body, so a chain that never replaced it stores nothing.
+                    // The body as this step received it, so that the next attempt resumes here. The
+                    // store has the received body, so a chain that never replaced it stores
+                    // nothing.
                     let stored = is_replaced || self.job.step.is_some();
                     let body = stored.then(|| event.body().bytes().clone());
                     return self.failed(step, failure, body);
@@ -106,6 +113,7 @@ impl Attempt<'_> {
         event: Event,
         stop: &CancellationToken,
     ) -> Result<Flow, StepFailure> {
+        // By the wall clock, like every time that a handler sees.
         let cx = HandlerCx {
             route: self.route.name.clone(),
             step: step.name.clone(),
@@ -116,6 +124,8 @@ impl Attempt<'_> {
             event: event.id(),
         };
         let handler: Arc<dyn Handler> = step.handler.clone();
+        // A task of its own: a panic ends in its handle, and a step that blocks its thread blocks
+        // neither the timeout nor the stop below.
         let mut task = self.shared.runtime.spawn(async move { handler.handle(event, &cx).await });
         let result = tokio::select! {
             // A step that ended counts, even where its time was up or the worker stopped meanwhile.
@@ -142,6 +152,8 @@ impl Attempt<'_> {
     fn failed(&self, step: &Step, failure: StepFailure, body: Option<Bytes>) -> JobOutcome {
         let name = step.name.to_string();
         let (outcome, cause, decision, message) = match failure {
+            // Not the handler's failure: the attempt does not count, and the job goes on at this
+            // step.
             StepFailure::Stopped => {
                 let settlement = Settlement::Released { step: Some(name.clone()), body };
                 return self.outcome(settlement, Some(name), "released", None);
@@ -151,16 +163,20 @@ impl Attempt<'_> {
                 let message = format!("gave up after {limit:?}, the step's timeout");
                 ("timeout", "timeout", RetryDecision::Retry, message)
             }
+            // Not fatal: a panic may come from the state of the process, and a retry has a limit
+            // anyway.
             StepFailure::Panic => {
                 ("panic", "error", RetryDecision::Retry, "the handler panicked".to_owned())
             }
         };
         let (job, attempt) = (self.job.lease.job, self.job.attempt);
         telemetry::log_step_failed(&self.route.name, &name, job, attempt, outcome, &message);
-        // Attempts that ended in a crash are not the handler's failures; they have a limit of their own.
+        // Attempts that ended in a crash are not the handler's failures; they have a limit of their
+        // own.
         let tried = attempt.saturating_sub(self.job.crashes).max(1);
         match after_failure(&self.route.retry, tried, decision, fastrand::f64()) {
             Next::Dead => {
+                // Operators see why it was not tried again: fatal by itself, or out of attempts.
                 let reason = match decision {
                     RetryDecision::Fatal => message,
                     _ => format!("{message} (attempt {tried} of {})", self.route.retry.attempts),
@@ -168,6 +184,7 @@ impl Attempt<'_> {
                 self.dead(&name, outcome, reason, body)
             }
             Next::RetryAfter(delay) => {
+                // From the end of the attempt: a step that ran into its timeout has waited already.
                 let at = self.shared.engine.now().plus(delay);
                 let settlement = Settlement::Retry { at, step: Some(name.clone()), body, cause };
                 self.outcome(settlement, Some(name), outcome, Some(message))
@@ -210,6 +227,7 @@ fn breaker_result(result: &Result<Flow, StepFailure>) -> Option<StepResult> {
         Err(StepFailure::Error(e)) if e.retry_decision() == RetryDecision::Fatal => {
             Some(StepResult::Answered)
         }
+        // A panic counts: it is often the handler's reaction to what the receiver sent.
         Err(StepFailure::Error(_) | StepFailure::Timeout(_) | StepFailure::Panic) => {
             Some(StepResult::Failed)
         }
@@ -217,9 +235,11 @@ fn breaker_result(result: &Result<Flow, StepFailure>) -> Option<StepResult> {
     }
 }
 
-/// Aborts a step and waits for its end, at most [`STEP_ABORT_TIMEOUT`]. The next attempt, or the next job of
-/// the same order key, must not run beside it. A step that never awaits is not waited for any longer.
+/// Aborts a step and waits for its end, at most [`STEP_ABORT_TIMEOUT`]. The next attempt, or the
+/// next job of the same order key, must not run beside it. A step that never awaits is not waited
+/// for any longer.
 async fn abort<T>(step: JoinHandle<T>) {
+    // A task ends at its next await point, not immediately.
     step.abort();
     let _ = timeout(STEP_ABORT_TIMEOUT, step).await;
 }

@@ -1,10 +1,11 @@
-//! Circuit breakers: a step whose handler keeps failing gets no jobs for a while, so that the jobs behind it
-//! keep their attempts and the receiver can recover. One breaker for each step of a route.
+//! Circuit breakers: a step whose handler keeps failing gets no jobs for a while, so that the jobs
+//! behind it keep their attempts and the receiver can recover. One breaker for each step of a
+//! route.
 //!
-//! A closed breaker counts failures in a row. Enough of them over a long enough window open it: its route
-//! gets no jobs until the cooldown is over. Then it is half open: one job goes through, whose success closes
-//! the breaker and whose failure opens it for twice as long. The claim loop asks it for free slots, each
-//! attempt records its result.
+//! A closed breaker counts failures in a row. Enough of them over a long enough window open it: its
+//! route gets no jobs until the cooldown is over. Then it is half open: one job goes through, whose
+//! success closes the breaker and whose failure opens it for twice as long. The claim loop asks it
+//! for free slots, each attempt records its result.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +56,7 @@ impl Breaker {
     }
 
     fn record(&mut self, result: StepResult, policy: &BreakerPolicy, now: Timestamp) {
+        // One success is enough: the receiver is up again.
         if result == StepResult::Answered || policy.failures == 0 {
             *self = Self::default();
             return;
@@ -64,11 +66,13 @@ impl Breaker {
         match (self.state(now), self.opened) {
             // This job was running when the breaker opened, so its failure says nothing new.
             (BreakerState::Open(_), _) => {}
+            // The job that was to decide has failed.
             (_, Some((_, cooldown))) => {
                 let doubled = cooldown.saturating_mul(2);
                 self.opened = Some((now, doubled.min(policy.max_cooldown).max(policy.cooldown)));
             }
             (_, None) => {
+                // A burst of concurrent failures within a second is one incident, not a trend.
                 let lasted = now.since(first_failure) >= policy.window;
                 if self.failures >= policy.failures && lasted {
                     self.opened = Some((now, policy.cooldown));
@@ -111,9 +115,11 @@ impl Breakers {
         let all = self.lock();
         let Some(breakers) = all.get(&route.name) else { return BreakerState::Closed };
         let mut strictest = BreakerState::Closed;
+        // By the chain in force: a breaker of a step that a reload removed has no say.
         for step in &route.chain {
             let state = breakers.get(&step.name).map_or(BreakerState::Closed, |b| b.state(now));
             strictest = match (strictest, state) {
+                // A job runs through all steps, so it waits for the last of them.
                 (BreakerState::Open(a), BreakerState::Open(b)) => BreakerState::Open(a.max(b)),
                 (open @ BreakerState::Open(_), _) | (_, open @ BreakerState::Open(_)) => open,
                 (BreakerState::HalfOpen, _) | (_, BreakerState::HalfOpen) => BreakerState::HalfOpen,
@@ -136,9 +142,11 @@ impl Breakers {
         let before = breaker.opened;
         breaker.record(result, &route.breaker, now);
         let after = *breaker;
+        // A closed breaker without failures is the default, so the map holds failing steps only.
         if result == StepResult::Answered {
             breakers.remove(&step.name);
         }
+        // Logging and metrics may block, and every attempt needs the lock.
         drop(all);
         if before != after.opened {
             match after.opened {

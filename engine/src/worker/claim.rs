@@ -1,4 +1,5 @@
-//! The claim loop: leases as many jobs as there are free slots, and starts each in a task of its own.
+//! The claim loop: leases as many jobs as there are free slots, and starts each in a task of its
+//! own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +16,28 @@ use super::supervise;
 
 /// The longest time between two claims, whether or not there was a signal to claim.
 const MAX_CLAIM_INTERVAL: Duration = Duration::from_secs(5);
-/// The time between two claims while a job is due and cannot be claimed, for want of a slot or because of
-/// its order key. The store reports only the earliest due time, not what becomes due behind that job.
+/// The time between two claims while a job is due and cannot be claimed, for want of a slot or
+/// because of its order key. The store reports only the earliest due time, not what becomes due
+/// behind that job.
 const BLOCKED_CLAIM_INTERVAL: Duration = Duration::from_millis(250);
 /// The time between two claims while the store fails.
 const FAILED_CLAIM_PAUSE: Duration = Duration::from_secs(1);
 /// The most jobs of removed routes in one claim. They are settled as unrouted, which needs no slot.
 const MAX_UNROUTED_JOBS_PER_CLAIM: usize = 64;
 
-/// Claims until the worker stops. The channel of outcomes closes when the last running job has sent its own.
+/// Claims until the worker stops. The channel of outcomes closes when the last running job has sent
+/// its own.
 pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Outcome>) {
     while !shared.stop.is_cancelled() {
-        // After a pause of the process or a step of the clock, running jobs are still ours. The store must
-        // learn that before a claim tells it the time, because by that time their leases have expired.
+        // After a pause of the process or a step of the clock, running jobs are still ours. The
+        // store must learn that before a claim passes it the time, because by that time their
+        // leases have expired.
         if shared.leases.are_overdue(shared.engine.now()) && !extend_leases(&shared).await {
             pause(&shared).await;
             continue;
         }
         let engine = &shared.engine;
+        // Read anew for each claim, because a reload may have added routes or slots.
         let slots = shared.slots.free(&engine.config(), &shared.breakers, engine.now());
         let now = engine.now();
         let no_free_slot = slots.iter().all(|(_, free)| *free == 0);
@@ -41,13 +46,14 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
         let jobs = match engine.store().claim(claim).await {
             Ok(jobs) => jobs,
             Err(error) => {
-                engine.lifecycle().report_store_error("claim", &error);
+                engine.run_state().report_store_error("claim", &error);
                 pause(&shared).await;
                 continue;
             }
         };
         let claimed_none = jobs.is_empty();
-        // A claim that took longer than its leases: the store may have given these jobs to another worker.
+        // A claim that took longer than its leases: the store may have given these jobs to another
+        // worker.
         let expired = engine.now() >= lease_until;
         for job in jobs {
             if expired {
@@ -56,7 +62,8 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
                 start(&shared, job, &outcomes);
             }
         }
-        // Where jobs were claimed and slots are left, more jobs may be due: claim again immediately.
+        // Where jobs were claimed and slots are left, more jobs may be due: claim again
+        // immediately.
         if claimed_none || no_free_slot {
             wait_for_reason(&shared, no_free_slot, now).await;
         }
@@ -102,19 +109,22 @@ fn release(job: Job, outcomes: &UnboundedSender<Outcome>) {
 
 /// Runs a claimed job in a task of its own.
 fn start(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<Outcome>) {
+    // A child: stopping the worker stops every attempt, and a lost lease stops this one only.
     let stop = shared.abandon.child_token();
     let route = job.route.clone();
+    // Before the task starts, so that the next claim counts this job.
     shared.slots.take(&route);
     shared.running.add(job.lease, route.clone(), stop.clone());
-    let (lifecycle, shared, outcomes) =
-        (shared.engine.lifecycle(), shared.clone(), outcomes.clone());
-    supervise::spawn(lifecycle, "attempt", async move {
+    let (run_state, shared, outcomes) =
+        (shared.engine.run_state(), shared.clone(), outcomes.clone());
+    supervise::spawn(run_state, "attempt", async move {
         let outcome = attempt(&shared, &job, &stop).await;
-        // The slot is free before the outcome is stored, so that the next claim and this settlement share
-        // one commit of the store.
+        // The slot is free before the outcome is stored, so that the next claim and this settlement
+        // share one commit of the store.
         shared.slots.release(&route);
         shared.progress.notify_one();
-        // The settle loop receives until the last sender is gone, so this fails only after an abort.
+        // The settle loop receives until the last sender is gone, so this fails only after an
+        // abort.
         let _ = outcomes.send((route, outcome));
     });
 }

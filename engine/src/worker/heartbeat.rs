@@ -9,13 +9,13 @@ use hookward_core::store::Settled;
 
 use super::Shared;
 
-/// How long a lease lasts after its claim or its last extension. The jobs of a worker that vanished wait
-/// this long before another one gets them.
+/// How long a lease lasts after its claim or its last extension. The jobs of a worker that vanished
+/// wait this long before another one gets them.
 pub(super) const LEASE_DURATION: Duration = Duration::from_secs(30);
 /// The time between two extensions. Two may fail before a lease expires.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
-/// The age of the last extension at which a claim extends first. A heartbeat that is this late was held up
-/// by a paused process, a step of the clock, or a slow store.
+/// The age of the last extension at which a claim extends first. A heartbeat that is this late was
+/// held up by a paused process, a step of the clock, or a slow store.
 const MAX_EXTENSION_AGE: Duration = Duration::from_secs(15);
 
 /// When leases were last extended, by the wall clock, because that is what leases go by.
@@ -33,11 +33,13 @@ impl LeaseClock {
     }
 
     fn extended_at(&self, now: Timestamp) {
+        // Relaxed: the claim loop may see it late, and then extends once more than needed.
         self.0.store(now.as_millis(), Ordering::Relaxed);
     }
 }
 
-/// Extends until the last outcome is settled: jobs that end while the worker stops need their leases too.
+/// Extends until the last outcome is settled: jobs that end while the worker stops need their
+/// leases too.
 pub(super) async fn heartbeat_loop(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
     // The first tick completes immediately, and there is nothing to extend yet.
@@ -46,14 +48,16 @@ pub(super) async fn heartbeat_loop(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             () = shared.settled.cancelled() => return,
+            // By the monotonic clock, so that a wall clock that is set does not delay a heartbeat.
             _ = ticks.tick() => {}
         }
+        // A failure is retried with the next tick, which comes before the lease expires.
         extend_leases(&shared).await;
     }
 }
 
-/// Extends the lease of each running job once, and stops the jobs whose lease is lost. Returns `false` where
-/// the store failed.
+/// Extends the lease of each running job once, and stops the jobs whose lease is lost. Returns
+/// `false` where the store failed.
 pub(super) async fn extend_leases(shared: &Shared) -> bool {
     // Read before the call: a slow store must not make the leases look fresher than they are.
     let now = shared.engine.now();
@@ -63,17 +67,19 @@ pub(super) async fn extend_leases(shared: &Shared) -> bool {
         let answers = match shared.engine.store().extend(leases.clone(), until).await {
             Ok(answers) => answers,
             Err(error) => {
-                shared.engine.lifecycle().report_store_error("extend", &error);
+                shared.engine.run_state().report_store_error("extend", &error);
                 return false;
             }
         };
         for (lease, answer) in leases.into_iter().zip(answers) {
-            // Another worker may run the job already: what this attempt still does would be done twice.
+            // Another worker may run the job already: what this attempt still does would be done
+            // twice.
             if answer == Settled::Stale {
                 shared.running.stop_stale(lease);
             }
         }
     }
+    // Also without running jobs, so that an idle worker does not extend before each claim.
     shared.leases.extended_at(now);
     true
 }

@@ -1,5 +1,5 @@
-//! The worker: what happens to a job after the answer. It claims jobs, runs their steps, settles how they
-//! ended, and retries or gives up. Started once per process by servers.
+//! The worker: what happens to a job after the answer. It claims jobs, runs their steps, settles
+//! how they ended, and retries or gives up. Started once per process by servers.
 //!
 //! Four loops share one [`Shared`] and otherwise know nothing of each other:
 //!
@@ -39,8 +39,8 @@ use slots::Slots;
 
 /// How long a stopping worker waits for the store to take the last outcomes.
 const LAST_SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a stopping worker checks whether all jobs have ended. Only a fallback: `progress` may wake the
-/// claim loop instead.
+/// How often a stopping worker checks whether all jobs have ended. Only a fallback: `progress` may
+/// wake the claim loop instead.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running worker. Dropping it stops it as well, without waiting for the store.
@@ -71,9 +71,10 @@ struct Shared {
 }
 
 impl Worker {
-    /// Starts the loops on the current runtime. Handlers run on `runtime`: give them one of their own, so
-    /// that a handler that blocks its thread delays no sender.
+    /// Starts the loops on the current runtime. Handlers run on `runtime`: give them one of their
+    /// own, so that a handler that blocks its thread delays no sender.
     pub fn start(engine: Arc<Engine>, runtime: Handle) -> Self {
+        // Nothing runs yet, so no lease is older than this.
         let leases = LeaseClock::starting_at(engine.now());
         let shared = Arc::new(Shared {
             engine,
@@ -89,20 +90,22 @@ impl Worker {
         });
         // Unbounded: the end of an attempt must not wait for a store that is slow to settle.
         let (outcomes, unsettled) = mpsc::unbounded_channel();
-        let lifecycle = shared.engine.lifecycle();
+        let run_state = shared.engine.run_state();
         let tasks = vec![
-            supervise::spawn(lifecycle, "claim", claim::claim_loop(shared.clone(), outcomes)),
-            supervise::spawn(lifecycle, "settle", settle::settle_loop(shared.clone(), unsettled)),
-            supervise::spawn(lifecycle, "heartbeat", heartbeat::heartbeat_loop(shared.clone())),
-            supervise::spawn(lifecycle, "retention", retention::retention_loop(shared.clone())),
+            supervise::spawn(run_state, "claim", claim::claim_loop(shared.clone(), outcomes)),
+            supervise::spawn(run_state, "settle", settle::settle_loop(shared.clone(), unsettled)),
+            supervise::spawn(run_state, "heartbeat", heartbeat::heartbeat_loop(shared.clone())),
+            supervise::spawn(run_state, "retention", retention::retention_loop(shared.clone())),
         ];
         Self { shared, tasks }
     }
 
-    /// Stops: claims no more, lets running jobs end for `grace`, releases the rest, and returns when the
-    /// store has all outcomes, at most five seconds later. A released attempt does not count.
+    /// Stops: claims no more, lets running jobs end for `grace`, releases the rest, and returns
+    /// when the store has all outcomes, at most five seconds later. A released attempt does not
+    /// count.
     pub async fn stop(self, grace: Duration) {
         let shared = &self.shared;
+        // No claims first: a job that starts during the grace would only be broken off.
         shared.stop.cancel();
         let deadline = Instant::now() + grace;
         let before = shared.running.len();
@@ -110,9 +113,13 @@ impl Worker {
             let _ = timeout(STOP_POLL_INTERVAL, shared.progress.notified()).await;
         }
         let unfinished = shared.running.len();
+        // The attempts now end as released, and their outcomes are settled like any others.
         shared.abandon.cancel();
+        // Bounded: a store that hangs must not keep the process from ending. What is not settled,
+        // the next process finds running and runs again.
         let _ = timeout(LAST_SETTLE_TIMEOUT, shared.settled.cancelled()).await;
         telemetry::log_worker_stopped(before.saturating_sub(unfinished), unfinished);
+        // The heartbeat and a settle that hangs would outlive the worker.
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
@@ -120,6 +127,8 @@ impl Worker {
 /// A worker that nobody stopped claims no more and releases its running jobs.
 impl Drop for Worker {
     fn drop(&mut self) {
+        // The loops end by themselves once the attempts have been released. After `stop` this
+        // changes nothing.
         self.shared.stop.cancel();
         self.shared.abandon.cancel();
     }

@@ -1,5 +1,5 @@
-//! The retention loop: purges expired events in small batches. Between purges it publishes the queue's
-//! gauges and watches the wall clock.
+//! The retention loop: purges expired events in small batches. Between purges it publishes the
+//! queue's gauges and watches the wall clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::telemetry;
 
 /// How often the queue's gauges are published.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
-/// The longest time between two purges. A tenth of the shortest retention where that is less, so that
-/// events outlive their retention by a tenth at most.
+/// The longest time between two purges. A tenth of the shortest retention where that is less, so
+/// that events outlive their retention by a tenth at most.
 const MAX_PURGE_INTERVAL: Duration = Duration::from_secs(60);
 const MIN_PURGE_INTERVAL: Duration = Duration::from_secs(1);
-/// Events in one batch. Small, because the single writer of an embedded store does nothing else meanwhile.
+/// Events in one batch. Small, because the single writer of an embedded store does nothing else
+/// meanwhile.
 const PURGE_BATCH_EVENTS: usize = 100;
 /// The pause between two batches, in which the writer serves senders.
 const PURGE_BATCH_PAUSE: Duration = Duration::from_millis(50);
@@ -26,6 +27,7 @@ const PURGE_BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// Purges and publishes gauges until the worker stops.
 pub(super) async fn retention_loop(shared: Arc<Shared>) {
     let engine = &shared.engine;
+    // A purge is due immediately: events may have expired while no process ran.
     let mut since_purge = MAX_PURGE_INTERVAL;
     let mut was_ahead = false;
     // Before the first purge: a wall clock that is wrong at the start would expire everything.
@@ -33,6 +35,7 @@ pub(super) async fn retention_loop(shared: Arc<Shared>) {
         engine.retention_clock().restart_from_newest_event(received_at);
     }
     loop {
+        // Without requests nobody else would notice that the clock was set.
         engine.observe_clock();
         publish_gauges(&shared).await;
         // Read anew each time: a reload may have changed it.
@@ -40,6 +43,7 @@ pub(super) async fn retention_loop(shared: Arc<Shared>) {
         if since_purge >= interval {
             let time = engine.retention_clock().read();
             let is_ahead = time.wall_clock_ahead > Duration::ZERO;
+            // Logged once, not with each purge of the day that it lasts.
             if is_ahead && !was_ahead {
                 telemetry::log_clock_ahead(time.wall_clock_ahead);
             }
@@ -51,6 +55,7 @@ pub(super) async fn retention_loop(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
+            // Added up from sleeps, because the wall clock may be set meanwhile.
             () = tokio::time::sleep(pause) => since_purge += pause,
         }
     }
@@ -61,7 +66,8 @@ fn purge_interval(retention: Retention) -> Duration {
     (shortest / 10).clamp(MIN_PURGE_INTERVAL, MAX_PURGE_INTERVAL)
 }
 
-/// When the newest event of the store was received; `None` for an empty store and one that cannot list.
+/// When the newest event of the store was received; `None` for an empty store and one that cannot
+/// list.
 async fn newest_event(engine: &Engine) -> Option<Timestamp> {
     let page = engine.store().browse()?.list(&Filter::default(), 1, None).await.ok()?;
     page.events.first().map(|event| event.received_at)
@@ -78,23 +84,27 @@ async fn purge(shared: &Shared, now: Timestamp) {
             limit: PURGE_BATCH_EVENTS,
         };
         match engine.store().purge(batch).await {
+            // A full batch: there is probably more.
             Ok(removed) if removed >= PURGE_BATCH_EVENTS as u64 => {
                 tokio::time::sleep(PURGE_BATCH_PAUSE).await;
             }
             Ok(_) => return,
-            Err(error) => return engine.lifecycle().report_store_error("purge", &error),
+            // The next purge is due in a minute; nothing depends on this one.
+            Err(error) => return engine.run_state().report_store_error("purge", &error),
         }
     }
 }
 
-/// Publishes the depth of each route's queue, the age of its oldest job, and the state of its breakers.
+/// Publishes the depth of each route's queue, the age of its oldest job, and the state of its
+/// breakers.
 async fn publish_gauges(shared: &Shared) {
     let engine = &shared.engine;
     // A failure is reported by the loops that need the store; the gauges keep their last values.
     let Ok(depth) = engine.store().depth().await else { return };
     for (name, route) in &engine.config().routes {
         shared.breakers.publish_states(route, engine.now());
-        // Routes without open jobs are set to zero, so that each configured label exists from the start.
+        // Routes without open jobs are set to zero, so that each configured label exists from the
+        // start.
         let open_jobs = depth.routes.iter().find(|d| d.route == *name).map_or(0, |d| d.open);
         telemetry::set_queue_depth(name, open_jobs);
     }

@@ -15,8 +15,8 @@ pub(super) enum Next {
     Dead,
 }
 
-/// Decides what follows a failed attempt. `attempt` is its number, counted from 1 and without attempts that
-/// ended in a crash; `chance` is drawn evenly between 0 and 1.
+/// Decides what follows a failed attempt. `attempt` is its number, counted from 1 and without
+/// attempts that ended in a crash; `chance` is drawn evenly between 0 and 1.
 pub(super) fn after_failure(
     policy: &RetryPolicy,
     attempt: u32,
@@ -28,12 +28,13 @@ pub(super) fn after_failure(
     }
     let max = max_delay(policy, attempt);
     let drawn = match policy.jitter {
+        // Full jitter spreads the retries of a receiver's outage evenly over the whole delay.
         Jitter::Full => max.mul_f64(chance.clamp(0.0, 1.0)),
         Jitter::None => max,
     };
     match decision {
-        // The receiver's Retry-After counts up to the policy's cap. Where jitter drew a longer delay, that
-        // one counts: a retry is never sooner than the receiver asked.
+        // The receiver's Retry-After counts up to the policy's cap. Where jitter drew a longer
+        // delay, that one counts: a retry is never sooner than the receiver asked.
         RetryDecision::RetryAfter(asked) => {
             Next::RetryAfter(asked.min(policy.max_delay).max(drawn))
         }
@@ -41,8 +42,8 @@ pub(super) fn after_failure(
     }
 }
 
-/// The longest delay after this attempt: `first_delay`, multiplied by `factor` for each earlier attempt, up
-/// to `max_delay`. The power may exceed what a float can hold.
+/// The longest delay after this attempt: `first_delay`, multiplied by `factor` for each earlier
+/// attempt, up to `max_delay`. The power may exceed what a float can hold.
 fn max_delay(policy: &RetryPolicy, attempt: u32) -> Duration {
     let power = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
     let secs = policy.first_delay.as_secs_f64() * policy.factor.powi(power);

@@ -22,6 +22,7 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// Settles until the channel is closed and empty, which is after the last running job.
 pub(super) async fn settle_loop(shared: Arc<Shared>, mut outcomes: UnboundedReceiver<Outcome>) {
     let mut batch = Vec::new();
+    // Takes what has gathered during the last call, so that batches grow with the load.
     while outcomes.recv_many(&mut batch, MAX_SETTLE_BATCH).await > 0 {
         settle_batch(&shared, &mut batch).await;
     }
@@ -40,20 +41,22 @@ async fn settle_batch(shared: &Shared, batch: &mut Vec<Outcome>) {
     shared.progress.notify_one();
 }
 
-/// Calls the store until it takes the batch. An outcome that is dropped runs its step again, so this gives
-/// up only where the store takes nothing any more, or where the worker must end.
+/// Calls the store until it takes the batch. An outcome that is dropped runs its step again, so
+/// this gives up only where the store takes nothing any more, or where the worker must end.
 async fn store_batch(shared: &Shared, batch: &[Outcome]) -> Vec<Settled> {
     let mut pause = MIN_RETRY_PAUSE;
     loop {
+        // Cloned, because the store may fail and need them again; bodies are shared, not copied.
         let outcomes = batch.iter().map(|(_, outcome)| outcome.clone()).collect();
         let error = match shared.engine.store().settle(outcomes).await {
             Ok(answers) => return answers,
             Err(error) => error,
         };
-        shared.engine.lifecycle().report_store_error("settle", &error);
+        shared.engine.run_state().report_store_error("settle", &error);
         // A new process finds these jobs running and runs them again.
         let failed_for_good = matches!(error, StoreError::Failed(_) | StoreError::Closed);
         if failed_for_good || shared.abandon.is_cancelled() {
+            // Stale: nothing of it is stored, and it is not counted as done.
             return vec![Settled::Stale; batch.len()];
         }
         tokio::time::sleep(pause).await;
@@ -63,6 +66,7 @@ async fn store_batch(shared: &Shared, batch: &[Outcome]) -> Vec<Settled> {
 
 /// Counts and logs a settled attempt.
 fn report(route: &str, outcome: &JobOutcome, settled: Settled) {
+    // The job has another owner, who reports how it ends.
     if settled == Settled::Stale {
         telemetry::count_job(route, "stale");
         return;

@@ -4,8 +4,8 @@ use hookward_core::ProviderEventId;
 
 use super::*;
 
-/// A provider that accepts every request. Its signature covers a token and leaves the body open, or covers
-/// each item of a batch by itself.
+/// A provider that accepts every request. Its signature covers a token and leaves the body open, or
+/// covers each item of a batch by itself.
 #[derive(Debug)]
 struct OpenBodyProvider;
 
@@ -55,7 +55,8 @@ async fn a_replay_token_counts_once_whatever_body_and_id_come_with_it() {
         r#"{"token":"b","id":"1"}"#,
         r#"{"token":"b","id":"3"}"#,
     ];
-    // A new token with an old id is a duplicate too. It is not stored, so its token counts for the next body.
+    // A new token with an old id is a duplicate too. It is not stored, so its token counts for the
+    // next body.
     assert_eq!(stored_events(&bodies).await, [1, 1, 1, 1, 2]);
 }
 

@@ -48,7 +48,8 @@ async fn a_job_that_runs_while_the_process_is_paused_is_not_run_again() {
     let worker = pipeline.start_worker();
     assert_eq!(pipeline.post("d-1", "{}").await.status, 200);
     pipeline.until_runs(1).await;
-    // As after SIGSTOP and SIGCONT, or on a machine that slept: the lease expires before a heartbeat.
+    // As after SIGSTOP and SIGCONT, or on a machine that slept: the lease expires before a
+    // heartbeat.
     pipeline.clock.advance(Duration::from_secs(40));
     assert_eq!(pipeline.post("d-2", "{\"n\":2}").await.status, 200);
     pipeline.until_runs(2).await;

@@ -1,5 +1,5 @@
-//! The engine from a request to a settled job, over the memory store, a clock that the test sets and handlers
-//! that follow a script. One file for each subject; this one has what they share.
+//! The engine from a request to a settled job, over the memory store, a clock that the test sets
+//! and handlers that follow a script. One file for each subject; this one has what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -62,8 +62,8 @@ fn registry() -> Registry {
     registry
 }
 
-/// Builds a pipeline over a store. `source` adds keys to the source, `script` says what each run of the handler
-/// does.
+/// Builds a pipeline over a store. `source` adds keys to the source, `script` says what each run of
+/// the handler does.
 fn pipeline_over(store: Arc<dyn Store>, source: &str, routes: &str, script: Vec<Play>) -> Pipeline {
     let text = format!(
         "store: memory\nsources:\n  github: {{ secrets: [s], {source} }}\nroutes:\n{routes}"
