@@ -37,7 +37,7 @@ pub(crate) struct SendArgs {
     /// one, the quickstart's secrets are used
     #[arg(long, value_name = "ROUTES")]
     routes: Option<PathBuf>,
-    /// StoreTarget to; the source's path is added where the URL has none
+    /// Where to send it; the source's path is added where the URL has none
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Send this body, byte for byte

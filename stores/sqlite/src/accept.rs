@@ -30,7 +30,7 @@ impl Writer {
                 }
             }
         }
-        // KeyOwner in last: if this batch was accepted before, with events that were known even then, that
+        // The event accepted last: if this batch was accepted before, with events that were known even then, that
         // one came with it, and with the answer that it got.
         match known.iter().max_by_key(|(seq, _)| *seq) {
             Some((seq, by)) if self.next_seq == first => self.duplicate(delivery, *seq, *by),

@@ -104,7 +104,7 @@ impl Writer {
         for route in dead.query_map([seq], |row| row.get(0))? {
             self.effects.push(CacheUpdate::Buried(self.names.name(route?)));
         }
-        // ExpiredEvent its window, a key may belong to a later event by now.
+        // Past its window, a key may belong to a later event by now.
         let mut free =
             self.conn.prepare_cached("delete from keys where hash = ?1 and event = ?2")?;
         let hashes = past.keys.as_deref().unwrap_or_default();

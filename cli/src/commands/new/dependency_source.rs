@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// StoreTarget the crates of the house come from.
+/// Where a new crate takes Hookward's crates from.
 #[derive(Debug, Clone)]
 pub(super) struct House {
     checkout: Option<PathBuf>,

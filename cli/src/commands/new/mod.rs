@@ -38,7 +38,7 @@ enum What {
     App(Plain),
 }
 
-/// StoreTarget it goes, and what it builds on.
+/// Where the new crate is written, and what it depends on.
 #[derive(Debug, Clone, clap::Args)]
 struct Target {
     /// The folder to write; it must not exist. Default: the crate's name, in the current folder

@@ -32,16 +32,16 @@ pub(super) struct SchemeArgs {
     /// How the secret becomes the key: utf8, hex, whsec
     #[arg(long, value_name = "FORM")]
     key: Option<String>,
-    /// StoreTarget the signed time is, such as `header:X-Acme-Time`
+    /// Where the signed time is, such as `header:X-Acme-Time`
     #[arg(long, value_name = "PLACE")]
     timestamp: Option<String>,
     /// How the time is written: s, ms, rfc3339
     #[arg(long, value_name = "UNIT", requires = "timestamp")]
     timestamp_unit: Option<String>,
-    /// StoreTarget the event type is: `/pointer` or `header:NAME`; default: /type
+    /// Where the event type is: `/pointer` or `header:NAME`; default: /type
     #[arg(long, value_name = "PLACE")]
     event_type: Option<String>,
-    /// StoreTarget the event id is; default: /id
+    /// Where the event id is; default: /id
     #[arg(long, value_name = "PLACE")]
     event_id: Option<String>,
 }
@@ -136,14 +136,14 @@ fn ask(name: &Name) -> Result<SchemeArgs, String> {
     let header = one("Header with the signature", &format!("X-{}-Signature", name.camel))?;
     let prefix = one("What stands before the signature, such as sha256=", "nothing")?;
     let encoding = one("How it is written: hex, base64, base64url", "hex")?;
-    let alg = one("ProofAlgorithm: hmac-sha256, hmac-sha1, hmac-sha512, equal", "hmac-sha256")?;
-    let timestamp = one("StoreTarget a signed time is, such as header:X-Time", "there is none")?;
+    let alg = one("Algorithm: hmac-sha256, hmac-sha1, hmac-sha512, equal", "hmac-sha256")?;
+    let timestamp = one("Where a signed time is, such as header:X-Time", "there is none")?;
     let message = match &timestamp {
         Some(_) => one("What is signed", "{timestamp}.{body}")?,
         None => one("What is signed", "{body}")?,
     };
-    let event_type = one("StoreTarget the event type is: /pointer or header:NAME", "/type")?;
-    let event_id = one("StoreTarget the event id is", "/id")?;
+    let event_type = one("Where the event type is: /pointer or header:NAME", "/type")?;
+    let event_id = one("Where the event id is", "/id")?;
     Ok(SchemeArgs {
         scheme: None,
         header,
