@@ -1,292 +1,231 @@
-//! JSON Web Tokens that are signed with a private key: RS256 and ES256, and nothing else. Which of
-//! them a token may have is said by the key it names and by the caller, never by the token alone;
-//! keys and addresses in a token's header are never looked at. Called by the providers whose
-//! senders present tokens.
+//! JSON Web Tokens (RFC 7519) that a sender signs with a private key: RS256 and ES256 only. Called by
+//! providers whose senders present tokens.
+//!
+//! The caller's [`TokenRules`] and the key decide the algorithm, never the token alone (RFC 8725,
+//! section 3.1). Keys and URLs in a token's header (`jwk`, `jku`, `x5u`) are ignored.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use hookward_core::keys::jwt::{JwtAlgorithm, Token, TokenRules, bearer_token};
+//!
+//! // Proves with `jwt::verify(token, &keys, &rules, cx).await`.
+//! let rules = TokenRules::new([JwtAlgorithm::Rs256])
+//!     .issuers(["https://accounts.example.com"])
+//!     .audiences(["https://hooks.example.com/in"])
+//!     .require_expiry()
+//!     .future_leeway(Duration::from_secs(60));
+//! # let _ = rules;
+//!
+//! // Before the body is read: reject a head whose token cannot be right.
+//! let header = "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsxIn0.e30.c2lnbmF0dXJl";
+//! let token = Token::parse(bearer_token(header)?)?;
+//! assert_eq!((token.algorithm(), token.kid()), (JwtAlgorithm::Rs256, Some("k1")));
+//! # Ok::<(), hookward_core::VerifyError>(())
+//! ```
 
-use std::time::Duration;
+mod claims;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
+pub use claims::{Claims, TokenRules};
+
 use super::{Jwk, Jwks, KeyDocument, KeyRequest, PublicKey};
-use crate::clock::Timestamp;
 use crate::crypto::{Encoding, ProofAlgorithm};
 use crate::json::parse_strict;
 use crate::provider::VerifyCx;
 use crate::verify_error::VerifyError;
 
-/// The longest token, and the longest header in one, in characters.
-const MAX_TOKEN: usize = 16 * 1024;
-const MAX_HEADER: usize = 4 * 1024;
-/// The longest name of a key.
-const MAX_KID: usize = 256;
-/// How many keys of one name are tried.
-const MAX_CANDIDATES: usize = 8;
+/// Longest token, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Longest encoded header of a token, in bytes.
+const MAX_TOKEN_HEADER_BYTES: usize = 4 * 1024;
+/// Longest key id, in bytes.
+const MAX_KID_BYTES: usize = 256;
+/// Most keys that one token is verified with; bounds the work where many keys have one id.
+const MAX_CANDIDATE_KEYS: usize = 8;
 
-/// How a token may be signed.
+/// Signature algorithms of tokens (RFC 7518, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwtAlgorithm {
-    /// RSA, PKCS#1 v1.5, SHA-256.
+    /// RSA PKCS#1 v1.5 with SHA-256.
     Rs256,
     /// ECDSA over P-256 with SHA-256.
     Es256,
 }
 
-/// What a token must say. Everything that is left out is not asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    /// Allowed ways to sign; none: no token is right.
-    pub algorithms: Vec<JwtAlgorithm>,
-    /// `iss` must be one of these.
-    pub issuers: Vec<String>,
-    /// `aud` must be, or hold, one of these.
-    pub audiences: Vec<String>,
-    /// Whether a token without `exp` is refused.
-    pub expires: bool,
-    /// How long after its `exp` a token is still taken.
-    pub grace: Duration,
-    /// How far `iat` and `nbf` may be ahead.
-    pub ahead: Duration,
-    /// `iat` must be there, and at most this long ago.
-    pub max_age: Option<Duration>,
-    /// Which of the keys may be used at a moment, where their owner says that in a way of its own.
-    pub usable: Option<fn(&Jwk, Timestamp) -> bool>,
-}
-
-/// A token as it came: well-formed, and not believed yet.
-#[derive(Debug)]
-pub struct Token<'a> {
-    alg: JwtAlgorithm,
-    kid: Option<String>,
-    signed: &'a str,
-    payload: &'a str,
-    signature: &'a str,
-}
-
-/// What a genuine token says.
-#[derive(Debug, Clone)]
-pub struct Claims(Map<String, Value>);
-
-/// Proves a token with the keys of this document: if none of them is the one that it names, a newer
-/// copy is asked for once. Then its times, issuer and audience are judged.
-///
-/// # Errors
-/// As [`Token::parse`], [`Token::prove`] and [`Claims::check`]; [`VerifyError::KeyUnavailable`] where
-/// the document cannot be had.
-pub async fn verify(
-    token: &str,
-    keys: &KeyRequest,
-    rules: &Rules,
-    cx: &VerifyCx<'_>,
-) -> Result<Claims, VerifyError> {
-    let token = Token::parse(token)?;
-    if !rules.algorithms.contains(&token.alg) {
-        return Err(VerifyError::invalid_format(
-            "the token is signed in a way that is not allowed here",
-        ));
-    }
-    let usable = |document: &KeyDocument| {
-        let mut set = Jwks::parse(&document.bytes)?;
-        set.0.retain(|jwk| rules.usable.is_none_or(|usable| usable(jwk, cx.now)));
-        Ok::<_, VerifyError>(set)
-    };
-    let document = cx.keys.fetch(keys).await?;
-    let mut set = usable(&document)?;
-    if !token.is_known_to(&set) && !document.trusted_offline {
-        set = usable(&cx.keys.fetch(&keys.newer_than(cx.now)).await?)?;
-    }
-    let claims = token.prove(&set)?;
-    claims.check(rules, cx.now)?;
-    Ok(claims)
-}
-
-/// The token of an `Authorization: Bearer` header.
-///
-/// # Errors
-/// [`VerifyError::InvalidFormat`] for any other way to authorize.
-pub fn bearer_token(authorization: &str) -> Result<&str, VerifyError> {
-    let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
-    let token = token.trim_matches(' ');
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
-        return Ok(token);
-    }
-    Err(VerifyError::invalid_format("the header Authorization holds no Bearer token"))
-}
-
-impl<'a> Token<'a> {
-    /// Takes a compact token apart and reads its header, strictly. Nothing is proven by this.
-    ///
-    /// # Errors
-    /// [`VerifyError::InvalidFormat`].
-    pub fn parse(text: &'a str) -> Result<Self, VerifyError> {
-        let wrong = |what: &'static str| VerifyError::invalid_format(what);
-        let form = || wrong("what should be a token is none");
-        if text.len() > MAX_TOKEN {
-            return Err(wrong("the token is longer than 16 KiB"));
-        }
-        let (signed, signature) = text.rsplit_once('.').ok_or_else(form)?;
-        let (header, payload) = signed.split_once('.').ok_or_else(form)?;
-        if payload.contains('.') || payload.is_empty() || header.len() > MAX_HEADER {
-            return Err(form());
-        }
-        let header = object(header).ok_or_else(form)?;
-        // Extensions that must be understood: none is.
-        if header.contains_key("crit") || header.contains_key("b64") {
-            return Err(wrong("the token's header asks for extensions"));
-        }
-        let alg = match header.get("alg").and_then(Value::as_str) {
-            Some("RS256") => JwtAlgorithm::Rs256,
-            Some("ES256") => JwtAlgorithm::Es256,
-            _ => return Err(wrong("the token is signed in a way that is not allowed here")),
-        };
-        let kid = match header.get("kid") {
-            None => None,
-            Some(Value::String(kid)) if (1..=MAX_KID).contains(&kid.len()) => Some(kid.clone()),
-            Some(_) => return Err(wrong("the token's `kid` is no name of a key")),
-        };
-        Ok(Self { alg, kid, signed, payload, signature })
-    }
-
-    /// How it says it is signed.
-    pub fn alg(&self) -> JwtAlgorithm {
-        self.alg
-    }
-
-    /// The name of the key that it says it is signed with. Choose a key by it, and nothing else.
-    pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
-    }
-
-    /// Whether the set holds a key that may have signed this.
-    pub fn is_known_to(&self, set: &Jwks) -> bool {
-        self.candidates(set).next().is_some()
-    }
-
-    fn candidates<'k>(&'k self, set: &'k Jwks) -> impl Iterator<Item = &'k Jwk> {
-        let fits = move |jwk: &&Jwk| match (self.alg, &jwk.key) {
-            (JwtAlgorithm::Rs256, PublicKey::Rsa(_))
-            | (JwtAlgorithm::Es256, PublicKey::P256(_)) => true,
-            (JwtAlgorithm::Rs256, PublicKey::P256(_))
-            | (JwtAlgorithm::Es256, PublicKey::Rsa(_)) => false,
-        };
-        set.candidates(self.kid(), self.alg.name()).filter(fits)
-    }
-
-    /// What it says, if a key of the set signed it.
-    ///
-    /// # Errors
-    /// [`VerifyError::InvalidSignature`], or [`VerifyError::InvalidFormat`] where what was signed is
-    /// no object of JSON.
-    pub fn prove(&self, set: &Jwks) -> Result<Claims, VerifyError> {
-        let signs = |jwk: &Jwk| {
-            let alg = match self.alg {
-                JwtAlgorithm::Rs256 => ProofAlgorithm::RsaSha256,
-                JwtAlgorithm::Es256 => ProofAlgorithm::EcdsaP256Fixed,
-            };
-            jwk.key.verify(alg, self.signed.as_bytes(), self.signature, Encoding::Base64url)
-        };
-        let mut found = Err(VerifyError::InvalidSignature);
-        for jwk in self.candidates(set).take(MAX_CANDIDATES) {
-            found = signs(jwk);
-            if found.is_ok() {
-                break;
-            }
-        }
-        found?;
-        let claims = object(self.payload);
-        claims.map(Claims).ok_or_else(|| VerifyError::invalid_format("the token holds no claims"))
-    }
-}
-
 impl JwtAlgorithm {
+    /// The name in the header's `alg`.
     fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
             Self::Es256 => "ES256",
         }
     }
-}
 
-impl Claims {
-    /// A claim.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
-    /// A claim that is a text and not empty.
-    pub fn non_empty_str(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
-    }
-
-    /// Whether a claim is this text, or a list that holds it.
-    pub fn contains(&self, name: &str, wanted: &str) -> bool {
-        match self.0.get(name) {
-            Some(Value::String(text)) => text == wanted,
-            Some(Value::Array(list)) => list.iter().any(|item| item == wanted),
-            _ => false,
+    fn proof_algorithm(self) -> ProofAlgorithm {
+        match self {
+            Self::Rs256 => ProofAlgorithm::RsaSha256,
+            Self::Es256 => ProofAlgorithm::EcdsaP256Fixed,
         }
     }
 
-    /// Judges times, issuer and audience.
+    fn fits(self, key: &PublicKey) -> bool {
+        matches!((self, key), (Self::Rs256, PublicKey::Rsa(_)) | (Self::Es256, PublicKey::P256(_)))
+    }
+}
+
+/// A parsed token (a JWS in compact form, RFC 7515, section 7.1). Nothing in it is proven until
+/// [`Token::verify_signature`].
+#[derive(Debug)]
+pub struct Token<'a> {
+    alg: JwtAlgorithm,
+    kid: Option<String>,
+    /// Header and payload, encoded, with the dot between them: what the signature covers.
+    signed: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+/// Verifies a token: its signature under a key of the requested document, then its claims against the
+/// rules. Where the document has no key that the token names, a newer copy is fetched once.
+///
+/// # Errors
+/// Those of [`Token::parse`], [`Token::verify_signature`] and [`Claims::check`];
+/// [`VerifyError::KeyUnavailable`] where the document cannot be fetched or read.
+pub async fn verify(
+    token: &str,
+    keys: &KeyRequest,
+    rules: &TokenRules,
+    cx: &VerifyCx<'_>,
+) -> Result<Claims, VerifyError> {
+    let token = Token::parse(token)?;
+    if !rules.allows(token.alg) {
+        return Err(VerifyError::invalid_format(format!(
+            "the token is signed with {}, which this source does not allow",
+            token.alg.name()
+        )));
+    }
+    let usable_keys = |document: &KeyDocument| {
+        let mut set = Jwks::parse(&document.bytes)?;
+        set.0.retain(|jwk| rules.is_usable(jwk, cx.now));
+        Ok::<_, VerifyError>(set)
+    };
+    let document = cx.keys.fetch(keys).await?;
+    let mut set = usable_keys(&document)?;
+    // The sender may have rotated its keys since the document was fetched.
+    if !token.has_candidate_in(&set) && !document.trusted_offline {
+        set = usable_keys(&cx.keys.fetch(&keys.newer_than(cx.now)).await?)?;
+    }
+    let claims = token.verify_signature(&set)?;
+    claims.check(rules, cx.now)?;
+    Ok(claims)
+}
+
+/// The token of an `Authorization: Bearer …` header (RFC 6750, section 2.1). The scheme's name is read
+/// in upper or lower case.
+///
+/// # Errors
+/// [`VerifyError::InvalidFormat`] for another scheme and for an empty token.
+pub fn bearer_token(authorization: &str) -> Result<&str, VerifyError> {
+    let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
+    let token = token.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        return Ok(token);
+    }
+    Err(VerifyError::invalid_format("the header Authorization does not hold a Bearer token"))
+}
+
+impl<'a> Token<'a> {
+    /// Splits a compact token and reads its header as strict JSON. Proves nothing.
     ///
     /// # Errors
-    /// [`VerifyError::TimestampTooOld`] and [`VerifyError::TimestampInFuture`] for its times,
-    /// [`VerifyError::InvalidClaim`] for what else it says.
-    pub fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), VerifyError> {
-        let any = |name: &str, allowed: &[String]| {
-            allowed.is_empty() || allowed.iter().any(|wanted| self.contains(name, wanted))
+    /// [`VerifyError::InvalidFormat`] where the text is not a token, is over 16 KiB, names an algorithm
+    /// other than RS256 and ES256, or demands an extension (`crit` of RFC 7515, `b64` of RFC 7797).
+    pub fn parse(text: &'a str) -> Result<Self, VerifyError> {
+        let invalid = |what: &'static str| VerifyError::invalid_format(what);
+        let not_a_token = || invalid("the text is not a JSON Web Token");
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(invalid("the token is longer than 16 KiB"));
+        }
+        let (signed, signature) = text.rsplit_once('.').ok_or_else(not_a_token)?;
+        let (header, payload) = signed.split_once('.').ok_or_else(not_a_token)?;
+        if payload.contains('.') || payload.is_empty() || header.len() > MAX_TOKEN_HEADER_BYTES {
+            return Err(not_a_token());
+        }
+        let header = decode_object(header).ok_or_else(not_a_token)?;
+        // Extensions that a reader must understand or reject the token (RFC 7515, section 4.1.11).
+        if header.contains_key("crit") || header.contains_key("b64") {
+            return Err(invalid("the token's header demands extensions, and none is supported"));
+        }
+        let alg = match header.get("alg").and_then(Value::as_str) {
+            Some("RS256") => JwtAlgorithm::Rs256,
+            Some("ES256") => JwtAlgorithm::Es256,
+            _ => {
+                return Err(invalid(
+                    "the token is signed with an unsupported algorithm; RS256 and ES256 are supported",
+                ));
+            }
         };
-        if !self.0.get("iss").is_none_or(Value::is_string) || !any("iss", &rules.issuers) {
-            return Err(VerifyError::invalid_claim("the token is by another issuer"));
-        }
-        if !any("aud", &rules.audiences) {
-            return Err(VerifyError::invalid_claim("the token is for another audience"));
-        }
-        let issued = self.time("iat")?;
-        for start in [issued, self.time("nbf")?].into_iter().flatten() {
-            if start > now.plus(rules.ahead) {
-                let (ahead, tolerance) = (start.since(now), rules.ahead);
-                return Err(VerifyError::TimestampInFuture { ahead, tolerance });
+        let kid = match header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) if (1..=MAX_KID_BYTES).contains(&kid.len()) => {
+                Some(kid.clone())
             }
-        }
-        match self.time("exp")? {
-            Some(end) if now >= end.plus(rules.grace) => {
-                let (age, tolerance) = (now.since(end), rules.grace);
-                return Err(VerifyError::TimestampTooOld { age, tolerance });
+            Some(_) => {
+                return Err(invalid("the token's `kid` is not a string of 1 to 256 bytes"));
             }
-            None if rules.expires => {
-                return Err(VerifyError::invalid_claim("the token never expires"));
-            }
-            _ => {}
-        }
-        match (rules.max_age, issued) {
-            (Some(_), None) => {
-                Err(VerifyError::invalid_claim("the token does not say when it was issued"))
-            }
-            (Some(tolerance), Some(issued)) if now.since(issued) > tolerance => {
-                Err(VerifyError::TimestampTooOld { age: now.since(issued), tolerance })
-            }
-            _ => Ok(()),
-        }
+        };
+        Ok(Self { alg, kid, signed, payload, signature })
     }
 
-    /// Seconds since 1970, which may have a fraction.
-    fn time(&self, name: &str) -> Result<Option<Timestamp>, VerifyError> {
-        let Some(value) = self.0.get(name) else { return Ok(None) };
-        let seconds = value.as_i64().or_else(|| {
-            let seconds = value.as_f64()?.floor();
-            // Far beyond any date, and exact in both types.
-            #[expect(clippy::cast_possible_truncation, reason = "bounded just before")]
-            (seconds.abs() < 1e15).then_some(seconds as i64)
-        });
-        let time = seconds.map(Timestamp::from_secs);
-        time.map(Some)
-            .ok_or_else(|| VerifyError::invalid_format(format!("the token's `{name}` is no time")))
+    /// The algorithm that the header names.
+    pub fn algorithm(&self) -> JwtAlgorithm {
+        self.alg
+    }
+
+    /// The key id that the header names. Unproven: use it to choose a key and for nothing else.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether the set holds a key that may have signed this token.
+    pub fn has_candidate_in(&self, set: &Jwks) -> bool {
+        self.candidates(set).next().is_some()
+    }
+
+    fn candidates<'k>(&'k self, set: &'k Jwks) -> impl Iterator<Item = &'k Jwk> {
+        set.candidates(self.kid(), self.alg.name()).filter(|jwk| self.alg.fits(&jwk.key))
+    }
+
+    /// Verifies the signature with the keys of the set, and returns the proven claims. Their times,
+    /// issuer and audience are not checked yet: see [`Claims::check`].
+    ///
+    /// # Errors
+    /// [`VerifyError::InvalidSignature`] where no key of the set signed the token;
+    /// [`VerifyError::InvalidFormat`] where the signature has a wrong length or the payload is not a
+    /// JSON object.
+    pub fn verify_signature(&self, set: &Jwks) -> Result<Claims, VerifyError> {
+        let algorithm = self.alg.proof_algorithm();
+        let mut verified = Err(VerifyError::InvalidSignature);
+        for jwk in self.candidates(set).take(MAX_CANDIDATE_KEYS) {
+            let message = self.signed.as_bytes();
+            verified = jwk.key.verify(algorithm, message, self.signature, Encoding::Base64url);
+            if verified.is_ok() {
+                break;
+            }
+        }
+        verified?;
+        let claims = decode_object(self.payload);
+        claims
+            .map(Claims::new)
+            .ok_or_else(|| VerifyError::invalid_format("the token's payload is not a JSON object"))
     }
 }
 
-/// A part of a token as an object: canonical base64url of strict JSON.
-fn object(part: &str) -> Option<Map<String, Value>> {
+/// Decodes a part of a token: canonical base64url of a strict JSON object.
+fn decode_object(part: &str) -> Option<Map<String, Value>> {
     match parse_strict(&BASE64URL_NOPAD.decode(part.as_bytes()).ok()?) {
         Ok(Value::Object(members)) => Some(members),
         _ => None,

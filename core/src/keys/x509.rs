@@ -1,6 +1,8 @@
-//! Certificates that senders publish their keys in. A certificate that came over https from a pinned
-//! host is its sender's by that; where a sender's host also serves what others put there, the chain
-//! to a public root and the name in it are asked for as well. Called by providers.
+//! X.509 certificates (RFC 5280) that senders publish their keys in. Called by providers.
+//!
+//! A certificate fetched over https from a host that only the sender controls is the sender's by that.
+//! Where the host also serves what others upload, a provider checks the chain to a public root and the
+//! host names as well ([`Certificates::check_chain`]).
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
@@ -11,83 +13,93 @@ use crate::clock::Timestamp;
 use crate::crypto::der::{Der, SEQUENCE};
 use crate::verify_error::VerifyError;
 
-/// The most certificates that are looked at.
+/// Most certificates that are read from a document; the rest are ignored.
 const MAX_CERTIFICATES: usize = 10;
 
-/// A certificate with those above it.
+/// A sender's certificate, with the intermediate certificates that came with it.
 #[derive(Debug, Clone)]
 pub struct Certificates {
+    /// The sender's certificate (the leaf) first; never empty.
     chain: Vec<CertificateDer<'static>>,
     key: PublicKey,
     trusted_offline: bool,
 }
 
 impl Certificates {
-    /// Reads PEM: first the sender's certificate, then those above it, in any order.
+    /// Reads PEM (RFC 7468): first the sender's certificate, then intermediate ones in any order.
     ///
     /// # Errors
-    /// [`VerifyError::KeyUnavailable`] where there is none, or one that cannot be read.
+    /// [`VerifyError::KeyUnavailable`] where the document has no certificate, one that cannot be read,
+    /// or a key other than RSA from 2048 bits and P-256.
     pub fn from_pem(document: &KeyDocument) -> Result<Self, VerifyError> {
-        let none = || VerifyError::key_unavailable("what was fetched is no certificate");
+        let not_pem =
+            || VerifyError::key_unavailable("the fetched document is not a certificate in PEM");
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&document.bytes)
             .take(MAX_CERTIFICATES)
             .collect::<Result<_, _>>()
-            .map_err(|_| none())?;
-        let first = chain.first().ok_or_else(none)?;
-        let leaf = EndEntityCert::try_from(first).map_err(|_| none())?;
+            .map_err(|_| not_pem())?;
+        let first = chain.first().ok_or_else(not_pem)?;
+        let leaf = EndEntityCert::try_from(first).map_err(|_| not_pem())?;
         let key = PublicKey::from_spki(&leaf.subject_public_key_info()).ok_or_else(|| {
             VerifyError::key_unavailable(
-                "the certificate holds no key of RSA from 2048 bits or of P-256",
+                "the certificate's key is of an unsupported kind; RSA from 2048 bits and P-256 are \
+                 supported",
             )
         })?;
         Ok(Self { key, trusted_offline: document.trusted_offline, chain })
     }
 
-    /// The key of the first certificate.
+    /// The public key of the sender's certificate.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 
-    /// Whether the document holds the first certificate and none above it: no chain can be made of it.
+    /// Whether the document has no intermediate certificates, so that no chain can be built.
     pub fn is_leaf_only(&self) -> bool {
         self.chain.len() == 1
     }
 
-    /// Whether the first certificate names one of these hosts. One given by hand is taken as it is.
+    /// Checks that the sender's certificate names one of these hosts (RFC 6125). Passes for a document
+    /// that is [trusted offline](KeyDocument::trusted_offline).
     ///
     /// # Errors
-    /// [`VerifyError::KeyUnavailable`] with the reason.
+    /// [`VerifyError::KeyUnavailable`] where the certificate is for other hosts.
     pub fn check_host(&self, hosts: &[&str]) -> Result<(), VerifyError> {
         let leaf = self.chain.first().and_then(|first| EndEntityCert::try_from(first).ok());
-        let is = |host: &str| {
+        let names = |host: &str| {
             let name = ServerName::try_from(host).ok();
             name.zip(leaf.as_ref())
                 .is_some_and(|(name, leaf)| leaf.verify_is_valid_for_subject_name(&name).is_ok())
         };
-        if self.trusted_offline || hosts.iter().any(|host| is(host)) {
+        if self.trusted_offline || hosts.iter().any(|host| names(host)) {
             return Ok(());
         }
-        Err(VerifyError::key_unavailable("the certificate is for another host"))
+        Err(VerifyError::key_unavailable(format!(
+            "the certificate does not name the host {}",
+            hosts.join(" or ")
+        )))
     }
 
-    /// Whether the first certificate is valid at this moment. One given by hand always is.
+    /// Checks that the sender's certificate is valid at this time. Passes for a document that is
+    /// [trusted offline](KeyDocument::trusted_offline).
     ///
     /// # Errors
-    /// [`VerifyError::KeyUnavailable`] with the reason.
+    /// [`VerifyError::KeyUnavailable`] where the certificate has expired, is not valid yet, or its
+    /// validity cannot be read.
     pub fn check_validity(&self, now: Timestamp) -> Result<(), VerifyError> {
-        let days = self.chain.first().and_then(|certificate| validity(certificate));
-        match days {
+        match self.chain.first().and_then(|certificate| validity(certificate)) {
             Some((from, until)) if from <= now && now <= until => Ok(()),
             _ if self.trusted_offline => Ok(()),
-            Some(_) => {
-                Err(VerifyError::key_unavailable("the certificate is not valid at this time"))
-            }
-            None => Err(VerifyError::key_unavailable("the certificate's days cannot be read")),
+            Some((from, until)) => Err(VerifyError::key_unavailable(format!(
+                "the certificate is valid from {from} to {until}, not now"
+            ))),
+            None => Err(VerifyError::key_unavailable("the certificate's validity cannot be read")),
         }
     }
 
-    /// Whether a public certificate authority says, at this moment, that the first certificate
-    /// belongs to one of these hosts. One given by hand is taken as it is.
+    /// Checks that a public certificate authority vouches, at this time, for the sender's certificate
+    /// as that of one of these hosts. The roots are those of Mozilla (crate webpki-roots). Passes for a
+    /// document that is [trusted offline](KeyDocument::trusted_offline).
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] with the reason.
@@ -107,7 +119,7 @@ impl Certificates {
         let untrusted = |e: webpki::Error| {
             VerifyError::key_unavailable(format!("the certificate's chain is not trusted: {e}"))
         };
-        let (first, above) = self
+        let (first, intermediates) = self
             .chain
             .split_first()
             .ok_or_else(|| VerifyError::key_unavailable("there is no certificate"))?;
@@ -116,7 +128,7 @@ impl Certificates {
         leaf.verify_for_usage(
             ALL_VERIFICATION_ALGS,
             roots,
-            above,
+            intermediates,
             UnixTime::since_unix_epoch(since_1970),
             KeyUsage::server_auth(),
             None,
@@ -127,33 +139,36 @@ impl Certificates {
     }
 }
 
-/// From when until when a certificate is valid.
+/// The time from which and the time until which a certificate (DER) is valid, both included; `None`
+/// where the bytes are not a certificate (RFC 5280, section 4.1).
 pub fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
-    const VERSION: u8 = 0xa0;
-    const SERIAL: u8 = 0x02;
+    const VERSION_TAG: u8 = 0xa0;
+    const SERIAL_NUMBER_TAG: u8 = 0x02;
     let mut outer = Der(Der(certificate).take(SEQUENCE)?);
     let mut body = Der(outer.take(SEQUENCE)?);
-    if body.peek() == Some(VERSION) {
-        body.take(VERSION)?;
+    // Optional: certificates of version 1 leave it out.
+    if body.peek() == Some(VERSION_TAG) {
+        body.take(VERSION_TAG)?;
     }
-    body.take(SERIAL)?;
-    body.take(SEQUENCE)?;
-    body.take(SEQUENCE)?;
+    body.take(SERIAL_NUMBER_TAG)?;
+    let _signature_algorithm = body.take(SEQUENCE)?;
+    let _issuer = body.take(SEQUENCE)?;
     let mut validity = Der(body.take(SEQUENCE)?);
-    Some((time(&mut validity)?, time(&mut validity)?))
+    Some((read_time(&mut validity)?, read_time(&mut validity)?))
 }
 
-/// A `UTCTime` (two digits of a year from 1950 on) or a `GeneralizedTime`, both to the second in UTC.
-fn time(der: &mut Der<'_>) -> Option<Timestamp> {
-    const UTC_TIME: u8 = 0x17;
-    const GENERALIZED_TIME: u8 = 0x18;
+/// Reads a time (RFC 5280, section 4.1.2.5): a `UTCTime`, whose two digits of the year count from 1950,
+/// or a `GeneralizedTime`, both in UTC and to the second.
+fn read_time(der: &mut Der<'_>) -> Option<Timestamp> {
+    const UTC_TIME_TAG: u8 = 0x17;
+    const GENERALIZED_TIME_TAG: u8 = 0x18;
     let tag = der.peek()?;
     let text = std::str::from_utf8(der.take(tag)?).ok()?;
     let digits = text.strip_suffix('Z').filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
     let full = match (tag, digits.len()) {
-        (UTC_TIME, 12) if digits >= "50" => format!("19{digits}"),
-        (UTC_TIME, 12) => format!("20{digits}"),
-        (GENERALIZED_TIME, 14) => digits.to_owned(),
+        (UTC_TIME_TAG, 12) if digits >= "50" => format!("19{digits}"),
+        (UTC_TIME_TAG, 12) => format!("20{digits}"),
+        (GENERALIZED_TIME_TAG, 14) => digits.to_owned(),
         _ => return None,
     };
     let part = |from: usize, to: usize| full.get(from..to).unwrap_or_default();

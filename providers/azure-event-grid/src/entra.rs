@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, VerifyCx, VerifyError};
 
@@ -16,7 +16,7 @@ const SKEW: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(crate) struct Entra {
     keys: KeyRequest,
-    rules: Rules,
+    rules: TokenRules,
     application: String,
 }
 
@@ -38,18 +38,15 @@ impl Entra {
         if !is_id(&application) {
             return Err(BuildError::at("/application", "the id of an application is a UUID"));
         }
-        let rules = Rules {
-            algorithms: vec![JwtAlgorithm::Rs256],
-            issuers: vec![
+        let rules = TokenRules::new([JwtAlgorithm::Rs256])
+            .issuers([
                 format!("https://sts.windows.net/{tenant}/"),
                 format!("https://login.microsoftonline.com/{tenant}/v2.0"),
-            ],
-            audiences: vec![audience],
-            expires: true,
-            grace: SKEW,
-            ahead: SKEW,
-            ..Rules::default()
-        };
+            ])
+            .audiences([audience])
+            .require_expiry()
+            .expiry_leeway(SKEW)
+            .future_leeway(SKEW);
         let keys = format!("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys");
         Ok(Self { keys: KeyRequest::for_url(keys), rules, application })
     }

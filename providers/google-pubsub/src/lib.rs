@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{IdentityRules, OneOrMore};
 use hookward_core::{
@@ -94,15 +94,12 @@ impl Provider for GooglePubsub {
         let audience = audience.ok_or_else(|| {
             VerifyError::invalid_claim("there is no audience to compare with: set `audience`")
         })?;
-        let rules = Rules {
-            algorithms: vec![JwtAlgorithm::Rs256],
-            issuers: ISSUERS.map(str::to_owned).into(),
-            audiences: vec![audience],
-            expires: true,
-            grace: cx.tolerance.unwrap_or_default(),
-            ahead: cx.tolerance.unwrap_or(AHEAD),
-            ..Rules::default()
-        };
+        let rules = TokenRules::new([JwtAlgorithm::Rs256])
+            .issuers(ISSUERS)
+            .audiences([audience])
+            .require_expiry()
+            .expiry_leeway(cx.tolerance.unwrap_or_default())
+            .future_leeway(cx.tolerance.unwrap_or(AHEAD));
         let claims = jwt::verify(text, &KeyRequest::for_url(KEYS), &rules, cx).await?;
         if claims.get("email_verified") != Some(&Value::Bool(true)) {
             return Err(VerifyError::invalid_claim("the token's email is not verified"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::keys::{KeyRequest, split_https_url};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
@@ -114,16 +114,12 @@ impl ProviderConfig for JwtConfig {
         };
         Ok(Arc::new(Jwt {
             keys: KeyRequest::for_url(self.jwks_url),
-            rules: Rules {
-                algorithms: self.algorithms.iter().map(algorithm).collect(),
-                issuers: vec![self.issuer],
-                audiences: vec![self.audience],
-                expires: true,
-                grace: Duration::ZERO,
-                ahead: AHEAD,
-                max_age: self.max_age.map(|period| period.0),
-                usable: None,
-            },
+            rules: TokenRules::new(self.algorithms.iter().map(algorithm))
+                .issuers([self.issuer])
+                .audiences([self.audience])
+                .require_expiry()
+                .future_leeway(AHEAD)
+                .max_age(self.max_age.map(|age| age.0)),
             header,
             claims: self.claims,
             body_hash: self.body_hash,
@@ -135,7 +131,7 @@ impl ProviderConfig for JwtConfig {
 #[derive(Debug)]
 struct Jwt {
     keys: KeyRequest,
-    rules: Rules,
+    rules: TokenRules,
     header: Option<String>,
     claims: BTreeMap<String, String>,
     body_hash: Option<BodyHash>,
@@ -166,11 +162,10 @@ impl Provider for Jwt {
     ) -> Result<Verification, VerifyError> {
         self.naming.precheck(&request.head)?;
         let token = self.token(&request.head)?;
-        let rules = Rules {
-            grace: cx.tolerance.unwrap_or(self.rules.grace),
-            ahead: cx.tolerance.unwrap_or(self.rules.ahead),
-            ..self.rules.clone()
-        };
+        let mut rules = self.rules.clone();
+        if let Some(tolerance) = cx.tolerance {
+            rules = rules.expiry_leeway(tolerance).future_leeway(tolerance);
+        }
         let claims = jwt::verify(token, &self.keys, &rules, cx).await?;
         for (name, wanted) in &self.claims {
             let same = match claims.get(name) {

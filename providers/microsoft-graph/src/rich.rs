@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::jwt::{self, Claims, JwtAlgorithm, Rules};
+use hookward_core::keys::jwt::{self, Claims, JwtAlgorithm, TokenRules};
 use hookward_core::plugin::BuildError;
 use hookward_core::{VerifyCx, VerifyError};
 use serde_json::Value;
@@ -21,7 +21,7 @@ const SKEW: Duration = Duration::from_secs(300);
 /// What tokens must say.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    rules: Rules,
+    rules: TokenRules,
     tenants: Vec<String>,
 }
 
@@ -35,14 +35,11 @@ impl Publisher {
         if tenants.iter().any(|tenant| !is_id(tenant)) {
             return Err(BuildError::at("/tenant", "a tenant is the id of a directory, a UUID"));
         }
-        let rules = Rules {
-            algorithms: vec![JwtAlgorithm::Rs256],
-            audiences,
-            expires: true,
-            grace: SKEW,
-            ahead: SKEW,
-            ..Rules::default()
-        };
+        let rules = TokenRules::new([JwtAlgorithm::Rs256])
+            .audiences(audiences)
+            .require_expiry()
+            .expiry_leeway(SKEW)
+            .future_leeway(SKEW);
         Ok(Self { rules, tenants })
     }
 

@@ -1,6 +1,6 @@
 //! Plaid's key service: a POST with the credentials of the account and the name of a key.
 
-use hookward_core::keys::{Jwk, KeyRequest, KeyRequestBody};
+use hookward_core::keys::{Jwk, KeyRequest};
 use hookward_core::{Secret, Timestamp};
 use serde_json::{Value, json};
 
@@ -38,8 +38,7 @@ impl Service {
             None => ("", ""),
         };
         let body = json!({ "client_id": client_id, "secret": secret, "key_id": kid });
-        let post = Some(KeyRequestBody(body.to_string().into()));
-        KeyRequest { post, ..KeyRequest::for_url(self.url) }
+        KeyRequest::for_url(self.url).with_post(body.to_string())
     }
 }
 

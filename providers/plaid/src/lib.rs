@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, sha256, tokens_equal};
-use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Verification, Verified,
@@ -89,13 +89,10 @@ impl Provider for Plaid {
     ) -> Result<Verification, VerifyError> {
         let (text, kid) = token(&request.head)?;
         let span = cx.tolerance.unwrap_or(MAX_AGE);
-        let rules = Rules {
-            algorithms: vec![JwtAlgorithm::Es256],
-            ahead: span,
-            max_age: Some(span),
-            usable: Some(key::is_current),
-            ..Rules::default()
-        };
+        let rules = TokenRules::new([JwtAlgorithm::Es256])
+            .future_leeway(span)
+            .max_age(Some(span))
+            .key_filter(key::is_current);
         let claims = jwt::verify(text, &self.0.question(&kid), &rules, cx).await?;
         let said = claims.non_empty_str("request_body_sha256").unwrap_or_default();
         if !tokens_equal(said.as_bytes(), hash(request.body.bytes()).as_bytes()) {
@@ -138,7 +135,7 @@ impl Provider for Plaid {
 fn token(head: &Head) -> Result<(&str, String), VerifyError> {
     let text = head.required(HEADER)?;
     let token = Token::parse(text)?;
-    if token.alg() != JwtAlgorithm::Es256 {
+    if token.algorithm() != JwtAlgorithm::Es256 {
         return Err(VerifyError::invalid_format("the token is not signed with ES256"));
     }
     match token.kid().filter(|kid| key::is_name(kid)) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hookward_core::keys::jwt::{self, JwtAlgorithm, Rules, Token};
+use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::keys::{KeyRequest, split_https_url};
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, VerifyCx, VerifyError};
@@ -29,7 +29,7 @@ pub(crate) struct OauthConfig {
 #[derive(Debug)]
 pub(crate) struct Oauth {
     keys: KeyRequest,
-    rules: Rules,
+    rules: TokenRules,
 }
 
 impl OauthConfig {
@@ -43,14 +43,11 @@ impl OauthConfig {
             let text = format!("`{}` is no plain https address", self.jwks_url);
             return Err(BuildError::at("/oauth/jwks_url", text).help("write https://HOST/PATH"));
         }
-        let rules = Rules {
-            algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256],
-            issuers: vec![self.issuer],
-            audiences: vec![self.audience],
-            expires: true,
-            ahead: AHEAD,
-            ..Rules::default()
-        };
+        let rules = TokenRules::new([JwtAlgorithm::Rs256, JwtAlgorithm::Es256])
+            .issuers([self.issuer])
+            .audiences([self.audience])
+            .require_expiry()
+            .future_leeway(AHEAD);
         Ok(Oauth { keys: KeyRequest::for_url(self.jwks_url), rules })
     }
 }

@@ -107,7 +107,7 @@ impl KeySource for NetworkKeys {
         if split_https_url(&want.url).is_none() {
             return Err(VerifyError::key_unavailable("its address is no plain https URL"));
         }
-        let address = KeyRequest { newer_than: None, ..want.clone() };
+        let address = want.of_any_age();
         let slot = self
             .slot(&address)
             .ok_or_else(|| VerifyError::key_unavailable("too many documents are being fetched"))?;

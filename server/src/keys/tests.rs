@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::Timestamp;
-use hookward_core::keys::KeyRequestBody;
 
 use super::transport::Fetched;
 use super::*;
@@ -154,10 +153,7 @@ async fn a_failure_is_remembered_for_a_minute_and_then_mended() {
 #[tokio::test]
 async fn addresses_and_questions_are_kept_apart() {
     let bench = bench(&[Ok(("a", None)), Ok(("b", None)), Ok(("c", None))]);
-    let ask = |body: &'static str| KeyRequest {
-        post: Some(KeyRequestBody(body.into())),
-        ..KeyRequest::for_url(URL)
-    };
+    let ask = |body: &'static str| KeyRequest::for_url(URL).with_post(body);
     assert_eq!(bench.at(0, &KeyRequest::for_url(URL)).await.as_deref(), Ok("a"));
     assert_eq!(bench.at(0, &ask("{1}")).await.as_deref(), Ok("b"));
     assert_eq!(bench.at(0, &ask("{2}")).await.as_deref(), Ok("c"));

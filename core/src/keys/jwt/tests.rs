@@ -1,6 +1,7 @@
-//! Tokens that are signed here, right and wrong in every part.
+//! Tokens signed with test keys, right and wrong in each part.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use data_encoding::BASE64;
@@ -12,6 +13,7 @@ use ring::signature::{
 use serde_json::json;
 
 use super::*;
+use crate::clock::Timestamp;
 use crate::keys::{FixedKeys, KeySource, NoKeys};
 use crate::secret::SecretSet;
 
@@ -51,7 +53,8 @@ fn set() -> Jwks {
     Jwks::parse(json!({ "keys": [rsa_jwk(), ec_jwk()] }).to_string().as_bytes()).unwrap()
 }
 
-/// A token with this header and payload, signed by the key that `RS…` or anything else names.
+/// A token with this header and payload, signed with RSA where the header contains `RS`, otherwise with
+/// ECDSA.
 fn sign(header: &str, payload: &str) -> String {
     let signed = format!("{}.{}", b64(header.as_bytes()), b64(payload.as_bytes()));
     let random = SystemRandom::new();
@@ -66,11 +69,11 @@ fn sign(header: &str, payload: &str) -> String {
 }
 
 fn prove(token: &str) -> Result<Claims, VerifyError> {
-    Token::parse(token)?.prove(&set())
+    Token::parse(token)?.verify_signature(&set())
 }
 
 #[test]
-fn tokens_of_both_kinds_are_proven_and_no_changed_one_is() {
+fn tokens_of_both_algorithms_are_verified_and_changed_or_truncated_ones_rejected() {
     for header in
         [r#"{"alg":"RS256","kid":"r"}"#, r#"{"alg":"ES256","kid":"e"}"#, r#"{"alg":"ES256"}"#]
     {
@@ -87,7 +90,7 @@ fn tokens_of_both_kinds_are_proven_and_no_changed_one_is() {
 }
 
 #[test]
-fn the_key_decides_the_way_to_sign_and_no_token_talks_it_into_another() {
+fn a_token_cannot_choose_an_algorithm_that_its_key_is_not_for() {
     let mac = |header: &str, key: &[u8]| {
         let signed = format!("{}.{}", b64(header.as_bytes()), b64(b"{}"));
         let tag = ProofAlgorithm::Hmac(crate::crypto::HmacAlgorithm::Sha256)
@@ -131,26 +134,23 @@ fn the_key_decides_the_way_to_sign_and_no_token_talks_it_into_another() {
 }
 
 #[test]
-fn an_all_zero_ecdsa_signature_is_none() {
+fn an_all_zero_ecdsa_signature_is_rejected() {
     let signed = format!("{}.{}", b64(br#"{"alg":"ES256"}"#), b64(b"{}"));
     assert!(prove(&format!("{signed}.{}", b64(&[0; 64]))).is_err());
 }
 
-fn rules() -> Rules {
-    Rules {
-        algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256],
-        issuers: vec!["https://a.example".into(), "a.example".into()],
-        audiences: vec!["me".into()],
-        expires: true,
-        grace: Duration::from_secs(10),
-        ahead: Duration::from_secs(60),
-        max_age: Some(Duration::from_secs(300)),
-        usable: None,
-    }
+fn rules() -> TokenRules {
+    TokenRules::new([JwtAlgorithm::Rs256, JwtAlgorithm::Es256])
+        .issuers(["https://a.example", "a.example"])
+        .audiences(["me"])
+        .require_expiry()
+        .expiry_leeway(Duration::from_secs(10))
+        .future_leeway(Duration::from_secs(60))
+        .max_age(Some(Duration::from_secs(300)))
 }
 
 #[test]
-fn times_issuer_and_audience_are_judged_at_the_given_moment() {
+fn times_issuer_and_audience_of_a_token_are_checked_at_the_given_time() {
     let now = NOW.as_secs();
     let good = json!({ "iss": "a.example", "aud": "me", "exp": now + 1, "iat": now - 300, "nbf": now + 60 });
     let check = |change: Value| {
@@ -161,7 +161,7 @@ fn times_issuer_and_audience_are_judged_at_the_given_moment() {
                 value => drop(claims.insert(name.clone(), value.clone())),
             }
         }
-        Claims(claims).check(&rules(), NOW).map_err(|e| e.code())
+        Claims::new(claims).check(&rules(), NOW).map_err(|e| e.code())
     };
     assert_eq!(check(json!({})), Ok(()));
     assert_eq!(check(json!({ "aud": ["you", "me"], "iss": "https://a.example" })), Ok(()));
@@ -188,15 +188,15 @@ fn times_issuer_and_audience_are_judged_at_the_given_moment() {
     }
 }
 
-/// First one set, then the other; remembers what it was asked for.
+/// Serves the first set once and the second from then on; records the requests.
 #[derive(Debug)]
-struct Rotated {
+struct RotatedKeys {
     asked: Mutex<Vec<KeyRequest>>,
     sets: [Value; 2],
 }
 
 #[async_trait]
-impl KeySource for Rotated {
+impl KeySource for RotatedKeys {
     async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
         let mut asked = self.asked.lock().unwrap();
         asked.push(want.clone());
@@ -218,15 +218,15 @@ async fn fetched(token: &str, keys: &dyn KeySource) -> Result<(), &'static str> 
         public_url: None,
         keys,
     };
-    let rules = Rules { algorithms: vec![JwtAlgorithm::Es256], ..Rules::default() };
+    let rules = TokenRules::new([JwtAlgorithm::Es256]);
     let found = verify(token, &KeyRequest::for_url("https://k.example/jwks"), &rules, &cx).await;
     found.map(drop).map_err(|e| e.code())
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_in_the_copy_is_asked_for_once_more() {
+async fn a_key_that_is_not_in_the_cached_document_is_fetched_once_more() {
     let token = sign(r#"{"alg":"ES256","kid":"e"}"#, "{}");
-    let source = |sets| Rotated { asked: Mutex::default(), sets };
+    let source = |sets| RotatedKeys { asked: Mutex::default(), sets };
     let new = source([rsa_jwk(), ec_jwk()]);
     assert_eq!(fetched(&token, &new).await, Ok(()));
     let asked: Vec<_> = new.asked.lock().unwrap().iter().map(|want| want.newer_than).collect();
@@ -244,15 +244,15 @@ async fn a_key_that_is_not_in_the_copy_is_asked_for_once_more() {
 }
 
 #[tokio::test]
-async fn a_way_to_sign_that_the_caller_does_not_allow_fetches_nothing() {
+async fn an_algorithm_that_the_rules_do_not_allow_causes_no_fetch() {
     let token = sign(r#"{"alg":"RS256","kid":"r"}"#, "{}");
-    let source = Rotated { asked: Mutex::default(), sets: [rsa_jwk(), rsa_jwk()] };
+    let source = RotatedKeys { asked: Mutex::default(), sets: [rsa_jwk(), rsa_jwk()] };
     assert_eq!(fetched(&token, &source).await, Err("INVALID_FORMAT"));
     assert!(source.asked.lock().unwrap().is_empty());
 }
 
 #[test]
-fn only_bearer_tokens_are_taken_from_the_header() {
+fn only_bearer_tokens_are_read_from_the_authorization_header() {
     assert_eq!(bearer_token("Bearer a.b.c"), Ok("a.b.c"));
     assert_eq!(bearer_token("bearer  a.b.c"), Ok("a.b.c"));
     for other in ["", "Bearer", "Bearer ", "Basic YTpi", "Bearera.b.c", "a.b.c"] {

@@ -8,7 +8,7 @@ const CHAIN: &str = include_str!("../../../tests/keys/chain.pem");
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const HOST: &str = "certs.example.com";
 
-fn read(pem: &str) -> Result<Certificates, VerifyError> {
+fn read_pem(pem: &str) -> Result<Certificates, VerifyError> {
     Certificates::from_pem(&KeyDocument::fetched(pem.to_owned(), NOW))
 }
 
@@ -20,8 +20,8 @@ fn chain(certificates: &Certificates, hosts: &[&str], now: Timestamp) -> bool {
 }
 
 #[test]
-fn a_chain_is_trusted_for_its_host_and_days_alone() {
-    let certificates = read(CHAIN).unwrap();
+fn a_certificate_chain_is_trusted_for_its_hosts_and_within_its_validity_alone() {
+    let certificates = read_pem(CHAIN).unwrap();
     assert!(matches!(certificates.key(), PublicKey::Rsa(_)));
     assert!(chain(&certificates, &[HOST], NOW));
     assert!(chain(&certificates, &["other.example.com", HOST], NOW));
@@ -37,27 +37,27 @@ fn a_chain_is_trusted_for_its_host_and_days_alone() {
 }
 
 #[test]
-fn a_leaf_alone_one_that_signed_itself_and_a_changed_one_have_no_chain() {
+fn a_leaf_alone_a_self_signed_and_a_changed_certificate_have_no_trusted_chain() {
     let end = "-----END CERTIFICATE-----\n";
     let first = CHAIN.split_inclusive(end).next().unwrap();
-    assert!(!chain(&read(first).unwrap(), &[HOST], NOW));
-    let own = read(include_str!("../../../tests/keys/self-signed.pem")).unwrap();
+    assert!(!chain(&read_pem(first).unwrap(), &[HOST], NOW));
+    let own = read_pem(include_str!("../../../tests/keys/self-signed.pem")).unwrap();
     assert!(!chain(&own, &[HOST], NOW));
     // Another subject of the same length, under the old signature.
     let der = CertificateDer::from_pem_slice(CHAIN.as_bytes()).unwrap().to_vec();
     let at = der.windows(5).rposition(|name| name == b"certs").unwrap();
     let mut changed = der.clone();
     changed[at] = b'C';
-    let above = read(CHAIN).unwrap().chain[1..].to_vec();
+    let above = read_pem(CHAIN).unwrap().chain[1..].to_vec();
     let certificates = Certificates {
         chain: [vec![CertificateDer::from(changed)], above].concat(),
-        ..read(CHAIN).unwrap()
+        ..read_pem(CHAIN).unwrap()
     };
     assert!(!chain(&certificates, &[HOST], NOW));
 }
 
 #[test]
-fn one_given_by_hand_is_not_asked_for_its_chain_or_days() {
+fn chain_and_validity_of_a_certificate_that_is_trusted_offline_are_not_checked() {
     let document =
         KeyDocument { trusted_offline: true, ..KeyDocument::fetched(CHAIN.to_owned(), NOW) };
     let certificates = Certificates::from_pem(&document).unwrap();
@@ -66,21 +66,21 @@ fn one_given_by_hand_is_not_asked_for_its_chain_or_days() {
 }
 
 #[test]
-fn what_is_no_certificate_or_holds_a_short_key_is_refused() {
+fn documents_that_are_not_certificates_and_certificates_with_short_keys_are_rejected() {
     let short = include_str!("../../../tests/keys/short.pem");
     let cut = &CHAIN[..200];
     let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
     let garbage = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
     for wrong in [short, cut, empty, garbage, "", "<html>"] {
-        assert_eq!(read(wrong).map_err(|e| e.code()).err(), Some("KEY_UNAVAILABLE"), "{wrong}");
+        assert_eq!(read_pem(wrong).map_err(|e| e.code()).err(), Some("KEY_UNAVAILABLE"), "{wrong}");
     }
 }
 
 #[test]
-fn days_are_read_from_both_ways_to_write_them() {
+fn validity_is_read_from_utc_time_and_generalized_time_alone() {
     let read = |tag: u8, text: &str| {
         let length = u8::try_from(text.len()).unwrap();
-        time(&mut Der(&[&[tag, length], text.as_bytes()].concat())).map(|t| t.to_string())
+        read_time(&mut Der(&[&[tag, length], text.as_bytes()].concat())).map(|t| t.to_string())
     };
     assert_eq!(read(0x17, "500101000000Z").as_deref(), Some("1950-01-01T00:00:00Z"));
     assert_eq!(read(0x17, "491231235959Z").as_deref(), Some("2049-12-31T23:59:59Z"));
