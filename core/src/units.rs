@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A span of time written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`.
+/// A duration written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(pub Duration);
 
@@ -21,7 +21,7 @@ impl HumanDuration {
     /// Reads the written form; the error says what is allowed.
     pub fn parse(text: &str) -> Result<Self, String> {
         humantime::parse_duration(text).map(Self).map_err(|_| {
-            format!("`{text}` is not a span of time; write a number with a unit, such as 500ms, 30s, 5m, 1h or 7d")
+            format!("`{text}` is not a duration; write a number with a unit, such as 500ms, 30s, 5m, 1h or 7d")
         })
     }
 }
@@ -78,7 +78,7 @@ impl<T> de::Visitor<'_> for Written<T> {
 
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(Written(Self::parse, |_| None, "a span of time such as 30s, 5m or 7d"))
+        d.deserialize_any(Written(Self::parse, |_| None, "a duration such as 30s, 5m or 7d"))
     }
 }
 
@@ -107,7 +107,7 @@ impl JsonSchema for HumanDuration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A span of time: a number with a unit, such as 500ms, 30s, 5m, 1h or 7d.",
+            "description": "A duration: a number with a unit, such as 500ms, 30s, 5m, 1h or 7d.",
             "examples": ["30s", "5m", "7d"]
         })
     }

@@ -1,94 +1,105 @@
-//! A configuration on its way through the gates: the text, its outline, the value as filled in so
-//! far, and what was found wrong. Every gate takes it and adds to it.
+//! The state of a configuration while it is loaded: its text, the positions of its places, its value
+//! so far, and the mistakes found so far. Each stage reads it and adds to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde_json::Value;
 
-use super::diagnostics::{Diagnostic, Diagnostics, Severity};
+use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostics::Diagnostics;
 use super::pointer;
-use super::source_map::{Kind, Outline};
+use super::source_map::{NodeKind, SourceMap};
 use super::text::SourceText;
 
-/// What a message points at.
+/// The maximum length of a value in a message, in characters.
+const MAX_SHOWN_CHARS: usize = 80;
+
+/// The minimum length of a value that is replaced wherever it occurs in a message, in bytes.
+const MIN_HIDDEN_BYTES: usize = 6;
+
+/// The place that a message points at, as a JSON pointer.
 #[derive(Debug, Clone)]
 pub(super) enum Location<'a> {
-    /// The key; the value where it has none.
+    /// The key; the value where the place has no key, such as a list item.
     Key(&'a str),
-    /// The value; the key where the value is a block or nothing.
+    /// The value; the key where the value is a block or empty.
     Value(&'a str),
-    /// A part of a value.
+    /// A part of a value, by its bytes in the file.
     Part(&'a str, Range<usize>),
 }
 
-/// A text with `${…}` in it, as written and as it came out.
+/// A text value whose `${…}` references were filled in.
 #[derive(Debug)]
-pub(super) struct Filled {
+pub(super) struct FilledText {
+    /// The text with its references.
     pub(super) written: String,
-    /// What must not be shown, with what to show for it.
-    pub(super) hidden: Vec<(String, String)>,
+    /// The values that messages must not show, each with the reference to show instead.
+    pub(super) hidden_values: Vec<(String, String)>,
 }
 
+/// A configuration while it is loaded.
 #[derive(Debug)]
-pub(super) struct Doc {
+pub(super) struct Document {
     pub(super) text: SourceText,
-    pub(super) outline: Outline,
+    pub(super) source_map: SourceMap,
     pub(super) value: Value,
-    /// Texts with something filled in, by pointer.
-    pub(super) filled: BTreeMap<String, Filled>,
-    /// Parts of the text that must not be shown.
+    /// The texts that held references, by pointer.
+    pub(super) filled: BTreeMap<String, FilledText>,
+    /// The spans of the text that messages must not show.
     pub(super) masked: Vec<Range<usize>>,
-    /// Places already reported: what they hold is not looked at again.
-    poisoned: BTreeSet<String>,
-    found: Vec<Diagnostic>,
+    /// The places that have an error. Later stages skip them, so that one mistake gives one message.
+    error_places: BTreeSet<String>,
+    diagnostics: Vec<Diagnostic>,
 }
 
-impl Doc {
-    pub(super) fn new(text: SourceText, outline: Outline) -> Self {
+impl Document {
+    pub(super) fn new(text: SourceText, source_map: SourceMap) -> Self {
         Self {
             text,
-            outline,
+            source_map,
             value: Value::Null,
             filled: BTreeMap::new(),
             masked: Vec::new(),
-            poisoned: BTreeSet::new(),
-            found: Vec::new(),
+            error_places: BTreeSet::new(),
+            diagnostics: Vec::new(),
         }
     }
 
+    /// Adds an error; the caller adds label and help to the result.
     pub(super) fn error(
         &mut self,
-        spot: Location<'_>,
+        location: Location<'_>,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        self.report(Severity::Error, spot, message.into())
+        self.report(Severity::Error, location, message.into())
     }
 
+    /// Adds a warning; the caller adds label and help to the result.
     pub(super) fn warn(
         &mut self,
-        spot: Location<'_>,
+        location: Location<'_>,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        self.report(Severity::Warning, spot, message.into())
+        self.report(Severity::Warning, location, message.into())
     }
 
     fn report(
         &mut self,
         severity: Severity,
-        spot: Location<'_>,
+        location: Location<'_>,
         message: String,
     ) -> &mut Diagnostic {
-        let (at, span) = match spot {
+        let (at, span) = match location {
             Location::Key(at) => (at, self.key_span(at)),
             Location::Value(at) => (at, self.value_span(at)),
             Location::Part(at, span) => (at, span),
         };
-        let message = self.discreet(at, message);
+        let message = self.hide_values(at, message);
         self.push(severity, at.to_owned(), span, message)
     }
 
-    /// At a span of the text that has no pointer.
+    /// Adds a diagnostic for a span of the text.
     pub(super) fn push(
         &mut self,
         severity: Severity,
@@ -99,7 +110,7 @@ impl Doc {
         let (line, column) = self.text.position(span.start);
         let file = self.text.path.clone();
         let (help, label, related) = (Vec::new(), None, None);
-        self.found.push(Diagnostic {
+        self.diagnostics.push(Diagnostic {
             severity,
             file,
             line,
@@ -112,54 +123,55 @@ impl Doc {
             related,
             located: true,
         });
-        let last = self.found.len() - 1;
+        let last = self.diagnostics.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "pushed two lines above")]
-        &mut self.found[last]
+        &mut self.diagnostics[last]
     }
 
-    /// Marks a place as reported, so that no later gate speaks of it again.
-    pub(super) fn poison(&mut self, at: impl Into<String>) {
-        self.poisoned.insert(at.into());
+    /// Marks a place as having an error.
+    pub(super) fn mark_error(&mut self, at: impl Into<String>) {
+        self.error_places.insert(at.into());
     }
 
-    /// Whether the place, something around it or something in it was reported.
-    pub(super) fn is_poisoned(&self, at: &str) -> bool {
+    /// Whether the place has an error, or a place around it, or a place inside it.
+    pub(super) fn has_error_at(&self, at: &str) -> bool {
         let inside = format!("{at}/");
-        let next = self.poisoned.range(inside.clone()..).next();
-        self.is_lost(at) || next.is_some_and(|p| p.starts_with(&inside))
+        let next = self.error_places.range(inside.clone()..).next();
+        self.has_error_at_or_above(at) || next.is_some_and(|p| p.starts_with(&inside))
     }
 
-    /// Whether the place itself was reported, or something around it.
-    pub(super) fn is_lost(&self, at: &str) -> bool {
+    /// Whether the place itself has an error, or a place around it.
+    pub(super) fn has_error_at_or_above(&self, at: &str) -> bool {
         let mut around = at;
-        while !self.poisoned.contains(around) {
+        while !self.error_places.contains(around) {
             let Some((parent, _)) = around.rsplit_once('/') else { return false };
             around = parent;
         }
         true
     }
 
-    /// Whether any gate found an error.
-    pub(super) fn failed(&self) -> bool {
-        self.found.iter().any(|d| d.severity == Severity::Error)
+    /// Whether any stage found an error.
+    pub(super) fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// The value without the places that were reported.
-    pub(super) fn sound(&self) -> Value {
+    /// Returns the value without the places that have an error.
+    pub(super) fn value_without_errors(&self) -> Value {
         let mut value = self.value.clone();
-        for at in self.poisoned.iter().rev() {
+        for at in self.error_places.iter().rev() {
             pointer::remove(&mut value, at);
         }
         value
     }
 
+    /// Ends loading, and returns all errors and warnings.
     pub(super) fn finish(self) -> Diagnostics {
-        Diagnostics::new(self.text, self.masked, self.found)
+        Diagnostics::new(self.text, self.masked, self.diagnostics)
     }
 
-    /// The key that a pointer stands for.
+    /// Returns the span of the key at a pointer; of the value where it has no key.
     pub(super) fn key_span(&self, at: &str) -> Range<usize> {
-        match self.outline.find(at) {
+        match self.source_map.find(at) {
             Some(found) => match found.key_span {
                 Some(key) => key,
                 None => self.start_of(&found.node.span, &found.node.kind),
@@ -168,41 +180,44 @@ impl Doc {
         }
     }
 
-    /// The value that a pointer stands for.
+    /// Returns the span of the value at a pointer. A block has no span that a caret could mark well,
+    /// so its key stands for it.
     pub(super) fn value_span(&self, at: &str) -> Range<usize> {
-        let Some(found) = self.outline.find(at) else { return 0..0 };
+        let Some(found) = self.source_map.find(at) else { return 0..0 };
         let node = found.node;
         let written = self.text.slice(&node.span);
         let flow = written.starts_with(['{', '[']);
         match (&node.kind, found.key_span) {
-            (Kind::Scalar(_) | Kind::Alias(_), None) => node.span.clone(),
-            (Kind::Scalar(_) | Kind::Alias(_), Some(_)) if !written.is_empty() => node.span.clone(),
+            (NodeKind::Scalar(_) | NodeKind::Alias(_), None) => node.span.clone(),
+            (NodeKind::Scalar(_) | NodeKind::Alias(_), Some(_)) if !written.is_empty() => {
+                node.span.clone()
+            }
             _ if flow => node.span.clone(),
             (_, Some(key)) => key,
             (kind, None) => self.start_of(&node.span, kind),
         }
     }
 
-    /// Where a block starts: its first key, or its first item.
-    fn start_of(&self, span: &Range<usize>, kind: &Kind) -> Range<usize> {
+    /// The span of the first key or of the first `-` of a block.
+    fn start_of(&self, span: &Range<usize>, kind: &NodeKind) -> Range<usize> {
         match kind {
-            Kind::Map(entries) if !self.text.slice(span).starts_with('{') => {
+            NodeKind::Map(entries) if !self.text.slice(span).starts_with('{') => {
                 entries.first().map_or(span.start..span.start, |e| e.key_span.clone())
             }
-            Kind::List(_) if !self.text.slice(span).starts_with('[') => {
+            NodeKind::List(_) if !self.text.slice(span).starts_with('[') => {
                 span.start..(span.start + 1).min(span.end)
             }
             _ => span.clone(),
         }
     }
 
-    /// How a place is called in messages: `limits` of source `stripe`.
-    pub(super) fn place(&self, at: &str) -> String {
+    /// Names a place for messages, such as `limits` of source `stripe`.
+    pub(super) fn place_name(&self, at: &str) -> String {
         let tokens = pointer::tokens(at);
         let parts: Vec<&str> = tokens.iter().map(String::as_str).collect();
         let inner = |rest: &[&str], outer: String| match rest {
             [] => outer,
-            rest => format!("{} of {outer}", quoted(rest)),
+            rest => format!("{} of {outer}", quoted_keys(rest)),
         };
         match parts.as_slice() {
             [] => "the file".to_owned(),
@@ -216,7 +231,7 @@ impl Doc {
                 inner(rest, format!("step {} of {route}", self.step_name(n, step)))
             }
             ["routes", n, rest @ ..] => inner(rest, self.route_name(n)),
-            rest => quoted(rest),
+            rest => quoted_keys(rest),
         }
     }
 
@@ -241,19 +256,19 @@ impl Doc {
             .unwrap_or_else(|| step.parse::<usize>().map_or(String::new(), |n| (n + 1).to_string()))
     }
 
-    /// A value as messages show it: as written, secrets not at all.
-    pub(super) fn shown(&self, at: &str, value: &Value) -> String {
+    /// Describes a value for messages: as written, cut at 80 characters, and a secret by its type.
+    pub(super) fn describe(&self, at: &str, value: &Value) -> String {
         let secret = self.is_secret(at);
         match value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("`{b}`"),
             Value::Number(_) if secret => "a number".to_owned(),
             Value::Number(n) => format!("the number {n}"),
-            Value::String(_) if secret => "a text".to_owned(),
-            Value::String(text) if text.is_empty() => "an empty text".to_owned(),
+            Value::String(_) if secret => "text".to_owned(),
+            Value::String(text) if text.is_empty() => "empty text".to_owned(),
             Value::String(text) => {
                 let text = self.filled.get(at).map_or(text, |f| &f.written);
-                let mut cut: String = text.chars().take(80).collect();
+                let mut cut: String = text.chars().take(MAX_SHOWN_CHARS).collect();
                 if cut.len() < text.len() {
                     cut.push('…');
                 }
@@ -264,33 +279,35 @@ impl Doc {
         }
     }
 
-    /// Whether the value is masked in snippets.
+    /// Whether snippets show the value as `***`.
     pub(super) fn is_secret(&self, at: &str) -> bool {
-        let Some(found) = self.outline.find(at) else { return false };
+        let Some(found) = self.source_map.find(at) else { return false };
         let span = &found.node.span;
         self.masked.iter().any(|m| m.start < span.end && span.start < m.end)
     }
 
-    /// A message without what came from the environment and without literal secrets.
-    pub(super) fn discreet(&self, at: &str, mut message: String) -> String {
+    /// Replaces the values of variables and literal secrets in a message. `at` is the place that the
+    /// message is about: short values are replaced for that place alone, for elsewhere a text such as
+    /// `1` is a coincidence.
+    pub(super) fn hide_values(&self, at: &str, mut message: String) -> String {
         let mut hide = |text: &str, shown: &str, near: bool| {
             if text.is_empty() {
                 return;
             }
-            if text.len() >= 6 || near {
+            if text.len() >= MIN_HIDDEN_BYTES || near {
                 for quote in ["`", "\"", "'"] {
                     let (from, to) =
                         (format!("{quote}{text}{quote}"), format!("{quote}{shown}{quote}"));
                     message = message.replace(&from, &to);
                 }
             }
-            if text.len() >= 6 {
+            if text.len() >= MIN_HIDDEN_BYTES {
                 message = message.replace(text, shown);
             }
         };
         for (place, filled) in &self.filled {
-            let near = pointer::within(place, at) || pointer::within(at, place);
-            filled.hidden.iter().for_each(|(text, shown)| hide(text, shown, near));
+            let near = pointer::is_within(place, at) || pointer::is_within(at, place);
+            filled.hidden_values.iter().for_each(|(text, shown)| hide(text, shown, near));
         }
         let near = self.value_span(at);
         for mask in &self.masked {
@@ -298,7 +315,7 @@ impl Doc {
             let inside = near.start <= mask.start && mask.end <= near.end.max(mask.end);
             let literal = written.trim_matches(['"', '\'']);
             if literal.starts_with("${") {
-                continue; // a broken reference: a name, not a value
+                continue; // A malformed reference is a name, not a value.
             }
             hide(literal, "***", inside && self.is_secret(at));
         }
@@ -306,8 +323,8 @@ impl Doc {
     }
 }
 
-/// `limits.rate`, with items left out.
-fn quoted(parts: &[&str]) -> String {
+/// Formats the keys of a place as `limits.rate`, without list indexes.
+fn quoted_keys(parts: &[&str]) -> String {
     let named: Vec<&str> = parts.iter().copied().filter(|p| p.parse::<usize>().is_err()).collect();
     format!("`{}`", named.join("."))
 }

@@ -1,82 +1,104 @@
-//! Fills `${VAR}`, `${VAR:-default}`, `${file:path}` and `$$` into the texts of a configuration:
-//! into values only, after parsing, so that no value can change the structure or a key.
+//! Fills in `${VAR}`, `${VAR:-default}`, `${file:path}` and `$$`.
+//!
+//! References are filled in after parsing and in values alone, so that the value of a variable can
+//! change neither a key nor the structure of the file.
 
 use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::document::{Doc, Filled, Location};
-use super::environment::{Environment, MAX_FILE};
+use super::document::{Document, FilledText, Location};
+use super::environment::{Environment, read_text};
 use super::pointer;
 
-/// Fills every text; reports everything that cannot be filled, all at once.
-pub(super) fn fill(doc: &mut Doc, environment: &dyn Environment, base_dir: &Path) {
-    let mut value = std::mem::take(&mut doc.value);
-    let mut leaves = Vec::new();
-    collect(&value, String::new(), &mut leaves);
-    for (at, written) in leaves {
-        let mut filler =
-            Filler { environment, base_dir, out: String::new(), hidden: vec![], faults: vec![] };
-        filler.run(&written);
-        for fault in &filler.faults {
-            let spot = batch_item(doc, &at, &written, &fault.at);
-            let diagnostic = doc.error(spot, fault.message.clone());
-            diagnostic.help(fault.help.clone());
-            if let Some(label) = fault.label {
+/// Fills in every text value, and reports every reference that cannot be filled in.
+pub(super) fn fill(document: &mut Document, environment: &dyn Environment, base_dir: &Path) {
+    let mut value = std::mem::take(&mut document.value);
+    let mut texts = Vec::new();
+    collect(&value, String::new(), &mut texts);
+    for (at, written) in texts {
+        let mut filler = Filler {
+            environment,
+            base_dir,
+            out: String::new(),
+            hidden_values: vec![],
+            errors: vec![],
+        };
+        filler.fill(&written);
+        for error in &filler.errors {
+            let location = locate_part(document, &at, &written, &error.at);
+            let diagnostic = document.error(location, error.message.clone());
+            diagnostic.help(error.help.clone());
+            if let Some(label) = error.label {
                 diagnostic.label(label);
             }
         }
-        if !filler.faults.is_empty() {
-            doc.poison(at);
+        if !filler.errors.is_empty() {
+            document.mark_error(at);
             continue;
         }
-        if let Some(leaf) = value.pointer_mut(&at) {
-            *leaf = Value::String(filler.out.clone());
+        if let Some(text) = value.pointer_mut(&at) {
+            *text = Value::String(filler.out.clone());
         }
-        if !filler.hidden.is_empty() {
-            let mut hidden = filler.hidden;
-            hidden.insert(0, (filler.out, written.clone()));
-            doc.filled.insert(at, Filled { written, hidden });
+        if !filler.hidden_values.is_empty() {
+            let mut hidden_values = filler.hidden_values;
+            hidden_values.insert(0, (filler.out, written.clone()));
+            document.filled.insert(at, FilledText { written, hidden_values });
         }
     }
-    doc.value = value;
+    document.value = value;
 }
 
-fn collect(value: &Value, at: String, leaves: &mut Vec<(String, String)>) {
+/// Collects the texts that have a `$`, with their pointers.
+fn collect(value: &Value, at: String, texts: &mut Vec<(String, String)>) {
     match value {
-        Value::String(text) if text.contains('$') => leaves.push((at, text.clone())),
+        Value::String(text) if text.contains('$') => texts.push((at, text.clone())),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(n, v)| collect(v, pointer::item(&at, n), leaves));
+            items.iter().enumerate().for_each(|(n, v)| collect(v, pointer::item(&at, n), texts));
         }
         Value::Object(map) => {
-            map.iter().for_each(|(k, v)| collect(v, pointer::join(&at, k), leaves));
+            map.iter().for_each(|(k, v)| collect(v, pointer::join(&at, k), texts));
         }
         _ => {}
     }
 }
 
-/// Where a part of a text stands in the file: exactly, where it is written as it reads.
-fn batch_item<'a>(doc: &Doc, at: &'a str, written: &str, part: &Range<usize>) -> Location<'a> {
-    let span = doc.value_span(at);
-    let raw = doc.text.slice(&span);
+/// Locates a part of a text in the file. In a text with escapes or a secret, the whole value stands
+/// for the part.
+fn locate_part<'a>(
+    document: &Document,
+    at: &'a str,
+    written: &str,
+    part: &Range<usize>,
+) -> Location<'a> {
+    let span = document.value_span(at);
+    let raw = document.text.slice(&span);
     match raw.find(written) {
-        Some(start) if !doc.is_secret(at) => {
+        Some(start) if !document.is_secret(at) => {
             Location::Part(at, span.start + start + part.start..span.start + start + part.end)
         }
         _ => Location::Value(at),
     }
 }
 
+/// Fills in one text.
 struct Filler<'a> {
     environment: &'a dyn Environment,
     base_dir: &'a Path,
+    /// The text so far.
     out: String,
-    hidden: Vec<(String, String)>,
-    faults: Vec<Fault>,
+    /// Each value that was filled in, with its reference.
+    hidden_values: Vec<(String, String)>,
+    errors: Vec<ReferenceError>,
 }
 
-struct Fault {
+/// Why a reference cannot be filled in: message, label and help.
+type MessageLabelHelp = (String, Option<&'static str>, String);
+
+/// A reference that cannot be filled in.
+struct ReferenceError {
+    /// The bytes of the reference in the text.
     at: Range<usize>,
     message: String,
     label: Option<&'static str>,
@@ -84,7 +106,7 @@ struct Fault {
 }
 
 impl Filler<'_> {
-    fn run(&mut self, text: &str) {
+    fn fill(&mut self, text: &str) {
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
             let Some(dollar) = rest.find('$') else {
@@ -105,10 +127,15 @@ impl Filler<'_> {
                         whole.end
                     }
                     None => {
-                        let message = "`${` is not closed".to_owned();
+                        let message = "this `${` has no closing `}`".to_owned();
                         let help = "write `${NAME}`, `${NAME:-default}` or `${file:path}`; a dollar sign itself is written `$$`".to_owned();
-                        let label = Some("a `}` is missing");
-                        self.faults.push(Fault { at: start..text.len(), message, label, help });
+                        let label = Some("`}` is missing");
+                        self.errors.push(ReferenceError {
+                            at: start..text.len(),
+                            message,
+                            label,
+                            help,
+                        });
                         return;
                     }
                 }
@@ -119,8 +146,9 @@ impl Filler<'_> {
         }
     }
 
+    /// Fills in the reference `${inner}`, or records why it cannot be.
     fn reference(&mut self, inner: &str, at: Range<usize>) {
-        let shown = format!("${{{inner}}}");
+        let reference = format!("${{{inner}}}");
         let found = match inner.strip_prefix("file:") {
             Some(path) => self.file(path.trim()),
             None => self.variable(inner),
@@ -128,27 +156,29 @@ impl Filler<'_> {
         match found {
             Ok(value) => {
                 self.out.push_str(&value);
-                self.hidden.push((value, shown));
+                self.hidden_values.push((value, reference));
             }
-            Err((message, label, help)) => self.faults.push(Fault { at, message, label, help }),
+            Err((message, label, help)) => {
+                self.errors.push(ReferenceError { at, message, label, help })
+            }
         }
     }
 
-    fn variable(&self, inner: &str) -> Result<String, (String, Option<&'static str>, String)> {
+    fn variable(&self, inner: &str) -> Result<String, MessageLabelHelp> {
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
         };
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty()
             || name.starts_with(|c: char| c.is_ascii_digit())
-            || !name.chars().all(word)
+            || !name.chars().all(is_word)
         {
-            let help = "write `${NAME}`, `${NAME:-default}` or `${file:path}`; names are letters, digits and `_`";
-            // The text may be a mistyped secret; only what comes before a sign is a name.
-            let name: String = name.chars().take_while(|c| word(*c)).collect();
+            let help = "write `${NAME}`, `${NAME:-default}` or `${file:path}`; a NAME has letters, digits and `_`";
+            // The text may be a secret in the wrong place, so the message shows its first word alone.
+            let name: String = name.chars().take_while(|c| is_word(*c)).collect();
             return Err((
-                format!("`${{{name}…}}` is no reference to a variable or a file"),
+                format!("`${{{name}…}}` is not a reference to a variable or a file"),
                 None,
                 help.to_owned(),
             ));
@@ -162,38 +192,22 @@ impl Filler<'_> {
                 format!("the environment variable `{name}` is not set"),
                 Some("needed here"),
                 format!(
-                    "set {name} before starting, write `${{{name}:-default}}` where it may be absent, or read a file with `${{file:path}}`"
+                    "set {name} before starting, write `${{{name}:-default}}` if it is optional, or read a file with `${{file:path}}`"
                 ),
             )),
         }
     }
 
-    fn file(&self, path: &str) -> Result<String, (String, Option<&'static str>, String)> {
-        let help = "write `${file:path}` with a path that can be read here; relative paths start at the folder of routes.yaml";
-        let fail = |why: String| {
-            (format!("the file `{path}` cannot be read: {why}"), None, help.to_owned())
-        };
+    fn file(&self, path: &str) -> Result<String, MessageLabelHelp> {
+        let help = "write `${file:path}` with a path that this program can read; relative paths start at the folder of routes.yaml";
         if path.is_empty() {
             return Err(("`${file:}` names no file".to_owned(), None, help.to_owned()));
         }
-        let bytes =
-            self.environment.read(&self.base_dir.join(path)).map_err(|e| fail(reason(&e)))?;
-        if bytes.len() > MAX_FILE {
-            return Err(fail("it is larger than 1 MiB".to_owned()));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8 text".to_owned()))?;
-        // Editors and `echo` end a file with a newline that is no part of the secret.
+        let text = read_text(self.environment, &self.base_dir.join(path)).map_err(|reason| {
+            (format!("the file `{path}` cannot be read: {reason}"), None, help.to_owned())
+        })?;
+        // Editors and `echo` end a file with a newline, which is not a part of the secret.
         let text = text.strip_suffix('\n').unwrap_or(&text);
         Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
-    }
-}
-
-/// Why a file cannot be read, without the number that systems put behind it.
-pub(super) fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        _ => error.to_string(),
     }
 }

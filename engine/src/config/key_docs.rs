@@ -1,5 +1,5 @@
-//! The words about every key of routes.yaml, from `key_docs.yaml`: they go into the JSON Schema
-//! and into the help of messages.
+//! The documentation of every key of routes.yaml, from `key_docs.yaml`. It is used in the JSON
+//! Schema, and so by editors, and in the help of error messages.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,53 +8,68 @@ use serde::Deserialize;
 
 use super::{pointer, yaml};
 
-/// One key.
+/// The documentation of one key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Words {
-    /// What it is for, in a sentence or two.
-    pub(super) means: String,
-    /// What counts where it is not written.
+pub(super) struct KeyDoc {
+    /// What the key is for, in a sentence or two.
+    pub(super) description: String,
+    /// The value that an omitted key has, in words; `None` where the key is required or has parts.
     pub(super) default: Option<String>,
-    /// A line of YAML.
+    /// One line of YAML.
     pub(super) example: String,
 }
 
-/// By path: `sources.*.limits.rate`; `*` stands for a name or an item.
-static WORDS: LazyLock<BTreeMap<String, Words>> = LazyLock::new(|| {
+/// By path, such as `sources.*.limits.rate`; a `*` stands for a name or a list index.
+static KEY_DOCS: LazyLock<BTreeMap<String, KeyDoc>> = LazyLock::new(|| {
+    // A test parses the same text, so the fallback is never used in a build that passes it.
     yaml::parse(include_str!("key_docs.yaml"))
         .ok()
-        .and_then(|(value, _)| serde_json::from_value(value).ok())
+        .and_then(|parsed| serde_json::from_value(parsed.value).ok())
         .unwrap_or_default()
 });
 
-/// The words about the key at a pointer.
-pub(super) fn entry(at: &str) -> Option<&'static Words> {
+/// Keys of earlier versions that have another name today, and the new name.
+const RENAMED_KEYS: &[(&str, &str)] = &[
+    ("keep", "retention"),
+    ("on_unreadable", "on_parse_error"),
+    ("over", "window"),
+    ("pause", "cooldown"),
+    ("max_pause", "max_cooldown"),
+];
+
+/// Finds the documentation of the key at a JSON pointer.
+pub(super) fn of_pointer(at: &str) -> Option<&'static KeyDoc> {
     let mut names = pointer::tokens(at);
-    let sources = names.first().is_some_and(|n| n == "sources");
+    let in_sources = names.first().is_some_and(|n| n == "sources");
     for (n, name) in names.iter_mut().enumerate() {
-        if (sources && n == 1) || name.parse::<usize>().is_ok() {
+        if (in_sources && n == 1) || name.parse::<usize>().is_ok() {
             *name = "*".to_owned();
         }
     }
-    by_path(&names.join("."))
+    of_path(&names.join("."))
 }
 
-/// The words about the key of a path.
-pub(super) fn by_path(path: &str) -> Option<&'static Words> {
-    WORDS.get(path)
+/// Finds the documentation of the key at a path such as `sources.*.limits.rate`.
+pub(super) fn of_path(path: &str) -> Option<&'static KeyDoc> {
+    KEY_DOCS.get(path)
 }
 
-/// Every path.
+/// Returns the paths of all keys, sorted.
 #[cfg(test)]
 pub(super) fn paths() -> impl Iterator<Item = &'static str> {
-    WORDS.keys().map(String::as_str)
+    KEY_DOCS.keys().map(String::as_str)
 }
 
-/// Where a key of this name belongs, in words.
-pub(super) fn homes(key: &str) -> Vec<String> {
+/// Returns today's name of a key that earlier versions had.
+pub(super) fn renamed(key: &str) -> Option<&'static str> {
+    RENAMED_KEYS.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
+}
+
+/// Describes the mappings that have a key of this name, such as "a route".
+pub(super) fn parents_of(key: &str) -> Vec<String> {
     let suffix = format!(".{key}");
-    let mut homes: Vec<String> = WORDS
+    let mut parents: Vec<String> = KEY_DOCS
         .keys()
         .filter_map(|path| if path == key { Some("") } else { path.strip_suffix(&suffix) })
         .map(|parent| match parent {
@@ -70,6 +85,6 @@ pub(super) fn homes(key: &str) -> Vec<String> {
             },
         })
         .collect();
-    homes.dedup();
-    homes
+    parents.dedup();
+    parents
 }

@@ -1,15 +1,15 @@
-//! Rewrites the shorthands of routes.yaml to the long form, so that every type has one form. A
-//! place that only the long form has is shown where the shorthand is written.
+//! Rewrites the shorthands of routes.yaml to the long form, so that each type has one form to
+//! decode. Messages about a place of the long form point at the shorthand.
 
 use serde_json::{Value, json};
 
-/// `events: x` → a list; an item `log` of a chain → `{ handler: log }`; a secret's text →
-/// `{ value: … }`.
+/// Rewrites `events: x` to a list, an item `log` of a chain to `{ handler: log }`, and the text of
+/// a secret to `{ value: … }`.
 pub(super) fn rewrite(value: &mut Value) {
     let sources = value.get_mut("sources").and_then(Value::as_object_mut);
     for source in sources.into_iter().flat_map(|map| map.values_mut()) {
         if let Some(secrets) = source.get_mut("secrets").and_then(Value::as_array_mut) {
-            secrets.iter_mut().for_each(|secret| wrap(secret, "value"));
+            secrets.iter_mut().for_each(|secret| wrap_text(secret, "value"));
         }
     }
     let routes = value.get_mut("routes").and_then(Value::as_array_mut);
@@ -18,12 +18,12 @@ pub(super) fn rewrite(value: &mut Value) {
             *events = Value::Array(vec![events.take()]);
         }
         if let Some(chain) = route.get_mut("chain").and_then(Value::as_array_mut) {
-            chain.iter_mut().for_each(|step| wrap(step, "handler"));
+            chain.iter_mut().for_each(|step| wrap_text(step, "handler"));
         }
     }
 }
 
-fn wrap(value: &mut Value, key: &str) {
+fn wrap_text(value: &mut Value, key: &str) {
     if value.is_string() {
         *value = json!({ key: value.take() });
     }

@@ -1,34 +1,35 @@
-//! JSON pointers, as texts: the names of places in a configuration.
+//! JSON pointers as texts: the names of places in a configuration.
 
 use serde_json::Value;
 
-/// The pointer of a member.
-pub(super) fn join(parent: &str, token: &str) -> String {
-    format!("{parent}/{}", token.replace('~', "~0").replace('/', "~1"))
+/// Returns the pointer of a member of the mapping at `parent`.
+pub(super) fn join(parent: &str, key: &str) -> String {
+    format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The pointer of an item.
+/// Returns the pointer of an item of the list at `parent`.
 pub(super) fn item(parent: &str, index: usize) -> String {
     format!("{parent}/{index}")
 }
 
-/// Its tokens, unescaped.
+/// Returns the tokens of a pointer, unescaped.
 pub(super) fn tokens(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// The pointer without its last token, and that token unescaped; `None` for the whole.
+/// Splits a pointer into its parent and its last token, unescaped; `None` for the whole document.
 pub(super) fn split(pointer: &str) -> Option<(&str, String)> {
     let (parent, last) = pointer.rsplit_once('/')?;
     Some((parent, last.replace("~1", "/").replace("~0", "~")))
 }
 
-/// Whether `pointer` is `ancestor` or a place within it.
-pub(super) fn within(pointer: &str, ancestor: &str) -> bool {
+/// Whether `pointer` is `ancestor` or a place inside it.
+pub(super) fn is_within(pointer: &str, ancestor: &str) -> bool {
     pointer.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Takes a place out: a member disappears, an item becomes null, so that its fellows keep theirs.
+/// Removes a place. A list item becomes null instead, so that the pointers of later items stay
+/// valid.
 pub(super) fn remove(value: &mut Value, pointer: &str) {
     let Some((parent, last)) = split(pointer) else { return };
     match value.pointer_mut(parent) {

@@ -1,6 +1,11 @@
-//! The shape of routes.yaml, long form: what is a key, what its value looks like. Everything is
-//! optional here; what must be there is said by `required` in the schema and found by the shape gate.
-//! No `flatten` and no untagged enums: they blur positions.
+//! The types of routes.yaml in its long form: which keys a block has, and the type of each value.
+//!
+//! These types are always written with their module, as `raw_config::Route`; the compiled type of
+//! the same name, `compiled::Route`, is imported.
+//!
+//! Every field is optional, because a block is also decoded where a part of it has an error. A
+//! required key has `required` in its schema, which the schema check reports. `flatten` and untagged
+//! enums are absent: with them an error has no position. `key_docs.yaml` documents the keys.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +15,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::scalars::{
-    Address, Bytes, Expression, Glob, Listen, Network, PublicUrl, RateText, RoutePath, SecretText,
-    Span, SpanAboveZero, Until,
+    AddressText, DurationText, ExpressionText, GlobText, ListenText, NetworkText, PathText,
+    PositiveDurationText, PublicUrlText, RateText, SecretText, SizeText, UntilText,
 };
 
-/// The file.
+/// The configuration of a Hookward server: sources, routes and settings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "routes.yaml of Hookward")]
@@ -32,13 +37,13 @@ pub(super) struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    pub(super) listen: Option<Listen>,
-    pub(super) public_url: Option<PublicUrl>,
+    pub(super) listen: Option<ListenText>,
+    pub(super) public_url: Option<PublicUrlText>,
     pub(super) tls: Option<Tls>,
-    pub(super) trusted_proxies: Option<Vec<Option<Network>>>,
+    pub(super) trusted_proxies: Option<Vec<Option<NetworkText>>>,
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: Option<usize>,
-    pub(super) max_body_bytes_in_flight: Option<Bytes>,
+    pub(super) max_body_bytes_in_flight: Option<SizeText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -53,7 +58,7 @@ pub(super) struct Tls {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
-    pub(super) listen: Option<Listen>,
+    pub(super) listen: Option<ListenText>,
     #[schemars(with = "Option<SecretText>")]
     pub(super) token: Option<Secret>,
 }
@@ -64,7 +69,7 @@ pub(super) struct Defaults {
     pub(super) limits: Option<DefaultLimits>,
     pub(super) retry: Option<Retry>,
     pub(super) breaker: Option<Breaker>,
-    pub(super) step_timeout: Option<SpanAboveZero>,
+    pub(super) step_timeout: Option<PositiveDurationText>,
     pub(super) retention: Option<Retention>,
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) concurrency: Option<usize>,
@@ -73,14 +78,14 @@ pub(super) struct Defaults {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultLimits {
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<SizeText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Retention {
-    pub(super) events: Option<SpanAboveZero>,
-    pub(super) dead: Option<SpanAboveZero>,
+    pub(super) events: Option<PositiveDurationText>,
+    pub(super) dead: Option<PositiveDurationText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -88,10 +93,10 @@ pub(super) struct Retention {
 pub(super) struct Retry {
     #[schemars(range(min = 1, max = 1000))]
     pub(super) attempts: Option<u32>,
-    pub(super) first_delay: Option<Span>,
+    pub(super) first_delay: Option<DurationText>,
     #[schemars(range(min = 1, max = 100))]
     pub(super) factor: Option<f64>,
-    pub(super) max_delay: Option<Span>,
+    pub(super) max_delay: Option<DurationText>,
     pub(super) jitter: Option<Jitter>,
 }
 
@@ -100,9 +105,9 @@ pub(super) struct Retry {
 pub(super) struct Breaker {
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(super) failures: Option<u32>,
-    pub(super) window: Option<Span>,
-    pub(super) cooldown: Option<SpanAboveZero>,
-    pub(super) max_cooldown: Option<SpanAboveZero>,
+    pub(super) window: Option<DurationText>,
+    pub(super) cooldown: Option<PositiveDurationText>,
+    pub(super) max_cooldown: Option<PositiveDurationText>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -120,11 +125,11 @@ pub(super) struct Source {
     pub(super) secrets: Option<Vec<Option<SecretItem>>>,
     #[schemars(length(min = 1))]
     pub(super) secret_file: Option<String>,
-    pub(super) tolerance: Option<SpanAboveZero>,
+    pub(super) tolerance: Option<PositiveDurationText>,
     pub(super) limits: Option<Limits>,
     #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]
     with: Option<Map<String, Value>>,
-    pub(super) path: Option<RoutePath>,
+    pub(super) path: Option<PathText>,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) on_parse_error: Option<OnInvalid>,
 }
@@ -134,17 +139,17 @@ pub(super) struct Source {
 pub(super) struct SecretItem {
     #[schemars(with = "Option<SecretText>", required)]
     pub(super) value: Option<Secret>,
-    pub(super) until: Option<Until>,
+    pub(super) until: Option<UntilText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<SizeText>,
     pub(super) rate: Option<RateText>,
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) burst: Option<u32>,
-    pub(super) allow_ips: Option<Vec<Option<Network>>>,
+    pub(super) allow_ips: Option<Vec<Option<NetworkText>>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -167,10 +172,10 @@ pub(super) struct Route {
     #[schemars(required, length(min = 1, max = 100))]
     pub(super) name: Option<String>,
     #[schemars(required, length(min = 1))]
-    pub(super) events: Option<Vec<Option<Glob>>>,
+    pub(super) events: Option<Vec<Option<GlobText>>>,
     #[serde(rename = "match")]
     pub(super) pattern: Option<Map<String, Value>>,
-    pub(super) when: Option<Expression>,
+    pub(super) when: Option<ExpressionText>,
     #[schemars(length(min = 1))]
     pub(super) schema: Option<String>,
     pub(super) on_invalid: Option<OnInvalid>,
@@ -180,7 +185,7 @@ pub(super) struct Route {
     pub(super) breaker: Option<Breaker>,
     #[schemars(range(min = 1, max = 10_000))]
     pub(super) concurrency: Option<usize>,
-    pub(super) order_by: Option<Address>,
+    pub(super) order_by: Option<AddressText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -190,7 +195,7 @@ pub(super) struct Step {
     pub(super) handler: Option<String>,
     #[schemars(length(min = 1, max = 100))]
     pub(super) name: Option<String>,
-    pub(super) timeout: Option<SpanAboveZero>,
+    pub(super) timeout: Option<PositiveDurationText>,
     #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]
     with: Option<Map<String, Value>>,
 }

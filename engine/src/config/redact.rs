@@ -1,6 +1,7 @@
-//! What snippets and messages must not show: literals under `secrets`, `token` and the like,
-//! fields that a plugin's schema marks `writeOnly`, and passwords in URLs. References such as
-//! `${NAME}` stay readable.
+//! Finds the spans of routes.yaml that messages must not show.
+//!
+//! These are literals under `secrets`, `token` and similar keys, fields that a plugin's schema marks
+//! `writeOnly`, and passwords in URLs. References such as `${NAME}` stay readable.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,11 +10,11 @@ use hookward_core::plugin::Registry;
 use serde_json::Value;
 
 use super::pointer;
-use super::source_map::{Kind, Node, Outline};
+use super::source_map::{Node, NodeKind, SourceMap};
 use super::text::SourceText;
 
-/// Parts of a key's name that make its value a secret, whatever the key belongs to: a misspelled
-/// key must not give away what it holds.
+/// Parts of a key's name that make its value a secret, in any mapping: a misspelled key is not in any
+/// schema, and its value must not be shown in the message about it.
 const SECRET_WORDS: &[&str] = &[
     "secret",
     "token",
@@ -27,67 +28,74 @@ const SECRET_WORDS: &[&str] = &[
     "private_key",
 ];
 
-/// The parts of a text to hide, by its outline.
-pub(super) fn by_outline(
+/// The maximum depth to which a plugin's schema is searched.
+const MAX_SCHEMA_DEPTH: usize = 64;
+
+/// Returns the spans to hide in a text that has a source map. `value` is the document in long form.
+pub(super) fn secret_spans(
     text: &SourceText,
-    outline: &Outline,
+    source_map: &SourceMap,
     value: &Value,
     registry: &Registry,
 ) -> Vec<Range<usize>> {
-    let mut walk = Walk { text, outline, marked: marked(value, registry), masks: Vec::new() };
-    if let Some(root) = outline.root() {
-        walk.node(root, "", false);
+    let mut collector = SpanCollector {
+        text,
+        source_map,
+        write_only: write_only_pointers(value, registry),
+        masks: Vec::new(),
+    };
+    if let Some(root) = source_map.root() {
+        collector.visit(root, "", false);
     }
-    walk.masks
+    collector.masks
 }
 
-struct Walk<'a> {
+struct SpanCollector<'a> {
     text: &'a SourceText,
-    outline: &'a Outline,
-    marked: BTreeSet<String>,
+    source_map: &'a SourceMap,
+    write_only: BTreeSet<String>,
     masks: Vec<Range<usize>>,
 }
 
-impl Walk<'_> {
-    fn node(&mut self, node: &Node, at: &str, secret: bool) {
-        let secret = secret || self.marked.contains(at);
+impl SpanCollector<'_> {
+    fn visit(&mut self, node: &Node, at: &str, secret: bool) {
+        let secret = secret || self.write_only.contains(at);
         match &node.kind {
-            Kind::Scalar(text) if secret && !is_reference(text) => {
+            NodeKind::Scalar(text) if secret && !is_reference(text) => {
                 self.masks.push(node.span.clone());
             }
-            Kind::Scalar(_) => {
+            NodeKind::Scalar(_) => {
                 let found = url_secrets(self.text.slice(&node.span)).into_iter();
                 self.masks
                     .extend(found.map(|r| node.span.start + r.start..node.span.start + r.end));
             }
-            // What an alias stands for is looked at where it is anchored, unless it is only here
-            // that it becomes a secret.
-            Kind::Alias(target) if secret => {
-                if let Some(node) = self.outline.node(*target) {
-                    self.node(node, at, secret);
+            // The target of an alias is visited at its anchor, unless it becomes a secret only here.
+            NodeKind::Alias(target) if secret => {
+                if let Some(node) = self.source_map.resolved(*target) {
+                    self.visit(node, at, secret);
                 }
             }
-            Kind::Alias(_) => {}
-            Kind::List(items) => {
+            NodeKind::Alias(_) => {}
+            NodeKind::List(items) => {
                 for (n, id) in items.iter().enumerate() {
-                    if let Some(node) = self.outline.raw(*id) {
-                        self.node(node, &pointer::item(at, n), secret);
+                    if let Some(node) = self.source_map.node(*id) {
+                        self.visit(node, &pointer::item(at, n), secret);
                     }
                 }
             }
-            Kind::Map(entries) => {
+            NodeKind::Map(entries) => {
                 for entry in entries {
-                    // Under `sources` the keys are names.
+                    // The keys of `sources` are chosen by the operator and name no secret.
                     let named = at != "/sources" && names_secret(&entry.key);
-                    // A text where a source should be is likely its secret.
+                    // Text where a mapping belongs, as in `stripe: whsec_…`, is likely the secret.
                     let misplaced = at == "/sources"
                         && matches!(
-                            self.outline.raw(entry.node),
-                            Some(Node { kind: Kind::Scalar(_), .. })
+                            self.source_map.node(entry.node),
+                            Some(Node { kind: NodeKind::Scalar(_), .. })
                         );
                     let secret = (secret && entry.key != "until") || named || misplaced;
-                    if let Some(node) = self.outline.raw(entry.node) {
-                        self.node(node, &pointer::join(at, &entry.key), secret);
+                    if let Some(node) = self.source_map.node(entry.node) {
+                        self.visit(node, &pointer::join(at, &entry.key), secret);
                     }
                 }
             }
@@ -100,7 +108,7 @@ fn names_secret(key: &str) -> bool {
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
-/// Whether a text consists of references only, and so gives nothing away.
+/// Whether a text consists of references alone. A reference with a default holds a literal.
 fn is_reference(text: &str) -> bool {
     let mut rest = text;
     while let Some(inner) = rest.strip_prefix("${") {
@@ -113,8 +121,8 @@ fn is_reference(text: &str) -> bool {
     rest.is_empty()
 }
 
-/// What is secret in a URL: the password of `scheme://user:password@host`, also where slashes are
-/// missing or too many, and the values of parameters such as `?password=`.
+/// Finds the secrets of a URL: the password of `scheme://user:password@host`, with any number of
+/// slashes, and the values of parameters such as `?password=`.
 fn url_secrets(text: &str) -> Vec<Range<usize>> {
     let (start, end) = match (text.find("://"), text.find(":/")) {
         (Some(at), _) => (at + 3, ['?', '#', ' ', '"', '\''].as_slice()),
@@ -128,10 +136,10 @@ fn url_secrets(text: &str) -> Vec<Range<usize>> {
     let authority = rest.get(..rest.find(end).unwrap_or(rest.len())).unwrap_or_default();
     let password = authority.rsplit_once('@').and_then(|(user, _)| {
         let (name, password) = user.split_once(':')?;
-        // A port, and an `@` in the path.
-        let port =
+        // In `host:80/a@b` the `@` belongs to the path.
+        let is_port =
             password.split_once('/').is_some_and(|(p, _)| p.bytes().all(|b| b.is_ascii_digit()));
-        (!port).then_some(start + name.len() + 1..start + user.len())
+        (!is_port).then_some(start + name.len() + 1..start + user.len())
     });
     let query = text.find('?').map_or(text.len(), |at| at + 1);
     let mut at = query;
@@ -143,21 +151,21 @@ fn url_secrets(text: &str) -> Vec<Range<usize>> {
         let secret = names_secret(key) || ["key", "pass", "pwd", "sig"].contains(&key);
         secret.then_some(from + key.len() + 1..from + key.len() + 1 + value.len())
     });
-    let shows = |r: &Range<usize>| {
+    let is_literal = |r: &Range<usize>| {
         text.get(r.clone()).is_some_and(|t| !t.is_empty() && !t.starts_with("${"))
     };
-    password.into_iter().chain(parameters).filter(shows).collect()
+    password.into_iter().chain(parameters).filter(is_literal).collect()
 }
 
-/// The places that plugins' schemas mark `writeOnly`.
-fn marked(value: &Value, registry: &Registry) -> BTreeSet<String> {
+/// Returns the pointers of the fields that plugins' schemas mark `writeOnly`.
+fn write_only_pointers(value: &Value, registry: &Registry) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let sources = value.get("sources").and_then(Value::as_object);
     for (name, source) in sources.into_iter().flatten() {
         let provider = source.get("provider").and_then(Value::as_str).unwrap_or(name);
         if let (Some(with), Some(plugin)) = (source.get("with"), registry.provider(provider)) {
             let at = pointer::join(&pointer::join("/sources", name), "with");
-            write_only(&(plugin.schema)(), with, &at, &mut found);
+            add_write_only(&(plugin.schema)(), with, &at, &mut found);
         }
     }
     let routes = value.get("routes").and_then(Value::as_array);
@@ -169,26 +177,27 @@ fn marked(value: &Value, registry: &Registry) -> BTreeSet<String> {
                 (step.get("with"), handler.and_then(|name| registry.handler(name)))
             {
                 let at = format!("/routes/{n}/chain/{m}/with");
-                write_only(&(plugin.schema)(), with, &at, &mut found);
+                add_write_only(&(plugin.schema)(), with, &at, &mut found);
             }
         }
     }
     found
 }
 
-fn write_only(schema: &Value, value: &Value, at: &str, found: &mut BTreeSet<String>) {
-    let mut walk = WriteOnly { root: schema, found };
-    walk.visit(schema, value, at, 0);
+/// Adds the `writeOnly` fields of one plugin's block.
+fn add_write_only(schema: &Value, value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    WriteOnlyCollector { root: schema, found }.visit(schema, value, at, 0);
 }
 
-struct WriteOnly<'a> {
+struct WriteOnlyCollector<'a> {
     root: &'a Value,
     found: &'a mut BTreeSet<String>,
 }
 
-impl<'a> WriteOnly<'a> {
+impl<'a> WriteOnlyCollector<'a> {
     fn visit(&mut self, schema: &'a Value, value: &Value, at: &str, depth: usize) {
-        if depth > 64 {
+        // A schema may refer to itself.
+        if depth > MAX_SCHEMA_DEPTH {
             return;
         }
         if schema.get("writeOnly").and_then(Value::as_bool) == Some(true) {
@@ -220,12 +229,12 @@ impl<'a> WriteOnly<'a> {
     }
 }
 
-/// The parts to hide of a text that has no outline because its syntax is wrong: after a key that
+/// Returns the spans to hide in a text with a syntax error, which has no source map: behind a key that
 /// names a secret, the rest of the line and everything indented below it.
-pub(super) fn by_lines(text: &SourceText) -> Vec<Range<usize>> {
+pub(super) fn secret_spans_by_line(text: &SourceText) -> Vec<Range<usize>> {
     let mut masks = Vec::new();
-    let mut below: Option<usize> = None;
-    for number in 1..=text.lines() {
+    let mut secret_indent: Option<usize> = None;
+    for number in 1..=text.line_count() {
         let range = text.line(number);
         let line = text.slice(&range);
         let indent = line.len() - line.trim_start().len();
@@ -233,16 +242,18 @@ pub(super) fn by_lines(text: &SourceText) -> Vec<Range<usize>> {
         if content.is_empty() {
             continue;
         }
-        if let Some(of) = below {
-            if indent > of || (indent == of && (content == "-" || content.starts_with("- "))) {
+        if let Some(parent) = secret_indent {
+            if indent > parent
+                || (indent == parent && (content == "-" || content.starts_with("- ")))
+            {
                 masks.push(range.start + indent..range.end);
                 continue;
             }
-            below = None;
+            secret_indent = None;
         }
-        if let Some(colon) = secret_key(line) {
+        if let Some(colon) = secret_key_colon(line) {
             masks.push(range.start + colon + 1..range.end);
-            below = Some(indent);
+            secret_indent = Some(indent);
         } else {
             let found = url_secrets(line).into_iter();
             masks.extend(found.map(|r| range.start + r.start..range.start + r.end));
@@ -251,8 +262,8 @@ pub(super) fn by_lines(text: &SourceText) -> Vec<Range<usize>> {
     masks
 }
 
-/// The colon of the first key on the line that names a secret.
-fn secret_key(line: &str) -> Option<usize> {
+/// Finds the colon of the first key on a line that names a secret.
+fn secret_key_colon(line: &str) -> Option<usize> {
     let colons = line.match_indices(':').map(|(at, _)| at);
     colons.into_iter().find(|colon| {
         let before = line.get(..*colon).unwrap_or_default();
@@ -266,13 +277,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_stay_readable_and_literals_and_defaults_do_not() {
+    fn references_are_readable_and_literals_and_defaults_are_not() {
         assert!(is_reference("${A}${file:/x}") && is_reference("${A:-}"));
         assert!(!is_reference("x${A}") && !is_reference("${A:-hunter2}") && !is_reference("${A"));
     }
 
     #[test]
-    fn of_a_url_the_password_and_secret_parameters_are_hidden_and_nothing_else() {
+    fn the_password_and_secret_parameters_of_a_url_are_hidden_and_nothing_else() {
         for (url, hidden) in [
             ("postgres://me:hunter2@db:5432/x", &["hunter2"][..]),
             ("postgres:/me:hunter2@db", &["hunter2"]),

@@ -1,16 +1,16 @@
-//! Draws diagnostics with annotate-snippets, over a copy of the text in which secrets are stars.
+//! Renders diagnostics with annotate-snippets, over a copy of the text in which secrets are masked.
 
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
-use super::diagnostics::{Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, Severity};
 use super::text::SourceText;
 
-/// What stands for a secret, whatever its length.
-const STARS: &str = "***";
+/// The text shown for a secret. It does not depend on the secret's length.
+const MASK: &str = "***";
 
-/// All of them, one after the other, and how many there are.
+/// Renders all diagnostics one after the other, and a summary line with their numbers.
 pub(super) fn render(
     text: &SourceText,
     masked: &[Range<usize>],
@@ -20,7 +20,7 @@ pub(super) fn render(
     let renderer = if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
     let mut out = String::new();
     for diagnostic in list {
-        out.push_str(&one(text, masked, diagnostic, &renderer));
+        out.push_str(&render_one(text, masked, diagnostic, &renderer));
         out.push_str("\n\n");
     }
     if let Some(summary) = summary(text, list) {
@@ -42,7 +42,7 @@ fn summary(text: &SourceText, list: &[Diagnostic]) -> Option<String> {
     (!counts.is_empty()).then(|| format!("{}: {}", text.path, counts.join(", ")))
 }
 
-fn one(
+fn render_one(
     text: &SourceText,
     masked: &[Range<usize>],
     diagnostic: &Diagnostic,
@@ -52,7 +52,7 @@ fn one(
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    // Long flow mappings hold many keys on one line; the path says which one is meant.
+    // A flow mapping holds many keys on one line; the pointer names the one that is meant.
     let path = Some(&diagnostic.path).filter(|path| !path.is_empty());
     let path = path.map(|path| Level::NOTE.with_name("at").message(path));
     let helps = path.into_iter().chain(diagnostic.help.iter().map(|h| Level::HELP.message(h)));
@@ -72,46 +72,47 @@ fn one(
     });
     let (first, last) =
         related.as_ref().map_or((line, line), |(other, ..)| (line.min(*other), line.max(*other)));
-    let mut window = Window::new(text, masked, first..=last);
-    let primary = window.place(&span);
+    let lines = MaskedLines::new(text, masked, first..=last);
+    let primary = lines.locate(&span);
     let mut snippet =
-        Snippet::source(window.shown.clone()).path(&diagnostic.file).line_start(first).annotation(
+        Snippet::source(lines.text.clone()).path(&diagnostic.file).line_start(first).annotation(
             AnnotationKind::Primary.span(primary.clone()).label(diagnostic.label.as_deref()),
         );
     if let Some((_, span, label)) = &related {
-        let place = window.place(span);
+        let place = lines.locate(span);
         snippet =
             snippet.annotation(AnnotationKind::Context.span(place).label(Some(label.as_str())));
     }
-    let drawn = renderer.render(&[title.element(snippet).elements(helps)]);
-    // Stars may have moved the caret's column; what is told is the column in the file.
-    let shown = window.column(primary.start);
+    let rendered = renderer.render(&[title.element(snippet).elements(helps)]);
+    // A mask before the caret shifts its column. The place must name the column in the file.
+    let masked_column = lines.column(primary.start);
     let place = |column: usize| format!("{}:{line}:{column}", diagnostic.file);
-    drawn.replacen(&place(shown), &place(diagnostic.column), 1)
+    rendered.replacen(&place(masked_column), &place(diagnostic.column), 1)
 }
 
-/// Some lines of the text with the secrets masked.
-struct Window {
-    shown: String,
-    /// Pieces: where each starts in the text and in what is shown, its length there, and whether
-    /// it is a mask.
-    pieces: Vec<Piece>,
+/// Some lines of the file with the secrets masked, and how their positions map to the file.
+struct MaskedLines {
+    text: String,
+    segments: Vec<Segment>,
 }
 
-struct Piece {
-    from: Range<usize>,
-    to: Range<usize>,
-    mask: bool,
+/// A part of the masked lines that is either copied from the file or a mask.
+struct Segment {
+    /// The bytes in the file.
+    source: Range<usize>,
+    /// The bytes in the masked lines.
+    target: Range<usize>,
+    is_mask: bool,
 }
 
-impl Window {
+impl MaskedLines {
     fn new(
         text: &SourceText,
         masked: &[Range<usize>],
-        lines: std::ops::RangeInclusive<usize>,
+        numbers: std::ops::RangeInclusive<usize>,
     ) -> Self {
-        let mut window = Self { shown: String::new(), pieces: Vec::new() };
-        for line in lines {
+        let mut lines = Self { text: String::new(), segments: Vec::new() };
+        for line in numbers {
             let range = text.line(line);
             let mut at = range.start;
             let mut masks: Vec<_> = masked
@@ -122,43 +123,45 @@ impl Window {
             masks.sort_by_key(|m| m.start);
             for mask in masks {
                 if mask.end > at {
-                    window.push(text, at..mask.start.max(at), None);
-                    window.push(text, mask.start.max(at)..mask.end, Some(STARS));
+                    lines.push(text, at..mask.start.max(at), None);
+                    lines.push(text, mask.start.max(at)..mask.end, Some(MASK));
                     at = mask.end;
                 }
             }
-            window.push(text, at..range.end, None);
-            window.shown.push('\n');
+            lines.push(text, at..range.end, None);
+            lines.text.push('\n');
         }
-        window
+        lines
     }
 
-    fn push(&mut self, text: &SourceText, from: Range<usize>, stars: Option<&str>) {
-        let start = self.shown.len();
-        self.shown.push_str(stars.unwrap_or_else(|| text.slice(&from)));
-        self.pieces.push(Piece { from, to: start..self.shown.len(), mask: stars.is_some() });
+    fn push(&mut self, text: &SourceText, source: Range<usize>, mask: Option<&str>) {
+        let start = self.text.len();
+        self.text.push_str(mask.unwrap_or_else(|| text.slice(&source)));
+        let target = start..self.text.len();
+        self.segments.push(Segment { source, target, is_mask: mask.is_some() });
     }
 
-    /// Where a span of the text is in what is shown.
-    fn place(&mut self, span: &Range<usize>) -> Range<usize> {
-        let end = self.shown.len().saturating_sub(1);
+    /// Maps a span of the file to the masked lines; a part of a secret maps to the whole mask.
+    fn locate(&self, span: &Range<usize>) -> Range<usize> {
+        let end_of_text = self.text.len().saturating_sub(1);
         let map = |offset: usize, is_end: bool| {
-            let inside = |p: &&Piece| {
-                p.from.start <= offset && (offset < p.from.end || (is_end && offset == p.from.end))
+            let inside = |p: &&Segment| {
+                let source = &p.source;
+                source.start <= offset && (offset < source.end || (is_end && offset == source.end))
             };
-            let piece = match is_end {
-                true => self.pieces.iter().find(inside),
+            let segment = match is_end {
+                true => self.segments.iter().find(inside),
                 false => self
-                    .pieces
+                    .segments
                     .iter()
                     .find(inside)
-                    .or_else(|| self.pieces.iter().find(|p| p.from.end == offset)),
+                    .or_else(|| self.segments.iter().find(|p| p.source.end == offset)),
             };
-            match piece {
-                Some(p) if p.mask && is_end => p.to.end,
-                Some(p) if p.mask => p.to.start,
-                Some(p) => p.to.start + (offset - p.from.start),
-                None => end,
+            match segment {
+                Some(p) if p.is_mask && is_end => p.target.end,
+                Some(p) if p.is_mask => p.target.start,
+                Some(p) => p.target.start + (offset - p.source.start),
+                None => end_of_text,
             }
         };
         let start = map(span.start, false);
@@ -166,13 +169,14 @@ impl Window {
         start..end
     }
 
-    /// The column, from 1, of a byte of what is shown.
+    /// Returns the column, counted from 1, of a byte of the masked lines.
     fn column(&self, offset: usize) -> usize {
-        let before = self.shown.get(..offset).unwrap_or_default();
+        let before = self.text.get(..offset).unwrap_or_default();
         before.rsplit('\n').next().unwrap_or_default().chars().count() + 1
     }
 }
 
+/// Omits the white space at the start of a span.
 fn trimmed(text: &SourceText, span: Range<usize>) -> Range<usize> {
     let written = text.slice(&span);
     span.start + (written.len() - written.trim_start().len())..span.end

@@ -1,5 +1,8 @@
-//! Texts with a meaning: addresses, rates, globs, dates. Each is a type that reads itself, and a
-//! `format` of the JSON Schema, so that a wrong one is found at its own place.
+//! Scalar values in text form: addresses, rates, globs, dates.
+//!
+//! Each is a type that parses its text, and a `format` of the JSON Schema, so that the schema check
+//! reports a malformed one at its own place. An error is two parts joined by `; `: what was found, and
+//! what to write.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -12,44 +15,46 @@ use serde::{Deserialize, Deserializer, de};
 use crate::compiled;
 use crate::routing;
 
-/// Reads a text or says what is allowed.
-type Check = fn(&str) -> Result<(), String>;
+/// Parses a text, and discards the result.
+type CheckFn = fn(&str) -> Result<(), String>;
 
-/// A text with a meaning.
+/// A `format` of the JSON Schema.
 pub(super) struct Format {
-    /// Its name in the schema.
+    /// The value of `format` in the schema.
     pub(super) name: &'static str,
-    /// What it is called in messages.
+    /// The noun for messages, such as "a rate".
     pub(super) noun: &'static str,
-    pub(super) check: Check,
+    /// Reports why a text does not have the format.
+    pub(super) check: CheckFn,
 }
 
-const fn format(name: &'static str, noun: &'static str, check: Check) -> Format {
+const fn format(name: &'static str, noun: &'static str, check: CheckFn) -> Format {
     Format { name, noun, check }
 }
 
-/// Every format with its check.
+/// All formats.
 pub(super) const FORMATS: &[Format] = &[
-    format("period", "a span of time", |t| HumanDuration::parse(t).map(drop)),
-    format("period-above-zero", "a span of time", |t| above_zero(t).map(drop)),
+    format("period", "a duration", |t| HumanDuration::parse(t).map(drop)),
+    format("period-above-zero", "a duration", |t| positive_duration(t).map(drop)),
     format("size", "a size", |t| ByteSize::parse(t).map(drop)),
     format("listen", "an IP address and a port", |t| listen(t).map(drop)),
-    format("public-url", "scheme and host", |t| public_url(t).map(drop)),
+    format("public-url", "a URL of scheme and host", |t| public_url(t).map(drop)),
     format("rate", "a rate", |t| compiled::Rate::parse(t).map(drop)),
     format("network", "an IP address or a network", |t| network(t).map(drop)),
-    format("until", "a date", |t| until(t).map(drop)),
+    format("until", "a date or time", |t| until(t).map(drop)),
     format("event-glob", "SOURCE/TYPE", |t| routing::TypeGlob::parse(t).map(drop)),
-    format("data-address", "an address of data", |t| routing::DataAddress::parse(t).map(drop)),
+    format("data-address", "a data address", |t| routing::DataAddress::parse(t).map(drop)),
     format("expression", "an expression", |t| routing::Condition::compile(t).map(drop)),
-    format("route-path", "an exact path", |t| path(t).map(drop)),
+    format("route-path", "a URL path", |t| path(t).map(drop)),
 ];
 
-/// The format of a name.
+/// Finds a format by its name in the schema.
 pub(super) fn by_name(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|f| f.name == name)
 }
 
-macro_rules! leaf {
+/// Defines a type that is decoded from text by `$parse` and has the `$format` in the schema.
+macro_rules! text_type {
     ($name:ident($parsed:ty), $format:literal, $parse:expr) => {
         #[derive(Debug)]
         pub(super) struct $name(pub(super) $parsed);
@@ -75,26 +80,27 @@ macro_rules! leaf {
     };
 }
 
-leaf!(Span(std::time::Duration), "period", |t: &str| HumanDuration::parse(t).map(|p| p.0));
-leaf!(SpanAboveZero(std::time::Duration), "period-above-zero", above_zero);
-leaf!(Listen(SocketAddr), "listen", listen);
-leaf!(PublicUrl(String), "public-url", public_url);
-leaf!(RateText(compiled::Rate), "rate", compiled::Rate::parse);
-leaf!(Network(IpNet), "network", network);
-leaf!(Until(Timestamp), "until", until);
-leaf!(Glob(routing::TypeGlob), "event-glob", routing::TypeGlob::parse);
-leaf!(Address(routing::DataAddress), "data-address", routing::DataAddress::parse);
-leaf!(Expression(routing::Condition), "expression", routing::Condition::compile);
-leaf!(RoutePath(String), "route-path", path);
+text_type!(DurationText(std::time::Duration), "period", |t: &str| HumanDuration::parse(t)
+    .map(|p| p.0));
+text_type!(PositiveDurationText(std::time::Duration), "period-above-zero", positive_duration);
+text_type!(ListenText(SocketAddr), "listen", listen);
+text_type!(PublicUrlText(String), "public-url", public_url);
+text_type!(RateText(compiled::Rate), "rate", compiled::Rate::parse);
+text_type!(NetworkText(IpNet), "network", network);
+text_type!(UntilText(Timestamp), "until", until);
+text_type!(GlobText(routing::TypeGlob), "event-glob", routing::TypeGlob::parse);
+text_type!(AddressText(routing::DataAddress), "data-address", routing::DataAddress::parse);
+text_type!(ExpressionText(routing::Condition), "expression", routing::Condition::compile);
+text_type!(PathText(String), "route-path", path);
 
-/// A number of bytes above zero.
+/// A number of bytes above zero, as a number or as text with a unit.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Bytes(pub(super) ByteSize);
+pub(super) struct SizeText(pub(super) ByteSize);
 
-impl JsonSchema for Bytes {
+impl JsonSchema for SizeText {
     fn schema_name() -> Cow<'static, str> {
-        "Bytes".into()
+        "SizeText".into()
     }
     fn inline_schema() -> bool {
         true
@@ -104,7 +110,7 @@ impl JsonSchema for Bytes {
     }
 }
 
-/// Stands for a secret in the schema.
+/// The schema of a secret; its value is decoded as [`Secret`](hookward_core::Secret).
 #[derive(Debug)]
 pub(super) struct SecretText;
 
@@ -120,10 +126,10 @@ impl JsonSchema for SecretText {
     }
 }
 
-fn above_zero(text: &str) -> Result<std::time::Duration, String> {
+fn positive_duration(text: &str) -> Result<std::time::Duration, String> {
     match HumanDuration::parse(text)?.0 {
         span if span.is_zero() => {
-            Err(format!("`{text}` is no time at all; write a span above zero, such as 30s"))
+            Err(format!("`{text}` is zero; write a duration above zero, such as 30s"))
         }
         span => Ok(span),
     }
@@ -131,37 +137,37 @@ fn above_zero(text: &str) -> Result<std::time::Duration, String> {
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("`{text}` is no address to listen on; write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
+        format!("`{text}` is not an IP address with a port; write one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
     })
 }
 
 fn public_url(text: &str) -> Result<String, String> {
     let wrong = |why: &str| {
         format!(
-            "`{text}` {why}; write scheme and host as senders call them, such as https://hooks.example.com"
+            "`{text}` {why}; write the scheme and host that senders call, such as https://hooks.example.com"
         )
     };
-    let uri: http::Uri = text.parse().map_err(|_| wrong("is no URL"))?;
+    let uri: http::Uri = text.parse().map_err(|_| wrong("is not an http or https URL"))?;
     let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
-    let authority = authority.ok_or_else(|| wrong("is no URL"))?;
+    let authority = authority.ok_or_else(|| wrong("is not an http or https URL"))?;
     if authority.as_str().contains('@') {
-        return Err(wrong("has a user name in it"));
+        return Err(wrong("has a user name"));
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() || text.contains('#') {
-        return Err(wrong("has a path or a query; paths come from the sources"));
+        return Err(wrong("has a path or a query"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(|_| {
-        format!("`{text}` is no IP address or network; write one such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32")
+        format!("`{text}` is not an IP address or network; write one such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32")
     })
 }
 
 fn until(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_end_of_date(text).or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| {
-        format!("`{text}` is no date; write 2026-12-31, which ends with that day in UTC, or a time such as 2026-12-31T12:00:00Z")
+        format!("`{text}` is not a date or time; write a date such as 2026-12-31, which includes that day in UTC, or a time such as 2026-12-31T12:00:00Z")
     })
 }
 
@@ -170,20 +176,20 @@ fn path(text: &str) -> Result<String, String> {
     let why = if !text.starts_with('/') {
         "does not start with `/`"
     } else if text == "/health" {
-        "is taken by the health page"
+        "is the path of the health page"
     } else if text.len() == 1 {
-        "is the root"
+        "is the root path"
     } else if text.contains("//") || text.split('/').any(|s| matches!(s, "." | "..")) {
         "has an empty or relative segment"
     } else if text.contains("/:") || text.contains("/*") {
-        // Routers of apps read these as patterns, and refuse them with a panic.
+        // The router of an app that embeds Hookward reads these as patterns, and may panic on them.
         "has a segment that starts with `:` or `*`"
     } else if !text.bytes().all(plain) {
-        "has a character that a path cannot have"
+        "has a character that a URL path cannot have"
     } else {
         return Ok(text.to_owned());
     };
-    Err(format!("`{text}` {why}; write an exact path such as /hooks/stripe"))
+    Err(format!("`{text}` {why}; write a path such as /hooks/stripe"))
 }
 
 #[cfg(test)]
@@ -191,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_url_has_no_path() {
+    fn a_public_url_is_a_scheme_and_a_host_alone() {
         assert_eq!(public_url("https://h.example/"), Ok("https://h.example".to_owned()));
         for wrong in ["h.example", "ftp://h", "https://h/x", "https://h?x", "https://u@h", "/x"] {
             assert!(public_url(wrong).is_err(), "{wrong}");
@@ -199,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_path_is_taken_and_others_are_not() {
+    fn patterns_and_relative_paths_are_not_url_paths() {
         assert!(path("/hooks/stripe").is_ok());
         for wrong in ["hooks", "/", "/health", "/a//b", "/a/../b", "/a b", "/a?b", "/a/:b", "/*"] {
             assert!(path(wrong).is_err(), "{wrong}");

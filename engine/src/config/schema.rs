@@ -1,5 +1,5 @@
-//! The JSON Schema of routes.yaml: for the shape gate in the long form, for editors with the
-//! shorthands, every linked plugin's `with:` block and the words of `key_docs.yaml`.
+//! The JSON Schema of routes.yaml, in two forms: the long form for the schema check, and for editors
+//! a form with shorthands, every linked plugin's `with:` block and the texts of `key_docs.yaml`.
 
 use hookward_core::plugin::Registry;
 use hookward_core::{ByteSize, HumanDuration};
@@ -8,17 +8,18 @@ use serde_json::{Map, Value, json};
 
 use super::{key_docs, raw_config};
 
-/// The long form of the whole file, plugins' blocks left open.
+/// Returns the schema of the whole file in long form. It allows anything in plugins' blocks.
 pub(super) fn of_file() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let mut schema =
         settings.into_generator().into_root_schema_for::<raw_config::File>().to_value();
-    tidy(&mut schema);
+    remove_null(&mut schema);
     schema
 }
 
-/// A plugin's block, its spans and sizes marked so that a wrong one is found at its own place.
+/// Marks the durations and sizes of a plugin's schema with our formats, so that the schema check
+/// reports a malformed one at its own place.
 pub(super) fn of_plugin(mut schema: Value) -> Value {
     let known = [
         ("HumanDuration", schemars::schema_for!(HumanDuration).to_value(), "period"),
@@ -35,11 +36,11 @@ pub(super) fn of_plugin(mut schema: Value) -> Value {
     schema
 }
 
-/// An optional key is left out or has a value; it is not null. What serde allows for `Option` is
-/// taken back here, and defaults, which are told in words.
-fn tidy(schema: &mut Value) {
+/// Removes null from a schema: an optional key is omitted or has a value, but serde allows null for
+/// `Option` too. Also removes defaults, which the descriptions state in words.
+fn remove_null(schema: &mut Value) {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Array(items) => items.iter_mut().for_each(remove_null),
         Value::Object(map) => {
             map.remove("default");
             for keyword in ["type", "enum"] {
@@ -61,18 +62,18 @@ fn tidy(schema: &mut Value) {
                     }
                 }
             }
-            map.values_mut().for_each(tidy);
+            map.values_mut().for_each(remove_null);
         }
         _ => {}
     }
 }
 
-/// The schema of the whole file for editors: shorthands, the `with:` blocks of all plugins of the
-/// registry, and what every key means.
+/// Returns the JSON Schema (draft 2020-12) of routes.yaml for editors: with shorthands, the `with:`
+/// blocks of all plugins of the registry, and a description of every key.
 pub fn json_schema(registry: &Registry) -> Value {
     let mut schema = of_file();
-    describe(&mut schema, &mut Vec::new());
-    shorthands(&mut schema);
+    add_descriptions(&mut schema, &mut Vec::new());
+    add_shorthands(&mut schema);
     let mut defs = Map::new();
     for plugin in registry.all() {
         let block = match plugin {
@@ -81,20 +82,20 @@ pub fn json_schema(registry: &Registry) -> Value {
             hookward_core::plugin::Plugin::Store(_) => continue,
         };
         let name = format!("{}.{}", plugin.kind(), plugin.name());
-        embed(&mut defs, &name, of_plugin(block));
+        add_definition(&mut defs, &name, of_plugin(block));
     }
     if let Some(step) =
         schema.pointer_mut("/properties/routes/items/properties/chain/items/anyOf/1")
     {
         let names = registry.names("handler");
-        conditions(step, "handler", names.iter().copied());
+        add_block_conditions(step, "handler", names.iter().copied());
     }
     let sources = schema.pointer_mut("/properties/sources").and_then(Value::as_object_mut);
     if let Some(sources) = sources
         && let Some(mut source) = sources.remove("additionalProperties")
     {
         let names = registry.names("provider");
-        conditions(&mut source, "provider", names.iter().copied());
+        add_block_conditions(&mut source, "provider", names.iter().copied());
         defs.insert("source".to_owned(), source);
         // A source without `provider` has the one of its own name.
         let named = names.iter().map(|name| {
@@ -115,11 +116,15 @@ pub fn json_schema(registry: &Registry) -> Value {
     schema
 }
 
-/// `if` the plugin is this one, `then` its block looks so.
-fn conditions<'a>(schema: &mut Value, key: &str, names: impl Iterator<Item = &'a str> + Clone) {
+/// Adds a condition for each plugin: if `key` names it, then `with` conforms to its schema.
+fn add_block_conditions<'a>(
+    schema: &mut Value,
+    key: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) {
     let Value::Object(map) = schema else { return };
     if let Some(Value::Object(own)) = map.get_mut("properties").and_then(|p| p.get_mut(key)) {
-        // Names for completion; others stay allowed, for an app may link or bring more.
+        // Examples are offered as completions. Other names stay allowed, because an app may bring more.
         own.insert("examples".to_owned(), names.clone().collect());
     }
     let cases = names.map(|name| {
@@ -136,9 +141,9 @@ fn conditions<'a>(schema: &mut Value, key: &str, names: impl Iterator<Item = &'a
     }
 }
 
-/// Puts a plugin's schema among the definitions, its own definitions beside it.
-fn embed(defs: &mut Map<String, Value>, name: &str, mut block: Value) {
-    rename(&mut block, name);
+/// Adds a plugin's schema to the definitions, and its own definitions beside it.
+fn add_definition(defs: &mut Map<String, Value>, name: &str, mut block: Value) {
+    qualify_references(&mut block, name);
     if let Value::Object(map) = &mut block {
         map.remove("$schema");
         if let Some(Value::Object(own)) = map.remove("$defs") {
@@ -148,9 +153,10 @@ fn embed(defs: &mut Map<String, Value>, name: &str, mut block: Value) {
     defs.insert(name.to_owned(), block);
 }
 
-fn rename(schema: &mut Value, name: &str) {
+/// Prefixes the references of a plugin's schema with the plugin's name.
+fn qualify_references(schema: &mut Value, name: &str) {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(|v| rename(v, name)),
+        Value::Array(items) => items.iter_mut().for_each(|v| qualify_references(v, name)),
         Value::Object(map) => {
             if let Some(Value::String(reference)) = map.get_mut("$ref") {
                 *reference = match reference.strip_prefix("#/$defs/") {
@@ -158,13 +164,14 @@ fn rename(schema: &mut Value, name: &str) {
                     None => format!("#/$defs/{name}"),
                 };
             }
-            map.values_mut().for_each(|v| rename(v, name));
+            map.values_mut().for_each(|v| qualify_references(v, name));
         }
         _ => {}
     }
 }
 
-fn shorthands(schema: &mut Value) {
+/// Allows the shorthands beside the long form.
+fn add_shorthands(schema: &mut Value) {
     let text = |what: &str| json!({ "type": "string", "minLength": 1, "description": what });
     let mut either = |at: &str, short: Value, first: bool| {
         if let Some(place) = schema.pointer_mut(at) {
@@ -179,12 +186,12 @@ fn shorthands(schema: &mut Value) {
     either(&format!("{route}/chain/items"), text("Short for { handler: … }."), true);
 }
 
-/// Puts the words in.
-fn describe(schema: &mut Value, path: &mut Vec<String>) {
+/// Adds the texts of `key_docs.yaml` as descriptions.
+fn add_descriptions(schema: &mut Value, path: &mut Vec<String>) {
     let Value::Object(map) = schema else { return };
-    if let Some(words) = key_docs::by_path(&path.join(".")) {
-        let mut text = words.means.trim_end().to_owned();
-        if let Some(default) = &words.default {
+    if let Some(doc) = key_docs::of_path(&path.join(".")) {
+        let mut text = doc.description.trim_end().to_owned();
+        if let Some(default) = &doc.default {
             text.push_str(&format!(" Default: {default}."));
         }
         map.insert("description".to_owned(), text.into());
@@ -193,13 +200,13 @@ fn describe(schema: &mut Value, path: &mut Vec<String>) {
         map.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
     {
         path.push(key.clone());
-        describe(member, path);
+        add_descriptions(member, path);
         path.pop();
     }
     for keyword in ["items", "additionalProperties"] {
         if let Some(inner) = map.get_mut(keyword) {
             path.push("*".to_owned());
-            describe(inner, path);
+            add_descriptions(inner, path);
             path.pop();
         }
     }
@@ -229,25 +236,25 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_its_words_and_no_words_are_left_over() {
+    fn key_docs_document_every_key_and_no_other() {
         let mut found = Vec::new();
         keys(&of_file(), "", &mut found);
         found.sort();
-        let words: Vec<&str> = key_docs::paths().collect();
-        assert_eq!(found, words);
+        let documented: Vec<&str> = key_docs::paths().collect();
+        assert_eq!(found, documented);
     }
 
     #[test]
-    fn the_manual_of_operators_has_every_key() {
+    fn docs_routes_md_names_every_key() {
         let manual = include_str!("../../../docs/routes.md");
         for path in key_docs::paths() {
             let key = path.trim_end_matches(".*").rsplit('.').next().unwrap_or_default();
-            assert!(manual.contains(&format!("`{key}`")), "docs/routes.md says nothing of `{key}`");
+            assert!(manual.contains(&format!("`{key}`")), "docs/routes.md does not name `{key}`");
         }
     }
 
     #[test]
-    fn null_is_no_value() {
+    fn the_schema_of_the_file_does_not_allow_null() {
         assert!(!of_file().to_string().contains("null"));
     }
 }

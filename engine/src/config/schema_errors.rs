@@ -1,23 +1,41 @@
-//! Says what a JSON Schema error means for someone who wrote a configuration: what was found, what
-//! is allowed, what to do.
+//! Turns errors of a JSON Schema validator into messages for whoever wrote the configuration: what
+//! was found, what is allowed, what to do.
 
-use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::error::{TypeKind, ValidationErrorKind as ErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
-use super::document::{Doc, Location};
-use super::suggest::{listed, nearest};
-use super::{key_docs, pointer, scalars, schema_check};
+use super::document::{Document, Location};
+use super::suggest::{nearest, quoted_list};
+use super::{key_docs, pointer, scalars};
 
-/// Reports one error of the part at `base`, and marks its place as reported.
-pub(super) fn report(doc: &mut Doc, schema: &Value, base: &str, error: &ValidationError<'_>) {
+/// The noun of the duration formats, whose numbers get a hint about units.
+const DURATION: &str = "a duration";
+
+/// Reports one error of the value at `base`, and marks its place as having an error. An error in a
+/// place that is already marked is omitted.
+pub(super) fn report(
+    document: &mut Document,
+    schema: &Value,
+    base: &str,
+    error: &ValidationError<'_>,
+) {
     let at = format!("{base}{}", error.instance_path());
-    if doc.is_lost(&at) {
+    if document.has_error_at_or_above(&at) {
         return;
     }
-    Report { schema, base, at: &at, error }.run(doc);
+    Report { schema, base, at: &at, error }.run(document);
 }
 
+/// Returns the types that an error of the kind "type" allows.
+pub(super) fn allowed_types(kind: &TypeKind) -> Vec<JsonType> {
+    match kind {
+        TypeKind::Single(one) => vec![*one],
+        TypeKind::Multiple(several) => several.into_iter().collect(),
+    }
+}
+
+/// One error, with the place that it is about.
 struct Report<'a> {
     schema: &'a Value,
     base: &'a str,
@@ -26,43 +44,41 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn run(&self, doc: &mut Doc) {
+    fn run(&self, document: &mut Document) {
         match self.error.kind() {
-            Kind::AdditionalProperties { unexpected }
-            | Kind::UnevaluatedProperties { unexpected } => {
-                for key in unexpected {
-                    self.unknown_key(doc, key);
-                }
-                return;
+            ErrorKind::AdditionalProperties { unexpected }
+            | ErrorKind::UnevaluatedProperties { unexpected } => {
+                return unexpected.iter().for_each(|key| self.report_unknown_key(document, key));
             }
-            Kind::Required { property } => {
-                return self.missing(doc, property.as_str().unwrap_or_default());
+            ErrorKind::Required { property } => {
+                return self.report_missing_key(document, property.as_str().unwrap_or_default());
             }
-            Kind::Type { kind } => self.wrong_type(doc, &schema_check::types(kind)),
-            Kind::Enum { options } => {
-                let options = options.as_array().cloned().unwrap_or_default();
-                self.not_one_of(doc, &options);
+            ErrorKind::OneOfNotValid { context } | ErrorKind::AnyOf { context } => {
+                return self.report_best_branch(document, context);
             }
-            Kind::Constant { expected_value } => {
-                self.not_one_of(doc, std::slice::from_ref(expected_value));
-            }
-            Kind::Format { format } => self.unreadable(doc, format),
-            Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
-                return self.alternatives(doc, context);
-            }
-            // No key at all is allowed, and some are there.
-            Kind::FalseSchema if doc.value.pointer(self.at).is_some_and(Value::is_object) => {
-                let map = doc.value.pointer(self.at).and_then(Value::as_object);
+            // The schema allows no key at all.
+            ErrorKind::FalseSchema
+                if document.value.pointer(self.at).is_some_and(Value::is_object) =>
+            {
+                let map = document.value.pointer(self.at).and_then(Value::as_object);
                 let keys: Vec<String> = map.into_iter().flat_map(|m| m.keys().cloned()).collect();
-                keys.iter().for_each(|key| self.unknown_key(doc, key));
-                return;
+                return keys.iter().for_each(|key| self.report_unknown_key(document, key));
             }
-            _ => self.bounds(doc),
+            ErrorKind::Type { kind } => self.report_wrong_type(document, &allowed_types(kind)),
+            ErrorKind::Enum { options } => {
+                let options = options.as_array().cloned().unwrap_or_default();
+                self.report_wrong_option(document, &options);
+            }
+            ErrorKind::Constant { expected_value } => {
+                self.report_wrong_option(document, std::slice::from_ref(expected_value));
+            }
+            ErrorKind::Format { format } => self.report_malformed_text(document, format),
+            _ => self.report_out_of_bounds(document),
         }
-        doc.poison(self.at);
+        document.mark_error(self.at);
     }
 
-    /// `retry` for /routes/0/retry, `item 2 of chain` for /routes/0/chain/1.
+    /// Names the place: `retry` for /routes/0/retry, `item 2 of chain` for /routes/0/chain/1.
     fn name(&self) -> String {
         let tokens = pointer::tokens(self.at);
         match tokens.as_slice() {
@@ -74,281 +90,308 @@ impl Report<'_> {
         }
     }
 
-    /// The schema of the place, where it can be found.
-    fn node(&self) -> Option<&Value> {
+    /// The part of the schema that the place violates, where it can be found.
+    fn subschema(&self) -> Option<&Value> {
         let path = self.error.schema_path().to_string();
         let (parent, _) = path.rsplit_once('/')?;
         self.schema.pointer(parent)
     }
 
-    /// What is allowed where a shorthand may stand for the long form.
-    fn short_form(&self) -> Option<&'static str> {
-        let tokens = pointer::tokens(self.at);
-        let parts: Vec<&str> = tokens.iter().map(String::as_str).collect();
-        match parts.as_slice() {
-            ["sources", _, "secrets", _] | ["routes", _, "chain", _] => Some("text or a mapping"),
-            ["routes", _, "events"] => Some("SOURCE/TYPE or a list"),
-            _ => None,
-        }
+    /// The documentation of the place, where it belongs to the file and not to a plugin's block.
+    fn own_key_doc(&self, at: &str) -> Option<&'static key_docs::KeyDoc> {
+        if self.base.is_empty() { key_docs::of_pointer(at) } else { None }
     }
 
-    fn unknown_key(&self, doc: &mut Doc, key: &str) {
+    fn report_unknown_key(&self, document: &mut Document, key: &str) {
         let allowed: Vec<&str> = self
-            .node()
+            .subschema()
             .and_then(|n| n.get("properties"))
             .and_then(Value::as_object)
             .map(|p| p.keys().map(String::as_str).collect())
             .unwrap_or_default();
-        let present = doc.value.pointer(self.at).and_then(Value::as_object).cloned();
-        let free = allowed
-            .iter()
-            .copied()
-            .filter(|k| !present.as_ref().is_some_and(|p| p.contains_key(*k)));
-        let near = nearest(key, free).or_else(|| nearest(key, allowed.iter().copied()));
+        let renamed = key_docs::renamed(key).filter(|new| allowed.contains(new));
+        let near = renamed.or_else(|| self.nearest_key(document, key, &allowed));
         let place = match self.at {
             "" => "at the top level".to_owned(),
-            at => format!("in {}", doc.place(at)),
+            at => format!("in {}", document.place_name(at)),
         };
         let at = pointer::join(self.at, key);
         if let Some(near) = near {
-            doc.poison(pointer::join(self.at, near));
+            // The key that was meant is not missing.
+            document.mark_error(pointer::join(self.at, near));
         }
-        let diagnostic = doc.error(Location::Key(&at), format!("unknown key `{key}` {place}"));
-        match near {
-            Some(near) => drop(diagnostic.label(format!("did you mean `{near}`?"))),
-            None => drop(diagnostic.label("not a key of this mapping")),
-        }
+        let diagnostic = document.error(Location::Key(&at), format!("unknown key `{key}` {place}"));
+        diagnostic.label(match (renamed, near) {
+            (Some(new), _) => format!("this key is called `{new}` now"),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => "not a key of this mapping".to_owned(),
+        });
         if allowed.is_empty() {
-            diagnostic.help("no keys are allowed here; remove it");
+            diagnostic.help("no key is allowed here; remove it");
         } else {
-            diagnostic.help(format!("allowed here: {}", listed(&allowed)));
+            diagnostic.help(format!("allowed here: {}", quoted_list(&allowed)));
         }
-        let elsewhere = key_docs::homes(key);
-        if near.is_none() && !elsewhere.is_empty() {
-            diagnostic.help(format!("`{key}` is a key of {}", elsewhere.join(" and of ")));
+        let parents = key_docs::parents_of(key);
+        if near.is_none() && !parents.is_empty() {
+            diagnostic.help(format!("`{key}` is a key of {}", parents.join(" and of ")));
         }
-        doc.poison(at);
+        document.mark_error(at);
     }
 
-    fn missing(&self, doc: &mut Doc, key: &str) {
-        let place = doc.place(self.at);
+    /// The allowed key that is most like `key`; one that is not written yet, if there is one.
+    fn nearest_key<'a>(
+        &self,
+        document: &Document,
+        key: &str,
+        allowed: &[&'a str],
+    ) -> Option<&'a str> {
+        let written = document.value.pointer(self.at).and_then(Value::as_object);
+        let is_free = |k: &&str| !written.is_some_and(|map| map.contains_key(*k));
+        let free = allowed.iter().copied().filter(is_free);
+        nearest(key, free).or_else(|| nearest(key, allowed.iter().copied()))
+    }
+
+    fn report_missing_key(&self, document: &mut Document, key: &str) {
+        let place = document.place_name(self.at);
         let at = pointer::join(self.at, key);
-        if doc.is_lost(&at) {
+        if document.has_error_at_or_above(&at) {
             return;
         }
-        let entry = if self.base.is_empty() { key_docs::entry(&at) } else { None };
-        let meaning = self
-            .node()
+        let description = self
+            .subschema()
             .and_then(|n| n.pointer(&format!("/properties/{}/description", key.replace('/', "~1"))))
             .and_then(Value::as_str)
             .map(str::to_owned);
-        let diagnostic = doc.error(Location::Key(self.at), format!("{place} has no `{key}`"));
+        let diagnostic = document.error(Location::Key(self.at), format!("{place} has no `{key}`"));
         diagnostic.label(format!("`{key}` is missing here"));
-        match (entry, meaning) {
-            (Some(entry), _) => {
-                diagnostic.help(format!("`{key}`: {}", entry.means));
-                diagnostic.help(format!("for example: {}", entry.example));
+        match (self.own_key_doc(&at), description) {
+            (Some(doc), _) => {
+                diagnostic.help(format!("`{key}`: {}", doc.description));
+                diagnostic.help(format!("for example: {}", doc.example));
             }
-            (None, Some(meaning)) => drop(diagnostic.help(format!("`{key}`: {meaning}"))),
+            (None, Some(description)) => drop(diagnostic.help(format!("`{key}`: {description}"))),
             (None, None) => drop(diagnostic.help(format!("add `{key}:`"))),
         }
-        doc.poison(at);
+        document.mark_error(at);
     }
 
-    fn wrong_type(&self, doc: &mut Doc, allowed: &[JsonType]) {
-        let found = doc.shown(self.at, self.error.instance());
+    fn report_wrong_type(&self, document: &mut Document, allowed: &[JsonType]) {
+        let found = document.describe(self.at, self.error.instance());
         let allowed: Vec<JsonType> =
             allowed.iter().copied().filter(|t| *t != JsonType::Null).collect();
-        let format = self.node().and_then(|n| n.get("format")).and_then(Value::as_str);
-        let noun = format.and_then(scalars::by_name).map(|f| f.noun.to_owned());
-        let plain = || allowed.iter().map(|t| word(*t)).collect::<Vec<_>>().join(" or ");
-        let words = self.short_form().map(str::to_owned).or(noun).unwrap_or_else(plain);
-        let wants = |t| allowed.contains(&t);
-        let help = match self.error.instance().as_ref() {
-            Value::Null => Some("write a value, or remove the key".to_owned()),
-            Value::Number(n) if words == "a span of time" => Some(format!(
-                "write the number with a unit, such as `{n}s`; ms, s, m, h and d are known"
-            )),
-            Value::Number(_) | Value::Bool(_) if words.starts_with("text") => {
-                Some("put it in quotes if it is meant as text".to_owned())
-            }
-            Value::Array(_) | Value::Object(_) => None,
-            Value::String(_) if wants(JsonType::Boolean) => {
-                Some("write `true` or `false`, without quotes".to_owned())
-            }
-            Value::String(t) if t.parse::<f64>().is_ok() => {
-                Some("write the number without quotes".to_owned())
-            }
-            _ if wants(JsonType::Array) => {
-                Some("put it in a list, in [ ] or after `- `".to_owned())
-            }
-            _ => None,
-        };
-        let example = if self.base.is_empty() { key_docs::entry(self.at) } else { None };
-        let example = example.map(|e| format!("for example: {}", e.example));
-        let message = format!("{} must be {words}, not {found}", self.name());
-        let diagnostic = doc.error(Location::Value(self.at), message);
-        diagnostic.label(format!("expected {words}"));
+        let expected = self.expected_noun(&allowed);
+        let help = type_help(self.error.instance(), &expected, &allowed);
+        let example = self.own_key_doc(self.at).map(|doc| format!("for example: {}", doc.example));
+        let message = format!("{} must be {expected}, not {found}", self.name());
+        let diagnostic = document.error(Location::Value(self.at), message);
+        diagnostic.label(format!("expected {expected}"));
         if let Some(help) = help.or(example) {
             diagnostic.help(help);
         }
     }
 
-    fn not_one_of(&self, doc: &mut Doc, options: &[Value]) {
+    /// The noun for what is allowed: of a shorthand, else of a format, else of the JSON types.
+    fn expected_noun(&self, allowed: &[JsonType]) -> String {
+        let tokens = pointer::tokens(self.at);
+        let parts: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["sources", _, "secrets", _] | ["routes", _, "chain", _] => {
+                return "text or a mapping".to_owned();
+            }
+            ["routes", _, "events"] => return "SOURCE/TYPE or a list".to_owned(),
+            _ => {}
+        }
+        let format = self.subschema().and_then(|n| n.get("format")).and_then(Value::as_str);
+        let noun = format.and_then(scalars::by_name).map(|f| f.noun.to_owned());
+        let types = || allowed.iter().map(|t| type_noun(*t)).collect::<Vec<_>>().join(" or ");
+        noun.unwrap_or_else(types)
+    }
+
+    fn report_wrong_option(&self, document: &mut Document, options: &[Value]) {
         let options: Vec<String> = options
             .iter()
             .filter(|o| !o.is_null())
             .map(|o| o.as_str().map_or_else(|| o.to_string(), str::to_owned))
             .collect();
-        let found = doc.shown(self.at, self.error.instance());
+        let found = document.describe(self.at, self.error.instance());
         let message = format!("{found} is not a value of {}", self.name());
         let near =
             self.error.instance().as_str().and_then(|text| {
                 nearest(text, options.iter().map(String::as_str)).map(str::to_owned)
             });
-        let near = near.filter(|_| !doc.is_secret(self.at));
-        let diagnostic = doc.error(Location::Value(self.at), message);
+        let near = near.filter(|_| !document.is_secret(self.at));
+        let diagnostic = document.error(Location::Value(self.at), message);
         match near {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
             None => diagnostic.label("not an allowed value"),
         };
-        diagnostic.help(format!("allowed: {}", listed(&options)));
+        diagnostic.help(format!("allowed: {}", quoted_list(&options)));
     }
 
-    fn unreadable(&self, doc: &mut Doc, format: &str) {
+    fn report_malformed_text(&self, document: &mut Document, format: &str) {
         let text = self.error.instance().as_str().unwrap_or_default().to_owned();
         let known = scalars::by_name(format);
-        let hidden = doc.filled.contains_key(self.at) || doc.is_secret(self.at);
+        let is_hidden = document.filled.contains_key(self.at) || document.is_secret(self.at);
+        let found = document.describe(self.at, self.error.instance());
         let message = match known.map(|known| (known.check)(&text)) {
-            Some(Err(message)) if !hidden => message,
-            // What the check says may quote parts of it; what to write is all that is told.
+            Some(Err(message)) if !is_hidden => message,
+            // The check's first half may quote parts of the hidden text; the second half, what to
+            // write, does not.
             Some(Err(message)) => {
-                let shown = doc.shown(self.at, self.error.instance());
                 let noun = known.map_or(format, |k| k.noun);
                 let help = message.split_once("; ").map(|(_, help)| format!("; {help}"));
-                format!("{shown} does not hold {noun}{}", help.unwrap_or_default())
+                format!("the value of {found} is not {noun}{}", help.unwrap_or_default())
             }
-            _ => format!("{} is no {format}", doc.shown(self.at, self.error.instance())),
+            _ => format!("{found} does not have the format `{format}`"),
         };
-        // "what is wrong; what to write": the second half is the help.
         let (message, help) = match message.split_once("; ") {
             Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
             None => (message, None),
         };
         let name = self.name();
-        let diagnostic = doc.error(Location::Value(self.at), format!("{name}: {message}"));
+        let diagnostic = document.error(Location::Value(self.at), format!("{name}: {message}"));
         if let Some(known) = known {
             diagnostic.label(format!("expected {}", known.noun));
         }
-        let example = key_docs::entry(self.at).map(|e| format!("for example: {}", e.example));
+        let example = key_docs::of_pointer(self.at);
+        let example = example.map(|doc| format!("for example: {}", doc.example));
         if let Some(help) = help.or(example) {
             diagnostic.help(help);
         }
     }
 
-    /// Of several alternatives, the one that was meant speaks for all.
-    fn alternatives(&self, doc: &mut Doc, branches: &[Vec<ValidationError<'static>>]) {
+    /// Reports the errors of the alternative that was most likely meant, instead of "matches none of
+    /// the alternatives".
+    fn report_best_branch(
+        &self,
+        document: &mut Document,
+        branches: &[Vec<ValidationError<'static>>],
+    ) {
         let here = self.error.instance_path().to_string();
-        let at_root = |e: &ValidationError<'_>| e.instance_path().to_string() == here;
-        let mut options = Vec::new();
-        for error in branches.iter().flatten().filter(|e| at_root(e)) {
-            match error.kind() {
-                Kind::Constant { expected_value } => options.push(expected_value.as_ref().clone()),
-                Kind::Enum { options: several } => {
-                    options.extend(several.as_array().cloned().unwrap_or_default());
-                }
-                _ => {}
-            }
-        }
+        let is_here = |e: &ValidationError<'_>| e.instance_path().to_string() == here;
+        let options = options_of(branches.iter().flatten().filter(|e| is_here(e)));
         let is_text = self.error.instance().is_string();
         if !options.is_empty() && (is_text || branches.iter().all(|b| b.len() == 1)) {
-            self.not_one_of(doc, &options);
-            return doc.poison(self.at);
+            self.report_wrong_option(document, &options);
+            return document.mark_error(self.at);
         }
-        // An optional value: null is an alternative that nobody means.
-        let null = |e: &ValidationError<'_>| matches!(e.kind(), Kind::Type { kind } if schema_check::types(kind) == [JsonType::Null]);
-        let mut real = branches.iter().filter(|b| !(b.len() == 1 && b.iter().all(null)));
-        if let (Some(only), None) = (real.next(), real.next()) {
-            return only.iter().for_each(|e| report(doc, self.schema, self.base, e));
+        // The schema of an optional value allows null, which nobody writes.
+        let wants_null = |e: &ValidationError<'_>| matches!(e.kind(), ErrorKind::Type { kind } if allowed_types(kind) == [JsonType::Null]);
+        let mut others = branches.iter().filter(|b| !(b.len() == 1 && b.iter().all(wants_null)));
+        if let (Some(only), None) = (others.next(), others.next()) {
+            return only.iter().for_each(|e| report(document, self.schema, self.base, e));
         }
-        let wrong_kind = |branch: &&Vec<ValidationError<'static>>| {
-            branch.iter().any(|e| at_root(e) && matches!(e.kind(), Kind::Type { .. }))
+        let has_wrong_type = |branch: &&Vec<ValidationError<'static>>| {
+            branch.iter().any(|e| is_here(e) && matches!(e.kind(), ErrorKind::Type { .. }))
         };
-        let meant = branches.iter().filter(|b| !wrong_kind(b)).min_by_key(|b| b.len());
-        match meant {
-            Some(errors) => {
-                for error in errors {
-                    report(doc, self.schema, self.base, error);
-                }
-            }
-            None => {
-                let types =
-                    branches.iter().flatten().filter(|e| at_root(e)).filter_map(|e| {
-                        match e.kind() {
-                            Kind::Type { kind } => Some(schema_check::types(kind)),
-                            _ => None,
-                        }
-                    });
-                let types: Vec<JsonType> = types.flatten().collect();
-                self.wrong_type(doc, &types);
-                doc.poison(self.at);
-            }
+        let best = branches.iter().filter(|b| !has_wrong_type(b)).min_by_key(|b| b.len());
+        if let Some(errors) = best {
+            return errors.iter().for_each(|e| report(document, self.schema, self.base, e));
         }
+        let types =
+            branches.iter().flatten().filter(|e| is_here(e)).filter_map(|e| match e.kind() {
+                ErrorKind::Type { kind } => Some(allowed_types(kind)),
+                _ => None,
+            });
+        let types: Vec<JsonType> = types.flatten().collect();
+        self.report_wrong_type(document, &types);
+        document.mark_error(self.at);
     }
 
-    fn bounds(&self, doc: &mut Doc) {
+    fn report_out_of_bounds(&self, document: &mut Document) {
         let found = match self.error.instance().as_ref() {
-            Value::Number(n) if !doc.is_secret(self.at) => n.to_string(),
-            other => doc.shown(self.at, other),
+            Value::Number(n) if !document.is_secret(self.at) => n.to_string(),
+            other => document.describe(self.at, other),
         };
-        let number = |limit: &Value| limit.as_f64().map_or(limit.to_string(), |n| n.to_string());
-        let (said, label) = match self.error.kind() {
-            Kind::Minimum { limit } => {
-                (format!("is {found}"), format!("must be at least {}", number(limit)))
-            }
-            Kind::Maximum { limit } => {
-                (format!("is {found}"), format!("may be at most {}", number(limit)))
-            }
-            Kind::ExclusiveMinimum { limit } => {
-                (format!("is {found}"), format!("must be above {}", number(limit)))
-            }
-            Kind::ExclusiveMaximum { limit } => {
-                (format!("is {found}"), format!("must be below {}", number(limit)))
-            }
-            Kind::MinLength { limit: 1 } => {
-                ("is empty".to_owned(), "expected some text".to_owned())
-            }
-            Kind::MinItems { limit: 1 } | Kind::MinProperties { limit: 1 } => {
-                ("is empty".to_owned(), "expected at least one".to_owned())
-            }
-            Kind::MinItems { limit }
-            | Kind::MinLength { limit }
-            | Kind::MinProperties { limit } => {
-                ("is too short".to_owned(), format!("must have at least {limit}"))
-            }
-            Kind::MaxItems { limit }
-            | Kind::MaxLength { limit }
-            | Kind::MaxProperties { limit } => {
-                ("is too long".to_owned(), format!("may have at most {limit}"))
-            }
-            Kind::UniqueItems => ("names something twice".to_owned(), "name each once".to_owned()),
-            Kind::Pattern { pattern } => {
-                (format!("is {found}"), format!("must match the regular expression `{pattern}`"))
-            }
-            _ => (format!("does not fit: {}", self.error.masked()), "not allowed".to_owned()),
+        let (found, allowed) = describe_bounds(self.error, &found);
+        let place = pointer::split(self.at).map_or("", |(parent, _)| parent);
+        let place = match place {
+            "" => String::new(),
+            at => format!(" in {}", document.place_name(at)),
         };
-        let place = doc.place(pointer::split(self.at).map_or("", |(parent, _)| parent));
-        let place = if place == "the file" { String::new() } else { format!(" in {place}") };
-        let message = format!("{} {said}{place}", self.name());
-        let example = match key_docs::entry(self.at) {
-            Some(entry) => format!("for example: {}", entry.example),
-            None => "`hookward schema` tells what is allowed".to_owned(),
+        let message = format!("{} {found}{place}", self.name());
+        let help = match key_docs::of_pointer(self.at) {
+            Some(doc) => format!("for example: {}", doc.example),
+            None => "run `hookward schema` to see what is allowed".to_owned(),
         };
-        doc.error(Location::Value(self.at), message).label(label).help(example);
+        document.error(Location::Value(self.at), message).label(allowed).help(help);
     }
 }
 
-fn word(kind: JsonType) -> &'static str {
+/// Collects the constants and enumerations that errors name.
+fn options_of<'a>(errors: impl Iterator<Item = &'a ValidationError<'static>>) -> Vec<Value> {
+    let mut options = Vec::new();
+    for error in errors {
+        match error.kind() {
+            ErrorKind::Constant { expected_value } => options.push(expected_value.as_ref().clone()),
+            ErrorKind::Enum { options: several } => {
+                options.extend(several.as_array().cloned().unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    options
+}
+
+/// What to do about a value of the wrong type.
+fn type_help(found: &Value, expected: &str, allowed: &[JsonType]) -> Option<String> {
+    let help = match found {
+        Value::Null => "write a value, or remove the key",
+        Value::Number(n) if expected == DURATION => {
+            return Some(format!(
+                "write the number with a unit, such as `{n}s`; allowed units: ms, s, m, h and d"
+            ));
+        }
+        Value::Number(_) | Value::Bool(_) if expected.starts_with("text") => {
+            "put it in quotes if it is meant as text"
+        }
+        Value::Array(_) | Value::Object(_) => return None,
+        Value::String(_) if allowed.contains(&JsonType::Boolean) => {
+            "write `true` or `false`, without quotes"
+        }
+        Value::String(t) if t.parse::<f64>().is_ok() => "write the number without quotes",
+        _ if allowed.contains(&JsonType::Array) => "put it in a list, in [ ] or after `- `",
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
+/// Describes a value outside of its bounds: what was found, as "is 0", and what is allowed.
+fn describe_bounds(error: &ValidationError<'_>, found: &str) -> (String, String) {
+    let number = |limit: &Value| limit.as_f64().map_or(limit.to_string(), |n| n.to_string());
+    let is_found = format!("is {found}");
+    match error.kind() {
+        ErrorKind::Minimum { limit } => (is_found, format!("must be at least {}", number(limit))),
+        ErrorKind::Maximum { limit } => (is_found, format!("must be at most {}", number(limit))),
+        ErrorKind::ExclusiveMinimum { limit } => {
+            (is_found, format!("must be above {}", number(limit)))
+        }
+        ErrorKind::ExclusiveMaximum { limit } => {
+            (is_found, format!("must be below {}", number(limit)))
+        }
+        ErrorKind::MinLength { limit: 1 } => ("is empty".into(), "must not be empty".into()),
+        ErrorKind::MinItems { limit: 1 } | ErrorKind::MinProperties { limit: 1 } => {
+            ("is empty".into(), "must have at least one".into())
+        }
+        ErrorKind::MinItems { limit }
+        | ErrorKind::MinLength { limit }
+        | ErrorKind::MinProperties { limit } => {
+            ("is too short".into(), format!("must have at least {limit}"))
+        }
+        ErrorKind::MaxItems { limit }
+        | ErrorKind::MaxLength { limit }
+        | ErrorKind::MaxProperties { limit } => {
+            ("is too long".into(), format!("must have at most {limit}"))
+        }
+        ErrorKind::UniqueItems => ("has a repeated item".into(), "items must be unique".into()),
+        ErrorKind::Pattern { pattern } => {
+            (is_found, format!("must match the regular expression `{pattern}`"))
+        }
+        _ => (format!("is not allowed: {}", error.masked()), "not allowed".into()),
+    }
+}
+
+fn type_noun(kind: JsonType) -> &'static str {
     match kind {
         JsonType::Null => "nothing",
         JsonType::Boolean => "true or false",

@@ -1,6 +1,8 @@
-//! The outline of a YAML text: which place of the document stands where. Built with saphyr-parser
-//! beside the reading proper, because serde_yaml keeps no positions. Also finds what is wrong with
-//! the YAML itself: syntax, double keys, tags, several documents, expansions without bound.
+//! Maps each place of a YAML document to its bytes in the text.
+//!
+//! serde_yaml keeps no positions, so saphyr-parser reads the text a second time. This pass also finds
+//! the mistakes in the YAML itself: syntax errors, repeated keys, tags, several documents, and
+//! aliases that expand without bound.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,36 +12,42 @@ use saphyr_parser::{Event, Parser, Span};
 use super::pointer;
 use super::text::SourceText;
 
-/// Deeper nesting is refused before anything recurses over it.
+/// The maximum nesting. Deeper documents are rejected before anything recurses over them, which could
+/// overflow the stack.
 const MAX_DEPTH: usize = 64;
-/// Aliases may make the document this large, in values.
-const MAX_VALUES: u64 = 100_000;
 
-/// The places of a document.
+/// The maximum number of values with all aliases expanded: a few lines of nested aliases can expand
+/// to billions.
+const MAX_EXPANDED_VALUES: u64 = 100_000;
+
+/// The nodes of a document with their spans.
 #[derive(Debug, Default)]
-pub(super) struct Outline {
+pub(super) struct SourceMap {
     nodes: Vec<Node>,
     root: Option<usize>,
 }
 
+/// One value: a scalar, a mapping, a list or an alias.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) span: Range<usize>,
-    pub(super) kind: Kind,
-    /// With everything in it, aliases expanded.
-    values: u64,
+    pub(super) kind: NodeKind,
+    /// The number of values in it, itself included and aliases expanded.
+    value_count: u64,
 }
 
+/// The kind of a node. Children are node ids.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Scalar(String),
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
     List(Vec<usize>),
     Alias(usize),
 }
 
+/// A key of a mapping, with the node of its value.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct MapEntry {
     pub(super) key: String,
     pub(super) key_span: Range<usize>,
     pub(super) node: usize,
@@ -51,256 +59,264 @@ pub(super) struct YamlError {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) help: Option<String>,
-    /// Another place that has to do with it.
+    /// A second place that the mistake involves, with its label.
     pub(super) related: Option<(Range<usize>, &'static str)>,
-    /// Nothing more can be said of this file.
+    /// Whether loading must stop, because the rest of the file cannot be read.
     pub(super) fatal: bool,
 }
 
-/// A place that was looked up.
+/// The result of [`SourceMap::find`].
 #[derive(Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct Lookup<'a> {
     pub(super) node: &'a Node,
     pub(super) key_span: Option<Range<usize>>,
 }
 
-impl Outline {
-    /// Reads a text.
+impl SourceMap {
+    /// Reads a text, and returns its map with the mistakes in its YAML.
     pub(super) fn read(text: &SourceText) -> (Self, Vec<YamlError>) {
-        let mut builder = Builder {
+        let mut builder = SourceMapBuilder {
             text,
-            outline: Self::default(),
+            map: Self::default(),
             open: vec![],
             anchors: HashMap::new(),
-            flaws: vec![],
+            errors: vec![],
         };
         let mut documents = 0;
         for event in Parser::new_from_str(&text.text) {
             let (event, span) = match event {
                 Ok((Event::DocumentStart(_), span)) if documents > 0 => {
-                    builder.flaw(span, true, "a second document starts here", "a file holds one document; put everything below one set of keys, without `---` in between");
+                    builder.error(span, true, "a second document starts here", "a file holds one document; remove the `---`, and write all keys in one mapping");
                     break;
                 }
                 Ok(ok) => ok,
                 Err(e) => {
-                    builder.syntax(&e);
+                    builder.syntax_error(&e);
                     break;
                 }
             };
             documents += usize::from(matches!(event, Event::DocumentStart(_)));
             builder.event(event, span);
-            if builder.flaws.iter().any(|f| f.fatal) {
+            if builder.errors.iter().any(|f| f.fatal) {
                 break;
             }
         }
-        (builder.outline, builder.flaws)
+        (builder.map, builder.errors)
     }
 
-    /// The whole document.
+    /// Returns the node of the whole document.
     pub(super) fn root(&self) -> Option<&Node> {
         self.root.and_then(|id| self.nodes.get(id))
     }
 
-    /// A node by its number, through aliases.
-    pub(super) fn node(&self, id: usize) -> Option<&Node> {
+    /// Returns the node of an id; of an alias, its target.
+    pub(super) fn resolved(&self, id: usize) -> Option<&Node> {
         match self.nodes.get(id) {
-            Some(Node { kind: Kind::Alias(target), .. }) => self.node(*target),
+            Some(Node { kind: NodeKind::Alias(target), .. }) => self.resolved(*target),
             found => found,
         }
     }
 
-    /// A node by its number, an alias as itself.
-    pub(super) fn raw(&self, id: usize) -> Option<&Node> {
+    /// Returns the node of an id, also where it is an alias.
+    pub(super) fn node(&self, id: usize) -> Option<&Node> {
         self.nodes.get(id)
     }
 
-    /// The place of a pointer, or the nearest around it.
-    pub(super) fn find(&self, pointer: &str) -> Option<Found<'_>> {
-        let mut found = Found { node: self.root()?, key_span: None };
+    /// Finds the node at a JSON pointer, or else the nearest node around it.
+    pub(super) fn find(&self, pointer: &str) -> Option<Lookup<'_>> {
+        let mut found = Lookup { node: self.root()?, key_span: None };
         for token in pointer::tokens(pointer) {
-            let next = match &self.through(found.node).kind {
-                Kind::Map(entries) => self.member(entries, &token),
-                Kind::List(items) => {
+            let next = match &self.resolve_alias(found.node).kind {
+                NodeKind::Map(entries) => self.member(entries, &token),
+                NodeKind::List(items) => {
                     token.parse().ok().and_then(|n: usize| items.get(n)).map(|id| (*id, None))
                 }
-                Kind::Scalar(_) | Kind::Alias(_) => None,
+                NodeKind::Scalar(_) | NodeKind::Alias(_) => None,
             };
             let Some((node, key_span)) =
                 next.and_then(|(id, key)| Some((self.nodes.get(id)?, key)))
             else {
                 return Some(found);
             };
-            found = Found { node, key_span };
+            found = Lookup { node, key_span };
         }
         Some(found)
     }
 
-    fn through<'a>(&'a self, node: &'a Node) -> &'a Node {
+    fn resolve_alias<'a>(&'a self, node: &'a Node) -> &'a Node {
         match node.kind {
-            Kind::Alias(target) => self.node(target).unwrap_or(node),
+            NodeKind::Alias(target) => self.resolved(target).unwrap_or(node),
             _ => node,
         }
     }
 
-    /// Its own member, or one that a merge key brings in. Of double keys the last one counts, as
-    /// in the reading proper.
-    fn member(&self, entries: &[Entry], key: &str) -> Option<(usize, Option<Range<usize>>)> {
+    /// Finds a member of a mapping, its own or a merged one. Of repeated keys the last one is used, as
+    /// serde_yaml does.
+    fn member(&self, entries: &[MapEntry], key: &str) -> Option<(usize, Option<Range<usize>>)> {
         if let Some(own) = entries.iter().rev().find(|e| e.key == key) {
             return Some((own.node, Some(own.key_span.clone())));
         }
         let merge = entries.iter().find(|e| e.key == "<<")?;
-        let inside = |id: usize| match &self.node(id)?.kind {
-            Kind::Map(entries) => self.member(entries, key),
+        let inside = |id: usize| match &self.resolved(id)?.kind {
+            NodeKind::Map(entries) => self.member(entries, key),
             _ => None,
         };
-        match &self.node(merge.node)?.kind {
-            Kind::List(items) => items.iter().find_map(|id| inside(*id)),
+        match &self.resolved(merge.node)?.kind {
+            NodeKind::List(items) => items.iter().find_map(|id| inside(*id)),
             _ => inside(merge.node),
         }
     }
 }
 
-/// Takes events in and keeps what is open on a stack of its own, so that depth costs no stack.
-struct Builder<'a> {
+/// Builds the map from parser events. Open nodes are on a stack of its own, so that a deep document
+/// does not overflow the thread's stack.
+struct SourceMapBuilder<'a> {
     text: &'a SourceText,
-    outline: Outline,
-    open: Vec<Open>,
+    map: SourceMap,
+    open: Vec<OpenNode>,
     anchors: HashMap<usize, usize>,
-    flaws: Vec<YamlError>,
+    errors: Vec<YamlError>,
 }
 
-struct Open {
+/// A mapping or list whose end has not come yet.
+struct OpenNode {
     node: usize,
     /// In a mapping: the key whose value comes next.
     key: Option<(String, Range<usize>)>,
 }
 
-impl Builder<'_> {
+impl SourceMapBuilder<'_> {
     fn event(&mut self, event: Event<'_>, span: Span) {
         let range = self.range(span);
         let (kind, anchor, tag) = match event {
-            Event::Scalar(text, _, anchor, tag) => (Kind::Scalar(text.into_owned()), anchor, tag),
-            Event::MappingStart(anchor, tag) => (Kind::Map(vec![]), anchor, tag),
-            Event::SequenceStart(anchor, tag) => (Kind::List(vec![]), anchor, tag),
+            Event::Scalar(text, _, anchor, tag) => {
+                (NodeKind::Scalar(text.into_owned()), anchor, tag)
+            }
+            Event::MappingStart(anchor, tag) => (NodeKind::Map(vec![]), anchor, tag),
+            Event::SequenceStart(anchor, tag) => (NodeKind::List(vec![]), anchor, tag),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(node) if self.open.iter().any(|o| o.node == *node) => {
-                    return self.flaw(
+                    return self.error(
                         span,
                         true,
-                        "this alias refers to what it is part of",
-                        "write the value out",
+                        "this alias refers to a value that contains it",
+                        "write the value itself instead of the alias",
                     );
                 }
-                Some(node) => (Kind::Alias(*node), 0, None),
+                Some(node) => (NodeKind::Alias(*node), 0, None),
                 None => return,
             },
             Event::MappingEnd | Event::SequenceEnd => return self.close(&range),
             _ => return,
         };
         if let Some(tag) = tag.filter(|t| !t.is_yaml_core_schema()) {
-            self.flaw(
+            self.error(
                 span,
                 false,
-                &format!("`{tag}` is a tag, and tags mean nothing here"),
-                "write the value without it",
+                &format!("the tag `{tag}` is not allowed"),
+                "tags have no meaning in routes.yaml; write the value without it",
             );
         }
-        let key_wanted = self.open.last().is_some_and(|o| o.key.is_none() && self.is_map(o.node));
-        if key_wanted {
-            return self.key(kind, range, span);
+        let expects_key = self.open.last().is_some_and(|o| o.key.is_none() && self.is_map(o.node));
+        if expects_key {
+            return self.take_key(kind, range, span);
         }
-        let container = matches!(kind, Kind::Map(_) | Kind::List(_));
-        let values = match &kind {
-            Kind::Alias(target) => self.outline.nodes.get(*target).map_or(1, |n| n.values),
+        let is_container = matches!(kind, NodeKind::Map(_) | NodeKind::List(_));
+        let value_count = match &kind {
+            NodeKind::Alias(target) => self.map.nodes.get(*target).map_or(1, |n| n.value_count),
             _ => 1,
         };
-        let id = self.outline.nodes.len();
-        self.outline.nodes.push(Node { span: range, kind, values });
+        let id = self.map.nodes.len();
+        self.map.nodes.push(Node { span: range, kind, value_count });
         if anchor != 0 {
             self.anchors.insert(anchor, id);
         }
-        self.attach(id, values, span);
-        if container {
+        self.attach(id, value_count, span);
+        if is_container {
             if self.open.len() >= MAX_DEPTH {
                 let message = format!("this is nested deeper than {MAX_DEPTH} levels");
-                return self.flaw(
+                return self.error(
                     span,
                     true,
                     &message,
-                    "no key of routes.yaml needs that; look for an unclosed `[` or `{` before it",
+                    "allowed: up to 64 levels, more than routes.yaml needs; look for an unclosed `[` or `{` before it",
                 );
             }
-            self.open.push(Open { node: id, key: None });
+            self.open.push(OpenNode { node: id, key: None });
         }
     }
 
     fn is_map(&self, id: usize) -> bool {
-        matches!(self.outline.nodes.get(id), Some(Node { kind: Kind::Map(_), .. }))
+        matches!(self.map.nodes.get(id), Some(Node { kind: NodeKind::Map(_), .. }))
     }
 
-    fn key(&mut self, kind: Kind, range: Range<usize>, span: Span) {
+    /// Takes the next node of a mapping as a key.
+    fn take_key(&mut self, kind: NodeKind, range: Range<usize>, span: Span) {
         let key = match kind {
-            Kind::Scalar(text) => text,
-            Kind::Alias(id) => match self.outline.nodes.get(id).map(|n| &n.kind) {
-                Some(Kind::Scalar(text)) => text.clone(),
-                _ => return self.flaw(span, true, "a key must be text", "write a word before the `:`"),
+            NodeKind::Scalar(text) => text,
+            NodeKind::Alias(id) => match self.map.nodes.get(id).map(|n| &n.kind) {
+                Some(NodeKind::Scalar(text)) => text.clone(),
+                _ => return self.error(span, true, "a key must be text, and this alias stands for a list or a mapping", "write a word before the `:`"),
             },
-            _ => return self.flaw(span, true, "a key must be text, and this is a list or a mapping", "write a word before the `:`; a value that starts with `{` or `[` needs quotes if it is meant as text"),
+            _ => return self.error(span, true, "a key must be text, and this is a list or a mapping", "write a word before the `:`; a value that starts with `{` or `[` needs quotes if it is meant as text"),
         };
         if let Some(open) = self.open.last_mut() {
             open.key = Some((key, range));
         }
     }
 
-    fn attach(&mut self, id: usize, values: u64, span: Span) {
+    /// Adds a node to the open node around it, and its value count to all of them.
+    fn attach(&mut self, id: usize, value_count: u64, span: Span) {
         let Some(open) = self.open.last_mut() else {
-            self.outline.root = Some(id);
+            self.map.root = Some(id);
             return;
         };
         let key = open.key.take();
         let parent = open.node;
-        let mut double = None;
-        match self.outline.nodes.get_mut(parent).map(|n| &mut n.kind) {
-            Some(Kind::List(items)) => items.push(id),
-            Some(Kind::Map(entries)) => {
+        let mut repeated = None;
+        match self.map.nodes.get_mut(parent).map(|n| &mut n.kind) {
+            Some(NodeKind::List(items)) => items.push(id),
+            Some(NodeKind::Map(entries)) => {
                 if let Some((key, key_span)) = key {
-                    double = entries
+                    repeated = entries
                         .iter()
                         .find(|e| e.key == key)
                         .map(|first| (first.key_span.clone(), key.clone(), key_span.clone()));
-                    entries.push(Entry { key, key_span, node: id });
+                    entries.push(MapEntry { key, key_span, node: id });
                 }
             }
             _ => {}
         }
-        if let Some((first, key, span)) = double {
-            self.flaws.push(YamlError {
+        if let Some((first, key, span)) = repeated {
+            self.errors.push(YamlError {
                 span,
                 message: format!("the key `{key}` is written twice"),
-                help: Some("keep one of the two; YAML would silently drop the other".into()),
+                help: Some("remove one of the two; each key may be written once".into()),
                 related: Some((first, "first written here")),
                 fatal: false,
             });
         }
         for open in &self.open {
-            if let Some(node) = self.outline.nodes.get_mut(open.node) {
-                node.values = node.values.saturating_add(values);
+            if let Some(node) = self.map.nodes.get_mut(open.node) {
+                node.value_count = node.value_count.saturating_add(value_count);
             }
         }
-        let whole = self.open.first().and_then(|o| self.outline.nodes.get(o.node));
-        if whole.is_some_and(|n| n.values > MAX_VALUES) {
-            self.flaw(
+        let document = self.open.first().and_then(|o| self.map.nodes.get(o.node));
+        if document.is_some_and(|n| n.value_count > MAX_EXPANDED_VALUES) {
+            self.error(
                 span,
                 true,
-                &format!("with its aliases expanded, the file has more than {MAX_VALUES} values"),
-                "write out what the aliases stand for, or split the configuration",
+                &format!(
+                    "with its aliases expanded, the file has more than {MAX_EXPANDED_VALUES} values"
+                ),
+                "write the values themselves instead of aliases that contain aliases",
             );
         }
     }
 
     fn close(&mut self, range: &Range<usize>) {
         let Some(open) = self.open.pop() else { return };
-        if let Some(node) = self.outline.nodes.get_mut(open.node) {
+        if let Some(node) = self.map.nodes.get_mut(open.node) {
             node.span.end = range.end.max(node.span.end);
         }
     }
@@ -311,15 +327,21 @@ impl Builder<'_> {
         start..end.max(start)
     }
 
-    fn flaw(&mut self, span: Span, fatal: bool, message: &str, help: &str) {
+    fn error(&mut self, span: Span, fatal: bool, message: &str, help: &str) {
         let (span, message) = (self.range(span), message.to_owned());
-        self.flaws.push(YamlError { span, message, help: Some(help.into()), related: None, fatal });
+        self.errors.push(YamlError {
+            span,
+            message,
+            help: Some(help.into()),
+            related: None,
+            fatal,
+        });
     }
 
-    fn syntax(&mut self, error: &saphyr_parser::ScanError) {
+    fn syntax_error(&mut self, error: &saphyr_parser::ScanError) {
         let mark = *error.marker();
         let (message, help) = super::syntax::explain(error.info(), self.text, mark);
         let span = self.range(Span::empty(mark));
-        self.flaws.push(YamlError { span, message, help: Some(help), related: None, fatal: true });
+        self.errors.push(YamlError { span, message, help: Some(help), related: None, fatal: true });
     }
 }

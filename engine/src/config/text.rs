@@ -1,18 +1,18 @@
-//! The text of routes.yaml, and the way between byte offsets and lines and columns.
+//! The text of routes.yaml, and the conversion between byte offsets and lines and columns.
 
 use std::fmt;
 use std::ops::Range;
 
-/// A file as given and as read.
+/// The path and the text of a file.
 #[derive(Clone, Default)]
 pub(super) struct SourceText {
     pub(super) path: String,
     pub(super) text: String,
-    /// Where each line starts.
+    /// The byte at which each line starts.
     starts: Vec<usize>,
 }
 
-/// Without the text, which may have secrets in it.
+/// Shows the path alone: the text may contain secrets.
 impl fmt::Debug for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SourceText({})", self.path)
@@ -21,7 +21,7 @@ impl fmt::Debug for SourceText {
 
 impl SourceText {
     pub(super) fn new(path: String, text: &str) -> Self {
-        // A byte order mark is no character of the first line.
+        // A byte order mark would shift the columns of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let mut starts = vec![0];
         let mut bytes = text.bytes().enumerate().peekable();
@@ -34,12 +34,12 @@ impl SourceText {
         Self { path, text, starts }
     }
 
-    /// How many lines there are.
-    pub(super) fn lines(&self) -> usize {
+    /// Returns the number of lines.
+    pub(super) fn line_count(&self) -> usize {
         self.starts.len()
     }
 
-    /// The bytes of a line, from 1, without its end.
+    /// Returns the span of a line, counted from 1, without its line break.
     pub(super) fn line(&self, line: usize) -> Range<usize> {
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
         let end = self.starts.get(line).copied().unwrap_or(self.text.len());
@@ -47,7 +47,7 @@ impl SourceText {
         start..start + content.trim_end_matches(['\n', '\r']).len()
     }
 
-    /// Line and column of a byte, both from 1, the column in characters.
+    /// Returns line and column of a byte, both counted from 1, the column in characters.
     pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset).max(1);
         let start = self.line(line).start;
@@ -55,20 +55,20 @@ impl SourceText {
         (line, before.chars().count() + 1)
     }
 
-    /// The byte at a line from 1 and a column from 0.
+    /// Returns the byte at a line, counted from 1, and a column, counted from 0.
     pub(super) fn offset(&self, line: usize, column: usize) -> usize {
         let range = self.line(line);
         let content = self.text.get(range.clone()).unwrap_or_default();
         content.char_indices().nth(column).map_or(range.end, |(at, _)| range.start + at)
     }
 
-    /// The part of a span that is on its first line.
+    /// Returns the part of a span that is on its first line.
     pub(super) fn first_line(&self, span: &Range<usize>) -> Range<usize> {
         let line = self.line(self.position(span.start).0);
         span.start.min(line.end)..span.end.clamp(span.start.min(line.end), line.end)
     }
 
-    /// The written text of a span.
+    /// Returns the text of a span.
     pub(super) fn slice(&self, span: &Range<usize>) -> &str {
         self.text.get(span.clone()).unwrap_or_default()
     }
@@ -79,9 +79,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_count_characters_whatever_ends_the_lines() {
+    fn columns_count_characters_with_every_kind_of_line_break() {
         let text = SourceText::new("f".into(), "\u{feff}é: ü\r\nb: c\nd\re");
-        assert_eq!(text.lines(), 4);
+        assert_eq!(text.line_count(), 4);
         assert_eq!(text.position(4), (1, 4));
         assert_eq!(text.offset(2, 3), 11);
         assert_eq!(text.slice(&text.line(1)), "é: ü");

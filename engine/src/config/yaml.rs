@@ -1,47 +1,56 @@
-//! The one file that names serde_yaml: YAML text to a JSON value. A replacement of that crate
-//! changes this file and one line of Cargo.toml.
+//! YAML text to a JSON value. This is the one file that uses serde_yaml, so that a replacement of
+//! that crate changes this file and one line of Cargo.toml.
 
 use serde_json::{Map, Value};
 
 use super::pointer;
 
-/// Why a text that has an outline cannot be read; rare, because the outline finds syntax errors.
+/// Why serde_yaml cannot parse a text. Rare, because the source map finds most syntax errors.
 #[derive(Debug)]
-pub(super) struct YamlError {
+pub(super) struct ParseError {
     pub(super) message: String,
-    /// Line from 1 and column from 0.
+    /// The line, counted from 1, and the column, counted from 0.
     pub(super) at: Option<(usize, usize)>,
 }
 
-/// Reads a document. Merge keys are applied; `unmerged` are the places where one cannot be.
-pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), YamlError> {
-    let mut value: Value = serde_yaml::from_str(text).map_err(|e| YamlError {
+/// A parsed text, its merge keys applied.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) value: Value,
+    /// The pointers of the merge keys that could not be applied.
+    pub(super) unmerged: Vec<String>,
+}
+
+/// Parses a text.
+pub(super) fn parse(text: &str) -> Result<Parsed, ParseError> {
+    let mut value: Value = serde_yaml::from_str(text).map_err(|e| ParseError {
         at: e.location().map(|l| (l.line(), l.column().saturating_sub(1))),
         message: e.to_string(),
     })?;
     let mut unmerged = Vec::new();
-    merge(&mut value, "", &mut unmerged);
-    Ok((value, unmerged))
+    apply_merge_keys(&mut value, "", &mut unmerged);
+    Ok(Parsed { value, unmerged })
 }
 
-/// `<<: *base` and `<<: [*a, *b]`: what is written out wins, then the earlier of several.
-fn merge(value: &mut Value, at: &str, unmerged: &mut Vec<String>) {
+/// Applies `<<: *base` and `<<: [*a, *b]`. A key of the mapping itself wins over a merged one, and
+/// an earlier base over a later one.
+fn apply_merge_keys(value: &mut Value, at: &str, unmerged: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
             for (n, item) in items.iter_mut().enumerate() {
-                merge(item, &pointer::item(at, n), unmerged);
+                apply_merge_keys(item, &pointer::item(at, n), unmerged);
             }
         }
         Value::Object(map) => {
             for (key, member) in map.iter_mut() {
-                merge(member, &pointer::join(at, key), unmerged);
+                apply_merge_keys(member, &pointer::join(at, key), unmerged);
             }
             let Some(base) = map.remove("<<") else { return };
             let bases = match base {
                 Value::Array(list) => list,
                 single => vec![single],
             };
-            let add = |map: &mut Map<String, Value>, base: Value| match base {
+            let add_members = |map: &mut Map<String, Value>, base: Value| match base {
                 Value::Object(base) => {
                     for (key, member) in base {
                         map.entry(key).or_insert(member);
@@ -50,11 +59,11 @@ fn merge(value: &mut Value, at: &str, unmerged: &mut Vec<String>) {
                 }
                 _ => false,
             };
-            let mut bad = false;
+            let mut all_merged = true;
             for base in bases {
-                bad |= !add(map, base);
+                all_merged &= add_members(map, base);
             }
-            if bad {
+            if !all_merged {
                 unmerged.push(pointer::join(at, "<<"));
             }
         }
@@ -68,11 +77,10 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn merge_keys_are_applied_and_what_is_written_out_wins() {
-        let (value, bad) =
-            parse("a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], z: 3}\nd: {<<: 1}")
-                .unwrap();
-        assert_eq!(value["c"], json!({"x": 1, "y": 1, "z": 3}));
-        assert_eq!(bad, ["/d/<<"]);
+    fn own_keys_win_over_merged_ones() {
+        let text = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], z: 3}\nd: {<<: 1}";
+        let parsed = parse(text).unwrap();
+        assert_eq!(parsed.value["c"], json!({"x": 1, "y": 1, "z": 3}));
+        assert_eq!(parsed.unmerged, ["/d/<<"]);
     }
 }

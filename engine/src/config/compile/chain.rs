@@ -1,4 +1,4 @@
-//! `chain:`: steps, their names and their handlers.
+//! `chain:` of a route: its steps, their names and their handlers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,38 +6,40 @@ use std::time::Duration;
 
 use hookward_core::Handler;
 
-use super::plugin::{self, Kind};
-use super::{Gate, Location, name};
+use super::compile_cx::CompileCx;
+use super::plugin::{self, PluginKind};
 use crate::compiled::Step;
+use crate::config::document::Location;
 use crate::config::raw_config;
 
-pub(super) fn chain(
-    gate: &mut Gate<'_>,
+/// Compiles the steps of the chain at `at`; a step with a mistake is omitted.
+pub(super) fn compile(
+    cx: &mut CompileCx<'_>,
     at: &str,
-    specs: Vec<Option<raw_config::Step>>,
-    timeout: Duration,
+    raw_steps: Vec<Option<raw_config::Step>>,
+    default_timeout: Duration,
 ) -> Vec<Step> {
-    check_names(gate, at, &specs);
+    check_names_are_unique(cx, at, &raw_steps);
     let mut taken = BTreeSet::new();
-    taken.extend(specs.iter().flatten().filter_map(|s| s.name.clone()));
+    taken.extend(raw_steps.iter().flatten().filter_map(|s| s.name.clone()));
     let mut steps = Vec::new();
-    for (n, spec) in specs.into_iter().enumerate() {
-        let Some(spec) = spec else { continue };
+    for (n, raw) in raw_steps.into_iter().enumerate() {
+        let Some(raw) = raw else { continue };
         let at = format!("{at}/{n}");
-        let Some(handler_name) = spec.handler else { continue };
-        let step_name = spec.name.unwrap_or_else(|| free_name(&mut taken, &handler_name));
-        let Some(handler) = handler(gate, &at, &handler_name, &step_name) else { continue };
+        let Some(handler_name) = raw.handler else { continue };
+        let step_name = raw.name.unwrap_or_else(|| free_name(&mut taken, &handler_name));
+        let Some(handler) = handler(cx, &at, &handler_name, &step_name) else { continue };
         steps.push(Step {
-            name: name(&step_name),
-            handler_name: name(&handler_name),
+            name: step_name.into(),
+            handler_name: handler_name.into(),
             handler,
-            timeout: spec.timeout.map_or(timeout, |s| s.0),
+            timeout: raw.timeout.map_or(default_timeout, |s| s.0),
         });
     }
     steps
 }
 
-/// `log`, then `log-2`, `log-3`, past names that are written out.
+/// The default name of a step: `log`, then `log-2`, `log-3`, omitting names that are written out.
 fn free_name(taken: &mut BTreeSet<String>, handler: &str) -> String {
     let numbered = (2..).map(|n: usize| format!("{handler}-{n}"));
     let mut names = std::iter::once(handler.to_owned()).chain(numbered);
@@ -46,47 +48,53 @@ fn free_name(taken: &mut BTreeSet<String>, handler: &str) -> String {
     free
 }
 
-fn check_names(gate: &mut Gate<'_>, at: &str, specs: &[Option<raw_config::Step>]) {
-    let mut first: HashMap<&str, usize> = HashMap::new();
-    for (n, spec) in specs.iter().enumerate() {
-        let Some(name) = spec.as_ref().and_then(|s| s.name.as_deref()) else { continue };
-        let Some(other) = first.get(name) else {
-            first.insert(name, n);
+fn check_names_are_unique(
+    cx: &mut CompileCx<'_>,
+    at: &str,
+    raw_steps: &[Option<raw_config::Step>],
+) {
+    let mut first_use: HashMap<&str, usize> = HashMap::new();
+    for (n, raw) in raw_steps.iter().enumerate() {
+        let Some(name) = raw.as_ref().and_then(|s| s.name.as_deref()) else { continue };
+        let Some(first) = first_use.get(name) else {
+            first_use.insert(name, n);
             continue;
         };
-        let span = gate.doc.value_span(&format!("{at}/{other}/name"));
+        let first_span = cx.document.value_span(&format!("{at}/{first}/name"));
         let own = format!("{at}/{n}/name");
-        gate.doc
+        cx.document
             .error(Location::Value(&own), format!("two steps of this chain have the name `{name}`"))
-            .label("this one needs another name")
-            .related(span, "the first one")
-            .help("a retry resumes at a step by its name, so each name stands for one step");
+            .label("choose another name for this one")
+            .related(first_span, "the first one")
+            .help("names are unique in a chain: a retry finds the step to resume at by its name");
     }
 }
 
+/// The handler of a step: a function of the app, else a linked plugin.
 fn handler(
-    gate: &mut Gate<'_>,
+    cx: &mut CompileCx<'_>,
     at: &str,
     handler_name: &str,
     step_name: &str,
 ) -> Option<Arc<dyn Handler>> {
-    if let Some(function) = gate.cx.handlers.get(handler_name) {
+    if let Some(function) = cx.load.handlers.get(handler_name) {
         let with = format!("{at}/with");
-        if gate.has(&with) {
-            gate.doc
+        if cx.has(&with) {
+            cx.document
                 .error(
                     Location::Key(&with),
                     format!("`{handler_name}` is a function of this app and takes no `with`"),
                 )
-                .help("remove `with`; the function has its settings from the app");
+                .help("remove `with`; the app's own code configures the function");
         }
         return Some(Arc::clone(function));
     }
-    if let Some(descriptor) = gate.cx.registry.handler(handler_name).copied() {
-        return plugin::build(gate, at, step_name, descriptor.schema, descriptor.build);
+    if let Some(descriptor) = cx.load.registry.handler(handler_name).copied() {
+        return plugin::build(cx, at, step_name, descriptor.schema, descriptor.build);
     }
-    let own: Vec<&str> = gate.cx.handlers.keys().map(String::as_str).collect();
+    let functions: Vec<&str> = cx.load.handlers.keys().map(String::as_str).collect();
     let key = format!("{at}/handler");
-    plugin::unknown(gate, Location::Value(&key), Kind::Handler, handler_name, &own);
+    let kind = PluginKind::Handler;
+    plugin::report_unlinked(cx, Location::Value(&key), kind, handler_name, &functions);
     None
 }

@@ -1,23 +1,24 @@
-//! Plugins that a configuration names: those that are not linked, and `with:` blocks.
+//! Plugins that a configuration names: finding them in the registry, and their `with:` blocks.
 
 use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, BuildFn};
 use serde_json::Value;
 
-use super::{Gate, Location};
-use crate::config::suggest::{listed, nearest};
+use super::compile_cx::CompileCx;
+use crate::config::document::Location;
+use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{pointer, schema, schema_check};
 
-/// A family of plugins.
+/// The kinds of plugins that routes.yaml names.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PluginKind {
     Provider,
     Handler,
     Store,
 }
 
-impl Kind {
+impl PluginKind {
     fn word(self) -> &'static str {
         match self {
             Self::Provider => "provider",
@@ -27,118 +28,112 @@ impl Kind {
     }
 }
 
-/// A name that no linked plugin has; `more` are names that the app itself brings.
-pub(super) fn unknown(
-    gate: &mut Gate<'_>,
-    spot: Location<'_>,
-    kind: Kind,
+/// Reports a name that no linked plugin has. `app_names` are handlers that the app itself brings.
+pub(super) fn report_unlinked(
+    cx: &mut CompileCx<'_>,
+    location: Location<'_>,
+    kind: PluginKind,
     name: &str,
-    more: &[&str],
+    app_names: &[&str],
 ) {
     let word = kind.word();
-    let mut known: Vec<&str> = gate.cx.registry.names(word);
-    known.extend(more);
-    known.sort_unstable();
-    let near = nearest(name, known.iter().copied());
-    // A name that came from a variable is not told.
-    let written = match &spot {
-        Location::Value(at) => gate.doc.filled.get(*at).map(|f| f.written.clone()),
+    let mut linked: Vec<&str> = cx.load.registry.names(word);
+    linked.extend(app_names);
+    linked.sort_unstable();
+    let near = nearest(name, linked.iter().copied());
+    // What a variable holds may be a secret that was put in the wrong place: it is never shown.
+    let reference = match &location {
+        Location::Value(at) => cx.document.filled.get(*at).map(|f| f.written.clone()),
         _ => None,
     };
-    let message = match &written {
-        Some(written) => {
-            format!("no {word} of the name that `{written}` holds is linked into this program")
+    let message = match &reference {
+        Some(reference) => {
+            format!("the value of `{reference}` does not name a {word} linked into this program")
         }
         None => format!("no {word} `{name}` is linked into this program"),
     };
-    let diagnostic = gate.doc.error(spot, message);
+    let diagnostic = cx.document.error(location, message);
     match near {
         Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
         None => diagnostic.label(format!("unknown {word}")),
     };
-    diagnostic.help(match known.is_empty() {
-        true => format!("no {word} is linked at all"),
-        false => format!("linked {word}s: {}", listed(&known)),
+    diagnostic.help(match linked.is_empty() {
+        true => format!("this program is built without any {word}"),
+        false => format!("linked {word}s: {}", quoted_list(&linked)),
     });
     let crate_word: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect();
-    if written.is_some() || crate_word.is_empty() {
+    if reference.is_some() || crate_word.is_empty() {
         return;
     }
     let crate_name = format!("hookward-{word}-{}", crate_word.replace('_', "-"));
     diagnostic.help(format!(
-        "if a crate brings it, such as `{crate_name}`, add it to Cargo.toml and write `use {} as _;` in main.rs: a crate that is only listed there is not linked",
+        "to link a crate such as `{crate_name}`, add it to Cargo.toml and write `use {} as _;` in main.rs; without that line it is not linked",
         crate_name.replace('-', "_")
     ));
 }
 
-/// Nothing is written and the default is not linked.
-pub(super) fn unlinked_default_store(gate: &mut Gate<'_>, url: &str) {
-    let known = gate.cx.registry.names("store");
+/// Reports that `store:` is missing and the plugin of its default is not linked.
+pub(super) fn report_unlinked_default_store(cx: &mut CompileCx<'_>, url: &str) {
+    let linked = cx.load.registry.names("store");
     let scheme = url.split(':').next().unwrap_or(url);
-    let diagnostic = gate.doc.error(
+    let diagnostic = cx.document.error(
         Location::Key(""),
-        format!("no `store` is written, and the default `{url}` needs the store `{scheme}`, which is not linked into this program"),
+        format!("`store` is missing, and the store `{scheme}` of its default `{url}` is not linked into this program"),
     );
-    diagnostic.help(match known.is_empty() {
-        true => "no store is linked at all".to_owned(),
-        false => format!("write `store:` with one of the linked stores: {}", listed(&known)),
+    diagnostic.help(match linked.is_empty() {
+        true => "this program is built without any store".to_owned(),
+        false => format!("write `store:` with one of the linked stores: {}", quoted_list(&linked)),
     });
     diagnostic.help(format!(
-        "or add `hookward-store-{scheme}` to Cargo.toml and write `use hookward_store_{scheme} as _;` in main.rs: a crate that is only listed there is not linked"
+        "or add `hookward-store-{scheme}` to Cargo.toml and write `use hookward_store_{scheme} as _;` in main.rs; without that line it is not linked"
     ));
 }
 
-/// Checks a `with:` block against the plugin's own schema, then builds the plugin. Errors point
-/// into the block.
+/// Checks the `with:` block of the plugin at `owner` against the plugin's own schema, then builds
+/// the plugin. Mistakes are reported at their place in the block.
 pub(super) fn build<T: ?Sized>(
-    gate: &mut Gate<'_>,
+    cx: &mut CompileCx<'_>,
     owner: &str,
     name: &str,
     block_schema: fn() -> Value,
     build: BuildFn<T>,
 ) -> Option<Arc<T>> {
     let at = pointer::join(owner, "with");
-    if gate.doc.is_poisoned(&at) {
+    if cx.document.has_error_at(&at) {
         return None;
     }
-    // Without a block the plugin is built from an empty one, and what it misses is told there.
-    let written = gate.has(&at);
-    let block =
-        gate.doc.value.pointer(&at).cloned().unwrap_or_else(|| Value::Object(Default::default()));
-    if !written {
-        insert(&mut gate.doc.value, owner, block);
+    // A plugin without a block is built from an empty one, so that a required setting is reported
+    // as missing there.
+    if !cx.has(&at)
+        && let Some(Value::Object(map)) = cx.document.value.pointer_mut(owner)
+    {
+        map.insert("with".to_owned(), Value::Object(Default::default()));
     }
-    schema_check::check(gate.doc, &schema::of_plugin(block_schema()), &at);
-    // With what the shape gate read from variables as numbers.
-    let block = gate.doc.value.pointer(&at).cloned().unwrap_or_default();
-    if gate.doc.is_poisoned(&at) {
+    schema_check::check(cx.document, &schema::of_plugin(block_schema()), &at);
+    if cx.document.has_error_at(&at) {
         return None;
     }
-    let cx = BuildCx { base_dir: gate.base_dir, name };
-    match build(block, &cx) {
+    // Read after the check, which turns texts from variables into the numbers they stand for.
+    let block = cx.document.value.pointer(&at).cloned();
+    let block = block.unwrap_or_else(|| Value::Object(Default::default()));
+    match build(block, &BuildCx { base_dir: cx.base_dir, name }) {
         Ok(plugin) => Some(plugin),
         Err(error) => {
-            report(gate, &at, &error);
+            report_build_error(cx, &at, &error);
             None
         }
     }
 }
 
-fn insert(root: &mut Value, owner: &str, block: Value) {
-    if let Some(Value::Object(map)) = root.pointer_mut(owner) {
-        map.insert("with".to_owned(), block);
-    }
-}
-
-fn report(gate: &mut Gate<'_>, at: &str, error: &BuildError) {
+fn report_build_error(cx: &mut CompileCx<'_>, at: &str, error: &BuildError) {
     let inside = format!("{at}{}", error.at);
-    let place = gate.doc.place(at);
+    let place = cx.document.place_name(at);
     let message = format!("{place}: {}", error.message);
-    let help = error.help.as_ref().map(|help| gate.doc.discreet(&inside, help.clone()));
-    let diagnostic = gate.doc.error(Location::Value(&inside), message);
+    let help = error.help.as_ref().map(|help| cx.document.hide_values(&inside, help.clone()));
+    let diagnostic = cx.document.error(Location::Value(&inside), message);
     if let Some(help) = help {
         diagnostic.help(help);
     }
-    gate.doc.poison(inside);
+    cx.document.mark_error(inside);
 }

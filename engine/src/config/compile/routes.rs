@@ -1,4 +1,4 @@
-//! `routes:`
+//! `routes:`, one compiled route for each item.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,197 +6,225 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::compile_cx::CompileCx;
 use super::settings::{self, Defaults};
 use super::sources::on_invalid;
-use super::{Gate, Location, chain, name, schema_file, unreachable_routes};
+use super::{chain, schema_file, unreachable_routes};
 use crate::compiled::Route;
-use crate::config::suggest::{listed, nearest};
+use crate::config::document::Location;
+use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{key_docs, pointer, raw_config};
 use crate::routing::{Pattern, TypeGlob};
 
-type Routes = BTreeMap<Arc<str>, Arc<Route>>;
+type RoutesByName = BTreeMap<Arc<str>, Arc<Route>>;
 
-/// The routes by name, and in the order of the file.
-pub(super) fn routes(gate: &mut Gate<'_>, defaults: &Defaults) -> (Routes, Vec<Arc<Route>>) {
-    let mut routes = Routes::new();
-    let mut in_order = Vec::new();
-    let mut named: HashMap<String, String> = HashMap::new();
-    let mut used = BTreeSet::new();
-    for n in 0..gate.len("/routes") {
-        let at = pointer::item("/routes", n);
-        if gate.doc.is_lost(&at) {
-            continue;
-        }
-        let spec: raw_config::Route = gate.decode(&at);
-        if let Some(route_name) = &spec.name {
-            check_name(gate, &mut named, &at, route_name);
-        }
-        let globs: Vec<(usize, TypeGlob)> = spec
-            .events
-            .unwrap_or_default()
-            .into_iter()
-            .enumerate()
-            .filter_map(|(n, glob)| Some((n, glob?.0)))
-            .collect();
-        for (n, glob) in &globs {
-            check_source(gate, &format!("{at}/events/{n}"), glob);
-            used.insert(glob.source().to_owned());
-        }
-        let block = spec.pattern.map(Value::Object);
-        let pattern = block.as_ref().and_then(|block| pattern(gate, &at, block));
-        if let Some(address) = spec.order_by.as_ref().filter(|a| a.0.is_header()) {
-            unsigned(gate, &format!("{at}/order_by"), &address.0.to_string(), "orders");
-        }
-        let schema = spec.schema.and_then(|s| schema_file::load(gate, &format!("{at}/schema"), &s));
-        let on_invalid_at = format!("{at}/on_invalid");
-        if spec.on_invalid.is_some() && !gate.has(&format!("{at}/schema")) {
-            gate.doc
-                .warn(
-                    Location::Key(&on_invalid_at),
-                    "`on_invalid` without `schema` changes nothing",
-                )
-                .help("add `schema:`, or remove the key");
-        }
-        let retry = settings::retry(gate, &format!("{at}/retry"), spec.retry, defaults.retry);
-        let breaker =
-            settings::breaker(gate, &format!("{at}/breaker"), spec.breaker, defaults.breaker);
-        let steps = spec.chain.unwrap_or_default();
-        let chain = chain::chain(gate, &format!("{at}/chain"), steps, defaults.step_timeout);
-        let Some(route_name) = spec.name.map(|n| name(&n)) else { continue };
-        let route = Arc::new(Route {
-            name: Arc::clone(&route_name),
-            events: globs.into_iter().map(|(_, glob)| glob).collect(),
-            pattern,
-            when: spec.when.map(|w| w.0),
-            schema,
-            on_invalid: on_invalid(spec.on_invalid),
-            chain,
-            retry,
-            breaker,
-            concurrency: spec.concurrency.unwrap_or(defaults.concurrency),
-            order_by: spec.order_by.map(|a| a.0),
-            config_hash: hash(gate.written.pointer(&at).unwrap_or(&Value::Null)),
-        });
-        unreachable_routes::warn(gate, &at, &route, block.as_ref());
-        in_order.push(Arc::clone(&route));
-        routes.insert(route_name, route);
-    }
-    unused_sources(gate, &used);
-    (routes, in_order)
+/// What later routes are compared with.
+#[derive(Default)]
+struct SeenRoutes {
+    /// The pointer of each name that is taken.
+    names: HashMap<String, String>,
+    /// The sources that at least one route names; `*` for any.
+    used_sources: BTreeSet<String>,
 }
 
-fn check_name(gate: &mut Gate<'_>, named: &mut HashMap<String, String>, at: &str, name: &str) {
+/// Compiles all routes: by name, and in the order of the file.
+pub(super) fn compile(
+    cx: &mut CompileCx<'_>,
+    defaults: &Defaults,
+) -> (RoutesByName, Vec<Arc<Route>>) {
+    let mut by_name = RoutesByName::new();
+    let mut in_file_order = Vec::new();
+    let mut seen = SeenRoutes::default();
+    for n in 0..cx.len("/routes") {
+        let at = pointer::item("/routes", n);
+        if cx.document.has_error_at_or_above(&at) {
+            continue;
+        }
+        let raw: raw_config::Route = cx.decode(&at);
+        if let Some(route) = compile_route(cx, &at, raw, defaults, &mut seen) {
+            in_file_order.push(Arc::clone(&route));
+            by_name.insert(Arc::clone(&route.name), route);
+        }
+    }
+    warn_unused_sources(cx, &seen.used_sources);
+    (by_name, in_file_order)
+}
+
+/// Compiles one route. Every part is checked even where the route has no name, for one run shows
+/// every mistake.
+fn compile_route(
+    cx: &mut CompileCx<'_>,
+    at: &str,
+    raw: raw_config::Route,
+    defaults: &Defaults,
+    seen: &mut SeenRoutes,
+) -> Option<Arc<Route>> {
+    if let Some(name) = &raw.name {
+        check_name(cx, &mut seen.names, at, name);
+    }
+    let events = globs(cx, at, raw.events, &mut seen.used_sources);
+    let match_block = raw.pattern.map(Value::Object);
+    let pattern = match_block.as_ref().and_then(|block| pattern(cx, at, block));
+    if let Some(address) = raw.order_by.as_ref().filter(|a| a.0.is_header()) {
+        warn_unsigned_header(cx, &format!("{at}/order_by"), &address.0.to_string(), "orders");
+    }
+    let schema = raw.schema.and_then(|s| schema_file::load(cx, &format!("{at}/schema"), &s));
+    if raw.on_invalid.is_some() && !cx.has(&format!("{at}/schema")) {
+        let key = format!("{at}/on_invalid");
+        cx.document
+            .warn(Location::Key(&key), "`on_invalid` without `schema` has no effect")
+            .help("add `schema:`, or remove `on_invalid`");
+    }
+    let retry = settings::retry(cx, &format!("{at}/retry"), raw.retry, defaults.retry);
+    let breaker = settings::breaker(cx, &format!("{at}/breaker"), raw.breaker, defaults.breaker);
+    let raw_steps = raw.chain.unwrap_or_default();
+    let chain = chain::compile(cx, &format!("{at}/chain"), raw_steps, defaults.step_timeout);
+    let route = Arc::new(Route {
+        name: raw.name?.into(),
+        events,
+        pattern,
+        when: raw.when.map(|w| w.0),
+        schema,
+        on_invalid: on_invalid(raw.on_invalid),
+        chain,
+        retry,
+        breaker,
+        concurrency: raw.concurrency.unwrap_or(defaults.concurrency),
+        order_by: raw.order_by.map(|a| a.0),
+        config_hash: config_hash(cx.written.pointer(at).unwrap_or(&Value::Null)),
+    });
+    unreachable_routes::warn(cx, at, &route, match_block.as_ref());
+    Some(route)
+}
+
+/// The globs of `events:`, each checked against the sources of the file.
+fn globs(
+    cx: &mut CompileCx<'_>,
+    at: &str,
+    raw: Option<Vec<Option<crate::config::scalars::GlobText>>>,
+    used_sources: &mut BTreeSet<String>,
+) -> Vec<TypeGlob> {
+    let mut globs = Vec::new();
+    for (n, glob) in raw.unwrap_or_default().into_iter().enumerate() {
+        let Some(glob) = glob else { continue };
+        check_source_exists(cx, &format!("{at}/events/{n}"), &glob.0);
+        used_sources.insert(glob.0.source().to_owned());
+        globs.push(glob.0);
+    }
+    globs
+}
+
+fn check_name(cx: &mut CompileCx<'_>, names: &mut HashMap<String, String>, at: &str, name: &str) {
     let own = format!("{at}/name");
     if name.trim() != name || name.chars().any(char::is_control) {
-        gate.doc
+        cx.document
             .error(
                 Location::Value(&own),
                 "the name of a route starts or ends with a space, or has a control character",
             )
             .help("write a plain name such as paid-orders");
     }
-    let Some(first) = named.get(name) else {
-        named.insert(name.to_owned(), own);
+    let Some(first) = names.get(name) else {
+        names.insert(name.to_owned(), own);
         return;
     };
-    let first = gate.doc.value_span(first);
-    gate.doc
+    let first = cx.document.value_span(first);
+    cx.document
         .error(Location::Value(&own), format!("two routes have the name `{name}`"))
-        .label("this one needs another name")
+        .label("choose another name for this one")
         .related(first, "the first one")
-        .help("queued jobs find their route by its name, so each name stands for one route");
+        .help("names are unique in the file: after a reload, queued jobs find their route by its name");
 }
 
-fn check_source(gate: &mut Gate<'_>, at: &str, glob: &TypeGlob) {
-    if glob.source() == "*" || gate.has(&pointer::join("/sources", glob.source())) {
+fn check_source_exists(cx: &mut CompileCx<'_>, at: &str, glob: &TypeGlob) {
+    if glob.source() == "*" || cx.has(&pointer::join("/sources", glob.source())) {
         return;
     }
-    let sources = gate.keys("/sources");
+    let sources = cx.keys("/sources");
     let near = nearest(glob.source(), sources.iter().map(String::as_str));
-    let diagnostic = gate
-        .doc
-        .error(Location::Value(at), format!("`{}` is no source of this file", glob.source()));
+    let diagnostic = cx
+        .document
+        .error(Location::Value(at), format!("`{}` is not a source of this file", glob.source()));
     match near {
         Some(near) => diagnostic.label(format!("did you mean the source `{near}`?")),
-        None => diagnostic.label("names no source"),
+        None => diagnostic.label("unknown source"),
     };
     diagnostic.help(match sources.is_empty() {
-        true => "there is no source at all; add it under `sources:`".to_owned(),
-        false => format!("sources: {}; `*` stands for any", listed(&sources)),
+        true => "this file has no sources; add one under `sources:`".to_owned(),
+        false => format!("sources: {}; `*` stands for any source", quoted_list(&sources)),
     });
 }
 
-fn pattern(gate: &mut Gate<'_>, at: &str, block: &Value) -> Option<Pattern> {
+fn pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pattern> {
     let at = format!("{at}/match");
-    match Pattern::compile(block) {
+    let errors = match Pattern::compile(block) {
         Ok(pattern) => {
-            for address in pattern
-                .addresses()
-                .filter(|a| a.is_header())
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-            {
-                let key = block
-                    .as_object()
-                    .and_then(|b| b.keys().find(|k| k.eq_ignore_ascii_case(&address)));
+            let headers = pattern.addresses().filter(|a| a.is_header()).map(ToString::to_string);
+            for address in headers.collect::<Vec<_>>() {
+                // Addresses are in lower case; the key may be written in another.
+                let mut keys = block.as_object().into_iter().flat_map(|block| block.keys());
+                let key = keys.find(|key| key.eq_ignore_ascii_case(&address));
                 let key = pointer::join(&at, key.unwrap_or(&address));
-                unsigned(gate, &key, &address, "chooses");
+                warn_unsigned_header(cx, &key, &address, "matches");
             }
-            Some(pattern)
+            return Some(pattern);
         }
-        Err(errors) => {
-            for error in errors {
-                let inside = format!("{at}{}", error.at);
-                let spot =
-                    if error.is_key { Location::Key(&inside) } else { Location::Value(&inside) };
-                let (message, help) = match error.message.split_once("; ") {
-                    Some((message, help)) => (message, Some(help)),
-                    None => (error.message.as_str(), None),
-                };
-                let diagnostic = gate.doc.error(spot, format!("`match`: {message}"));
-                let example =
-                    || key_docs::entry(&at).map(|e| format!("for example: {}", e.example));
-                if let Some(help) = help.map(str::to_owned).or_else(example) {
-                    diagnostic.help(help);
-                }
-            }
-            None
+        Err(errors) => errors,
+    };
+    for error in errors {
+        let inside = format!("{at}{}", error.at);
+        let location = match error.is_key {
+            true => Location::Key(&inside),
+            false => Location::Value(&inside),
+        };
+        let (message, help) = match error.message.split_once("; ") {
+            Some((message, help)) => (message, Some(help)),
+            None => (error.message.as_str(), None),
+        };
+        let diagnostic = cx.document.error(location, format!("`match`: {message}"));
+        let example =
+            || key_docs::of_pointer(&at).map(|doc| format!("for example: {}", doc.example));
+        if let Some(help) = help.map(str::to_owned).or_else(example) {
+            diagnostic.help(help);
         }
     }
+    None
 }
 
-fn unsigned(gate: &mut Gate<'_>, at: &str, address: &str, does: &str) {
-    let place = gate.doc.place(at);
-    gate.doc
+fn warn_unsigned_header(cx: &mut CompileCx<'_>, at: &str, address: &str, verb: &str) {
+    let place = cx.document.place_name(at);
+    cx.document
         .warn(
             Location::Key(at),
-            format!("{place} {does} by `{address}`, which most senders do not sign"),
+            format!("{place} {verb} by `{address}`, a header that most senders do not sign"),
         )
-        .label("anyone on the way could change it")
+        .label("a proxy or an attacker can change an unsigned header")
         .help("prefer a place in the body, such as /data/object/id, or event:type");
 }
 
-fn unused_sources(gate: &mut Gate<'_>, used: &BTreeSet<String>) {
-    if used.contains("*") || gate.doc.is_poisoned("/routes") {
+fn warn_unused_sources(cx: &mut CompileCx<'_>, used: &BTreeSet<String>) {
+    // With a mistake in the routes, any source may be the one that was meant.
+    if used.contains("*") || cx.document.has_error_at("/routes") {
         return;
     }
-    for source in gate.keys("/sources") {
+    for source in cx.keys("/sources") {
         if !used.contains(&source) {
             let at = pointer::join("/sources", &source);
-            gate.doc
+            cx.document
                 .warn(Location::Key(&at), format!("no route takes events of source `{source}`"))
-                .label("its events are kept as unrouted")
+                .label("its events are stored as unrouted")
                 .help(format!("add a route with `events: {source}/**`, or remove the source"));
         }
     }
 }
 
-/// A fingerprint of a route as it is written: the long form, variables by name and not by value.
-fn hash(route: &Value) -> u64 {
+/// Hashes a route as it is written: in long form, with the names of variables and not their values,
+/// so that the hash differs neither between machines nor after a secret is rotated.
+fn config_hash(route: &Value) -> u64 {
     fn feed(value: &Value, hasher: &mut Sha256) {
         match value {
             Value::Object(map) => {
-                // The order of keys in the file means nothing.
+                // Sorted, because the order of keys has no meaning in YAML.
                 let mut members: Vec<_> = map.iter().collect();
                 members.sort_by_key(|(key, _)| *key);
                 hasher.update(b"{");
@@ -221,7 +249,7 @@ fn hash(route: &Value) -> u64 {
     }
     let mut hasher = Sha256::new();
     feed(route, &mut hasher);
-    let mut first = [0; 8];
-    first.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
-    u64::from_be_bytes(first)
+    let mut first_bytes = [0; 8];
+    first_bytes.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
+    u64::from_be_bytes(first_bytes)
 }

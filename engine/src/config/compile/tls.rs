@@ -1,4 +1,5 @@
-//! `server.tls`: two files, read and judged, so that `check` finds what a start would run into.
+//! `server.tls`: reads and checks the certificate and its key, so that `hookward check` finds what
+//! would stop a start.
 
 use rustls::crypto::ring::default_provider;
 use rustls::sign::CertifiedKey;
@@ -7,18 +8,20 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use hookward_core::keys::x509;
 
-use super::{Gate, Location};
+use super::compile_cx::CompileCx;
 use crate::compiled::Tls;
-use crate::config::{MAX_FILE, interpolate, raw_config};
+use crate::config::document::Location;
+use crate::config::environment::read_file;
+use crate::config::raw_config;
 
 const CERTIFICATE: &str = "/server/tls/certificate";
 const KEY: &str = "/server/tls/key";
 
-/// Both files, and whether they belong together.
-pub(super) fn tls(gate: &mut Gate<'_>, spec: Option<raw_config::Tls>) -> Option<Tls> {
-    let spec = spec?;
-    let chain = spec.certificate.and_then(|file| certificates(gate, &file));
-    let key = spec.key.and_then(|file| private_key(gate, &file));
+/// Reads both files and checks that they belong together; reports why they cannot be used.
+pub(super) fn load(cx: &mut CompileCx<'_>, raw: Option<raw_config::Tls>) -> Option<Tls> {
+    let raw = raw?;
+    let chain = raw.certificate.and_then(|file| read_certificates(cx, &file));
+    let key = raw.key.and_then(|file| read_private_key(cx, &file));
     let (chain, key) = (chain?, key?);
     match CertifiedKey::from_der(chain, key, &default_provider()) {
         Ok(certified) => Some(Tls::new(certified)),
@@ -29,64 +32,64 @@ pub(super) fn tls(gate: &mut Gate<'_>, spec: Option<raw_config::Tls>) -> Option<
                 true => "this key does not belong to the certificate".to_owned(),
                 false => format!("the certificate and its key cannot be used: {e}"),
             };
-            gate.doc.error(Location::Value(KEY), message).help(
-                "both come from one issue: `certificate` holds the server's own certificate first, `key` the private key that it was issued for (RSA, or ECDSA on P-256 or P-384, or Ed25519)",
+            cx.document.error(Location::Value(KEY), message).help(
+                "write two files that were issued together: in `certificate` the server's own certificate first, in `key` its private key (RSA, ECDSA on P-256 or P-384, or Ed25519)",
             );
             None
         }
     }
 }
 
-fn certificates(gate: &mut Gate<'_>, file: &str) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = read(gate, CERTIFICATE, file)?;
+fn read_certificates(cx: &mut CompileCx<'_>, file: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = read(cx, CERTIFICATE, file)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let chain = match found {
         Ok(chain) if !chain.is_empty() => chain,
-        Ok(_) => return unusable(gate, CERTIFICATE, file, "it holds no certificate"),
-        Err(_) => return unusable(gate, CERTIFICATE, file, "its PEM is damaged"),
+        Ok(_) => return report_unusable(cx, CERTIFICATE, file, "it holds no certificate"),
+        Err(_) => return report_unusable(cx, CERTIFICATE, file, "its PEM is damaged"),
     };
-    let now = gate.cx.now;
-    let days = chain.first().and_then(|own| x509::validity(own));
-    let complaint = match days {
-        Some((from, _)) if now < from => Some(format!("is valid from {from} on, and not yet")),
-        Some((_, until)) if until < now => Some(format!("ended on {until}")),
+    let now = cx.load.now;
+    let validity = chain.first().and_then(|own| x509::validity(own));
+    let problem = match validity {
+        Some((from, _)) if now < from => Some(format!("is not valid before {from}")),
+        Some((_, until)) if until < now => Some(format!("expired on {until}")),
         _ => None,
     };
-    if let Some(complaint) = complaint {
-        gate.doc
-            .warn(Location::Value(CERTIFICATE), format!("the certificate in `{file}` {complaint}"))
-            .help("senders refuse to connect; put a valid one in its place and reload (SIGHUP)");
+    if let Some(problem) = problem {
+        // A warning and not an error: the start must not fail because a renewal is late.
+        cx.document
+            .warn(Location::Value(CERTIFICATE), format!("the certificate in `{file}` {problem}"))
+            .help("senders do not connect; replace the file with a valid certificate and reload (SIGHUP)");
     }
     Some(chain)
 }
 
-fn private_key(gate: &mut Gate<'_>, file: &str) -> Option<PrivateKeyDer<'static>> {
-    let pem = read(gate, KEY, file)?;
+fn read_private_key(cx: &mut CompileCx<'_>, file: &str) -> Option<PrivateKeyDer<'static>> {
+    let pem = read(cx, KEY, file)?;
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => Some(key),
         Err(pem::Error::NoItemsFound) => {
-            let sealed = String::from_utf8_lossy(&pem).contains("BEGIN ENCRYPTED PRIVATE KEY");
-            let why = match sealed {
-                true => "it is sealed with a password; unseal it with `openssl pkey`",
+            let encrypted = String::from_utf8_lossy(&pem).contains("BEGIN ENCRYPTED PRIVATE KEY");
+            let reason = match encrypted {
+                true => "it is encrypted with a password; decrypt it with `openssl pkey`",
                 false => "it holds no private key",
             };
-            unusable(gate, KEY, file, why)
+            report_unusable(cx, KEY, file, reason)
         }
-        Err(_) => unusable(gate, KEY, file, "its PEM is damaged"),
+        Err(_) => report_unusable(cx, KEY, file, "its PEM is damaged"),
     }
 }
 
-fn read(gate: &mut Gate<'_>, at: &str, file: &str) -> Option<Vec<u8>> {
-    match gate.cx.environment.read(&gate.base_dir.join(file)) {
-        Ok(bytes) if bytes.len() > MAX_FILE => unusable(gate, at, file, "it is larger than 1 MiB"),
+fn read(cx: &mut CompileCx<'_>, at: &str, file: &str) -> Option<Vec<u8>> {
+    match read_file(cx.load.environment, &cx.base_dir.join(file)) {
         Ok(bytes) => Some(bytes),
-        Err(e) => unusable(gate, at, file, &interpolate::reason(&e)),
+        Err(reason) => report_unusable(cx, at, file, &reason),
     }
 }
 
-fn unusable<T>(gate: &mut Gate<'_>, at: &str, file: &str, why: &str) -> Option<T> {
-    gate.doc
-        .error(Location::Value(at), format!("`{file}` cannot be used: {why}"))
-        .help("a path to a PEM file, from the folder of routes.yaml on");
+fn report_unusable<T>(cx: &mut CompileCx<'_>, at: &str, file: &str, reason: &str) -> Option<T> {
+    cx.document
+        .error(Location::Value(at), format!("`{file}` cannot be used: {reason}"))
+        .help("write the path of a PEM file, relative to the folder of routes.yaml");
     None
 }

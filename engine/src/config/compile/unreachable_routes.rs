@@ -1,45 +1,51 @@
-//! Routes that no event can take: not wrong, but surely not meant. Finds what can be seen from the
-//! text alone; it does not reason about expressions.
+//! Warnings about routes that no event can match: allowed, but surely a mistake. They come from
+//! `match` and `events` alone; `when` expressions are not analysed beyond the literal `false`.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Gate, Location};
+use super::compile_cx::CompileCx;
 use crate::compiled::{Route, RouteTable};
+use crate::config::document::Location;
 use crate::config::pointer;
 
-const HELP: &str = "no event takes this route; correct it, or remove the route";
+const HELP: &str = "correct the condition, or remove the route";
 
-/// Warns of each reason.
-pub(super) fn warn(gate: &mut Gate<'_>, at: &str, route: &Arc<Route>, block: Option<&Value>) {
-    let warn = |gate: &mut Gate<'_>, spot: Location<'_>, why: String| {
-        let message = format!("route `{}` can never match: {why}", route.name);
-        gate.doc.warn(spot, message).label("never true").help(HELP);
+/// Warns of each condition of the route that can never be true. `match_block` is `match:` as written.
+pub(super) fn warn(
+    cx: &mut CompileCx<'_>,
+    at: &str,
+    route: &Arc<Route>,
+    match_block: Option<&Value>,
+) {
+    let warn = |cx: &mut CompileCx<'_>, location: Location<'_>, reason: String| {
+        let message = format!("route `{}` can never match: {reason}", route.name);
+        cx.document.warn(location, message).label("never true").help(HELP);
     };
     if route.when.as_ref().is_some_and(|w| matches!(w.text().trim(), "false" | "False")) {
-        warn(gate, Location::Value(&format!("{at}/when")), "`when` is false".to_owned());
+        warn(cx, Location::Value(&format!("{at}/when")), "`when` is false".to_owned());
     }
-    for (address, wanted) in block.and_then(Value::as_object).into_iter().flatten() {
+    for (address, wanted) in match_block.and_then(Value::as_object).into_iter().flatten() {
         let key = pointer::join(&format!("{at}/match"), address);
         let alternatives = match wanted {
             Value::Array(list) => list.iter().collect(),
             single => vec![single],
         };
-        if alternatives.iter().all(|a| a.get("numeric").is_some_and(empty_range)) {
-            let why = format!("no number at {address} is in the range");
-            warn(gate, Location::Value(&key), why);
+        if alternatives.iter().all(|a| a.get("numeric").is_some_and(is_empty_range)) {
+            let reason = format!("no number is in the range of `{address}`");
+            warn(cx, Location::Value(&key), reason);
         }
         let texts: Option<Vec<&str>> = alternatives.iter().map(|a| a.as_str()).collect();
         let Some(texts) = texts else { continue };
         let possible = match address.as_str() {
             "event:source" => texts.iter().any(|text| names_source(route, text)),
-            "event:type" => texts.iter().any(|text| names_type(gate, route, text)),
+            "event:type" => texts.iter().any(|text| names_type(cx, route, text)),
             _ => true,
         };
         if !possible {
-            let why = format!("its `events` let no such `{address}` through");
-            warn(gate, Location::Value(&key), why);
+            let reason = format!("no glob of `events` matches this `{address}`");
+            warn(cx, Location::Value(&key), reason);
         }
     }
 }
@@ -48,15 +54,16 @@ fn names_source(route: &Route, source: &str) -> bool {
     route.events.iter().any(|glob| glob.source() == "*" || glob.source() == source)
 }
 
-fn names_type(gate: &Gate<'_>, route: &Arc<Route>, event_type: &str) -> bool {
+fn names_type(cx: &CompileCx<'_>, route: &Arc<Route>, event_type: &str) -> bool {
     let table = RouteTable::new([route]);
-    gate.keys("/sources").iter().any(|source| !table.find(source, event_type).is_empty())
+    cx.keys("/sources").iter().any(|source| !table.find(source, event_type).is_empty())
 }
 
-/// Whether the pairs of operator and number leave no number.
-fn empty_range(pairs: &Value) -> bool {
+/// Whether no number satisfies all pairs of a `numeric` operand.
+fn is_empty_range(pairs: &Value) -> bool {
     let (mut low, mut high) = ((f64::NEG_INFINITY, false), (f64::INFINITY, false));
-    // A bound and whether it is itself excluded; of two equal ones the excluding one counts.
+    // A bound and whether it is open, which excludes the bound itself; of two equal bounds the open
+    // one is tighter.
     let tighter = |bound: f64, open: bool, than: (f64, bool), above: bool| {
         let closer = if above { bound > than.0 } else { bound < than.0 };
         if closer || (bound == than.0 && open) { (bound, open) } else { than }
@@ -84,12 +91,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_range_without_a_number_is_seen() {
+    fn a_range_that_holds_no_number_is_detected() {
         for empty in [json!([">", 10, "<", 5]), json!([">", 5, "<=", 5]), json!(["=", 1, "=", 2])] {
-            assert!(empty_range(&empty), "{empty}");
+            assert!(is_empty_range(&empty), "{empty}");
         }
         for some in [json!([">=", 5, "<=", 5]), json!([">", 5]), json!(["=", 1, "<", 2])] {
-            assert!(!empty_range(&some), "{some}");
+            assert!(!is_empty_range(&some), "{some}");
         }
     }
 }
