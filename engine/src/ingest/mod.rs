@@ -4,9 +4,9 @@
 //! verify ─► identify ─► validate ─► route ─► commit ─► answer
 //! ```
 //!
-//! [`Ingest::receive`] is that sentence in code. Each stage is a function in the file of its name
-//! and does not know the next one. Servers call [`Engine::receive`](crate::Engine::receive), which
-//! runs the pipeline once for each request on the receiving port.
+//! `Ingest::receive` is that sentence in code. Each stage is a function in the file of its name and
+//! does not know the next one. Servers call `Engine::receive`, which runs the pipeline once for
+//! each request on the receiving port.
 
 mod answer;
 mod body_budget;
@@ -52,7 +52,7 @@ use limits::Limiters;
 use route::route;
 use validate::validate;
 
-/// The pipeline and everything that bounds it. One per process; the [`Engine`](crate::Engine) owns
+/// The pipeline and everything that bounds it. One per process; the `Engine` owns
 /// it.
 pub(crate) struct Ingest {
     store: Arc<dyn Store>,

@@ -33,7 +33,7 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
         // store must learn that before a claim passes it the time, because by that time their
         // leases have expired.
         if shared.leases.are_overdue(shared.engine.now()) && !extend_leases(&shared).await {
-            pause(&shared).await;
+            pause_claims(&shared).await;
             continue;
         }
         let engine = &shared.engine;
@@ -47,7 +47,7 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
             Ok(jobs) => jobs,
             Err(error) => {
                 engine.run_state().report_store_error("claim", &error);
-                pause(&shared).await;
+                pause_claims(&shared).await;
                 continue;
             }
         };
@@ -57,21 +57,21 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
         let expired = engine.now() >= lease_until;
         for job in jobs {
             if expired {
-                release(job, &outcomes);
+                release_job(job, &outcomes);
             } else {
-                start(&shared, job, &outcomes);
+                start_job(&shared, job, &outcomes);
             }
         }
         // Where jobs were claimed and slots are left, more jobs may be due: claim again
         // immediately.
         if claimed_none || no_free_slot {
-            wait_for_reason(&shared, no_free_slot, now).await;
+            wait_for_work(&shared, no_free_slot, now).await;
         }
     }
 }
 
 /// Waits for a reason to claim again: new work, a free slot, or a job that becomes due.
-async fn wait_for_reason(shared: &Shared, no_free_slot: bool, claimed_at: Timestamp) {
+async fn wait_for_work(shared: &Shared, no_free_slot: bool, claimed_at: Timestamp) {
     let engine = &shared.engine;
     // Without a free slot a due job changes nothing; only progress does.
     let due = if no_free_slot { None } else { engine.store().next_due().await.ok().flatten() };
@@ -92,7 +92,7 @@ async fn wait_for_reason(shared: &Shared, no_free_slot: bool, claimed_at: Timest
 }
 
 /// Waits before the store is asked again.
-async fn pause(shared: &Shared) {
+async fn pause_claims(shared: &Shared) {
     tokio::select! {
         biased;
         () = shared.stop.cancelled() => {}
@@ -101,14 +101,14 @@ async fn pause(shared: &Shared) {
 }
 
 /// Releases a claimed job that was not started; the next attempt begins at the same step.
-fn release(job: Job, outcomes: &UnboundedSender<Outcome>) {
+fn release_job(job: Job, outcomes: &UnboundedSender<Outcome>) {
     let body = job.step.is_some().then(|| job.event.body().bytes().clone());
     let settlement = Settlement::Released { step: job.step, body };
     let _ = outcomes.send((job.route, JobOutcome { lease: job.lease, settlement, attempt: None }));
 }
 
 /// Runs a claimed job in a task of its own.
-fn start(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<Outcome>) {
+fn start_job(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<Outcome>) {
     // A child: stopping the worker stops every attempt, and a lost lease stops this one only.
     let stop = shared.abandon.child_token();
     let route = job.route.clone();

@@ -1,7 +1,7 @@
 //! The worker: what happens to a job after the answer. It claims jobs, runs their steps, settles
 //! how they ended, and retries or gives up. Started once per process by servers.
 //!
-//! Four loops share one [`Shared`] and otherwise know nothing of each other:
+//! Four loops share one `Shared` and otherwise know nothing of each other:
 //!
 //! | loop | does |
 //! | --- | --- |
