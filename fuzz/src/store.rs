@@ -79,7 +79,7 @@ pub fn run(data: &[u8]) {
             Ok(told) => told,
             Err(_) => panic!("it does not answer within {WAIT:?}"),
         };
-        assert!(!told.contains("writing thread ended"), "{told}");
+        assert!(!told.contains("writer thread ended"), "{told}");
     }
     for end in ["", "-wal", "-shm", ".lock", ".reserve"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));

@@ -1,4 +1,4 @@
-//! Listing, showing and finding, by reading connections alone.
+//! Lists, shows and finds events, on connections that only read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::rows;
 use crate::telemetry;
 use crate::write_behind_index::id_hash;
 
-/// At most so many events are looked at per call.
-const LOOK: usize = 5_000;
+/// Events that one listing examines, whether or not they match.
+const MAX_EXAMINED_EVENTS: usize = 5_000;
 
-/// A query over `named (seq)`: events that may have the sender's id ?1, whose hash is ?2. Those that
-/// are not in `event_ids` yet are the newest, and few.
-macro_rules! named {
+/// A query over `candidates (seq)`: the events that may have the sender's id ?1, whose hash is ?2.
+/// Events that are not in `event_ids` yet are the newest ones, and few enough for a scan.
+macro_rules! with_candidates {
     ($query:literal) => {
         concat!(
-            "with named (seq) as (
+            "with candidates (seq) as (
                  select event from event_ids where hash = ?2
                  union
                  select seq from events
@@ -36,6 +36,8 @@ macro_rules! named {
     };
 }
 
+/// Lists events, the newest first. A page ends early once [`MAX_EXAMINED_EVENTS`] were examined; its
+/// cursor continues there.
 pub(crate) fn list(
     conn: &Connection,
     filter: &Filter,
@@ -43,11 +45,11 @@ pub(crate) fn list(
     after: Option<Cursor>,
 ) -> Result<EventPage> {
     let before = after.map_or(i64::MAX, |Cursor(seq)| seq);
-    // What shortens the way: an id names one event, and dead letters have an index.
+    // An id finds one event, and dead letters have an index: neither needs a scan.
     let id = filter.q.as_deref().and_then(|q| q.parse::<EventId>().ok());
     let mut candidates = conn.prepare_cached(match (id, filter.status) {
-        (Some(_), _) => named!(
-            "select seq from (select seq from events where id = ?4 union select seq from named)
+        (Some(_), _) => with_candidates!(
+            "select seq from (select seq from events where id = ?4 union select seq from candidates)
              where seq < ?3 order by seq desc"
         ),
         (None, Some(Status::Dead)) => {
@@ -64,20 +66,20 @@ pub(crate) fn list(
     let id = id.as_ref().map(EventId::as_bytes);
     let mut seqs = candidates.query(params![text, hash, before, id])?;
     let mut page = EventPage::default();
-    let mut looked = 0;
+    let mut examined = 0;
     let mut last = None;
     while let Some(row) = seqs.next()? {
-        if page.events.len() >= limit || looked >= LOOK {
+        if page.events.len() >= limit || examined >= MAX_EXAMINED_EVENTS {
             page.next = last;
             break;
         }
         let seq = row.get(0)?;
-        looked += 1;
+        examined += 1;
         last = Some(Cursor(seq));
         let Some(mut event) = summary(conn, seq)?.filter(|e| filter.matches(e)) else {
             continue;
         };
-        event.jobs = counts(conn, seq)?;
+        event.jobs = job_counts(conn, seq)?;
         event.status = event.jobs.status(event.status);
         if filter.status.is_none_or(|status| event.status == status) {
             page.events.push(event);
@@ -86,18 +88,19 @@ pub(crate) fn list(
     Ok(page)
 }
 
+/// Reads an event with its jobs. A corrupt event is shown without its bytes.
 pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>> {
-    // One moment of the store, though it takes several statements.
-    let _moment = conn.unchecked_transaction()?;
+    // One snapshot for all statements: the writer may commit between two of them.
+    let _snapshot = conn.unchecked_transaction()?;
     let Some(seq) = rows::seq(conn, id)? else { return Ok(None) };
     let Some(mut summary) = summary(conn, seq)? else { return Ok(None) };
     let mut notes = notes(conn, seq)?;
     let event = match rows::event(conn, seq) {
         Ok(Some(event)) => event,
         Err(e) if !is_damage(&e) => return Err(e),
-        // It is there, and is shown, without what nobody can vouch for.
+        // The operator has to see that the event exists, and that its bytes are lost.
         _ => {
-            telemetry::damaged("an event", seq);
+            telemetry::row_corrupt("an event", seq);
             notes.insert(0, rows::DAMAGED.to_owned());
             Event::new(EventParts {
                 id: summary.id,
@@ -122,7 +125,7 @@ pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>
     }))
 }
 
-/// None of a damaged event: they are part of its row.
+/// The notes of an event. A corrupt event has no notes: they are part of its row.
 fn notes(conn: &Connection, seq: i64) -> Result<Vec<String>> {
     let notes: Option<String> = conn
         .prepare_cached(concat!(
@@ -135,9 +138,10 @@ fn notes(conn: &Connection, seq: i64) -> Result<Vec<String>> {
     Ok(notes.map_err(|_| unreadable("notes"))?.unwrap_or_default())
 }
 
+/// Finds the events with a sender's id, the newest first.
 pub(crate) fn find(conn: &Connection, event_id: &str, limit: usize) -> Result<Vec<EventId>> {
-    let mut found = conn.prepare_cached(named!(
-        "select e.id from named cross join events e on e.seq = named.seq where e.event_id = ?1
+    let mut found = conn.prepare_cached(with_candidates!(
+        "select e.id from candidates c cross join events e on e.seq = c.seq where e.event_id = ?1
          order by e.seq desc limit ?3"
     ))?;
     let read = |row: &Row<'_>| Ok(EventId::from_bytes(row.get(0)?));
@@ -145,7 +149,7 @@ pub(crate) fn find(conn: &Connection, event_id: &str, limit: usize) -> Result<Ve
     found.query_map(params![event_id, id_hash(event_id), limit], read)?.collect()
 }
 
-/// When the event of the oldest waiting job was received.
+/// Time at which the event of the oldest waiting job was received.
 pub(crate) fn oldest(
     conn: &Connection,
     counts: &BTreeMap<Arc<str>, (u64, u64)>,
@@ -165,7 +169,7 @@ pub(crate) fn oldest(
     Ok(oldest)
 }
 
-/// Its status is the one without jobs.
+/// Reads the row of a listing. Its status does not consider the jobs yet.
 fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     let mut found = conn.prepare_cached(concat!(
         "select e.id, coalesce(s.name, ''), e.event_type, e.event_id, e.status, e.received_at, ",
@@ -175,7 +179,7 @@ fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     ))?;
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(6)? {
-            return Ok(damaged(row));
+            return Ok(corrupt_summary(row));
         }
         Ok(EventSummary {
             id: EventId::from_bytes(row.get(0)?),
@@ -190,8 +194,8 @@ fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     found.query_row([seq], read).optional()
 }
 
-/// A row that is not as it was written, as far as it can be listed.
-fn damaged(row: &Row<'_>) -> EventSummary {
+/// The listing of a corrupt row, with the columns that still can be read.
+fn corrupt_summary(row: &Row<'_>) -> EventSummary {
     EventSummary {
         id: EventId::from_bytes(row.get(0).unwrap_or_default()),
         source: row.get(1).unwrap_or_default(),
@@ -203,9 +207,9 @@ fn damaged(row: &Row<'_>) -> EventSummary {
     }
 }
 
-fn counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
+fn job_counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
     let mut counts = JobCounts::default();
-    // A damaged job counts as dead: that is what it will be once somebody claims it.
+    // A corrupt job counts as dead: its claim moves it to the dead letters.
     let mut found = conn.prepare_cached(concat!(
         "select case when ",
         row_intact!(jobs "jobs"),

@@ -1,6 +1,7 @@
-//! Checksums of rows. A disk can give back other bytes than it was given, and SQLite notices that
-//! only where its own structure is hit. So each row carries the CRC-32 of its columns, made and
-//! compared by the SQL function `checksum`, and what does not match is never handed out.
+//! Checksums of rows. A disk can return other bytes than were written, and SQLite notices that only
+//! in its own structures, not in values. So each row has the CRC-32 of its columns, computed and
+//! compared by the SQL function `checksum`. A row that does not match reaches no handler and no
+//! sender.
 
 use std::sync::LazyLock;
 
@@ -8,8 +9,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
-/// The columns of a job that its `sum` is made of, in their order.
-const JOB: [&str; 17] = [
+/// The columns that the `sum` of a job covers, in the order of its table.
+const JOB_COLUMNS: [&str; 17] = [
     "event",
     "n",
     "route",
@@ -29,7 +30,7 @@ const JOB: [&str; 17] = [
     "attempts",
 ];
 
-/// Makes `checksum(…)` known to a connection.
+/// Adds the SQL function `checksum(…)` to a connection.
 pub(crate) fn install(conn: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
@@ -37,7 +38,8 @@ pub(crate) fn install(conn: &Connection) -> Result<()> {
     conn.create_scalar_function(c"checksum", -1, flags, |cx| Ok(checksum(cx)))
 }
 
-/// Each value with its kind and length, so that no two rows read the same.
+/// CRC-32 of the values of a row. Each value is preceded by its kind and length, so that `'ab', ''`
+/// and `'a', 'b'` differ. Part of the on-disk format; changing it needs a migration.
 fn checksum(cx: &Context<'_>) -> i64 {
     let mut sum = crc32fast::Hasher::new();
     for n in 0..cx.len() {
@@ -55,180 +57,44 @@ fn checksum(cx: &Context<'_>) -> i64 {
     i64::from(sum.finalize().cast_signed())
 }
 
-/// A statement on jobs that keeps their sums true.
+/// A statement that changes jobs together with their `sum`.
 pub(crate) type JobUpdate = LazyLock<String>;
 
-/// `update jobs set …`, the sum made of the new values where there are any.
+/// Builds `update jobs set …, sum = checksum(…)`, with the new values of the columns that are set.
 pub(crate) fn job_update(set: &[(&str, &str)], rest: &str) -> String {
     let new = |column: &str| set.iter().find(|(name, _)| *name == column).map(|(_, new)| *new);
-    let columns: Vec<_> = JOB.iter().map(|column| new(column).unwrap_or(column)).collect();
+    let columns: Vec<_> = JOB_COLUMNS.iter().map(|column| new(column).unwrap_or(column)).collect();
     let set: Vec<_> = set.iter().map(|(name, new)| format!("{name} = {new}")).collect();
     format!("update jobs set {}, sum = checksum({}) {rest}", set.join(", "), columns.join(", "))
 }
 
-/// Whether a row is as it was written, for a `select`.
+/// SQL for whether a row is as it was written: `row_intact!(jobs "j")` for the row that a statement
+/// names `j`. Rows of formats before 3 have no sum and pass.
 macro_rules! row_intact {
     (jobs $t:literal) => {
-        concat!(
-            "coalesce(",
-            $t,
-            ".sum = checksum(",
-            $t,
-            ".event, ",
-            $t,
-            ".n, ",
-            $t,
-            ".route, ",
-            $t,
-            ".state, ",
-            $t,
-            ".due, ",
-            $t,
-            ".attempt, ",
-            $t,
-            ".crashes, ",
-            $t,
-            ".replay, ",
-            $t,
-            ".config_hash, ",
-            $t,
-            ".token, ",
-            $t,
-            ".started, ",
-            $t,
-            ".order_key, ",
-            $t,
-            ".step, ",
-            $t,
-            ".cause, ",
-            $t,
-            ".reason, ",
-            $t,
-            ".body, ",
-            $t,
-            ".attempts), 1)"
-        )
+        $crate::checksum::row_intact!(@sum $t, "sum",
+            "event" "n" "route" "state" "due" "attempt" "crashes" "replay" "config_hash"
+            "token" "started" "order_key" "step" "cause" "reason" "body" "attempts")
     };
     (events $t:literal) => {
-        concat!(
-            "coalesce(",
-            $t,
-            ".sum = checksum(",
-            $t,
-            ".seq, ",
-            $t,
-            ".delivery, ",
-            $t,
-            ".id, ",
-            $t,
-            ".source, ",
-            $t,
-            ".received_at, ",
-            $t,
-            ".status, ",
-            $t,
-            ".event_type, ",
-            $t,
-            ".event_id, ",
-            $t,
-            ".part, ",
-            $t,
-            ".keys, ",
-            $t,
-            ".notes), 1)"
-        )
+        $crate::checksum::row_intact!(@sum $t, "sum",
+            "seq" "delivery" "id" "source" "received_at" "status" "event_type" "event_id"
+            "part" "keys" "notes")
     };
     (body $t:literal) => {
-        concat!(
-            "coalesce(",
-            $t,
-            ".body_sum = checksum(",
-            $t,
-            ".id, ",
-            $t,
-            ".headers, ",
-            $t,
-            ".body), 1)"
-        )
+        $crate::checksum::row_intact!(@sum $t, "body_sum",
+            "id" "headers" "body")
     };
     (answer $t:literal) => {
-        concat!(
-            "coalesce(",
-            $t,
-            ".answer_sum = checksum(",
-            $t,
-            ".id, ",
-            $t,
-            ".events, ",
-            $t,
-            ".answer), 1)"
-        )
+        $crate::checksum::row_intact!(@sum $t, "answer_sum",
+            "id" "events" "answer")
+    };
+    (@sum $t:literal, $sum:literal, $first:literal $($column:literal)*) => {
+        concat!("coalesce(", $t, ".", $sum, " = checksum(", $t, ".", $first,
+            $(", ", $t, ".", $column,)* "), 1)")
     };
 }
 pub(crate) use row_intact;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn conn() -> Connection {
-        let conn = Connection::open_in_memory().unwrap();
-        install(&conn).unwrap();
-        conn
-    }
-
-    fn sum(conn: &Connection, of: &str) -> i64 {
-        conn.query_row(&format!("select checksum({of})"), [], |row| row.get(0)).unwrap()
-    }
-
-    /// It is in files: what it gives must never change.
-    #[test]
-    fn it_is_the_same_in_every_version() {
-        let conn = conn();
-        assert_eq!(sum(&conn, ""), 0);
-        assert_eq!(sum(&conn, "1, 'a', x'00ff', null"), 1_238_212_831);
-    }
-
-    #[test]
-    fn kinds_borders_and_order_count() {
-        let conn = conn();
-        let values =
-            ["1", "'1'", "x'31'", "null", "null, null", "'a', 'b'", "'ab', ''", "'b', 'a'"];
-        let sums: std::collections::HashSet<_> = values.iter().map(|v| sum(&conn, v)).collect();
-        assert_eq!(sums.len(), values.len());
-    }
-
-    #[test]
-    fn an_update_sums_up_the_new_values() {
-        let sql = job_update(&[("state", "?2"), ("token", "null")], "where event = ?1");
-        assert!(
-            sql.starts_with("update jobs set state = ?2, token = null, sum = checksum(event, n")
-        );
-        assert!(sql.contains("route, ?2, due"), "{sql}");
-        assert!(sql.contains("config_hash, null, started"), "{sql}");
-        assert!(sql.ends_with("attempts) where event = ?1"), "{sql}");
-    }
-
-    /// The sums are of the columns that the tables have, and of all of them.
-    #[test]
-    fn every_column_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let now = hookward_testkit::store::now();
-        let (writer, _) = crate::open::open(&folder.path().join("a.db"), now).unwrap();
-        for (table, sql) in [("jobs", row_intact!(jobs "t")), ("events", row_intact!(events "t"))] {
-            let columns: String = writer
-                .conn
-                .query_row(
-                    &format!(
-                        "select group_concat('t.' || name, ', ') from pragma_table_info('{table}')
-                         where name <> 'sum'"
-                    ),
-                    [],
-                    |row| row.get(0),
-                )
-                .unwrap();
-            assert!(sql.contains(&format!("checksum({columns})")), "{sql}: {columns}");
-        }
-        assert!(row_intact!(jobs "t").contains(&JOB.join(", t.")));
-    }
-}
+mod tests;

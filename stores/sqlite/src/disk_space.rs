@@ -1,7 +1,9 @@
-//! Room on the disk. A disk that runs full takes the writer's last page, and then nothing that was
-//! taken in could be finished. So nothing new is taken in once little room is left, and a reserve
-//! is kept aside: where others fill the disk to its last byte, it is given up, and what was begun
-//! is still written down. Asked by the writer before each group.
+//! Free disk space. On a full disk the writer could not even finish the jobs that it accepted. So
+//! deliveries are rejected once little space is left, and a reserve file is kept beside the store:
+//! where other programs fill the disk completely, the reserve is removed, and work in flight can
+//! still commit. Asked by the writer before each group.
+
+mod system;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,340 +11,198 @@ use std::time::{Duration, Instant};
 
 use hookward_core::store::StoreError;
 
+use self::system::{allocate, file_system_space};
 use crate::telemetry;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Below this, or below [`SHARE`] of the disk where that is less, nothing new is taken in.
-const MARK: u64 = 256 * MIB;
-const SHARE: u64 = 20;
+/// Below this much free space deliveries are rejected; on a small disk, below total /
+/// [`MIN_FREE_DIVISOR`].
+const MIN_FREE_BYTES: u64 = 256 * MIB;
+const MIN_FREE_DIVISOR: u64 = 20;
 
-/// Kept aside: four times what the log grows to between two checkpoints, or [`RESERVED`] of a small
-/// disk. Always less than the mark, so that giving it up does not look like room.
-const RESERVE: u64 = 16 * MIB;
-const RESERVED: u64 = 32;
+/// Size of the reserve: four times what the log grows to between two checkpoints; on a small disk,
+/// total / [`RESERVE_DIVISOR`]. Always less than the minimum of free space, so that removing it does
+/// not make deliveries acceptable.
+const RESERVE_BYTES: u64 = 16 * MIB;
+const RESERVE_DIVISOR: u64 = 32;
 
-/// The disk is looked at this often, and not per commit.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the file system is asked. Not for each commit: the call would cost more than the check.
+const DISK_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A reserve that was given up is not made again sooner.
-const REST: Duration = Duration::from_secs(5);
+/// A reserve that was removed is not allocated again before this.
+const RESERVE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Of the file system on which the store lies.
+/// Space of the file system on which the store lies, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Space {
+pub(crate) struct FileSystemSpace {
     pub(crate) free: u64,
     pub(crate) total: u64,
 }
 
-impl Space {
-    fn mark(self) -> u64 {
-        MARK.min(self.total / SHARE)
+impl FileSystemSpace {
+    fn min_free(self) -> u64 {
+        MIN_FREE_BYTES.min(self.total / MIN_FREE_DIVISOR)
     }
 
-    fn reserve(self) -> u64 {
-        RESERVE.min(self.total / RESERVED)
+    fn reserve_size(self) -> u64 {
+        RESERVE_BYTES.min(self.total / RESERVE_DIVISOR)
     }
 }
 
-type Ask = Box<dyn Fn() -> Option<Space> + Send>;
+/// Asks the file system; `None` where it does not say.
+type Query = Box<dyn Fn() -> Option<FileSystemSpace> + Send>;
 
-/// What is known of the room, and the reserve.
-pub(crate) struct Room {
-    ask: Ask,
+/// The last answer of the file system, and the reserve file.
+pub(crate) struct DiskSpace {
+    query: Query,
     reserve: PathBuf,
     log: PathBuf,
-    looked: Option<Instant>,
-    /// Bytes that may still be taken in before the disk is looked at again.
-    until_look: u64,
-    /// Why nothing is taken in.
+    polled: Option<Instant>,
+    /// Bytes that may be accepted before the next poll.
+    bytes_until_poll: u64,
+    /// Why deliveries are rejected.
     low: Option<StoreError>,
-    kept: bool,
-    given_up: Option<Instant>,
+    has_reserve: bool,
+    /// When the reserve was removed, or last allocated.
+    reserve_changed: Option<Instant>,
 }
 
-impl Room {
-    /// For the store at `path`.
-    pub(crate) fn of(path: &Path) -> Self {
+impl DiskSpace {
+    /// The disk of the store at `path`.
+    pub(crate) fn new(path: &Path) -> Self {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        Self::asking(path, Box::new(move || space(&folder)))
+        Self::with_query(path, Box::new(move || file_system_space(&folder)))
     }
 
-    pub(crate) fn asking(path: &Path, ask: Ask) -> Self {
+    /// As [`new`](Self::new), with another source of numbers.
+    pub(crate) fn with_query(path: &Path, query: Query) -> Self {
         let beside = |end: &str| {
             let mut name = path.as_os_str().to_owned();
             name.push(end);
             PathBuf::from(name)
         };
         let (reserve, log) = (beside(".reserve"), beside("-wal"));
-        // One of an owner who was killed. On a disk that is full it is what this start needs.
-        let space = ask();
-        let left = space.is_some_and(|space| space.free < space.reserve());
-        if left {
+        let space = query();
+        // A killed owner leaves its reserve. On a full disk this start needs the space itself.
+        let is_needed = space.is_some_and(|space| space.free < space.reserve_size());
+        if is_needed {
             let _ = std::fs::remove_file(&reserve);
         }
-        // Killed while making it, that owner left less.
-        let whole = |length| space.is_none_or(|space| length == space.reserve());
-        let kept = std::fs::metadata(&reserve).is_ok_and(|found| whole(found.len()));
+        // An owner that was killed while it allocated the reserve leaves a shorter file.
+        let is_complete = |length| space.is_none_or(|space| length == space.reserve_size());
+        let has_reserve = std::fs::metadata(&reserve).is_ok_and(|found| is_complete(found.len()));
         Self {
-            ask,
+            query,
             reserve,
             log,
-            looked: None,
-            until_look: 0,
+            polled: None,
+            bytes_until_poll: 0,
             low: None,
-            kept,
-            given_up: left.then(Instant::now),
+            has_reserve,
+            reserve_changed: is_needed.then(Instant::now),
         }
     }
 
-    /// The store is open, and ours. Makes the reserve, where there is room for it.
+    /// Starts once the store is open: allocates the reserve if there is space. Not earlier, because
+    /// a file of another program must not get a reserve beside it.
     pub(crate) fn begin(&mut self) {
-        if !self.kept {
+        if !self.has_reserve {
             let _ = std::fs::remove_file(&self.reserve);
         }
-        self.look();
+        self.poll();
     }
 
-    /// Why nothing new is taken in now. `coming` bytes are about to be.
-    pub(crate) fn refusal(&mut self, coming: u64) -> Option<StoreError> {
-        let fresh = self.looked.is_some_and(|at| at.elapsed() < LOOK);
-        if !fresh || self.until_look < coming {
-            self.look();
+    /// Why `incoming` more bytes must not be accepted now.
+    pub(crate) fn check(&mut self, incoming: u64) -> Option<StoreError> {
+        let is_recent = self.polled.is_some_and(|at| at.elapsed() < DISK_POLL_INTERVAL);
+        if !is_recent || self.bytes_until_poll < incoming {
+            self.poll();
         }
-        self.until_look = self.until_look.saturating_sub(coming);
+        self.bytes_until_poll = self.bytes_until_poll.saturating_sub(incoming);
         self.low.clone()
     }
 
-    /// Why nothing was taken in when the disk was last looked at.
+    /// Why deliveries were rejected at the last poll.
     pub(crate) fn low(&self) -> Option<StoreError> {
         self.low.clone()
     }
 
-    /// A group found no room: what is kept aside is for the next one.
-    pub(crate) fn ran_out(&mut self) {
-        if self.kept && std::fs::remove_file(&self.reserve).is_ok() {
-            telemetry::reserve_given_up();
+    /// Removes the reserve, because a commit found the disk full. The next group can use its space.
+    pub(crate) fn free_reserve(&mut self) {
+        if self.has_reserve && std::fs::remove_file(&self.reserve).is_ok() {
+            telemetry::reserve_released();
         }
-        self.kept = false;
-        self.given_up = Some(Instant::now());
-        self.looked = None;
+        self.has_reserve = false;
+        self.reserve_changed = Some(Instant::now());
+        self.polled = None;
     }
 
-    fn look(&mut self) {
-        self.looked = Some(Instant::now());
+    fn poll(&mut self) {
+        self.polled = Some(Instant::now());
         if let Ok(found) = std::fs::metadata(&self.log) {
-            telemetry::log_is(found.len());
+            telemetry::set_wal_bytes(found.len());
         }
-        // Where the system does not say, SQLite's own word has to do.
-        let Some(space) = (self.ask)() else {
-            (self.low, self.until_look) = (None, u64::MAX);
+        // Where the system does not say, the store relies on SQLite's own `full`.
+        let Some(space) = (self.query)() else {
+            (self.low, self.bytes_until_poll) = (None, u64::MAX);
             return;
         };
-        let mark = space.mark();
-        // Once it is low, a little more is wanted, so that it does not change to and fro.
-        let wanted = if self.low.is_some() { mark + mark / 4 } else { mark };
-        let low = (space.free < wanted).then(|| {
+        let minimum = space.min_free();
+        // Hysteresis: a quarter more is needed to accept again, so that the state does not change
+        // with each purge.
+        let needed = if self.low.is_some() { minimum + minimum / 4 } else { minimum };
+        let low = (space.free < needed).then(|| {
             StoreError::Full(format!(
-                "{} MiB are free on its disk, and below {} MiB nothing new is taken in",
+                "{} MiB are free on its disk, and below {} MiB nothing new is accepted",
                 space.free / MIB,
-                mark.div_ceil(MIB)
+                minimum.div_ceil(MIB)
             ))
         });
         match (&self.low, &low) {
-            (None, Some(_)) => telemetry::room_low(space.free, mark),
-            (Some(_), None) => telemetry::room_again(space.free),
+            (None, Some(_)) => telemetry::disk_space_low(space.free, minimum),
+            (Some(_), None) => telemetry::disk_space_recovered(space.free),
             _ => {}
         }
         self.low = low;
-        // A quarter of what is left at most: pages, log and index take more than the bytes.
-        self.until_look = space.free.saturating_sub(mark) / 4;
-        if !self.kept && self.low.is_none() {
-            self.keep(space);
+        // A quarter of the rest at most: pages, log and index take more space than the bytes of the
+        // deliveries.
+        self.bytes_until_poll = space.free.saturating_sub(minimum) / 4;
+        if !self.has_reserve && self.low.is_none() {
+            self.allocate_reserve(space);
         }
     }
 
-    fn keep(&mut self, space: Space) {
-        let rested = self.given_up.is_none_or(|at| at.elapsed() >= REST);
-        if rested && space.free >= space.mark() + space.reserve() {
-            self.kept = allocate(&self.reserve, space.reserve()).is_ok();
-            self.given_up = Some(Instant::now());
+    fn allocate_reserve(&mut self, space: FileSystemSpace) {
+        // On a disk that another program keeps filling, the reserve would come and go with each
+        // poll.
+        let may_retry =
+            self.reserve_changed.is_none_or(|at| at.elapsed() >= RESERVE_RETRY_INTERVAL);
+        if may_retry && space.free >= space.min_free() + space.reserve_size() {
+            self.has_reserve = allocate(&self.reserve, space.reserve_size()).is_ok();
+            self.reserve_changed = Some(Instant::now());
         }
     }
 }
 
-/// After a clean end nothing needs to be kept aside; and where a store could not be opened, what was
-/// kept may be what the next try needs.
-impl Drop for Room {
+/// Removes the reserve: after a regular end it serves nobody, and after a failed start the next
+/// attempt may need its space.
+impl Drop for DiskSpace {
     fn drop(&mut self) {
-        if self.kept {
+        if self.has_reserve {
             let _ = std::fs::remove_file(&self.reserve);
         }
     }
 }
 
-impl fmt::Debug for Room {
+impl fmt::Debug for DiskSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Room").field("low", &self.low).finish_non_exhaustive()
+        f.debug_struct("DiskSpace").field("low", &self.low).finish_non_exhaustive()
     }
-}
-
-#[cfg(unix)]
-fn space(folder: &Path) -> Option<Space> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    let of = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    // Some file systems do not know their size.
-    (stat.f_blocks > 0).then(|| Space { free: of(stat.f_bavail), total: of(stat.f_blocks) })
-}
-
-#[cfg(not(unix))]
-fn space(_: &Path) -> Option<Space> {
-    None
-}
-
-/// Blocks that are the file's own, and not a hole.
-#[cfg(unix)]
-fn allocate(path: &Path, bytes: u64) -> std::io::Result<()> {
-    let file = std::fs::File::create(path)?;
-    let made = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
-    if made.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    Ok(made?)
-}
-
-#[cfg(not(unix))]
-fn allocate(_: &Path, _: u64) -> std::io::Result<()> {
-    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-    use super::*;
-
-    const GIB: u64 = 1024 * MIB;
-
-    /// A disk whose room the test says, and how often it was asked.
-    fn disk(total: u64, free: u64) -> (Arc<AtomicU64>, Arc<AtomicUsize>, Ask) {
-        let (left, asked) = (Arc::new(AtomicU64::new(free)), Arc::new(AtomicUsize::new(0)));
-        let (l, a) = (left.clone(), asked.clone());
-        let ask = move || {
-            a.fetch_add(1, Ordering::Relaxed);
-            Some(Space { free: l.load(Ordering::Relaxed), total })
-        };
-        (left, asked, Box::new(ask))
-    }
-
-    /// As if time had gone by.
-    fn later(room: &mut Room) {
-        (room.looked, room.given_up) = (None, None);
-    }
-
-    #[test]
-    fn the_mark_is_a_twentieth_of_the_disk_or_256_mib() {
-        for (total, mark, reserve) in [
-            (64 * MIB, 64 * MIB / 20, 2 * MIB),
-            (GIB, GIB / 20, 16 * MIB),
-            (100 * GIB, 256 * MIB, 16 * MIB),
-        ] {
-            let space = Space { free: 0, total };
-            assert_eq!((space.mark(), space.reserve()), (mark, reserve));
-        }
-    }
-
-    #[test]
-    fn little_room_refuses_and_more_room_takes_in_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let (left, _, ask) = disk(GIB, GIB);
-        let mut room = Room::asking(&folder.path().join("a.db"), ask);
-        assert_eq!(room.refusal(0), None);
-        left.store(40 * MIB, Ordering::Relaxed);
-        later(&mut room);
-        let words = room.refusal(0).unwrap().to_string();
-        assert!(words.contains("full") && words.contains("40 MiB") && words.contains("52 MiB"));
-        left.store(55 * MIB, Ordering::Relaxed);
-        later(&mut room);
-        assert!(room.refusal(0).is_some(), "a little over the mark is not yet enough");
-        left.store(70 * MIB, Ordering::Relaxed);
-        later(&mut room);
-        assert_eq!(room.refusal(0), None);
-    }
-
-    #[test]
-    fn the_disk_is_not_asked_for_each_commit_and_soon_where_much_comes() {
-        let folder = tempfile::tempdir().unwrap();
-        let (_, asked, ask) = disk(GIB, GIB / 20 + 40 * MIB);
-        let mut room = Room::asking(&folder.path().join("a.db"), ask);
-        let before = asked.load(Ordering::Relaxed);
-        (0..1_000).for_each(|_| drop(room.refusal(1_000)));
-        assert!(asked.load(Ordering::Relaxed) <= before + 1);
-        (0..30).for_each(|_| drop(room.refusal(MIB)));
-        assert!(asked.load(Ordering::Relaxed) >= before + 3);
-    }
-
-    #[test]
-    fn the_reserve_is_given_up_where_there_is_no_room_and_made_again_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let reserve = folder.path().join("a.db.reserve");
-        let size = || std::fs::metadata(&reserve).map(|m| m.len()).ok();
-        let (left, _, ask) = disk(64 * MIB, 32 * MIB);
-        let mut room = Room::asking(&path, ask);
-        room.begin();
-        assert_eq!(size(), Some(2 * MIB));
-        left.store(0, Ordering::Relaxed);
-        room.ran_out();
-        assert_eq!(size(), None);
-        assert!(room.refusal(0).is_some());
-        left.store(32 * MIB, Ordering::Relaxed);
-        room.looked = None;
-        assert_eq!((room.refusal(0), size()), (None, None), "not at once");
-        later(&mut room);
-        assert_eq!((room.refusal(0), size()), (None, Some(2 * MIB)));
-        drop(room);
-        assert_eq!(size(), None);
-    }
-
-    #[test]
-    fn a_reserve_that_was_not_made_to_its_end_does_not_count() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let reserve = folder.path().join("a.db.reserve");
-        let size = || std::fs::metadata(&reserve).map(|m| m.len()).ok();
-        for left in [0, 100, 2 * MIB] {
-            std::fs::write(&reserve, vec![0; usize::try_from(left).unwrap()]).unwrap();
-            let (_, _, ask) = disk(64 * MIB, 32 * MIB);
-            let mut room = Room::asking(&path, ask);
-            assert_eq!(size(), Some(left), "nothing is touched before the store is open");
-            room.begin();
-            assert_eq!(size(), Some(2 * MIB));
-            room.ran_out();
-            assert_eq!(size(), None);
-        }
-    }
-
-    #[test]
-    fn a_start_on_a_full_disk_takes_what_the_killed_owner_kept_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let reserve = folder.path().join("a.db.reserve");
-        std::fs::write(&reserve, [0; 100]).unwrap();
-        let (_, _, ask) = disk(64 * MIB, 0);
-        let mut room = Room::asking(&path, ask);
-        assert!(!reserve.exists() && room.refusal(0).is_some());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_system_knows_the_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let space = space(folder.path()).unwrap();
-        assert!(space.total > 0 && space.free <= space.total);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What an error of SQLite means for those who wait.
+//! What an error of SQLite means for callers: a full disk, a failed store, or an error that may pass.
 
 use std::io::{Error as SystemError, ErrorKind};
 
@@ -6,40 +6,44 @@ use hookward_core::store::StoreError;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
-/// An error before or at the commit. Asked right after it, while the system still knows which of its
-/// own it was.
+/// Classifies an error of SQLite.
+///
+/// Must be called right after the failed call, on the same thread: SQLite reports a used-up quota as
+/// a plain I/O error, and only the thread's last system error says which it was.
 pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
-    judged(error, SystemError::last_os_error().kind())
+    classify(error, SystemError::last_os_error().kind())
 }
 
-/// `system`: the last error that the system gave to this thread.
-fn judged(error: &rusqlite::Error, system: ErrorKind) -> StoreError {
-    let words = error.to_string();
+/// `system`: kind of the thread's last system error.
+fn classify(error: &rusqlite::Error, system: ErrorKind) -> StoreError {
+    let message = error.to_string();
     let extended = error.sqlite_error().map_or(0, |e| e.extended_code);
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full(words),
-        // There was no room for the index of the log; nothing of it is the data itself.
+        Some(ErrorCode::DiskFull) => StoreError::Full(message),
+        // The shared memory of the log's index could not be enlarged. It holds no data of its own,
+        // so nothing is lost.
         Some(ErrorCode::SystemIoFailure) if extended == ffi::SQLITE_IOERR_SHMSIZE => {
-            StoreError::Full(words)
+            StoreError::Full(message)
         }
-        // SQLite says full of a full disk alone, and not of a quota. A write that was refused for it wrote
-        // nothing; a sync that was is as final as any that failed.
+        // SQLite reports `full` for a full disk but not for a used-up quota. A write that the quota
+        // rejects wrote nothing. A sync that it rejects is as final as any failed sync.
         Some(ErrorCode::SystemIoFailure)
             if extended == ffi::SQLITE_IOERR_WRITE && system == ErrorKind::QuotaExceeded =>
         {
-            StoreError::Full(format!("{words}: the quota of its disk is used up"))
+            StoreError::Full(format!("{message}: the quota of its disk is used up"))
         }
-        // After a failed fsync nobody knows what is on the disk, and a second fsync would say that
-        // all is well. The same goes for a file that reads as something else than was written.
+        // After a failed fsync the contents of the disk are unknown, and a second fsync would
+        // succeed without having written the lost pages. The same holds for a file that reads
+        // differently from what was written.
         Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Failed(words)
+            StoreError::Failed(message)
         }
-        _ => StoreError::Unavailable(words),
+        _ => StoreError::Unavailable(message),
     }
 }
 
-/// Whether a row holds what this store never wrote there. What SQLite itself finds damaged is not
-/// among this: its structure is hit, and nothing that it says can be trusted.
+/// Whether an error means that one row holds what this store never wrote. Damage that SQLite itself
+/// finds does not count: it concerns the structure of the file, and no other row can be trusted.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
     matches!(
@@ -52,10 +56,10 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Something in the file is not what this store writes.
+/// The error for a value that this store did not write; [`is_damage`] is true for it.
 pub(crate) fn unreadable(what: &str) -> rusqlite::Error {
-    let words = format!("{what} is not as it was written");
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, words.into())
+    let message = format!("{what} is not as it was written");
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, message.into())
 }
 
 #[cfg(test)]
@@ -63,23 +67,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_no_poison_and_a_failed_fsync_is() {
-        let of = |code| store_error(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
-        assert!(matches!(of(ffi::SQLITE_FULL), StoreError::Full(_)));
-        assert!(matches!(of(ffi::SQLITE_IOERR_FSYNC), StoreError::Failed(_)));
-        assert!(matches!(of(ffi::SQLITE_CORRUPT), StoreError::Failed(_)));
-        assert!(matches!(of(ffi::SQLITE_BUSY), StoreError::Unavailable(_)));
+    fn a_full_disk_does_not_fail_the_store_but_a_failed_fsync_does() {
+        let class =
+            |code| store_error(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert!(matches!(class(ffi::SQLITE_FULL), StoreError::Full(_)));
+        assert!(matches!(class(ffi::SQLITE_IOERR_FSYNC), StoreError::Failed(_)));
+        assert!(matches!(class(ffi::SQLITE_CORRUPT), StoreError::Failed(_)));
+        assert!(matches!(class(ffi::SQLITE_BUSY), StoreError::Unavailable(_)));
     }
 
     #[test]
-    fn a_quota_that_is_used_up_is_a_full_disk_for_writes_alone() {
-        let of = |code, system| {
-            judged(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None), system)
+    fn a_used_up_quota_is_a_full_disk_for_writes_but_not_for_syncs() {
+        let class = |code, system| {
+            classify(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None), system)
         };
         let quota = ErrorKind::QuotaExceeded;
-        assert!(matches!(of(ffi::SQLITE_IOERR_WRITE, quota), StoreError::Full(_)));
-        assert!(matches!(of(ffi::SQLITE_IOERR_WRITE, ErrorKind::Other), StoreError::Failed(_)));
-        assert!(matches!(of(ffi::SQLITE_IOERR_FSYNC, quota), StoreError::Failed(_)));
-        assert!(matches!(of(ffi::SQLITE_CORRUPT, quota), StoreError::Failed(_)));
+        assert!(matches!(class(ffi::SQLITE_IOERR_WRITE, quota), StoreError::Full(_)));
+        assert!(matches!(class(ffi::SQLITE_IOERR_WRITE, ErrorKind::Other), StoreError::Failed(_)));
+        assert!(matches!(class(ffi::SQLITE_IOERR_FSYNC, quota), StoreError::Failed(_)));
+        assert!(matches!(class(ffi::SQLITE_CORRUPT, quota), StoreError::Failed(_)));
     }
 }

@@ -1,4 +1,5 @@
-//! Names from the configuration as small numbers.
+//! Names of sources and routes as small numbers: the table `names`, in memory. Rows of events and
+//! jobs hold the numbers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,18 +8,17 @@ use rusqlite::{Connection, Result};
 
 use crate::error::unreadable;
 
-/// The table `names`, by heart.
+/// The table `names` in both directions.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct Interner {
     numbers: HashMap<Arc<str>, i64>,
     names: HashMap<i64, Arc<str>>,
-    /// Not committed yet.
-    new: Vec<Arc<str>>,
 }
 
-impl Names {
+impl Interner {
+    /// Reads the table, and fails if a row is corrupt: events would appear under another source.
     pub(crate) fn read(conn: &Connection) -> Result<Self> {
-        let mut names = Self::default();
+        let mut interner = Self::default();
         let mut rows =
             conn.prepare("select id, name, coalesce(sum = checksum(id, name), 1) from names")?;
         let mut rows = rows.query([])?;
@@ -26,44 +26,50 @@ impl Names {
             if !row.get::<_, bool>(2)? {
                 return Err(unreadable("a name of a source or route"));
             }
-            names.learn(row.get(0)?, row.get(1)?);
+            interner.insert(row.get(1)?, row.get(0)?);
         }
-        Ok(names)
+        Ok(interner)
     }
 
-    /// The number of a name, given to it where it had none.
-    pub(crate) fn number(&mut self, conn: &Connection, name: &Arc<str>) -> Result<i64> {
-        if let Some(number) = self.numbers.get(name) {
-            return Ok(*number);
-        }
+    /// The number of a name that is in the table.
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        self.numbers.get(name).copied()
+    }
+
+    /// Writes a new name to the table, and inserts it here. The caller removes it if the
+    /// transaction fails.
+    pub(crate) fn add(&mut self, conn: &Connection, name: &Arc<str>) -> Result<i64> {
         let mut add = conn.prepare_cached(
             "insert into names (id, name, sum) select n, ?1, checksum(n, ?1)
              from (select coalesce(max(id), 0) + 1 as n from names) returning id",
         )?;
         let number = add.query_row([&**name], |row| row.get(0))?;
-        self.learn(number, name.clone());
-        self.new.push(name.clone());
+        self.insert(name.clone(), number);
         Ok(number)
     }
 
+    /// Undoes [`add`](Self::add).
+    pub(crate) fn remove(&mut self, name: &str) {
+        if let Some(number) = self.numbers.remove(name) {
+            self.names.remove(&number);
+        }
+    }
+
+    /// The name of a number; the number itself as text where the table has no such row.
     pub(crate) fn name(&self, number: i64) -> Arc<str> {
         self.names.get(&number).cloned().unwrap_or_else(|| number.to_string().into())
     }
 
-    pub(crate) fn committed(&mut self) {
-        self.new.clear();
-    }
-
-    pub(crate) fn rolled_back(&mut self) {
-        for name in std::mem::take(&mut self.new) {
-            if let Some(number) = self.numbers.remove(&name) {
-                self.names.remove(&number);
-            }
-        }
-    }
-
-    fn learn(&mut self, number: i64, name: Arc<str>) {
+    fn insert(&mut self, name: Arc<str>, number: i64) {
         self.numbers.insert(name.clone(), number);
         self.names.insert(number, name);
+    }
+}
+
+#[cfg(test)]
+impl Interner {
+    pub(crate) fn snapshot(&self) -> Vec<String> {
+        assert_eq!(self.numbers.len(), self.names.len());
+        self.numbers.iter().map(|name| format!("name {name:?}")).collect()
     }
 }

@@ -1,18 +1,32 @@
-//! `sqlite:PATH`: keeps events in one SQLite file, durably. Nothing to install and nothing to run
-//! beside it; what it does not do is serve several processes.
+//! `sqlite:PATH`: stores events durably in one SQLite file, for one process. SQLite is compiled in,
+//! so there is nothing to install and no server to run.
 //!
-//! All writing goes through one thread, which takes everything that waits into one transaction, so
-//! that many deliveries share one fsync. See the README for what that buys and costs.
+//! One thread writes. It takes all commands that wait into one transaction, so that many deliveries
+//! share one fsync. The README has the guarantees and the measurements.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | `store` | the [`SqliteStore`] that the engine calls; sends each call as a `command` |
+//! | `writer` | the thread: groups commands, commits, answers |
+//! | `accept`, `claim`, `settle`, `purge`, `replay` | one operation each, over a `transaction` and a batch |
+//! | `memory` | what the writer keeps in memory, and the `Batch` that changes it |
+//! | `queue`, `leases`, `interner`, `write_behind_index`, `refill` | the parts of the memory |
+//! | `open`, `lock`, `wal_check`, `migrate`, `recover` | opening a file |
+//! | `browse`, `read_pool`, `rows`, `reply_codec` | reading |
+//! | `checksum`, `disk_space`, `error`, `probe`, `telemetry` | checksums, free space, errors, health, metrics |
 #![warn(missing_docs)]
 
 mod accept;
 mod browse;
 mod checksum;
+mod claim;
+mod command;
 mod disk_space;
 mod error;
 mod interner;
 mod leases;
 mod lock;
+mod memory;
 mod migrate;
 mod open;
 mod probe;
@@ -20,13 +34,15 @@ mod purge;
 mod queue;
 mod read_pool;
 mod recover;
+mod refill;
 mod replay;
 mod reply_codec;
 mod rows;
+mod settle;
 mod store;
 mod telemetry;
+mod transaction;
 mod wal_check;
-mod work;
 mod write_behind_index;
 mod writer;
 
@@ -37,7 +53,7 @@ use hookward_core::{Store, register_store};
 
 pub use store::SqliteStore;
 
-/// `sqlite:PATH` in routes.yaml.
+/// The plugin that opens `sqlite:PATH` of routes.yaml.
 #[derive(Debug)]
 pub struct Sqlite;
 
@@ -47,17 +63,21 @@ impl StoreConfig for Sqlite {
     const URL: &'static str = "sqlite:PATH";
 
     fn check(rest: &str) -> Result<(), BuildError> {
-        let wrong = |message: String| {
+        let invalid = |message: String| {
             let help = "write `sqlite:` and the path of a file, such as `sqlite:hookward.db`; a \
                         relative path starts at the folder of routes.yaml";
             Err(BuildError::at("", message).help(help))
         };
         match rest {
-            "" => wrong("`sqlite:` names no file".to_owned()),
-            ":memory:" => Err(BuildError::at("", "`sqlite::memory:` would keep nothing")
-                .help("write `store: memory:` to try things out without a file")),
-            _ if rest.starts_with("//") => wrong(format!("`sqlite:{rest}` is not a path")),
-            _ if rest.contains('?') => wrong(format!("`sqlite:{rest}` has options, it takes none")),
+            "" => invalid("`sqlite:` has no path".to_owned()),
+            ":memory:" => {
+                Err(BuildError::at("", "`sqlite::memory:` would lose all events at the end")
+                    .help("write `store: memory:` to try things out without a file"))
+            }
+            _ if rest.starts_with("//") => invalid(format!("`sqlite:{rest}` is not a path")),
+            _ if rest.contains('?') => {
+                invalid(format!("`sqlite:{rest}` has options, which this store does not support"))
+            }
             _ => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
-//! One owner per store: an OS lock on a side file. The system frees it when the process ends,
-//! however it ends. The lock, the log and the rest lie beside the file by name, so a file has one.
+//! One owner per store: an OS lock on a side file, `PATH.lock`. The system frees it when the process
+//! ends, however it ends. The lock, the log and the reserve are found by the file's name, so the
+//! file must have only one.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -8,19 +9,28 @@ use std::time::Duration;
 
 use hookward_core::store::OpenError;
 
-/// A former owner of this same process may still be writing its last page.
-const PATIENCE: [Duration; 10] = [Duration::from_millis(20); 10];
+/// Attempts to lock, [`LOCK_RETRY_PAUSE`] apart. A former owner in this same process may still be
+/// writing its last page.
+const LOCK_ATTEMPTS: usize = 10;
+const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Held as long as the store is open.
+/// The lock, held while this value lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock beside `path`, or says who has it.
+    /// Locks the side file of the store at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Another owner has the lock (the message names its process), or the side file cannot be
+    /// opened or locked.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        let side = beside(path);
+        let side = side_file(path);
+        // Not removed at the end, and not truncated here: a process that opened the old file would
+        // lock something else than one that creates a new file of this name.
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -28,10 +38,10 @@ impl Lock {
             .truncate(false)
             .open(&side)
             .map_err(|e| cannot_open(&side, &e))?;
-        for pause in PATIENCE {
+        for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: signed(file) }),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+                Ok(()) => return Ok(Self { _file: write_process_id(file) }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_PAUSE),
                 Err(TryLockError::Error(e)) => {
                     return Err(OpenError(format!("{} cannot be locked: {e}", side.display())));
                 }
@@ -51,12 +61,17 @@ impl Lock {
     }
 }
 
-/// The path without symbolic links, which SQLite follows, too. What may have other names is refused:
-/// whoever opened it by one of those would find another lock, and another log.
-pub(crate) fn one_name(path: &Path) -> Result<PathBuf, OpenError> {
+/// The path with symbolic links resolved, as SQLite resolves them.
+///
+/// # Errors
+///
+/// A symbolic link to nothing, or a file with several hard links: an owner that opened it by another
+/// name would find another lock and another log.
+pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
     let file = path.display();
     let Ok(found) = path.symlink_metadata() else {
-        // It is to be made. Of a folder that is not there the lock has more to say.
+        // The file does not exist yet. If its folder does not exist either, opening the lock fails
+        // with a better message.
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(path.to_owned());
         };
@@ -73,34 +88,35 @@ pub(crate) fn one_name(path: &Path) -> Result<PathBuf, OpenError> {
             _ => format!("{file} cannot be opened: {e}"),
         })
     })?;
-    match names(&real) {
+    match hard_links(&real) {
         0 | 1 => Ok(real),
         names => Err(OpenError(format!(
-            "{file} is a file of {names} names (hard links), by which it could get two owners; leave \
-             it one"
+            "{file} is a file of {names} names (hard links), by which it could get two owners; remove \
+             all of them but one"
         ))),
     }
 }
 
 #[cfg(unix)]
-fn names(path: &Path) -> u64 {
+fn hard_links(path: &Path) -> u64 {
     path.metadata().map_or(0, |found| std::os::unix::fs::MetadataExt::nlink(&found))
 }
 
 #[cfg(not(unix))]
-fn names(_: &Path) -> u64 {
+fn hard_links(_: &Path) -> u64 {
     1
 }
 
-/// Our process id, for whoever finds the lock taken. The lock works without it.
-fn signed(mut file: File) -> File {
+/// Writes the process id for the message of the next process that finds the lock taken. Errors are
+/// ignored: the lock works without it.
+fn write_process_id(mut file: File) -> File {
     let _ = file.set_len(0);
     let _ = file.rewind();
     let _ = writeln!(file, "{}", std::process::id());
     file
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn side_file(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)

@@ -1,5 +1,5 @@
-//! Opening: the lock, the file, the settings on which durability rests, the recovery of what a
-//! former owner left behind. What stands in the way is told with what to do.
+//! Opens the file: lock, log check, settings that durability needs, migration, recovery. Each error
+//! says what the operator can do.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,20 +11,22 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::checksum;
-use crate::disk_space::Room;
+use crate::disk_space::DiskSpace;
 use crate::error::{is_damage, store_error};
-use crate::lock::{Lock, one_name};
+use crate::lock::{Lock, resolve_only_name};
 use crate::migrate::migrate;
 use crate::writer::Writer;
 
-/// Beside the writer, so many connections read.
-pub(crate) const READERS: usize = 3;
+/// Connections that read, beside the one that writes.
+pub(crate) const READ_CONNECTIONS: usize = 3;
 
-/// A file of up to so many bytes is looked at as a whole at each start, which takes a tenth of a second
-/// at most.
-const WHOLE: i64 = 32 * 1024 * 1024;
+/// Files up to this size are checked as a whole at each start, which takes 0.1 s at most.
+const MAX_INTEGRITY_CHECK_BYTES: i64 = 32 * 1024 * 1024;
 
-/// Opens the file at `path`, creating it where there is none. Blocks.
+/// How long a statement waits for a lock of another process, such as a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the file at `path`, or creates it. Blocks the thread.
 pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connection>), OpenError> {
     if path.is_dir() {
         return Err(OpenError(format!(
@@ -33,16 +35,18 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
             path.join("hookward.db").display()
         )));
     }
-    let path = &one_name(path)?;
+    let path = &resolve_only_name(path)?;
+    // First of all: without the lock, this process must not touch a file of another owner.
     let lock = Lock::take(path)?;
-    let room = Room::of(path);
-    let say = |e: rusqlite::Error| cannot(path, &e);
+    let disk_space = DiskSpace::new(path);
+    let open_error = |e: rusqlite::Error| open_error(path, &e);
+    // Before SQLite opens the file: it drops a damaged log without a report.
     crate::wal_check::check(path)?;
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(say)?;
-    whole(&conn, path)?;
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(open_error)?;
+    check_integrity(&conn, path)?;
     migrate(&conn, path)?;
-    // The log begins anew: what a former owner left half written in it must not lie behind, and be
-    // taken for, what is written now.
+    // The checkpoint starts a new log: a half-written commit of the former owner must not lie behind
+    // the frames that are written now, or a later recovery could read it as one of them.
     conn.execute_batch(
         "pragma journal_mode = wal;
          pragma synchronous = full;
@@ -53,22 +57,24 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
          pragma temp_store = memory;
          pragma wal_checkpoint(truncate);",
     )
-    .map_err(say)?;
-    durable(&conn, path)?;
-    let readers = (0..READERS).map(|_| reader(path)).collect::<Result<Vec<_>, _>>().map_err(say)?;
-    let writer = Writer::new(conn, lock, room, now).map_err(say)?;
-    keep_names(path)?;
+    .map_err(open_error)?;
+    check_durability(&conn, path)?;
+    let readers =
+        (0..READ_CONNECTIONS).map(|_| connect_reader(path)).collect::<Result<Vec<_>, _>>();
+    let readers = readers.map_err(open_error)?;
+    let writer = Writer::new(conn, lock, disk_space, now).map_err(open_error)?;
+    sync_folder(path)?;
     Ok((writer, readers))
 }
 
-/// Syncs the folder once the log is there, which stays the same file until it is closed. SQLite does
-/// so, too, but takes no notice if it fails; and then a power cut can take the log out of the folder,
-/// with all that was answered since.
-fn keep_names(path: &Path) -> Result<(), OpenError> {
+/// Syncs the folder once the log exists. The log stays the same file until the store is closed, so
+/// once is enough. SQLite does this too, but ignores an error; then a power cut could remove the log
+/// from the folder, with everything that was answered since.
+fn sync_folder(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     match std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems keep names without being asked, and cannot be.
+        // Some file systems make names durable by themselves and do not support this call.
         Err(e) if !matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
             Err(OpenError(format!(
                 "the folder of {} cannot be synced ({e}): a power cut could lose answered events",
@@ -79,61 +85,63 @@ fn keep_names(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Reads back what an answer 200 rests on: a commit must be on the disk when it returns.
-pub(crate) fn durable(conn: &Connection, path: &Path) -> Result<(), OpenError> {
-    let say = |e: rusqlite::Error| cannot(path, &e);
+/// Reads back the settings that an answer 2xx depends on: a commit must be on the disk when it
+/// returns. SQLite ignores a setting that the file system does not support.
+fn check_durability(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let open_error = |e: rusqlite::Error| open_error(path, &e);
     let mode: String =
-        conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(say)?;
+        conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(open_error)?;
     let synchronous: i64 =
-        conn.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(say)?;
+        conn.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(open_error)?;
     if mode != "wal" {
         return Err(OpenError(format!(
-            "{} cannot keep a write-ahead log (its journal is `{mode}`); put it on a local disk \
+            "{} cannot use a write-ahead log (its journal mode is `{mode}`); put it on a local disk \
              whose file system has shared memory and locks",
             path.display()
         )));
     }
     if synchronous < 2 {
         return Err(OpenError(format!(
-            "{} does not sync each commit (synchronous is {synchronous}, wanted 2, FULL): a power \
-             cut could lose answered events",
+            "{} does not sync each commit (synchronous is {synchronous}, needed is 2, FULL): a \
+             power cut could lose answered events",
             path.display()
         )));
     }
     Ok(())
 }
 
-/// Looks at all of a file that is soon read: its structure, and that indexes and tables agree. Larger
-/// ones are looked at where they are read.
-fn whole(conn: &Connection, path: &Path) -> Result<(), OpenError> {
-    let say = |e: rusqlite::Error| cannot(path, &e);
+/// Checks the structure of a file, and that its indexes agree with its tables. Files above
+/// [`MAX_INTEGRITY_CHECK_BYTES`] are skipped: their rows are checked when they are read.
+fn check_integrity(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let open_error = |e: rusqlite::Error| open_error(path, &e);
     let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-    let bytes =
-        number("page_count").map_err(say)?.saturating_mul(number("page_size").map_err(say)?);
-    if bytes > WHOLE {
+    let pages = number("page_count").map_err(open_error)?;
+    let bytes = pages.saturating_mul(number("page_size").map_err(open_error)?);
+    if bytes > MAX_INTEGRITY_CHECK_BYTES {
         return Ok(());
     }
     let found: String =
-        conn.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(say)?;
+        conn.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(open_error)?;
     if found == "ok" { Ok(()) } else { Err(damaged(path, &found)) }
 }
 
-/// A path is a path: no `file:` with options.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    // Without SQLITE_OPEN_URI: a path is a path, and not a `file:` URI with options, which could
+    // turn off the locks.
     let common = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, common | flags)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(64);
-    // Else a statement is planned anew whenever another value is bound to it, which costs more
-    // than most of them do.
+    // Keeps the query plan of a statement when another value is bound to it. Planning costs more
+    // than most of our statements.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // A damaged page must not lead it astray.
+    // A damaged page must not make SQLite read outside its cells, nor run SQL from a changed schema.
     conn.execute_batch("pragma cell_size_check = on; pragma trusted_schema = off")?;
     checksum::install(&conn)?;
     Ok(conn)
 }
 
-fn reader(path: &Path) -> rusqlite::Result<Connection> {
+fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::empty())?;
     conn.execute_batch("pragma query_only = on; pragma cache_size = -4096")?;
     Ok(conn)
@@ -141,17 +149,17 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn damaged(path: &Path, found: &str) -> OpenError {
     OpenError(format!(
-        "{} is damaged ({}); restore it from a backup, or move it away to start anew",
+        "{} is damaged ({}); restore it from a backup, or move it away to start with an empty store",
         path.display(),
         found.replace('\n', " ")
     ))
 }
 
-/// In an operator's words.
-pub(crate) fn cannot(path: &Path, error: &rusqlite::Error) -> OpenError {
+/// An error of SQLite as a message for the operator.
+pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
     let file = path.display();
-    if let StoreError::Full(words) = store_error(error) {
-        return OpenError(format!("there is no room for {file}: {words}"));
+    if let StoreError::Full(message) = store_error(error) {
+        return OpenError(format!("there is no disk space for {file}: {message}"));
     }
     OpenError(match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
@@ -172,15 +180,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_does_not_sync_each_commit_is_refused() {
+    fn a_file_that_does_not_sync_each_commit_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let conn = Connection::open(&path).unwrap();
         conn.execute_batch("pragma journal_mode = wal; pragma synchronous = full").unwrap();
-        assert_eq!(durable(&conn, &path), Ok(()));
+        assert_eq!(check_durability(&conn, &path), Ok(()));
         conn.execute_batch("pragma synchronous = normal").unwrap();
-        assert!(durable(&conn, &path).unwrap_err().0.contains("power cut"));
+        assert!(check_durability(&conn, &path).unwrap_err().0.contains("power cut"));
         conn.execute_batch("pragma synchronous = full; pragma journal_mode = delete").unwrap();
-        assert!(durable(&conn, &path).unwrap_err().0.contains("write-ahead"));
+        assert!(check_durability(&conn, &path).unwrap_err().0.contains("write-ahead"));
     }
 }

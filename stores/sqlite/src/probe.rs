@@ -1,5 +1,5 @@
-//! Looking whether a store that was in trouble works again. It takes a write, and whoever watches a
-//! store in trouble may ask often; so one looks at a time, and those who wait for it share what it saw.
+//! The health probe of a store whose last group failed: one small write. A health check may ask
+//! often, so one probe runs at a time and those who wait for it share its result.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,34 +7,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hookward_core::store::StoreError;
 use tokio::sync::Mutex;
 
+/// Shares one running probe among its callers.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    /// What the last one saw; locked while one looks.
-    seen: Mutex<Result<(), StoreError>>,
-    /// So many have looked to the end.
-    done: AtomicU64,
+    /// Result of the last probe; locked while one runs.
+    result: Mutex<Result<(), StoreError>>,
+    /// Probes that ran to their end.
+    completed: AtomicU64,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { seen: Mutex::new(Ok(())), done: AtomicU64::new(0) }
+        Self { result: Mutex::new(Ok(())), completed: AtomicU64::new(0) }
     }
 }
 
 impl Probe {
-    /// Looks, or waits for who does.
-    pub(crate) async fn share(
+    /// Runs the probe, or waits for the one in flight and returns its result.
+    pub(crate) async fn run_shared(
         &self,
-        look: impl Future<Output = Result<(), StoreError>>,
+        probe: impl Future<Output = Result<(), StoreError>>,
     ) -> Result<(), StoreError> {
-        let before = self.done.load(Ordering::Acquire);
-        let mut seen = self.seen.lock().await;
-        // Whoever looked may have gone away before the end; then it is to be done now.
-        if self.done.load(Ordering::Acquire) == before {
-            *seen = look.await;
-            self.done.fetch_add(1, Ordering::AcqRel);
+        let before = self.completed.load(Ordering::Acquire);
+        let mut result = self.result.lock().await;
+        // The caller that ran the probe may have been cancelled before its end. Then nothing was
+        // completed, and this caller runs it.
+        if self.completed.load(Ordering::Acquire) == before {
+            *result = probe.await;
+            self.completed.fetch_add(1, Ordering::AcqRel);
         }
-        seen.clone()
+        result.clone()
     }
 }
 
@@ -46,25 +48,26 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_looks_at_a_time_and_the_others_share_what_it_saw() {
-        let (probe, looked) = (Probe::default(), AtomicUsize::new(0));
-        let look = || {
-            probe.share(async {
-                looked.fetch_add(1, Ordering::SeqCst);
+    async fn concurrent_callers_share_one_probe_and_a_cancelled_probe_is_run_by_the_next() {
+        let (probe, runs) = (Probe::default(), AtomicUsize::new(0));
+        let run = || {
+            probe.run_shared(async {
+                runs.fetch_add(1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
                 Err(StoreError::Full("still".to_owned()))
             })
         };
         let full = Err(StoreError::Full("still".to_owned()));
-        let (a, b, c) = tokio::join!(look(), look(), look());
+        let (a, b, c) = tokio::join!(run(), run(), run());
         assert_eq!((a, b, c), (full.clone(), full.clone(), full.clone()));
-        assert_eq!(looked.load(Ordering::SeqCst), 1);
-        // One that goes away leaves the looking to the next; and later ones look anew.
-        let mut gone = Box::pin(look());
-        let began = std::future::poll_fn(|cx| Poll::Ready(gone.as_mut().poll(cx).is_pending()));
-        assert!(began.await);
-        let (then, ()) = tokio::join!(look(), async { drop(gone) });
-        assert_eq!((then, look().await), (full.clone(), full));
-        assert_eq!(looked.load(Ordering::SeqCst), 4);
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        // The cancelled one leaves the probe to the next caller; a later caller runs its own.
+        let mut cancelled = Box::pin(run());
+        let started =
+            std::future::poll_fn(|cx| Poll::Ready(cancelled.as_mut().poll(cx).is_pending()));
+        assert!(started.await);
+        let (next, ()) = tokio::join!(run(), async { drop(cancelled) });
+        assert_eq!((next, run().await), (full.clone(), full));
+        assert_eq!(runs.load(Ordering::SeqCst), 4);
     }
 }

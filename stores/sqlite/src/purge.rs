@@ -1,148 +1,171 @@
-//! Removing what is past its time, a little per call. The caller has a transaction open.
+//! Purges: removes events past their retention, a page at a time and a limited number per call, so
+//! that commands which arrive meanwhile do not wait long.
 
 use hookward_core::store::Purge;
-use rusqlite::{Result, params};
+use rusqlite::{Connection, Result, params};
 
+use crate::memory::Batch;
 use crate::queue::CacheUpdate;
 use crate::rows;
+use crate::transaction::Transaction;
 use crate::write_behind_index::id_hash;
-use crate::writer::Writer;
 
-/// At most so many events are looked at per call; others wait for their commits meanwhile.
-const LOOK: usize = 2_000;
+/// Events that one call examines, whether or not it may remove them. Other commands wait for the
+/// commit of the call's group.
+const MAX_EXAMINED_EVENTS: usize = 2_000;
 
-/// Free pages beyond these are given back to the disk, at most so many per call. The rest is soon
-/// used again.
+/// Events that one query reads.
+const MAX_PAGE_EVENTS: usize = 200;
+
+/// Free pages that stay in the file because they are soon used again, and the number of pages that
+/// one call returns to the file system at most.
 const SPARE_PAGES: i64 = 256;
 
-/// Where a purge stopped: received at, `seq`. The next one goes on there, so that events that must
-/// stay do not stand in the way of those behind them.
+/// Position at which a purge stopped: `received_at` and `seq`. The next purge continues there, so
+/// that events which have to stay do not block those behind them.
 pub(crate) type PurgeCursor = Option<(i64, i64)>;
 
 struct ExpiredEvent {
-    place: (i64, i64),
+    position: (i64, i64),
     delivery: i64,
     keys: Option<Vec<u8>>,
     event_id: Option<String>,
 }
 
-impl Writer {
-    pub(crate) fn purge(&mut self, what: Purge) -> Result<u64> {
-        let start = self.purged.take();
-        let (mut at, mut wrapped) = (start, start.is_none());
-        let (mut looked, mut removed) = (0, 0);
-        while removed < what.limit && looked < LOOK {
-            let page = self.past(what, at, (what.limit - removed).clamp(1, 200))?;
-            let Some(last) = page.last().map(|past| past.place) else {
-                if wrapped {
-                    at = None;
-                    break;
-                }
-                (at, wrapped) = (None, true);
-                continue;
-            };
-            looked += page.len();
-            for past in page {
-                if self.may_go(&past, what)? {
-                    self.remove(&past)?;
-                    removed += 1;
-                }
-            }
-            at = Some(last);
-            if wrapped && start.is_some() && at >= start {
+/// Removes up to `purge.limit` events. Returns how many it removed; 0 does not mean that none is
+/// left, only that this call found none.
+pub(crate) fn purge(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    purge: Purge,
+) -> Result<u64> {
+    let start = batch.take_purge_cursor();
+    let (mut at, mut wrapped) = (start, start.is_none());
+    let (mut examined, mut removed) = (0, 0);
+    while removed < purge.limit && examined < MAX_EXAMINED_EVENTS {
+        let limit = (purge.limit - removed).clamp(1, MAX_PAGE_EVENTS);
+        let page = read_page(transaction, purge, at, limit)?;
+        let Some(last) = page.last().map(|event| event.position) else {
+            if wrapped {
+                at = None;
                 break;
             }
-        }
-        self.purged = at;
-        if removed > 0 {
-            self.conn.execute(
-                "insert into meta (name, value, sum) values ('seq', ?1, checksum('seq', ?1))
-                 on conflict do update set value = excluded.value, sum = excluded.sum",
-                [self.next_seq],
-            )?;
-            self.shrink()?;
-        }
-        Ok(removed as u64)
-    }
-
-    fn past(&self, what: Purge, after: PurgeCursor, limit: usize) -> Result<Vec<ExpiredEvent>> {
-        let (at, seq) = after.unwrap_or((i64::MIN, 0));
-        let mut found = self.conn.prepare_cached(
-            "select received_at, seq, delivery, keys, event_id from events
-             where received_at < ?1 and (received_at, seq) > (?2, ?3)
-             order by received_at, seq limit ?4",
-        )?;
-        let read = |row: &rusqlite::Row<'_>| {
-            let place = (row.get(0)?, row.get(1)?);
-            Ok(ExpiredEvent {
-                place,
-                delivery: row.get(2)?,
-                keys: row.get(3)?,
-                event_id: row.get(4)?,
-            })
+            (at, wrapped) = (None, true);
+            continue;
         };
-        let before = what.events_before.as_millis();
-        found.query_map(params![before, at, seq, limit as i64], read)?.collect()
+        examined += page.len();
+        for event in page {
+            if is_removable(transaction, &event, purge)? {
+                remove(transaction, batch, &event)?;
+                removed += 1;
+            }
+        }
+        at = Some(last);
+        // Back at the start after a wrap: every expired event was examined.
+        if wrapped && start.is_some() && at >= start {
+            break;
+        }
     }
-
-    fn may_go(&self, past: &ExpiredEvent, what: Purge) -> Result<bool> {
-        let mut worst = self
-            .conn
-            .prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
-        let worst = worst.query_row([past.place.1], |row| row.get::<_, Option<i64>>(0))?;
-        Ok(match worst {
-            None => true,
-            Some(rows::DEAD) => past.place.0 < what.dead_before.as_millis(),
-            Some(_) => false,
-        })
-    }
-
-    fn remove(&mut self, past: &ExpiredEvent) -> Result<()> {
-        let seq = past.place.1;
-        let mut dead =
-            self.conn.prepare_cached("select route from jobs where event = ?1 and state = 2")?;
-        for route in dead.query_map([seq], |row| row.get(0))? {
-            self.effects.push(CacheUpdate::Buried(self.names.name(route?)));
-        }
-        // Past its window, a key may belong to a later event by now.
-        let mut free =
-            self.conn.prepare_cached("delete from keys where hash = ?1 and event = ?2")?;
-        let hashes = past.keys.as_deref().unwrap_or_default();
-        for hash in hashes.chunks_exact(16) {
-            free.execute(params![hash, seq])?;
-        }
-        if let Some(event_id) = &past.event_id {
-            self.conn
-                .prepare_cached("delete from event_ids where hash = ?1 and event = ?2")?
-                .execute([id_hash(event_id), seq])?;
-        }
-        self.late.forget(seq, hashes);
-        for sql in [
-            "delete from jobs where event = ?1",
-            "delete from twins where event = ?1",
-            "delete from events where seq = ?1",
-        ] {
-            self.conn.prepare_cached(sql)?.execute([seq])?;
-        }
-        // Events of one delivery are numbered one after the other.
-        let mut last = self.conn.prepare_cached(
-            "delete from deliveries where id = ?1 and not exists
-                 (select 1 from events where seq >= ?1 and seq < ?1 + deliveries.events)",
+    batch.set_purge_cursor(at);
+    if removed > 0 {
+        // The next owner numbers events by the last row, which may be gone now. A `seq` must not be
+        // used a second time.
+        transaction.execute(
+            "insert into meta (name, value, sum) values ('seq', ?1, checksum('seq', ?1))
+             on conflict do update set value = excluded.value, sum = excluded.sum",
+            [batch.next_seq()],
         )?;
-        last.execute([past.delivery])?;
-        Ok(())
+        shrink(transaction)?;
     }
+    Ok(removed as u64)
+}
 
-    fn shrink(&self) -> Result<()> {
-        let free: i64 = self.conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        let excess = (free - SPARE_PAGES).min(SPARE_PAGES);
-        if excess <= 0 {
-            return Ok(());
-        }
-        // It gives back one page per step.
-        let mut vacuum = self.conn.prepare(&format!("pragma incremental_vacuum({excess})"))?;
-        let mut steps = vacuum.query([])?;
-        while steps.next()?.is_some() {}
-        Ok(())
+fn read_page(
+    conn: &Connection,
+    purge: Purge,
+    after: PurgeCursor,
+    limit: usize,
+) -> Result<Vec<ExpiredEvent>> {
+    let (at, seq) = after.unwrap_or((i64::MIN, 0));
+    let mut found = conn.prepare_cached(
+        "select received_at, seq, delivery, keys, event_id from events
+         where received_at < ?1 and (received_at, seq) > (?2, ?3)
+         order by received_at, seq limit ?4",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(ExpiredEvent {
+            position: (row.get(0)?, row.get(1)?),
+            delivery: row.get(2)?,
+            keys: row.get(3)?,
+            event_id: row.get(4)?,
+        })
+    };
+    let before = purge.events_before.as_millis();
+    found.query_map(params![before, at, seq, limit as i64], read)?.collect()
+}
+
+/// Whether an event has no open job, and no dead job that is kept longer than events are.
+fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: Purge) -> Result<bool> {
+    let mut worst =
+        conn.prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
+    let worst = worst.query_row([event.position.1], |row| row.get::<_, Option<i64>>(0))?;
+    Ok(match worst {
+        None => true,
+        Some(rows::DEAD) => event.position.0 < purge.dead_before.as_millis(),
+        Some(_) => false,
+    })
+}
+
+fn remove(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    event: &ExpiredEvent,
+) -> Result<()> {
+    let seq = event.position.1;
+    let mut dead =
+        transaction.prepare_cached("select route from jobs where event = ?1 and state = 2")?;
+    for route in dead.query_map([seq], |row| row.get(0))? {
+        batch.update(CacheUpdate::DeadRemoved(batch.name(route?)));
     }
+    // After its dedupe window, a key may belong to a later event.
+    let mut free = transaction.prepare_cached("delete from keys where hash = ?1 and event = ?2")?;
+    let hashes = event.keys.as_deref().unwrap_or_default();
+    for hash in hashes.chunks_exact(16) {
+        free.execute(params![hash, seq])?;
+    }
+    if let Some(event_id) = &event.event_id {
+        transaction
+            .prepare_cached("delete from event_ids where hash = ?1 and event = ?2")?
+            .execute([id_hash(event_id), seq])?;
+    }
+    batch.remove_event(seq, hashes);
+    for sql in [
+        "delete from jobs where event = ?1",
+        "delete from twins where event = ?1",
+        "delete from events where seq = ?1",
+    ] {
+        transaction.prepare_cached(sql)?.execute([seq])?;
+    }
+    // The events of a delivery have consecutive numbers from its id on. The last one that goes
+    // takes the delivery with it.
+    let mut last = transaction.prepare_cached(
+        "delete from deliveries where id = ?1 and not exists
+             (select 1 from events where seq >= ?1 and seq < ?1 + deliveries.events)",
+    )?;
+    last.execute([event.delivery])?;
+    Ok(())
+}
+
+/// Returns free pages to the file system.
+fn shrink(conn: &Connection) -> Result<()> {
+    let free: i64 = conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let excess = (free - SPARE_PAGES).min(SPARE_PAGES);
+    if excess <= 0 {
+        return Ok(());
+    }
+    // Each step of the statement frees one page.
+    let mut vacuum = conn.prepare(&format!("pragma incremental_vacuum({excess})"))?;
+    let mut steps = vacuum.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(())
 }

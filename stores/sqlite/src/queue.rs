@@ -1,163 +1,224 @@
-//! What the writer knows by heart: the schedule, the leases, the bodies of fresh jobs, and how
-//! much of the table of open jobs is in the schedule. It changes only after the commit of what it
-//! follows from; a claim is the exception, and is taken back when its group fails.
+//! Jobs in memory: the queue of ready and waiting jobs, the leases, the bodies of new jobs, and
+//! per route how far the table of open jobs is in the queue. Owned by `memory.rs`, which changes it
+//! only after the commit that the change follows from. Claims are the exception: they take jobs
+//! immediately, and a batch that is rolled back returns them.
 //!
-//! A route has at most [`ROUTE_CAP`] jobs in the schedule. Later ones stay in the table and are
-//! read, in the order of acceptance, once half of those are done; so an order key never sees a
-//! later job before an earlier one. What this costs: a route whose first 100,000 jobs all wait for
-//! their next attempt makes its newer ones wait too. Other routes do not notice. Only replayed
+//! At most [`MAX_QUEUED_JOBS_PER_ROUTE`] jobs of a route are in the queue. Later ones stay in the
+//! table and are read in the order of acceptance once half of the queued ones are done, so an order
+//! key never sees a later job before an earlier one. The cost: a route whose first 100,000 jobs all
+//! wait for their next attempt delays its newer jobs. Other routes are not affected. Only replayed
 //! jobs of such a route may be overtaken by newer ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hookward_core::store::{JobId, JobQueue, QueuedJob};
+use hookward_core::store::{Claim, JobId, JobQueue, QueuedJob};
 use hookward_core::{Event, Timestamp};
 
 use crate::leases::Leases;
 
-/// A job's place: its event's `seq`, and its number.
-pub(crate) type Key = (i64, u32);
+/// Primary key of a job: its event's `seq`, and its number within the event.
+pub(crate) type JobKey = (i64, u32);
 
-/// So many jobs of one route are in the schedule.
-const ROUTE_CAP: usize = 100_000;
+/// Jobs of one route in the queue; later ones are only in the table.
+const MAX_QUEUED_JOBS_PER_ROUTE: usize = 100_000;
 
-/// Bodies of fresh jobs are kept up to this many bytes, by [`memory_size`].
-const FRESH_CAP: usize = 32 * 1024 * 1024;
+/// Memory for the bodies of new jobs, counted by [`memory_size`].
+const MAX_CACHED_JOB_BYTES: usize = 32 * 1024 * 1024;
 
-/// A job that was just taken in and never claimed: nothing about it needs to be read.
+/// Estimated memory of a cached job beside its body.
+const CACHED_JOB_OVERHEAD_BYTES: usize = 1024;
+
+/// A job that was accepted by this process and not claimed yet. Its claim reads no row.
 #[derive(Debug, Clone)]
 pub(crate) struct CachedJob {
     pub(crate) event: Event,
     pub(crate) config_hash: u64,
 }
 
-/// Per route: open and dead jobs. Shared with those who ask for the depth.
+/// Per route: open and dead jobs. Shared with the callers of `Store::depth`.
 pub(crate) type Counts = Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>;
 
-/// What the memory learns from a commit.
+/// One change of the memory that follows from a commit.
 #[derive(Debug)]
 pub(crate) enum CacheUpdate {
-    /// A job is there that was not.
-    New(QueuedJob<Key>, Option<CachedJob>),
+    /// A new job waits.
+    Added(QueuedJob<JobKey>, Option<CachedJob>),
     /// A dead job waits again.
-    Revived(QueuedJob<Key>),
+    Revived(QueuedJob<JobKey>),
     /// A leased job waits again.
-    Back(JobId, QueuedJob<Key>),
-    /// A leased job has ended; `dead` if in the dead letters.
+    Requeued(JobId, QueuedJob<JobKey>),
+    /// A leased job has ended; `dead` if it is a dead letter now.
     Ended { job: JobId, dead: bool },
-    /// An event with a dead job of this route was removed.
-    Buried(Arc<str>),
+    /// A dead job of this route was removed with its event.
+    DeadRemoved(Arc<str>),
 }
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// [`ROUTE_CAP`], except in tests.
-    pub(crate) cap: usize,
-    pub(crate) schedule: JobQueue<Key>,
-    pub(crate) held: Leases,
-    /// With what each counts for.
-    fresh: HashMap<Key, (CachedJob, usize)>,
-    fresh_bytes: usize,
-    /// Per route, where some are only in the table: from this key on.
-    unread: BTreeMap<Arc<str>, Key>,
-    pub(crate) counts: Counts,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self {
-            cap: ROUTE_CAP,
-            schedule: JobQueue::new(),
-            held: Leases::default(),
-            fresh: HashMap::new(),
-            fresh_bytes: 0,
-            unread: BTreeMap::new(),
-            counts: Counts::default(),
-        }
-    }
+    /// [`MAX_QUEUED_JOBS_PER_ROUTE`], except in tests.
+    max_per_route: usize,
+    jobs: JobQueue<JobKey>,
+    leases: Leases,
+    /// With the [`memory_size`] of each.
+    cached: HashMap<JobKey, (CachedJob, usize)>,
+    cached_bytes: usize,
+    /// Routes with jobs that are only in the table, and the key of the first such job.
+    overflow: BTreeMap<Arc<str>, JobKey>,
+    counts: Counts,
 }
 
 impl Queue {
-    pub(crate) fn apply(&mut self, effect: CacheUpdate) {
-        match effect {
-            CacheUpdate::New(entry, fresh) => {
-                self.count(&entry.route, 1, 0);
-                if self.admit(entry.clone())
-                    && let Some(fresh) = fresh
-                    && let memory_size = memory_size(&fresh)
-                    && self.fresh_bytes + memory_size <= FRESH_CAP
-                {
-                    self.fresh_bytes += memory_size;
-                    self.fresh.insert(entry.key, (fresh, memory_size));
-                }
-            }
-            CacheUpdate::Revived(entry) => {
-                self.count(&entry.route, 1, -1);
-                self.admit(entry);
-            }
-            CacheUpdate::Back(job, entry) => {
-                self.held.remove(&job);
-                self.schedule.push(entry, Timestamp::default());
-            }
-            CacheUpdate::Ended { job, dead } => {
-                let Some(held) = self.held.remove(&job) else { return };
-                self.schedule.remove(held.entry.key);
-                self.count(&held.entry.route, -1, i64::from(dead));
-            }
-            CacheUpdate::Buried(route) => self.count(&route, 0, -1),
+    /// An empty queue of a store that is opened at `now`.
+    pub(crate) fn starting(now: Timestamp) -> Self {
+        Self {
+            max_per_route: MAX_QUEUED_JOBS_PER_ROUTE,
+            jobs: JobQueue::starting(now),
+            leases: Leases::default(),
+            cached: HashMap::new(),
+            cached_bytes: 0,
+            overflow: BTreeMap::new(),
+            counts: Counts::default(),
         }
     }
 
-    /// Puts a job into the schedule, unless its route has enough there.
-    fn admit(&mut self, entry: QueuedJob<Key>) -> bool {
-        let unread = self.unread.get(&entry.route).copied();
-        if unread.is_some_and(|from| entry.key >= from) {
+    /// Applies a change that is committed.
+    pub(crate) fn apply(&mut self, update: CacheUpdate) {
+        match update {
+            CacheUpdate::Added(job, cached) => {
+                self.count(&job.route, 1, 0);
+                if self.admit(job.clone())
+                    && let Some(cached) = cached
+                {
+                    self.cache(job.key, cached);
+                }
+            }
+            CacheUpdate::Revived(job) => {
+                self.count(&job.route, 1, -1);
+                self.admit(job);
+            }
+            CacheUpdate::Requeued(id, job) => {
+                self.leases.remove(&id);
+                self.push(job);
+            }
+            CacheUpdate::Ended { job, dead } => {
+                let Some(lease) = self.leases.remove(&job) else { return };
+                self.jobs.remove(lease.job.key);
+                self.count(&lease.job.route, -1, i64::from(dead));
+            }
+            CacheUpdate::DeadRemoved(route) => self.count(&route, 0, -1),
+        }
+    }
+
+    /// Takes the jobs that may run now. The caller leases each of them, or returns it with
+    /// [`push`](Self::push).
+    pub(crate) fn claim_ready(&mut self, claim: &Claim) -> Vec<QueuedJob<JobKey>> {
+        self.jobs.claim(claim.now, &claim.slots, claim.unknown)
+    }
+
+    /// Puts a job back among the waiting ones.
+    pub(crate) fn push(&mut self, job: QueuedJob<JobKey>) {
+        self.jobs.push(job, Timestamp::default());
+    }
+
+    /// Removes a claimed job whose row is corrupt and counts it as dead.
+    pub(crate) fn remove_corrupt(&mut self, job: &QueuedJob<JobKey>) {
+        self.jobs.remove(job.key);
+        self.count(&job.route, -1, 1);
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    pub(crate) fn leases_mut(&mut self) -> &mut Leases {
+        &mut self.leases
+    }
+
+    /// The latest time that a claim named: the clock of this store.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.jobs.now()
+    }
+
+    /// Time at which the next job is due or the next lease ends.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        match (self.jobs.next_due(), self.leases.first_end()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// Puts a job into the queue, unless its route is full there.
+    fn admit(&mut self, job: QueuedJob<JobKey>) -> bool {
+        let overflow = self.overflow.get(&job.route).copied();
+        // Behind jobs that are only in the table, it waits there too: else it would overtake them.
+        if overflow.is_some_and(|from| job.key >= from) {
             return false;
         }
-        if self.schedule.open(&entry.route) >= self.cap {
-            self.unread.insert(entry.route, entry.key);
+        if self.jobs.open(&job.route) >= self.max_per_route {
+            self.overflow.insert(job.route, job.key);
             return false;
         }
-        let due = entry.due;
-        self.schedule.push(entry, due);
+        self.push(job);
         true
     }
 
-    /// A route of which jobs should be read from the table, and from where on.
-    pub(crate) fn needs_refill(&self) -> Option<(Arc<str>, Key)> {
-        let half_empty = |route: &str| self.schedule.open(route) <= self.cap / 2;
-        let mut unread = self.unread.iter().filter(|(route, _)| half_empty(route));
-        unread.next().map(|(route, from)| (route.clone(), *from))
+    /// A route whose next jobs should be read from the table, and the first key to read.
+    pub(crate) fn needs_refill(&self) -> Option<(Arc<str>, JobKey)> {
+        let half_empty = |route: &str| self.jobs.open(route) <= self.max_per_route / 2;
+        let mut overflow = self.overflow.iter().filter(|(route, _)| half_empty(route));
+        overflow.next().map(|(route, from)| (route.clone(), *from))
     }
 
-    /// Jobs of a route were read; those after `to` are still only in the table.
-    pub(crate) fn refilled(&mut self, route: Arc<str>, jobs: Vec<QueuedJob<Key>>, to: Option<Key>) {
-        for entry in jobs {
-            if !self.schedule.contains(entry.key) {
-                self.schedule.push(entry, Timestamp::default());
+    /// Rows that one refill reads.
+    pub(crate) fn refill_page_size(&self) -> usize {
+        (self.max_per_route / 10).max(1)
+    }
+
+    /// Adds jobs that were read from the table; those from `next` on are still only there.
+    pub(crate) fn refilled(
+        &mut self,
+        route: Arc<str>,
+        jobs: Vec<QueuedJob<JobKey>>,
+        next: Option<JobKey>,
+    ) {
+        for job in jobs {
+            // A revived job with an older key may be in the queue already.
+            if !self.jobs.contains(job.key) {
+                self.push(job);
             }
         }
-        match to {
-            Some(from) => self.unread.insert(route, from),
-            None => self.unread.remove(&route),
+        match next {
+            Some(from) => self.overflow.insert(route, from),
+            None => self.overflow.remove(&route),
         };
     }
 
-    /// The fresh job at `key`, which from now on is fresh no more.
-    pub(crate) fn take_fresh(&mut self, key: Key) -> Option<CachedJob> {
-        let (fresh, memory_size) = self.fresh.remove(&key)?;
-        self.fresh_bytes = self.fresh_bytes.saturating_sub(memory_size);
-        Some(fresh)
+    /// The body of a job that was never claimed, if it is in memory.
+    pub(crate) fn cached(&self, key: JobKey) -> Option<&CachedJob> {
+        self.cached.get(&key).map(|(cached, _)| cached)
     }
 
-    /// A claim was not committed.
-    pub(crate) fn unclaim(&mut self, job: JobId) {
-        if let Some(held) = self.held.remove(&job) {
-            self.schedule.push(held.entry, Timestamp::default());
+    fn cache(&mut self, key: JobKey, cached: CachedJob) {
+        let bytes = memory_size(&cached);
+        if self.cached_bytes + bytes <= MAX_CACHED_JOB_BYTES {
+            self.cached_bytes += bytes;
+            self.cached.insert(key, (cached, bytes));
         }
     }
 
+    /// Frees the body of a job whose first claim is committed: later claims need its row.
+    pub(crate) fn uncache(&mut self, key: JobKey) {
+        if let Some((_, bytes)) = self.cached.remove(&key) {
+            self.cached_bytes = self.cached_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Changes the numbers of open and dead jobs of a route.
     pub(crate) fn count(&self, route: &Arc<str>, open: i64, dead: i64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if !counts.contains_key(route) {
@@ -170,8 +231,27 @@ impl Queue {
     }
 }
 
-/// What a fresh job costs to keep. Events of several jobs are counted several times, which errs on the
-/// safe side.
-fn memory_size(fresh: &CachedJob) -> usize {
-    1024 + fresh.event.body().memory_size()
+/// Estimated memory of a cached job. The body of an event with several jobs counts once per job,
+/// so the estimate is never too low.
+fn memory_size(cached: &CachedJob) -> usize {
+    CACHED_JOB_OVERHEAD_BYTES + cached.event.body().memory_size()
+}
+
+#[cfg(test)]
+impl Queue {
+    pub(crate) fn set_max_per_route(&mut self, jobs: usize) {
+        self.max_per_route = jobs;
+    }
+
+    /// Everything but the order of the ready jobs and the clock, which only claims advance.
+    pub(crate) fn snapshot(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} cached bytes", self.cached_bytes)];
+        lines.extend(self.cached.keys().map(|key| format!("cached {key:?}")));
+        lines.extend(self.overflow.iter().map(|overflow| format!("overflow {overflow:?}")));
+        lines.push(format!("counts {:?}", self.counts.lock().unwrap()));
+        lines.push(format!("open {:?}", self.jobs.open_by_route()));
+        lines.push(format!("{} waiting", self.jobs.waiting()));
+        lines.extend(self.leases.snapshot());
+        lines
+    }
 }

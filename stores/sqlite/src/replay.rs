@@ -1,4 +1,4 @@
-//! Making jobs run again. The caller has a transaction open.
+//! Replays: dead jobs wait again, and events get new jobs.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use hookward_core::{EventId, Timestamp};
 use rusqlite::{OptionalExtension, Result, params};
 
 use crate::checksum::{JobUpdate, job_update};
+use crate::memory::Batch;
 use crate::queue::CacheUpdate;
 use crate::rows;
-use crate::writer::Writer;
+use crate::transaction::Transaction;
 
-static REVIVE: JobUpdate = JobUpdate::new(|| {
+static WRITE_REVIVAL: JobUpdate = JobUpdate::new(|| {
     let set = [
         ("state", "0"),
         ("due", "?3"),
@@ -24,67 +25,81 @@ static REVIVE: JobUpdate = JobUpdate::new(|| {
     job_update(&set, "where event = ?1 and n = ?2")
 });
 
-impl Writer {
-    /// How many jobs that makes.
-    pub(crate) fn replay(&mut self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<u64> {
-        let mut made = 0;
-        for job in jobs {
-            made += u64::from(match job {
-                ReplayJob::Revive(job) => self.revive(now, job)?,
-                ReplayJob::Add { event, job } => self.add(now, event, &job)?,
-            });
-        }
-        Ok(made)
+/// Makes jobs run again. Returns how many jobs wait that did not.
+pub(crate) fn replay(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    now: Timestamp,
+    jobs: Vec<ReplayJob>,
+) -> Result<u64> {
+    let mut made = 0;
+    for job in jobs {
+        made += u64::from(match job {
+            ReplayJob::Revive(job) => revive(transaction, batch, now, job)?,
+            ReplayJob::Add { event, job } => add(transaction, batch, now, event, &job)?,
+        });
     }
+    Ok(made)
+}
 
-    fn revive(&mut self, now: Timestamp, JobId { event, n }: JobId) -> Result<bool> {
-        let Some(seq) = rows::seq(&self.conn, event)? else { return Ok(false) };
-        let dead = self
-            .conn
-            .prepare_cached(
-                "select route, order_key from jobs where event = ?1 and n = ?2 and state = 2",
-            )?
-            .query_row(params![seq, n], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
-            })
-            .optional()?;
-        let Some((route, order_key)) = dead else { return Ok(false) };
-        self.conn.prepare_cached(&REVIVE)?.execute(params![seq, n, now.as_millis()])?;
-        self.effects.push(CacheUpdate::Revived(QueuedJob {
-            key: (seq, n),
-            route: self.names.name(route),
-            due: now,
-            order_key: order_key.map(Arc::from),
-            suspect: false,
-        }));
-        Ok(true)
-    }
+/// Lets a dead job wait again, at the step where it died. `false` if there is no such dead job.
+fn revive(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    now: Timestamp,
+    JobId { event, n }: JobId,
+) -> Result<bool> {
+    let Some(seq) = rows::seq(transaction, event)? else { return Ok(false) };
+    let dead = transaction
+        .prepare_cached(
+            "select route, order_key from jobs where event = ?1 and n = ?2 and state = 2",
+        )?
+        .query_row(params![seq, n], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
+        })
+        .optional()?;
+    let Some((route, order_key)) = dead else { return Ok(false) };
+    transaction.prepare_cached(&WRITE_REVIVAL)?.execute(params![seq, n, now.as_millis()])?;
+    batch.update(CacheUpdate::Revived(QueuedJob {
+        key: (seq, n),
+        route: batch.name(route),
+        due: now,
+        order_key: order_key.map(Arc::from),
+        suspect: false,
+    }));
+    Ok(true)
+}
 
-    fn add(&mut self, now: Timestamp, event: EventId, job: &NewJob) -> Result<bool> {
-        let Some(seq) = rows::seq(&self.conn, event)? else { return Ok(false) };
-        let route = self.names.number(&self.conn, &job.route)?;
-        let n: u32 = self
-            .conn
-            .prepare_cached(
-                "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause, sum)
-                 select ?1, n, ?2, ?3, ?4, ?5, 1, 'replay',
-                        checksum(?1, n, ?2, 0, ?3, 0, 0, 1, ?4, null, null, ?5, null, 'replay',
-                                 null, null, null)
-                 from (select coalesce(max(n) + 1, 0) as n from jobs where event = ?1)
-                 returning n",
-            )?
-            .query_row(
-                params![seq, route, now.as_millis(), job.config_hash.cast_signed(), job.order_key],
-                |row| row.get(0),
-            )?;
-        let entry = QueuedJob {
-            key: (seq, n),
-            route: job.route.clone(),
-            due: now,
-            order_key: job.order_key.as_deref().map(Into::into),
-            suspect: false,
-        };
-        self.effects.push(CacheUpdate::New(entry, None));
-        Ok(true)
-    }
+/// Adds a job to an event. `false` if there is no such event.
+fn add(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    now: Timestamp,
+    event: EventId,
+    job: &NewJob,
+) -> Result<bool> {
+    let Some(seq) = rows::seq(transaction, event)? else { return Ok(false) };
+    let route = batch.name_number(transaction, &job.route)?;
+    let n: u32 = transaction
+        .prepare_cached(
+            "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause, sum)
+             select ?1, n, ?2, ?3, ?4, ?5, 1, 'replay',
+                    checksum(?1, n, ?2, 0, ?3, 0, 0, 1, ?4, null, null, ?5, null, 'replay',
+                             null, null, null)
+             from (select coalesce(max(n) + 1, 0) as n from jobs where event = ?1)
+             returning n",
+        )?
+        .query_row(
+            params![seq, route, now.as_millis(), job.config_hash.cast_signed(), job.order_key],
+            |row| row.get(0),
+        )?;
+    let queued = QueuedJob {
+        key: (seq, n),
+        route: job.route.clone(),
+        due: now,
+        order_key: job.order_key.as_deref().map(Into::into),
+        suspect: false,
+    };
+    batch.update(CacheUpdate::Added(queued, None));
+    Ok(true)
 }

@@ -1,11 +1,12 @@
-//! The stored answer, byte for byte. It reads like the head and body of an HTTP response, so that
-//! a person with an SQLite shell can read it too.
+//! Encodes the answer to a delivery for its row, byte for byte. The form is that of an HTTP response
+//! (status, headers, empty line, body), so that it can be read in an SQLite shell. Part of the
+//! on-disk format; changing it needs a migration.
 
 use bytes::Bytes;
 use hookward_core::Reply;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-/// As it is kept.
+/// Encodes an answer.
 pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + reply.body.len());
     out.extend_from_slice(reply.status.as_str().as_bytes());
@@ -21,7 +22,7 @@ pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
     out
 }
 
-/// Back again; `None` where it is not what [`encode`] made.
+/// Decodes an answer; `None` if the bytes are not an output of [`encode`].
 pub(crate) fn decode(bytes: &[u8]) -> Option<Reply> {
     let (status, mut rest) = line(bytes)?;
     let mut reply = Reply::empty(StatusCode::from_bytes(status).ok()?);
@@ -39,7 +40,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Reply> {
     }
 }
 
-/// Neither names nor values of headers can hold a line break, so the first one ends the line.
+/// Splits off the first line. Names and values of headers cannot contain a line break.
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")?;
     Some((bytes.get(..end)?, bytes.get(end + 2..)?))
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_come_back_as_they_were() {
+    fn a_decoded_answer_equals_the_encoded_one() {
         let mut odd = Reply::text(StatusCode::IM_A_TEAPOT, &b"\xff\r\n\r\n\x00"[..]);
         odd.headers.push(("x-a".parse().unwrap(), HeaderValue::from_bytes(b" \xe9: ").unwrap()));
         odd.headers.push(("x-a".parse().unwrap(), HeaderValue::from_static("")));

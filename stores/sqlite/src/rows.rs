@@ -1,4 +1,4 @@
-//! Rows as the contract's types: used by the writer, and by those who only read.
+//! Converts rows to the types of the store contract, for the writer and for readers.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use crate::checksum::row_intact;
 use crate::error::unreadable;
 
-/// `jobs.state`.
+/// Values of the column `jobs.state`. Part of the on-disk format; changing them needs a migration.
 pub(crate) const OPEN: i64 = 0;
 pub(crate) const DONE: i64 = 1;
 pub(crate) const DEAD: i64 = 2;
 pub(crate) const UNROUTED: i64 = 3;
 
-/// Why a job is dead whose row, or whose event's, is not as it was written.
+/// Reason of a dead job whose row, event or body is corrupt.
 pub(crate) const DAMAGED: &str = "damaged: the disk changed what was stored";
 
-/// What a damaged event is listed as.
+/// Event type that a listing shows for a corrupt event.
 pub(crate) const DAMAGED_TYPE: &str = "(damaged)";
 
-/// The event with this `seq`. An error that [`is_damage`](crate::error::is_damage) if the disk
-/// changed any of it.
+/// Reads the event with this `seq`; `None` if it does not exist. If its row or its delivery is
+/// corrupt, the error is one for which [`is_damage`](crate::error::is_damage) is true.
 pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
     let mut found = conn.prepare_cached(concat!(
         "select e.id, s.name, e.event_type, e.event_id, e.received_at, d.headers, d.body, e.part, ",
@@ -55,19 +55,19 @@ pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
     found.query_row([seq], read).optional()
 }
 
-/// The `seq` of an event.
+/// Reads the `seq` of an event.
 pub(crate) fn seq(conn: &Connection, id: EventId) -> Result<Option<i64>> {
     conn.prepare_cached("select seq from events where id = ?1")?
         .query_row([id.as_bytes()], |row| row.get(0))
         .optional()
 }
 
-/// `events.status`.
+/// Status of an event without jobs, from the column `events.status`.
 pub(crate) fn status(number: i64) -> Status {
     if number == 1 { Status::Invalid } else { Status::Unrouted }
 }
 
-/// `jobs.state` and whether there is a token.
+/// State of a job from the columns `jobs.state` and `jobs.token` (`leased` if there is a token).
 pub(crate) fn job_state(number: i64, leased: bool) -> JobState {
     match number {
         OPEN if leased => JobState::Running,
@@ -78,12 +78,13 @@ pub(crate) fn job_state(number: i64, leased: bool) -> JobState {
     }
 }
 
-/// One more for `jobs.attempts`.
+/// Encodes one record for the column `jobs.attempts`.
 pub(crate) fn attempt(record: &AttemptRecord) -> Result<String> {
     serde_json::to_string(record).map_err(|_| unreadable("an attempt"))
 }
 
-/// `jobs.attempts`.
+/// Decodes the column `jobs.attempts`: JSON objects with commas between them, so that a record is
+/// appended without reading the others.
 pub(crate) fn attempts(text: Option<&str>) -> Result<Vec<AttemptRecord>> {
     let Some(text) = text else { return Ok(Vec::new()) };
     serde_json::from_str(&format!("[{text}]")).map_err(|_| unreadable("the attempts of a job"))

@@ -1,4 +1,4 @@
-//! The store as others see it: puts work into the writer's queue, and reads beside it.
+//! The store as the engine sees it: sends operations to the writer thread, and reads beside it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -16,32 +16,40 @@ use hookward_core::{EventId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::browse;
+use crate::command::{Command, Operation, Output, Status};
 use crate::probe::Probe;
 use crate::queue::Counts;
-use crate::read_pool::Readers;
-use crate::writer::{Answer, Command, NEVER, Shared, Work, Writer};
+use crate::read_pool::ReadPool;
+use crate::writer::Writer;
 
-/// So much work may wait for the writer. Beyond that senders are told to come back, at once: an
-/// answer that comes after their timeout is worth nothing.
-const QUEUE: usize = 4096;
+/// Commands that may wait for the writer. Further ones get an error immediately: an answer that
+/// comes after a sender's timeout is worth nothing, and the waiting ones hold their bodies in memory.
+const MAX_WAITING_COMMANDS: usize = 4096;
 
-/// Why nothing more can be had from a store whose writer panicked.
-const ENDED: &str = "its writing thread ended";
+/// Pause between two attempts to queue the command that closes the store.
+const CLOSE_RETRY_PAUSE: Duration = Duration::from_millis(1);
+
+/// Error of a store whose writer thread panicked.
+const WRITER_ENDED: &str = "its writer thread ended";
 
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: SyncSender<Command>,
-    readers: Readers,
-    shared: Arc<Shared>,
+    commands: SyncSender<Command>,
+    read_pool: ReadPool,
+    status: Arc<Status>,
     counts: Counts,
     probe: Probe,
     closed: AtomicBool,
 }
 
 impl SqliteStore {
-    /// Opens the file, creating it where there is none. Leases of a former owner are void from
-    /// `now` on.
+    /// Opens the file at `path`, or creates it. The leases of a former owner are void from `now` on.
+    ///
+    /// # Errors
+    ///
+    /// Another process has the store open; the file is not a store, has a newer format or is
+    /// damaged; its file system cannot make a commit durable. The message says what to do.
     pub async fn open(path: PathBuf, now: Timestamp) -> Result<Self, OpenError> {
         let opening = tokio::task::spawn_blocking(move || crate::open::open(&path, now));
         let (writer, readers) =
@@ -49,57 +57,55 @@ impl SqliteStore {
         Self::start(writer, readers)
     }
 
+    /// Starts the writer thread.
     fn start(writer: Writer, readers: Vec<rusqlite::Connection>) -> Result<Self, OpenError> {
-        let (shared, counts) = (writer.shared.clone(), writer.queue.counts.clone());
-        let (work, asked) = sync_channel(QUEUE);
+        let (status, counts) = (writer.status(), writer.counts());
+        let (commands, waiting) = sync_channel(MAX_WAITING_COMMANDS);
         std::thread::Builder::new()
             .name("hookward-sqlite".to_owned())
             .spawn(move || {
-                let shared = writer.shared.clone();
-                // What it knew by heart is gone with it. Whoever waits hears that from `gone`; this is
-                // for those who look whether all is well.
-                if catch_unwind(AssertUnwindSafe(|| writer.run(&asked))).is_err() {
-                    let trouble = StoreError::Failed(ENDED.to_owned());
-                    *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+                let status = writer.status();
+                // In-memory state is lost with the thread. Waiting callers get their error from
+                // `writer_gone`; this one is for health checks.
+                if catch_unwind(AssertUnwindSafe(|| writer.run(&waiting))).is_err() {
+                    let problem = StoreError::Failed(WRITER_ENDED.to_owned());
+                    status.set_health_problem(Some(problem));
                 }
             })
             .map_err(|e| OpenError(format!("the store's thread cannot start: {e}")))?;
-        let readers = Readers::new(readers);
+        let read_pool = ReadPool::new(readers);
         let (probe, closed) = (Probe::default(), AtomicBool::new(false));
-        Ok(Self { writer: work, readers, shared, counts, probe, closed })
+        Ok(Self { commands, read_pool, status, counts, probe, closed })
     }
 
-    async fn ask(&self, work: Work) -> Result<Answer, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        match self.writer.try_send(Command { work, reply }) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(self.gone())),
+    /// Sends an operation to the writer and waits for its output.
+    async fn execute(&self, operation: Operation) -> Result<Output, StoreError> {
+        let (reply, output) = oneshot::channel();
+        match self.commands.try_send(Command { operation, reply }) {
+            Ok(()) => output.await.unwrap_or_else(|_| Err(self.writer_gone())),
             Err(TrySendError::Full(_)) => {
-                Err(StoreError::Unavailable(format!("{QUEUE} requests wait for it")))
+                Err(StoreError::Unavailable(format!("{MAX_WAITING_COMMANDS} requests wait for it")))
             }
-            Err(TrySendError::Disconnected(_)) => Err(self.gone()),
+            Err(TrySendError::Disconnected(_)) => Err(self.writer_gone()),
         }
     }
 
-    /// Why the writer does not answer.
-    fn gone(&self) -> StoreError {
+    /// Why the writer thread does not answer.
+    fn writer_gone(&self) -> StoreError {
         if self.closed.load(Ordering::Acquire) {
             StoreError::Closed
         } else {
-            StoreError::Failed(ENDED.to_owned())
+            StoreError::Failed(WRITER_ENDED.to_owned())
         }
-    }
-
-    fn trouble(&self) -> Option<StoreError> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The writer answers each kind of work with the kind of answer that belongs to it.
+/// The payload of an output whose kind belongs to the operation that was sent.
 macro_rules! expect {
-    ($answer:expr, $kind:ident) => {
-        match $answer {
-            Answer::$kind(it) => Ok(it),
-            other => Err(StoreError::Unavailable(format!("it answered {other:?}"))),
+    ($output:expr, $kind:ident) => {
+        match $output {
+            Output::$kind(payload) => Ok(payload),
+            other => Err(StoreError::Unavailable(format!("the writer returned {other:?}"))),
         }
     };
 }
@@ -107,15 +113,15 @@ macro_rules! expect {
 #[async_trait]
 impl Store for SqliteStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
-        expect!(self.ask(Work::Accept(deliveries)).await?, Accepted)
+        expect!(self.execute(Operation::Accept(deliveries)).await?, Accepted)
     }
 
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
-        expect!(self.ask(Work::Claim(want)).await?, Jobs)
+    async fn claim(&self, claim: Claim) -> Result<Vec<Job>, StoreError> {
+        expect!(self.execute(Operation::Claim(claim)).await?, Jobs)
     }
 
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
-        expect!(self.ask(Work::Settle(outcomes)).await?, Settled)
+        expect!(self.execute(Operation::Settle(outcomes)).await?, Settled)
     }
 
     async fn extend(
@@ -123,19 +129,18 @@ impl Store for SqliteStore {
         leases: Vec<Lease>,
         until: Timestamp,
     ) -> Result<Vec<Settled>, StoreError> {
-        expect!(self.ask(Work::Extend(leases, until)).await?, Settled)
+        expect!(self.execute(Operation::Extend(leases, until)).await?, Settled)
     }
 
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
-        expect!(self.ask(Work::Purge(what)).await?, Count)
+    async fn purge(&self, purge: Purge) -> Result<u64, StoreError> {
+        expect!(self.execute(Operation::Purge(purge)).await?, Count)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        let at = self.shared.next_due.load(Ordering::Acquire);
-        Ok((at != NEVER).then(|| Timestamp::from_millis(at)))
+        Ok(self.status.next_due())
     }
 
     async fn depth(&self) -> Result<Depth, StoreError> {
@@ -147,7 +152,7 @@ impl Store for SqliteStore {
             dead: *dead,
         });
         let routes = routes.collect();
-        let oldest = self.readers.read(move |conn| browse::oldest(conn, &counts)).await?;
+        let oldest = self.read_pool.read(move |conn| browse::oldest(conn, &counts)).await?;
         Ok(Depth { routes, oldest })
     }
 
@@ -155,11 +160,15 @@ impl Store for SqliteStore {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        match self.trouble() {
+        match self.status.health_problem() {
             None => Ok(()),
             Some(error @ StoreError::Failed(_)) => Err(error),
-            // Nobody may be sending any more, so look whether it works again.
-            Some(_) => self.probe.share(async { self.ask(Work::Probe).await.map(|_| ()) }).await,
+            // A load balancer that sees the problem sends no deliveries, so no commit would ever
+            // clear it: only a probe finds out that the store works again.
+            Some(_) => {
+                let probe = async { self.execute(Operation::Probe).await.map(|_| ()) };
+                self.probe.run_shared(probe).await
+            }
         }
     }
 
@@ -167,14 +176,16 @@ impl Store for SqliteStore {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.readers.close().await;
-        let (reply, answer) = oneshot::channel();
-        let mut command = Command { work: Work::Close, reply };
-        while let Err(TrySendError::Full(back)) = self.writer.try_send(command) {
-            command = back;
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        self.read_pool.close().await;
+        let (reply, closed) = oneshot::channel();
+        let mut command = Command { operation: Operation::Close, reply };
+        while let Err(TrySendError::Full(unsent)) = self.commands.try_send(command) {
+            command = unsent;
+            tokio::time::sleep(CLOSE_RETRY_PAUSE).await;
         }
-        let _ = answer.await;
+        // The thread answers once the file and its lock are free; an error means that it ended
+        // before.
+        let _ = closed.await;
     }
 
     fn browse(&self) -> Option<&dyn Browse> {
@@ -191,20 +202,20 @@ impl Browse for SqliteStore {
         after: Option<Cursor>,
     ) -> Result<EventPage, StoreError> {
         let filter = filter.clone();
-        self.readers.read(move |conn| browse::list(conn, &filter, limit, after)).await
+        self.read_pool.read(move |conn| browse::list(conn, &filter, limit, after)).await
     }
 
     async fn show(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
-        self.readers.read(move |conn| browse::show(conn, id)).await
+        self.read_pool.read(move |conn| browse::show(conn, id)).await
     }
 
     async fn find(&self, event_id: &str, limit: usize) -> Result<Vec<EventId>, StoreError> {
         let event_id = event_id.to_owned();
-        self.readers.read(move |conn| browse::find(conn, &event_id, limit)).await
+        self.read_pool.read(move |conn| browse::find(conn, &event_id, limit)).await
     }
 
     async fn replay(&self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<usize, StoreError> {
-        let made = expect!(self.ask(Work::Replay(now, jobs)).await?, Count)?;
+        let made = expect!(self.execute(Operation::Replay(now, jobs)).await?, Count)?;
         Ok(usize::try_from(made).unwrap_or(usize::MAX))
     }
 }

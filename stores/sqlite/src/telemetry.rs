@@ -1,62 +1,59 @@
-//! The measurements and log lines of this store, each an item.
+//! The metrics and log lines of this store, one function each.
 
 use std::time::Duration;
 
 use hookward_core::store::StoreError;
 
-/// `hookward_store_commit_seconds`, a histogram: how long one commit took until it was durable. One
-/// commit holds what all waiting callers asked for.
-pub(crate) fn committed(took: Duration) {
+/// `hookward_store_commit_seconds`, a histogram: time until one commit was durable. One commit
+/// serves all commands that waited.
+pub(crate) fn record_commit(took: Duration) {
     metrics::histogram!("hookward_store_commit_seconds").record(took);
 }
 
-/// `hookward_store_wal_bytes`, a gauge: how long the write-ahead log is. It stays near 4 MiB, or what the
-/// largest group took; if it grows on, checkpoints fail, which SQLite keeps to itself.
-pub(crate) fn log_is(bytes: u64) {
+/// `hookward_store_wal_bytes`, a gauge: size of the write-ahead log. It stays near 4 MiB, or the
+/// size of the largest group. If it keeps growing, checkpoints fail, which SQLite does not report.
+pub(crate) fn set_wal_bytes(bytes: u64) {
     metrics::gauge!("hookward_store_wal_bytes").set(bytes as f64);
 }
 
-/// A group of changes was rolled back; everyone who waited for it was told. Said at ERROR, because
-/// senders are being sent away.
-pub(crate) fn rolled_back(error: &StoreError) {
-    tracing::error!(%error, "the store took nothing in");
+/// A group was rolled back, and all its callers got the error. Logged at ERROR, because senders get
+/// an error too.
+pub(crate) fn group_failed(error: &StoreError) {
+    tracing::error!(%error, "store commit failed: nothing was stored");
 }
 
-/// New keys could not be written to their tables. They stay in memory, and another try follows; said
-/// at WARN, because memory grows as long as that fails.
-pub(crate) fn not_indexed(error: &StoreError) {
-    tracing::warn!(%error, "the store could not write its index");
+/// New keys could not be written to their tables. They stay in memory, and the flush is tried again.
+/// Logged at WARN, because memory grows while it fails.
+pub(crate) fn index_flush_failed(error: &StoreError) {
+    tracing::warn!(%error, "store index flush failed: it is tried again after the next commit");
 }
 
-/// Jobs were running when the process before this one ended. Said once, at start.
-pub(crate) fn recovered(jobs: usize, poison: usize) {
+/// Jobs were running when the former process ended. Logged once, at start.
+pub(crate) fn jobs_interrupted(jobs: usize, poison: usize) {
     tracing::warn!(
         jobs,
         poison,
-        "the process before this one ended while jobs ran: they run again, poison ones are dead"
+        "store recovered: jobs that ran when the former process ended run again, except poison \
+         jobs, which are dead"
     );
 }
 
-/// A row is not as it was written: the disk changed it. Nothing of it is used; said at ERROR.
-pub(crate) fn damaged(what: &str, event: i64) {
-    tracing::error!(event, "the disk changed {what} of the store: it is not used");
+/// A row's checksum does not match: the disk changed it. It is not used. Logged at ERROR.
+pub(crate) fn row_corrupt(what: &str, event: i64) {
+    tracing::error!(event, "store row corrupt: the disk changed {what}, which is not used");
 }
 
-/// Little room is left on the disk: senders get 503 until there is more. Said once, at WARN.
-pub(crate) fn room_low(free: u64, mark: u64) {
-    tracing::warn!(
-        free,
-        mark,
-        "little room is left on the disk of the store: nothing new is taken in"
-    );
+/// Little disk space is free: senders get 503. Logged once per change, at WARN.
+pub(crate) fn disk_space_low(free: u64, minimum: u64) {
+    tracing::warn!(free, minimum, "store disk space low: deliveries are rejected");
 }
 
-/// There is room again. Said once.
-pub(crate) fn room_again(free: u64) {
-    tracing::info!(free, "there is room on the disk of the store again");
+/// Enough disk space is free again. Logged once per change.
+pub(crate) fn disk_space_recovered(free: u64) {
+    tracing::info!(free, "store disk space recovered: deliveries are accepted");
 }
 
-/// The disk is full to the last byte; what was kept aside goes to what was begun. Said at WARN.
-pub(crate) fn reserve_given_up() {
-    tracing::warn!("the disk of the store is full: the reserve is given up for what was begun");
+/// The disk is full, and the reserve file was removed. Logged at WARN.
+pub(crate) fn reserve_released() {
+    tracing::warn!("store disk full: released the reserve so that in-flight work can commit");
 }

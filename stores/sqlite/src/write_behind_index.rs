@@ -1,283 +1,214 @@
-//! The late index. A hash belongs to a random page of its table, so that writing it with its event
-//! would cost a page of the log each. What is new is therefore looked up in memory, and is durable
-//! in the event's own row, which is appended. Once enough has come together it is written to its
-//! tables in the order of the hashes, a little between groups: many then share a page. Events after
+//! The write-behind index of dedupe keys and senders' event ids. A hash belongs to a random page of
+//! its table, so writing it with its event would cost one page of the write-ahead log each. New
+//! hashes are therefore looked up in memory, and are durable in the event's own row, which is
+//! appended. Once enough have come together, `flush.rs` writes them to their tables in the order of
+//! the hashes, a few between groups, so that many share a page. Events after
 //! `meta.keys_flushed_to` are read again at start.
 //!
-//! Whatever was looked up in the tables before is found here first, so the newest owner of a key
-//! counts, as if it had been written at once.
+//! The memory is asked before the tables, so the newest owner of a key wins, as if each key had
+//! been written with its event.
+
+mod flush;
 
 use std::collections::HashMap;
 use std::vec::IntoIter;
 
-use hookward_core::store::StoreError;
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result};
 use sha2::{Digest, Sha256};
 
-use crate::error::store_error;
-use crate::telemetry;
-use crate::writer::Writer;
+/// Keys, or events, that come together before a flush. In memory a key takes 38 to 75 bytes and an
+/// event id 20 to 39. New ones arrive during the flush, so the total is about 10 MiB; 20 MiB where
+/// they arrive so fast that they have to wait for the flush.
+const FLUSH_THRESHOLD_ENTRIES: usize = 64 * 1024;
 
-/// So many keys, or events, come together before they are written. In memory a key takes 38 to 75
-/// bytes and an event id 20 to 39. While these are written the next ones come, so that it is some
-/// 10 MiB; 20 where they come so fast that they have to wait for it.
-const LIMIT: usize = 64 * 1024;
+/// Entries written by one step of a flush, while commands wait.
+const FLUSH_STEP_ENTRIES: usize = 1_000;
 
-/// So many are written at once, while others wait.
-const STEP: usize = 1_000;
-
-/// Of a dedupe key.
+/// Hash of a dedupe key.
 pub(crate) type Hash = [u8; 16];
 
-/// Whose a key is, and since when.
+/// The event that owns a dedupe key, and the time from which its dedupe window counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyOwner {
     pub(crate) seq: i64,
     pub(crate) at: i64,
 }
 
+/// How to undo one change of the index.
 #[derive(Debug)]
-pub(crate) struct Late {
-    /// [`LIMIT`], except in tests.
-    pub(crate) limit: usize,
-    /// [`STEP`], except in tests.
-    pub(crate) step: usize,
-    recent: Layer,
-    flush: Option<Flush>,
-    /// Events up to this one are in the tables, or on the way there.
-    begun: i64,
-    /// The last step failed; another one is tried after a commit.
-    paused: bool,
-    /// How to undo what the open transaction did.
-    undo: Vec<Undo>,
-}
-
-#[derive(Debug, Default)]
-struct Layer {
-    keys: HashMap<Hash, KeyOwner>,
-    /// `seq` → hash of the sender's id.
-    ids: HashMap<i64, i64>,
-}
-
-/// Entries on their way into the tables. A purge takes some out of the layer meanwhile.
-#[derive(Debug)]
-struct Flush {
-    layer: Layer,
-    keys: IntoIter<Hash>,
-    ids: IntoIter<(i64, i64)>,
-    /// The last event of which it has entries.
-    to: i64,
-}
-
-/// What was there before, in the recent layer or in the one on its way.
-#[derive(Debug)]
-enum Undo {
+pub(crate) enum IndexUndo {
     RecentKey(Hash, Option<KeyOwner>),
     RecentId(i64, Option<i64>),
     FlushKey(Hash, KeyOwner),
     FlushId(i64, i64),
 }
 
-impl Default for Late {
-    fn default() -> Self {
-        Self {
-            limit: LIMIT,
-            step: STEP,
-            recent: Layer::default(),
-            flush: None,
-            begun: 0,
-            paused: false,
-            undo: Vec::new(),
-        }
-    }
+#[derive(Debug)]
+pub(crate) struct WriteBehindIndex {
+    /// [`FLUSH_THRESHOLD_ENTRIES`], except in tests.
+    threshold: usize,
+    /// [`FLUSH_STEP_ENTRIES`], except in tests.
+    step: usize,
+    recent: Layer,
+    flush: Option<Flush>,
+    /// Last event of the current or the last flush.
+    flushed_to: i64,
+    /// The last step of the flush failed. The next commit of a group resumes it.
+    paused: bool,
+    /// Empty between groups; kept so that a group needs no new allocation.
+    spare_undo: Vec<IndexUndo>,
 }
 
-impl Late {
-    /// What is known of a key, unless that is in the table.
-    pub(crate) fn taken(&self, hash: &Hash) -> Option<KeyOwner> {
+/// Entries that are not in the tables yet.
+#[derive(Debug, Default)]
+struct Layer {
+    keys: HashMap<Hash, KeyOwner>,
+    /// `seq` → hash of the sender's event id.
+    ids: HashMap<i64, i64>,
+}
+
+/// A layer that is being written to the tables. A purge removes entries from the layer meanwhile,
+/// and the flush then skips them.
+#[derive(Debug)]
+struct Flush {
+    layer: Layer,
+    keys: IntoIter<Hash>,
+    ids: IntoIter<(i64, i64)>,
+    /// Last event with entries in the layer.
+    to: i64,
+}
+
+impl WriteBehindIndex {
+    /// Reads the entries that the tables do not have: those of events after the last flush that
+    /// was completed.
+    pub(crate) fn read(conn: &Connection) -> Result<Self> {
+        let mut flushed_to =
+            conn.prepare("select value from meta where name = 'keys_flushed_to'")?;
+        let flushed_to = flushed_to.query_row([], |row| row.get(0)).optional()?.unwrap_or(0);
+        let mut recent = Layer::default();
+        let mut events = conn.prepare(
+            "select seq, received_at, keys, event_id from events where seq > ?1 order by seq",
+        )?;
+        let mut events = events.query([flushed_to])?;
+        while let Some(row) = events.next()? {
+            let owner = KeyOwner { seq: row.get(0)?, at: row.get(1)? };
+            let hashes = row.get_ref(2)?.as_blob_or_null()?.unwrap_or_default();
+            // In the order of acceptance, so the newest owner of a key wins.
+            for hash in hashes.as_chunks::<16>().0 {
+                recent.keys.insert(*hash, owner);
+            }
+            if let Some(event_id) = row.get_ref(3)?.as_str_or_null()? {
+                recent.ids.insert(owner.seq, id_hash(event_id));
+            }
+        }
+        Ok(Self {
+            threshold: FLUSH_THRESHOLD_ENTRIES,
+            step: FLUSH_STEP_ENTRIES,
+            recent,
+            flush: None,
+            flushed_to,
+            paused: false,
+            spare_undo: Vec::new(),
+        })
+    }
+
+    /// The owner of a key, if the memory has it. Otherwise the table decides.
+    pub(crate) fn owner(&self, hash: &Hash) -> Option<KeyOwner> {
         let recent = self.recent.keys.get(hash);
         recent.or_else(|| self.flush.as_ref()?.layer.keys.get(hash)).copied()
     }
 
-    pub(crate) fn take(&mut self, hash: Hash, taken: KeyOwner) {
-        let was = self.recent.keys.insert(hash, taken);
-        self.undo.push(Undo::RecentKey(hash, was));
+    /// Gives a key to a new event.
+    pub(crate) fn set_owner(&mut self, hash: Hash, owner: KeyOwner, undo: &mut Vec<IndexUndo>) {
+        let was = self.recent.keys.insert(hash, owner);
+        undo.push(IndexUndo::RecentKey(hash, was));
     }
 
-    pub(crate) fn name(&mut self, seq: i64, event_id: &str) {
+    /// Adds the sender's id of a new event.
+    pub(crate) fn add_event_id(&mut self, seq: i64, event_id: &str, undo: &mut Vec<IndexUndo>) {
         let was = self.recent.ids.insert(seq, id_hash(event_id));
-        self.undo.push(Undo::RecentId(seq, was));
+        undo.push(IndexUndo::RecentId(seq, was));
     }
 
-    /// An event goes, with those of its keys that are still its own.
-    pub(crate) fn forget(&mut self, seq: i64, hashes: &[u8]) {
-        let Self { recent, flush, undo, .. } = self;
+    /// Removes an event's id and those of its keys that it still owns: after its window, a key may
+    /// belong to a later event.
+    pub(crate) fn remove_event(&mut self, seq: i64, hashes: &[u8], undo: &mut Vec<IndexUndo>) {
+        let Self { recent, flush, .. } = self;
         if let Some(was) = recent.ids.remove(&seq) {
-            undo.push(Undo::RecentId(seq, Some(was)));
+            undo.push(IndexUndo::RecentId(seq, Some(was)));
         }
         if let Some(was) = flush.as_mut().and_then(|flush| flush.layer.ids.remove(&seq)) {
-            undo.push(Undo::FlushId(seq, was));
+            undo.push(IndexUndo::FlushId(seq, was));
         }
-        let own = |taken: &&mut KeyOwner| taken.seq == seq;
+        let own = |owner: &&mut KeyOwner| owner.seq == seq;
         for hash in hashes.as_chunks::<16>().0 {
-            if let Some(taken) = recent.keys.get_mut(hash).filter(own).copied() {
+            if let Some(owner) = recent.keys.get_mut(hash).filter(own).copied() {
                 recent.keys.remove(hash);
-                undo.push(Undo::RecentKey(*hash, Some(taken)));
+                undo.push(IndexUndo::RecentKey(*hash, Some(owner)));
             }
             let Some(flush) = flush else { continue };
-            if let Some(taken) = flush.layer.keys.get_mut(hash).filter(own).copied() {
+            if let Some(owner) = flush.layer.keys.get_mut(hash).filter(own).copied() {
                 flush.layer.keys.remove(hash);
-                undo.push(Undo::FlushKey(*hash, taken));
+                undo.push(IndexUndo::FlushKey(*hash, owner));
             }
         }
     }
 
-    pub(crate) fn committed(&mut self) {
-        self.undo.clear();
+    /// An empty undo log for one group.
+    pub(crate) fn begin_undo(&mut self) -> Vec<IndexUndo> {
+        std::mem::take(&mut self.spare_undo)
+    }
+
+    /// Keeps the changes of a group that is committed, and resumes a paused flush.
+    pub(crate) fn keep(&mut self, mut undo: Vec<IndexUndo>) {
+        undo.clear();
+        self.spare_undo = undo;
         self.paused = false;
     }
 
-    pub(crate) fn rolled_back(&mut self) {
-        while let Some(undo) = self.undo.pop() {
-            match undo {
-                Undo::RecentKey(hash, Some(was)) => drop(self.recent.keys.insert(hash, was)),
-                Undo::RecentKey(hash, None) => drop(self.recent.keys.remove(&hash)),
-                Undo::RecentId(seq, Some(was)) => drop(self.recent.ids.insert(seq, was)),
-                Undo::RecentId(seq, None) => drop(self.recent.ids.remove(&seq)),
-                Undo::FlushKey(hash, was) => {
+    /// Undoes the changes of a group, the last one first.
+    pub(crate) fn undo(&mut self, mut undo: Vec<IndexUndo>) {
+        while let Some(change) = undo.pop() {
+            match change {
+                IndexUndo::RecentKey(hash, Some(was)) => drop(self.recent.keys.insert(hash, was)),
+                IndexUndo::RecentKey(hash, None) => drop(self.recent.keys.remove(&hash)),
+                IndexUndo::RecentId(seq, Some(was)) => drop(self.recent.ids.insert(seq, was)),
+                IndexUndo::RecentId(seq, None) => drop(self.recent.ids.remove(&seq)),
+                IndexUndo::FlushKey(hash, was) => {
                     self.flush.as_mut().map(|flush| flush.layer.keys.insert(hash, was));
                 }
-                Undo::FlushId(seq, was) => {
+                IndexUndo::FlushId(seq, was) => {
                     self.flush.as_mut().map(|flush| flush.layer.ids.insert(seq, was));
                 }
             }
         }
-    }
-
-    /// Starts a flush if enough has come together. `newest` is the last event that is committed.
-    fn begin(&mut self, newest: i64) {
-        let enough = self.recent.keys.len() >= self.limit
-            || usize::try_from(newest - self.begun).is_ok_and(|events| events >= self.limit);
-        if self.flush.is_some() || !enough {
-            return;
-        }
-        let layer = std::mem::take(&mut self.recent);
-        let mut keys: Vec<_> = layer.keys.keys().copied().collect();
-        keys.sort_unstable();
-        let mut ids: Vec<_> = layer.ids.iter().map(|(seq, hash)| (*hash, *seq)).collect();
-        ids.sort_unstable();
-        self.begun = newest;
-        let (keys, ids) = (keys.into_iter(), ids.into_iter());
-        self.flush = Some(Flush { layer, keys, ids, to: newest });
-    }
-
-    /// More than twice of what should be in memory is there: those who wait have to wait for it.
-    fn pressing(&self) -> bool {
-        self.flush.is_some() && self.recent.keys.len() >= 2 * self.limit
-    }
-
-    /// Reads what the tables do not have. At start.
-    pub(crate) fn read(&mut self, conn: &Connection) -> Result<()> {
-        let mut to = conn.prepare("select value from meta where name = 'keys_flushed_to'")?;
-        self.begun = to.query_row([], |row| row.get(0)).optional()?.unwrap_or(0);
-        let mut later = conn.prepare(
-            "select seq, received_at, keys, event_id from events where seq > ?1 order by seq",
-        )?;
-        let mut later = later.query([self.begun])?;
-        while let Some(row) = later.next()? {
-            let taken = KeyOwner { seq: row.get(0)?, at: row.get(1)? };
-            let hashes = row.get_ref(2)?.as_blob_or_null()?.unwrap_or_default();
-            for hash in hashes.as_chunks::<16>().0 {
-                self.recent.keys.insert(*hash, taken);
-            }
-            if let Some(event_id) = row.get_ref(3)?.as_str_or_null()? {
-                self.recent.ids.insert(taken.seq, id_hash(event_id));
-            }
-        }
-        Ok(())
+        self.spare_undo = undo;
     }
 }
 
-impl Writer {
-    /// Whether something is to be written that nobody waits for.
-    pub(crate) fn is_indexing(&self) -> bool {
-        let may = self.poison.is_none() && self.room.low().is_none();
-        self.late.flush.is_some() && !self.late.paused && may
-    }
-
-    /// Between groups: writes a little of what waits for its tables. Nobody's answer hangs on it.
-    pub(crate) fn index(&mut self) {
-        self.late.begin(self.next_seq - 1);
-        while self.is_indexing() {
-            if let Err(e) = self.index_some() {
-                self.not_indexed(&store_error(&e));
-            } else if !self.late.pressing() {
-                return;
-            }
-        }
-    }
-
-    fn index_some(&mut self) -> Result<()> {
-        let Some(Flush { layer, keys, ids, to }) = &self.late.flush else { return Ok(()) };
-        let some_keys = keys.len().min(self.late.step);
-        let some_ids = ids.len().min(self.late.step - some_keys);
-        let last = some_keys == keys.len() && some_ids == ids.len();
-        self.conn.prepare_cached("begin")?.execute([])?;
-        let mut put = self.conn.prepare_cached(
-            "insert into keys (hash, event, at) values (?1, ?2, ?3)
-             on conflict do update set event = ?2, at = ?3",
-        )?;
-        for hash in keys.as_slice().iter().take(some_keys) {
-            if let Some(KeyOwner { seq, at }) = layer.keys.get(hash) {
-                put.execute(params![hash, seq, at])?;
-            }
-        }
-        let mut put = self.conn.prepare_cached(
-            "insert into event_ids (hash, event) values (?1, ?2) on conflict do nothing",
-        )?;
-        for (hash, seq) in ids.as_slice().iter().take(some_ids) {
-            if layer.ids.contains_key(seq) {
-                put.execute([hash, seq])?;
-            }
-        }
-        if last {
-            let mut done = self
-                .conn
-                .prepare_cached("update meta set value = ?1, sum = checksum(name, ?1) where name = 'keys_flushed_to'")?;
-            done.execute([to])?;
-        }
-        self.commit()?;
-        if last {
-            self.late.flush = None;
-        } else if let Some(Flush { keys, ids, .. }) = &mut self.late.flush {
-            keys.by_ref().take(some_keys).for_each(drop);
-            ids.by_ref().take(some_ids).for_each(drop);
-        }
-        Ok(())
-    }
-
-    /// All of it is in memory and in the rows of its events, so nothing is lost.
-    fn not_indexed(&mut self, error: &StoreError) {
-        self.late.paused = true;
-        if matches!(error, StoreError::Failed(_)) {
-            self.rolled_back(error, Vec::new());
-            return;
-        }
-        telemetry::not_indexed(error);
-        if matches!(error, StoreError::Full(_)) {
-            self.room.ran_out();
-        }
-        if !self.conn.is_autocommit() {
-            let _ = self.conn.execute_batch("rollback");
-        }
-    }
-}
-
-/// Of a sender's id: short, so that many fit on a page, and not to be forged in bulk.
+/// Hash of a sender's event id: 47 bits of its SHA-256. Short, so that many fit on a page, and
+/// cryptographic, so that a sender cannot make collisions in bulk. Part of the on-disk format;
+/// changing it needs a migration.
 pub(crate) fn id_hash(event_id: &str) -> i64 {
     let hash = Sha256::digest(event_id.as_bytes());
     let head = hash.iter().take(6).fold(0, |head, byte| head << 8 | i64::from(*byte));
     head >> 1
+}
+
+#[cfg(test)]
+impl WriteBehindIndex {
+    pub(crate) fn set_flush_size(&mut self, threshold: usize, step: usize) {
+        (self.threshold, self.step) = (threshold, step);
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<String> {
+        let layer = |name: &str, layer: &Layer| -> Vec<String> {
+            let keys = layer.keys.iter().map(|key| format!("{name} key {key:?}"));
+            keys.chain(layer.ids.iter().map(|id| format!("{name} id {id:?}"))).collect()
+        };
+        let flush = self.flush.as_ref().map_or(Vec::new(), |flush| layer("flush", &flush.layer));
+        [layer("recent", &self.recent), flush].concat()
+    }
 }
 
 #[cfg(test)]

@@ -1,347 +1,230 @@
-//! The one thread that writes. It takes all that is queued into one transaction and answers
-//! everyone after its commit: one fsync for many. A failure is everyone's failure.
+//! The thread that writes. It takes all commands that wait into one transaction and answers them
+//! after its commit, so that one fsync serves many callers. If the transaction fails, it fails for
+//! all of them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{
-    Acceptance, Claim, Job, JobId, JobOutcome, Lease, NewDelivery, Purge, QueuedJob, ReplayJob,
-    Settled, Settlement, StoreError,
-};
-use rusqlite::Connection;
+use hookward_core::store::{Job, JobOutcome, Settlement, StoreError};
+use rusqlite::{Connection, Result};
 use tokio::sync::oneshot;
 
-use crate::disk_space::Room;
+use crate::command::{Command, Operation, Output, Status};
+use crate::disk_space::DiskSpace;
 use crate::error::store_error;
-use crate::interner::Names;
 use crate::lock::Lock;
-use crate::purge::PurgeCursor;
-use crate::queue::{CacheUpdate, Key, Queue};
+use crate::memory::{Batch, Memory};
+use crate::queue::Counts;
+use crate::recover;
+use crate::settle::{self, requeue_expired, without_alive};
 use crate::telemetry;
-use crate::write_behind_index::Late;
+use crate::transaction::Transaction;
+use crate::{accept, claim, purge, replay};
 
-/// So many commands share a commit.
-const GROUP: usize = 512;
+/// Commands that share one commit.
+const MAX_GROUP_COMMANDS: usize = 512;
 
-/// Nothing is due.
-pub(crate) const NEVER: i64 = i64::MAX;
-
-/// What the writer is asked to do.
-#[derive(Debug)]
-pub(crate) enum Work {
-    Accept(Vec<NewDelivery>),
-    Claim(Claim),
-    Settle(Vec<JobOutcome>),
-    Extend(Vec<Lease>, Timestamp),
-    Purge(Purge),
-    Replay(Timestamp, Vec<ReplayJob>),
-    /// Write something small, to see whether that works again.
-    Probe,
-    /// Finish and let go.
-    Close,
-}
-
-impl Work {
-    /// The leases under which a worker speaks.
-    pub(crate) fn leases(&self) -> Vec<Lease> {
-        match self {
-            Self::Settle(outcomes) => outcomes.iter().map(|outcome| outcome.lease).collect(),
-            Self::Extend(leases, _) => leases.clone(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether the store holds more after it. Looking whether it works again is among them: it does
-    /// not, for those who send.
-    fn grows(&self) -> bool {
-        matches!(self, Self::Accept(_) | Self::Replay(..) | Self::Probe)
-    }
-
-    /// About so much more, in bytes.
-    fn bytes(&self) -> u64 {
-        let Self::Accept(deliveries) = self else { return 0 };
-        let each = deliveries.iter().map(|d| d.body.bytes().len() + 1024 * d.events.len());
-        each.sum::<usize>() as u64
-    }
-}
-
-/// What came of it; each kind of work has its own.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Accepted(Vec<Acceptance>),
-    Jobs(Vec<Job>),
-    Settled(Vec<Settled>),
-    Count(u64),
-    Nothing,
-}
-
-pub(crate) type Reply = oneshot::Sender<Result<Answer, StoreError>>;
-
-/// Work, and who waits for it.
-#[derive(Debug)]
-pub(crate) struct Command {
-    pub(crate) work: Work,
-    pub(crate) reply: Reply,
-}
-
-/// What others may look at without asking the writer.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// In milliseconds, or [`NEVER`].
-    pub(crate) next_due: AtomicI64,
-    /// Why the last group failed, until one succeeds.
-    pub(crate) trouble: Mutex<Option<StoreError>>,
-}
-
+/// The owner of the file: its only writing connection, and everything that has to change with it.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) conn: Connection,
-    pub(crate) queue: Queue,
-    pub(crate) names: Names,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) next_seq: i64,
-    pub(crate) next_token: i64,
-    pub(crate) late: Late,
-    /// Where the last purge stopped.
-    pub(crate) purged: PurgeCursor,
-    /// What the memory learns if this group is committed.
-    pub(crate) effects: Vec<CacheUpdate>,
-    /// What is taken back if it is not.
-    pub(crate) claimed: Vec<JobId>,
-    /// Jobs that cannot be handed out, because the disk changed them; likewise.
-    pub(crate) damaged: Vec<QueuedJob<Key>>,
-    /// What the writer asks of itself.
+    // Fields drop in this order: the connection is closed before the lock is free.
+    conn: Connection,
+    memory: Memory,
+    disk_space: DiskSpace,
+    status: Arc<Status>,
+    /// Commands of the writer itself, served before those of callers.
     backlog: VecDeque<Command>,
-    pub(crate) poison: Option<StoreError>,
-    pub(crate) room: Room,
+    /// Why the store is failed: after an I/O error it must not be used until it is opened again.
+    failed: Option<StoreError>,
     _lock: Lock,
 }
 
 impl Writer {
-    /// Recovers what a former owner left, at the moment `now`.
+    /// Recovers the file from its former owner, whose leases are void from `now` on.
     pub(crate) fn new(
         conn: Connection,
         lock: Lock,
-        room: Room,
+        disk_space: DiskSpace,
         now: Timestamp,
-    ) -> rusqlite::Result<Self> {
-        let names = Names::read(&conn)?;
-        let shared = Shared { next_due: AtomicI64::new(NEVER), trouble: Mutex::new(None) };
+    ) -> Result<Self> {
+        let numbers = recover::void_leases(&conn, now)?;
+        let memory = Memory::read(&conn, numbers, now)?;
         let mut writer = Self {
             conn,
-            queue: Queue::default(),
-            names,
-            shared: Arc::new(shared),
-            next_seq: 1,
-            next_token: 1,
-            late: Late::default(),
-            purged: PurgeCursor::default(),
-            effects: Vec::new(),
-            claimed: Vec::new(),
-            damaged: Vec::new(),
+            memory,
+            disk_space,
+            status: Arc::default(),
             backlog: VecDeque::new(),
-            poison: None,
-            room,
+            failed: None,
             _lock: lock,
         };
-        writer.recover(now)?;
-        writer.room.begin();
-        writer.publish();
+        writer.disk_space.begin();
+        writer.status.set_next_due(writer.memory.next_due());
         Ok(writer)
     }
 
-    /// Works until it is closed, or until nobody can ask any more.
-    pub(crate) fn run(mut self, asked: &Receiver<Command>) {
+    /// What other threads may read without a command.
+    pub(crate) fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    /// Open and dead jobs per route, kept up to date by the writer.
+    pub(crate) fn counts(&self) -> Counts {
+        self.memory.counts()
+    }
+
+    /// Serves commands until one is `Close`, or until every sender is gone.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let mut closing = None;
         while closing.is_none() {
-            let first = match self.backlog.pop_front() {
-                Some(command) => command,
-                None if self.is_indexing() => match asked.try_recv() {
-                    Ok(command) => command,
-                    Err(TryRecvError::Empty) => {
-                        self.index();
-                        continue;
-                    }
-                    Err(TryRecvError::Disconnected) => break,
-                },
-                None => match asked.recv() {
-                    Ok(command) => command,
-                    Err(_) => break,
-                },
-            };
+            let Some(first) = self.next_command(commands) else { break };
             let mut group = Vec::with_capacity(16);
             let mut next = Some(first);
             while let Some(command) = next.take() {
-                if matches!(command.work, Work::Close) {
+                if matches!(command.operation, Operation::Close) {
                     closing = Some(command.reply);
                     break;
                 }
                 group.push(command);
-                if group.len() < GROUP {
-                    next = self.backlog.pop_front().or_else(|| asked.try_recv().ok());
+                // Whatever waits already joins; nothing waits longer to make a group larger.
+                if group.len() < MAX_GROUP_COMMANDS {
+                    next = self.backlog.pop_front().or_else(|| commands.try_recv().ok());
                 }
             }
-            self.group(group);
-            self.index();
+            self.commit_group(group);
+            self.flush_index();
         }
-        // Jobs that were claimed for someone who went away at the end.
-        let rest: Vec<_> = self.backlog.drain(..).collect();
-        self.group(rest);
-        if self.poison.is_none() {
-            // What stays in the log is found at the next start; this only saves that work.
+        // Releases jobs that the last group claimed for callers who are gone: without this, the
+        // next owner would count a crash for them.
+        let backlog = self.backlog.drain(..).collect();
+        self.commit_group(backlog);
+        if self.failed.is_none() {
+            // Optional: what stays in the log is read at the next start.
             let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");
         }
-        // The file and the lock are free before anyone hears of it.
+        // Before the reply: whoever closed the store may open the file again immediately.
         drop(self);
         if let Some(reply) = closing {
-            let _ = reply.send(Ok(Answer::Nothing));
+            let _ = reply.send(Ok(Output::Done));
         }
     }
 
-    pub(crate) fn group(&mut self, group: Vec<Command>) {
-        let coming = group.iter().map(|command| command.work.bytes()).sum();
-        let group = match self.room.refusal(coming) {
-            None => group,
-            Some(error) => self.without_room(group, &error),
+    /// Waits for a command, and uses the time to flush the index. `None` if every sender is gone.
+    fn next_command(&mut self, commands: &Receiver<Command>) -> Option<Command> {
+        if let Some(command) = self.backlog.pop_front() {
+            return Some(command);
+        }
+        while self.may_flush_index() {
+            match commands.try_recv() {
+                Ok(command) => return Some(command),
+                Err(TryRecvError::Empty) => self.flush_index(),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
+        commands.recv().ok()
+    }
+
+    /// Executes commands in one transaction and answers them.
+    fn commit_group(&mut self, commands: Vec<Command>) {
+        let incoming = commands.iter().map(|command| command.operation.estimated_bytes()).sum();
+        let commands = match self.disk_space.check(incoming) {
+            None => commands,
+            Some(error) => self.reject_growth(commands, &error),
         };
-        if group.is_empty() {
+        if commands.is_empty() {
             return;
         }
-        let (work, replies): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|command| (command.work, command.reply)).unzip();
-        let answers = match &self.poison {
-            Some(poison) => Err(poison.clone()),
-            None => self.transaction(work).map_err(|e| store_error(&e)),
+        let (operations, replies): (Vec<_>, Vec<_>) =
+            commands.into_iter().map(|command| (command.operation, command.reply)).unzip();
+        let prepared = match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => self.prepare_memory(&operations),
         };
-        match answers {
-            Ok(answers) => self.committed(answers, replies),
-            Err(error) => self.rolled_back(&error, replies),
+        let mut batch = Batch::new(&mut self.memory, replies);
+        let outcome = prepared.and_then(|()| write(&self.conn, &mut batch, operations));
+        let answers = match outcome {
+            Ok(outputs) => batch.commit(outputs),
+            Err(error) => batch.rollback(error),
+        };
+        match answers.error() {
+            None => self.status.set_health_problem(self.disk_space.low()),
+            Some(error) => self.note_failure(error),
         }
+        // Before the answers: a caller that has one must not read an older `next_due`.
+        self.status.set_next_due(self.memory.next_due());
+        let undelivered = answers.send();
+        self.release(undelivered);
     }
 
-    /// Sends away what would make the store grow; the rest, by which it gets things done, stays.
-    fn without_room(&self, group: Vec<Command>, error: &StoreError) -> Vec<Command> {
-        let (growing, rest) = group.into_iter().partition::<Vec<_>, _>(|c| c.work.grows());
-        if self.poison.is_none() {
-            self.trouble(Some(error.clone()));
+    /// Answers the operations that grow the store with `error` and returns the others: claims,
+    /// settlements and purges continue on a disk that is nearly full, because they free space.
+    fn reject_growth(&self, commands: Vec<Command>, error: &StoreError) -> Vec<Command> {
+        let (growing, rest) =
+            commands.into_iter().partition::<Vec<_>, _>(|c| c.operation.grows_store());
+        if self.failed.is_none() {
+            self.status.set_health_problem(Some(error.clone()));
         }
         for command in growing {
-            let error = self.poison.as_ref().unwrap_or(error);
+            let error = self.failed.as_ref().unwrap_or(error);
             let _ = command.reply.send(Err(error.clone()));
         }
         rest
     }
 
-    /// Everything in one transaction, or nothing.
-    fn transaction(&mut self, work: Vec<Work>) -> rusqlite::Result<Vec<Answer>> {
-        let latest = work.iter().filter_map(|work| match work {
-            Work::Claim(claim) => Some(claim.now),
+    /// Makes the queue ready for the claims of a group: expired leases end, and routes with few
+    /// queued jobs are refilled from the table.
+    fn prepare_memory(&mut self, operations: &[Operation]) -> std::result::Result<(), StoreError> {
+        let claims = operations.iter().filter_map(|operation| match operation {
+            Operation::Claim(claim) => Some(claim.now),
             _ => None,
         });
-        if let Some(now) = latest.max() {
-            self.reclaim_expired(now, &work)?;
+        if let Some(now) = claims.max() {
+            self.reclaim_expired(now, operations)?;
         }
-        self.feed()?;
-        let before = self.conn.total_changes();
-        self.conn.prepare_cached("begin")?.execute([])?;
-        let answers = work.into_iter().map(|work| self.act(work)).collect::<Result<_, _>>()?;
-        if self.conn.total_changes() == before {
-            // Nothing changed, so there is nothing to make durable.
-            self.conn.prepare_cached("rollback")?.execute([])?;
-            return Ok(answers);
-        }
-        self.commit()?;
-        Ok(answers)
+        self.memory.refill(&self.conn).map_err(|e| store_error(&e))
     }
 
-    pub(crate) fn commit(&self) -> rusqlite::Result<()> {
-        let started = Instant::now();
-        self.conn.prepare_cached("commit")?.execute([])?;
-        telemetry::committed(started.elapsed());
+    /// Puts the jobs of expired leases back. In a transaction of its own, so that the claims of the
+    /// group find these jobs in the queue.
+    fn reclaim_expired(
+        &mut self,
+        now: Timestamp,
+        operations: &[Operation],
+    ) -> std::result::Result<(), StoreError> {
+        let mut expired = self.memory.expired_leases(now);
+        if !expired.is_empty() {
+            expired = without_alive(expired, operations.iter().flat_map(Operation::leases));
+        }
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let transaction = Transaction::begin(&self.conn).map_err(|e| store_error(&e))?;
+        let mut batch = Batch::new(&mut self.memory, Vec::new());
+        requeue_expired(&transaction, &mut batch, expired, now).map_err(|e| store_error(&e))?;
+        transaction.commit().map_err(|e| store_error(&e))?;
+        // Nobody waits for this, so there is no answer to send.
+        let _ = batch.commit(Vec::new());
         Ok(())
     }
 
-    fn act(&mut self, work: Work) -> rusqlite::Result<Answer> {
-        Ok(match work {
-            Work::Accept(deliveries) => {
-                let each = deliveries.iter().map(|delivery| self.accept(delivery));
-                Answer::Accepted(each.collect::<Result<_, _>>()?)
-            }
-            Work::Claim(claim) => Answer::Jobs(self.claim(&claim)?),
-            Work::Settle(outcomes) => {
-                let each = outcomes.into_iter().map(|outcome| self.settle(outcome));
-                Answer::Settled(each.collect::<Result<_, _>>()?)
-            }
-            Work::Extend(leases, until) => Answer::Settled(self.extend(&leases, until)),
-            Work::Purge(purge) => Answer::Count(self.purge(purge)?),
-            Work::Replay(now, jobs) => Answer::Count(self.replay(now, jobs)?),
-            Work::Probe => {
-                self.conn.execute(
-                    "insert into meta (name, value, sum) values ('probes', 1, checksum('probes', 1))
-                     on conflict do update set value = value + 1, sum = checksum(name, value + 1)",
-                    [],
-                )?;
-                Answer::Nothing
-            }
-            Work::Close => Answer::Nothing,
-        })
-    }
-
-    fn committed(&mut self, answers: Vec<Answer>, replies: Vec<Reply>) {
-        self.names.committed();
-        self.late.committed();
-        self.claimed.clear();
-        for entry in std::mem::take(&mut self.damaged) {
-            self.queue.schedule.remove(entry.key);
-            self.queue.count(&entry.route, -1, 1);
-        }
-        for effect in std::mem::take(&mut self.effects) {
-            self.queue.apply(effect);
-        }
-        self.trouble(self.room.low());
-        // Whoever gets an answer sees what follows from it.
-        self.publish();
-        for (reply, answer) in replies.into_iter().zip(answers) {
-            if let Err(Ok(Answer::Jobs(jobs))) = reply.send(Ok(answer)) {
-                self.give_back(jobs);
-            }
-        }
-    }
-
-    pub(crate) fn rolled_back(&mut self, error: &StoreError, replies: Vec<Reply>) {
-        if self.poison.is_none() {
-            telemetry::rolled_back(error);
-        }
-        if !self.conn.is_autocommit() {
-            let _ = self.conn.execute_batch("rollback");
-        }
-        self.effects.clear();
-        self.names.rolled_back();
-        self.late.rolled_back();
-        for job in std::mem::take(&mut self.claimed) {
-            self.queue.unclaim(job);
-        }
-        for entry in std::mem::take(&mut self.damaged) {
-            self.queue.schedule.push(entry, Timestamp::default());
+    /// Adjusts the writer to the failure of a group or of a flush.
+    fn note_failure(&mut self, error: &StoreError) {
+        if self.failed.is_none() {
+            telemetry::group_failed(error);
         }
         match error {
-            StoreError::Failed(_) => self.poison = Some(error.clone()),
-            StoreError::Full(_) => self.room.ran_out(),
+            StoreError::Failed(_) => self.failed = Some(error.clone()),
+            StoreError::Full(_) => self.disk_space.free_reserve(),
             _ => {}
         }
-        self.trouble(Some(error.clone()));
-        self.publish();
-        for reply in replies {
-            let _ = reply.send(Err(error.clone()));
-        }
+        self.status.set_health_problem(Some(error.clone()));
     }
 
-    /// Whoever asked for these jobs is gone: nobody will run them.
-    fn give_back(&mut self, jobs: Vec<Job>) {
+    /// Queues the release of claimed jobs whose caller is gone. They would otherwise wait for the
+    /// end of their leases.
+    fn release(&mut self, jobs: Vec<Job>) {
         if jobs.is_empty() {
             return;
         }
@@ -351,21 +234,87 @@ impl Writer {
             let settlement = Settlement::Released { step: job.step, body };
             JobOutcome { lease: job.lease, settlement, attempt: None }
         });
-        let work = Work::Settle(outcomes.collect());
-        self.backlog.push_back(Command { work, reply: oneshot::channel().0 });
+        let operation = Operation::Settle(outcomes.collect());
+        self.backlog.push_back(Command { operation, reply: oneshot::channel().0 });
     }
 
-    fn trouble(&self, error: Option<StoreError>) {
-        *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    /// Whether a step of the index flush is due and may write.
+    fn may_flush_index(&self) -> bool {
+        let may_write = self.failed.is_none() && self.disk_space.low().is_none();
+        self.memory.index().has_flush_step() && may_write
     }
 
-    fn publish(&self) {
-        let next = match (self.queue.schedule.next_due(), self.queue.held.first_end()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        self.shared.next_due.store(next.map_or(NEVER, Timestamp::as_millis), Ordering::Release);
+    /// Writes one step of the index flush; all of it if the memory holds too many entries.
+    fn flush_index(&mut self) {
+        let newest = self.memory.newest_seq();
+        self.memory.index_mut().start_flush(newest);
+        while self.may_flush_index() {
+            match self.memory.index_mut().flush_step(&self.conn) {
+                Ok(()) if self.memory.index().is_overfull() => {}
+                Ok(()) => return,
+                Err(error) => self.note_flush_failure(&error),
+            }
+        }
     }
+
+    /// Pauses the flush. No answer depends on it, so all but an I/O error leaves the store as it is.
+    fn note_flush_failure(&mut self, error: &StoreError) {
+        self.memory.index_mut().pause_flush();
+        match error {
+            StoreError::Failed(_) => return self.note_failure(error),
+            StoreError::Full(_) => self.disk_space.free_reserve(),
+            _ => {}
+        }
+        telemetry::index_flush_failed(error);
+    }
+}
+
+/// Executes a group in one transaction and commits it.
+fn write(
+    conn: &Connection,
+    batch: &mut Batch<'_>,
+    operations: Vec<Operation>,
+) -> std::result::Result<Vec<Output>, StoreError> {
+    let transaction = Transaction::begin(conn).map_err(|e| store_error(&e))?;
+    let outputs = operations
+        .into_iter()
+        .map(|operation| execute(&transaction, batch, operation))
+        .collect::<Result<_>>()
+        .map_err(|e| store_error(&e))?;
+    transaction.commit_changes().map_err(|e| store_error(&e))?;
+    Ok(outputs)
+}
+
+fn execute(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    operation: Operation,
+) -> Result<Output> {
+    Ok(match operation {
+        Operation::Accept(deliveries) => {
+            let results = deliveries.iter().map(|d| accept::accept(transaction, batch, d));
+            Output::Accepted(results.collect::<Result<_>>()?)
+        }
+        Operation::Claim(claim) => Output::Jobs(claim::claim(transaction, batch, &claim)?),
+        Operation::Settle(outcomes) => {
+            let results = outcomes.into_iter().map(|o| settle::settle(transaction, batch, o));
+            Output::Settled(results.collect::<Result<_>>()?)
+        }
+        Operation::Extend(leases, until) => Output::Settled(settle::extend(batch, &leases, until)),
+        Operation::Purge(purge) => Output::Count(purge::purge(transaction, batch, purge)?),
+        Operation::Replay(now, jobs) => {
+            Output::Count(replay::replay(transaction, batch, now, jobs)?)
+        }
+        Operation::Probe => {
+            transaction.execute(
+                "insert into meta (name, value, sum) values ('probes', 1, checksum('probes', 1))
+                 on conflict do update set value = value + 1, sum = checksum(name, value + 1)",
+                [],
+            )?;
+            Output::Done
+        }
+        Operation::Close => Output::Done,
+    })
 }
 
 #[cfg(test)]

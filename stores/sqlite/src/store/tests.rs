@@ -1,4 +1,4 @@
-//! The store as a whole: a disk without room, a writer that is gone, more jobs than the queue holds.
+//! The whole store: a full disk, a writer that panicked, more jobs than the queue holds.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,89 +7,94 @@ use hookward_core::store::Settlement;
 use hookward_testkit::store::{now, with_jobs};
 
 use super::*;
-use crate::disk_space::{Room, Space};
+use crate::disk_space::{DiskSpace, FileSystemSpace};
 
-fn unwanted(n: usize) -> NewDelivery {
+fn unrouted(n: usize) -> NewDelivery {
     let body = Body::new(vec![b'x'; 50_000]);
     NewDelivery { body, ..with_jobs(&n.to_string(), &[]) }
 }
 
-/// SQLite says the same of a file that may not grow as of a disk that is full.
+/// `max_page_count` simulates a full disk: SQLite returns the same error for both.
 #[tokio::test]
-async fn a_full_store_refuses_and_recovers_without_a_restart() {
+async fn a_store_on_a_full_disk_rejects_deliveries_and_recovers_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (writer, readers) = crate::open::open(&folder.path().join("a.db"), now()).unwrap();
-    writer.conn.execute_batch("pragma max_page_count = 300").unwrap();
+    writer.connection().execute_batch("pragma max_page_count = 300").unwrap();
     let store = SqliteStore::start(writer, readers).unwrap();
-    let mut taken = 0;
-    let refusal = loop {
-        match store.accept(vec![unwanted(taken)]).await {
-            Ok(_) => taken += 1,
+    let mut accepted = 0;
+    let rejection = loop {
+        match store.accept(vec![unrouted(accepted)]).await {
+            Ok(_) => accepted += 1,
             Err(error) => break error,
         }
     };
-    assert!(matches!(refusal, StoreError::Full(_)), "{refusal}");
-    assert!(taken > 10, "{taken}");
+    assert!(matches!(rejection, StoreError::Full(_)), "{rejection}");
+    assert!(accepted > 10, "{accepted}");
     let before = now().plus(Duration::from_secs(1));
     let purge = Purge { events_before: before, dead_before: before, limit: 5 };
     assert_eq!(store.purge(purge).await, Ok(5));
     assert_eq!(store.check().await, Ok(()));
-    store.accept(vec![unwanted(taken)]).await.unwrap();
+    store.accept(vec![unrouted(accepted)]).await.unwrap();
     store.close().await;
 }
 
-/// What was begun is finished, and taking in goes on by itself once there is room.
+/// Accepted work is completed, and deliveries are accepted again without a restart once there is
+/// space.
 #[tokio::test]
-async fn on_a_disk_with_little_room_work_goes_on_and_nothing_new_comes() {
+async fn low_disk_space_rejects_deliveries_and_lets_claims_settlements_and_purges_continue() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let left = free.clone();
-    let ask = move || Some(Space { free: left.load(Ordering::Relaxed), total: 1 << 30 });
-    writer.room = Room::asking(&path, Box::new(ask));
+    let query =
+        move || Some(FileSystemSpace { free: left.load(Ordering::Relaxed), total: 1 << 30 });
+    writer.set_disk_space(DiskSpace::with_query(&path, Box::new(query)));
     let store = SqliteStore::start(writer, readers).unwrap();
     store.accept((0..3).map(|n| with_jobs(&n.to_string(), &["orders"])).collect()).await.unwrap();
 
     free.store(1 << 20, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let refusal = store.accept(vec![unwanted(9)]).await.unwrap_err();
-    assert!(matches!(&refusal, StoreError::Full(words) if words.contains("1 MiB")), "{refusal}");
-    assert_eq!(store.check().await, Err(refusal));
+    let rejection = store.accept(vec![unrouted(9)]).await.unwrap_err();
+    assert!(
+        matches!(&rejection, StoreError::Full(words) if words.contains("1 MiB")),
+        "{rejection}"
+    );
+    assert_eq!(store.check().await, Err(rejection));
     let lease_until = now().plus(Duration::from_secs(30));
-    let want = Claim { now: now(), lease_until, slots: vec![("orders".into(), 9)], unknown: 0 };
-    let jobs = store.claim(want).await.unwrap();
+    let claim = Claim { now: now(), lease_until, slots: vec![("orders".into(), 9)], unknown: 0 };
+    let jobs = store.claim(claim).await.unwrap();
     assert_eq!(jobs.len(), 3);
-    let ends = [
+    let settlements = [
         Settlement::Done,
         Settlement::Dead { reason: "no".into(), step: None, body: None },
         Settlement::Retry { at: now(), step: None, body: None, cause: "error" },
     ];
-    let ends = jobs.iter().zip(ends).map(|(job, settlement)| JobOutcome {
+    let outcomes = jobs.iter().zip(settlements).map(|(job, settlement)| JobOutcome {
         lease: job.lease,
         settlement,
         attempt: None,
     });
-    assert_eq!(store.settle(ends.collect()).await, Ok(vec![Settled::Applied; 3]));
+    assert_eq!(store.settle(outcomes.collect()).await, Ok(vec![Settled::Applied; 3]));
     let before = now().plus(Duration::from_secs(1));
     let purge = Purge { events_before: before, dead_before: before, limit: 5 };
     assert_eq!(store.purge(purge).await, Ok(2));
-    assert!(store.check().await.is_err(), "what went well makes no room");
+    assert!(store.check().await.is_err(), "successful commits free no space");
 
     free.store(1 << 29, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(store.check().await, Ok(()));
-    store.accept(vec![unwanted(9)]).await.unwrap();
+    store.accept(vec![unrouted(9)]).await.unwrap();
     store.close().await;
     assert!(!path.with_extension("db.reserve").exists());
 }
 
-/// More jobs than the queue in memory holds: all run, each once, each order key in its order.
+/// With more jobs than the queue in memory holds, each runs once, and each order key in its order.
 #[tokio::test]
 async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, readers) = crate::open::open(&folder.path().join("a.db"), now()).unwrap();
-    writer.queue.cap = 20;
+    writer.memory_mut().queue_mut().set_max_per_route(20);
     let store = SqliteStore::start(writer, readers).unwrap();
     let accept = async |from: usize, to: usize| {
         let deliveries = (from..to).map(|n| {
@@ -140,43 +145,43 @@ async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
     store.close().await;
 }
 
-/// A panic of the one that writes: everyone hears of it, at once and from then on.
+/// After a panic of the writer thread, waiting and later callers get an error.
 #[tokio::test]
-async fn a_store_whose_writer_panicked_is_lost_until_it_is_opened_anew() {
+async fn a_store_whose_writer_panicked_is_failed_until_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
-    let breaks = Arc::new(AtomicBool::new(false));
-    let broken = breaks.clone();
-    let ask = move || {
-        assert!(!broken.load(Ordering::SeqCst), "asked for by the test");
-        Some(Space { free: u64::MAX, total: 1 << 30 })
+    let panics = Arc::new(AtomicBool::new(false));
+    let panicking = panics.clone();
+    let query = move || {
+        assert!(!panicking.load(Ordering::SeqCst), "asked for by the test");
+        Some(FileSystemSpace { free: u64::MAX, total: 1 << 30 })
     };
-    writer.room = Room::asking(&path, Box::new(ask));
-    breaks.store(true, Ordering::SeqCst);
-    // What is known of the room is good for a moment.
+    writer.set_disk_space(DiskSpace::with_query(&path, Box::new(query)));
+    panics.store(true, Ordering::SeqCst);
+    // The last poll of the disk is valid for an interval.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let store = SqliteStore::start(writer, readers).unwrap();
-    let lost = StoreError::Failed(ENDED.to_owned());
+    let failed = StoreError::Failed(WRITER_ENDED.to_owned());
     for _ in 0..2 {
-        assert_eq!(store.accept(vec![unwanted(0)]).await.unwrap_err(), lost);
+        assert_eq!(store.accept(vec![unrouted(0)]).await.unwrap_err(), failed);
     }
-    while store.check().await != Err(lost.clone()) {
+    while store.check().await != Err(failed.clone()) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(store);
     let store = SqliteStore::open(path, now()).await.unwrap();
-    store.accept(vec![unwanted(0)]).await.unwrap();
+    store.accept(vec![unrouted(0)]).await.unwrap();
     store.close().await;
 }
 
-/// Those that are read from the table later are as little held up as the others.
+/// Jobs that are read from the table later are due as early as the queued ones.
 #[tokio::test]
-async fn no_job_beyond_the_queue_in_memory_stalls_after_the_clock_went_back() {
+async fn jobs_beyond_the_queue_in_memory_are_due_after_the_clock_was_set_back() {
     let folder = tempfile::tempdir().unwrap();
     let ahead = now().plus(Duration::from_secs(6 * 3600));
     let (mut writer, readers) = crate::open::open(&folder.path().join("a.db"), ahead).unwrap();
-    writer.queue.cap = 20;
+    writer.memory_mut().queue_mut().set_max_per_route(20);
     let store = SqliteStore::start(writer, readers).unwrap();
     let early =
         |n: usize| NewDelivery { received_at: ahead, ..with_jobs(&n.to_string(), &["orders"]) };
@@ -185,8 +190,8 @@ async fn no_job_beyond_the_queue_in_memory_stalls_after_the_clock_went_back() {
     for _ in 0..5 {
         let lease_until = now().plus(Duration::from_secs(30));
         let slots = vec![("orders".into(), 10)];
-        let want = Claim { now: now(), lease_until, slots, unknown: 0 };
-        let jobs = store.claim(want).await.unwrap();
+        let claim = Claim { now: now(), lease_until, slots, unknown: 0 };
+        let jobs = store.claim(claim).await.unwrap();
         ran += jobs.len();
         let done = |job: &Job| JobOutcome {
             lease: job.lease,
@@ -199,21 +204,21 @@ async fn no_job_beyond_the_queue_in_memory_stalls_after_the_clock_went_back() {
     store.close().await;
 }
 
-/// Nothing that a store says after a failed sync can be trusted, until it is opened anew.
+/// After a failed sync the store does not know what is on the disk, until it is opened again.
 #[tokio::test]
-async fn a_poisoned_store_stays_so_until_it_is_opened_anew() {
+async fn a_failed_store_stays_failed_until_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
-    writer.rolled_back(&StoreError::Failed("the disk".to_owned()), Vec::new());
+    writer.fail(&StoreError::Failed("the disk".to_owned()));
     let store = SqliteStore::start(writer, readers).unwrap();
     for _ in 0..2 {
-        let refusal = store.accept(vec![unwanted(0)]).await.unwrap_err();
-        assert_eq!(refusal, StoreError::Failed("the disk".to_owned()));
-        assert_eq!(store.check().await, Err(refusal));
+        let rejection = store.accept(vec![unrouted(0)]).await.unwrap_err();
+        assert_eq!(rejection, StoreError::Failed("the disk".to_owned()));
+        assert_eq!(store.check().await, Err(rejection));
     }
     store.close().await;
     let store = SqliteStore::open(path, now()).await.unwrap();
-    store.accept(vec![unwanted(0)]).await.unwrap();
+    store.accept(vec![unrouted(0)]).await.unwrap();
     store.close().await;
 }

@@ -1,5 +1,5 @@
-//! A key is known from the moment of its commit to that of its purge, wherever it is meanwhile:
-//! in memory, on the way to its table, in the table; and after a kill at any of these moments.
+//! A key is found from its commit until its purge, whether it is in memory, in a flush or in its
+//! table, and after a kill at any step of the flush.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,34 +7,38 @@ use std::time::Duration;
 use hookward_core::store::{Acceptance, Filter, KeyKind, NewDelivery, Purge};
 use hookward_core::{Body, Timestamp};
 use hookward_testkit::store::{delivery, key, now, with_jobs};
-use tokio::sync::oneshot;
+
+use hookward_core::store::StoreError;
+use rusqlite::params;
 
 use super::*;
 use crate::browse;
-use crate::writer::{Answer, Command, Work};
+use crate::command::{Operation, Output};
+use crate::writer::Writer;
 
-/// Two keys and an id per event: ten events are enough for a flush of ten steps.
-const LIMIT: usize = 20;
+/// Each event has two keys and an id, so the flush of ten events takes ten steps.
+const THRESHOLD: usize = 20;
 const STEP: usize = 3;
 const EVENTS: usize = 10;
 
-struct Place {
+/// A writer without its thread, on a file in a temporary folder.
+struct TestStore {
     _folder: tempfile::TempDir,
     writer: Writer,
 }
 
-impl Place {
+impl TestStore {
     fn new() -> Self {
         Self::open(tempfile::tempdir().unwrap())
     }
 
     fn open(folder: tempfile::TempDir) -> Self {
         let mut writer = crate::open::open(&folder.path().join("a.db"), now()).unwrap().0;
-        (writer.late.limit, writer.late.step) = (LIMIT, STEP);
+        writer.memory_mut().index_mut().set_flush_size(THRESHOLD, STEP);
         Self { _folder: folder, writer }
     }
 
-    /// What a kill at this moment leaves behind, opened.
+    /// The store that a new owner opens after a kill at this time.
     fn killed(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a.db", "a.db-wal"] {
@@ -47,21 +51,13 @@ impl Place {
         self._folder.path()
     }
 
-    fn group(&mut self, work: Vec<Work>) -> Vec<Result<Answer, StoreError>> {
-        let (commands, answers): (Vec<_>, Vec<_>) = work
-            .into_iter()
-            .map(|work| {
-                let (reply, answer) = oneshot::channel();
-                (Command { work, reply }, answer)
-            })
-            .unzip();
-        self.writer.group(commands);
-        answers.into_iter().map(|mut answer| answer.try_recv().unwrap()).collect()
+    fn group(&mut self, operations: Vec<Operation>) -> Vec<Result<Output, StoreError>> {
+        self.writer.execute_group(operations)
     }
 
     fn accept(&mut self, deliveries: Vec<NewDelivery>) -> Vec<Acceptance> {
-        match self.group(vec![Work::Accept(deliveries)]).remove(0).unwrap() {
-            Answer::Accepted(answers) => answers,
+        match self.group(vec![Operation::Accept(deliveries)]).remove(0).unwrap() {
+            Output::Accepted(answers) => answers,
             other => panic!("{other:?}"),
         }
     }
@@ -70,44 +66,50 @@ impl Place {
         matches!(self.accept(vec![delivery])[0], Acceptance::Accepted { .. })
     }
 
-    /// Ten events `0` … `9`, none of them in the tables.
+    /// A store of ten events `0` … `9`, whose keys are all in memory.
     fn filled() -> Self {
-        let mut place = Self::new();
-        place.accept((0..EVENTS).map(numbered).collect());
-        place
+        let mut store = Self::new();
+        store.accept((0..EVENTS).map(numbered).collect());
+        store
     }
 
     fn flush(&mut self, steps: usize) {
-        (0..steps).for_each(|_| self.writer.index());
+        (0..steps).for_each(|_| self.writer.flush_step());
     }
 
     fn count(&self, table: &str) -> usize {
         let count = format!("select count(*) from {table}");
-        let count: i64 = self.writer.conn.query_row(&count, [], |row| row.get(0)).unwrap();
+        let count: i64 = self.writer.connection().query_row(&count, [], |row| row.get(0)).unwrap();
         usize::try_from(count).unwrap()
     }
 
-    /// How many events there are of that name, for a person who looks.
+    /// Number of events that a search for this id finds.
     fn found(&self, event_id: &str) -> usize {
-        browse::find(&self.writer.conn, event_id, 9).unwrap().len()
+        browse::find(&self.writer.connection(), event_id, 9).unwrap().len()
     }
 
     fn purge(&mut self, before: Timestamp) -> usize {
         let purge = Purge { events_before: before, dead_before: before, limit: 100 };
-        match self.group(vec![Work::Purge(purge)]).remove(0).unwrap() {
-            Answer::Count(count) => usize::try_from(count).unwrap(),
+        match self.group(vec![Operation::Purge(purge)]).remove(0).unwrap() {
+            Output::Count(count) => usize::try_from(count).unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
-    fn no_more_room(&self) {
-        let pages: i64 =
-            self.writer.conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-        self.writer.conn.execute_batch(&format!("pragma max_page_count = {pages}")).unwrap();
+    fn fill_disk(&self) {
+        let pages: i64 = self
+            .writer
+            .connection()
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        self.writer
+            .connection()
+            .execute_batch(&format!("pragma max_page_count = {pages}"))
+            .unwrap();
     }
 
-    fn room(&self) {
-        self.writer.conn.execute_batch("pragma max_page_count = 1000000").unwrap();
+    fn free_disk(&self) {
+        self.writer.connection().execute_batch("pragma max_page_count = 1000000").unwrap();
     }
 }
 
@@ -124,77 +126,81 @@ fn after(seconds: u64) -> Timestamp {
 }
 
 #[test]
-fn the_same_key_twice_in_one_group_is_one_event() {
-    let mut place = Place::new();
-    let work = (0..2).map(|_| Work::Accept(vec![delivery("a"), delivery("a")])).collect();
-    let answers = place.group(work);
-    let told = answers.into_iter().flat_map(|answer| match answer.unwrap() {
-        Answer::Accepted(answers) => answers,
+fn deliveries_with_the_same_key_in_one_group_are_one_event() {
+    let mut store = TestStore::new();
+    let operations =
+        (0..2).map(|_| Operation::Accept(vec![delivery("a"), delivery("a")])).collect();
+    let answers = store.group(operations);
+    let acceptances = answers.into_iter().flat_map(|answer| match answer.unwrap() {
+        Output::Accepted(answers) => answers,
         other => panic!("{other:?}"),
     });
-    let new: Vec<_> = told.map(|told| matches!(told, Acceptance::Accepted { .. })).collect();
+    let new: Vec<_> =
+        acceptances.map(|acceptance| matches!(acceptance, Acceptance::Accepted { .. })).collect();
     assert_eq!(new, [true, false, false, false]);
 }
 
 #[test]
-fn a_group_that_fails_leaves_no_key_behind() {
-    let mut place = Place::new();
-    assert!(place.is_new(delivery("before")));
-    place.no_more_room();
-    let work = vec![Work::Accept(vec![delivery("a")]), Work::Accept(vec![huge("b")])];
-    let answers = place.group(work);
+fn a_group_that_fails_leaves_no_key() {
+    let mut store = TestStore::new();
+    assert!(store.is_new(delivery("before")));
+    store.fill_disk();
+    let operations =
+        vec![Operation::Accept(vec![delivery("a")]), Operation::Accept(vec![huge("b")])];
+    let answers = store.group(operations);
     assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Full(_)))), "{answers:?}");
-    place.room();
-    assert_eq!(place.found("a"), 0);
-    assert!(place.is_new(delivery("a")) && place.is_new(delivery("b")));
-    assert!(!place.is_new(delivery("before")));
+    store.free_disk();
+    assert_eq!(store.found("a"), 0);
+    assert!(store.is_new(delivery("a")) && store.is_new(delivery("b")));
+    assert!(!store.is_new(delivery("before")));
 }
 
 #[test]
 fn a_purge_that_fails_leaves_every_key_where_it_was() {
     for steps in [0, 4, 10] {
-        let mut place = Place::filled();
-        place.flush(steps);
-        assert!(place.is_new(with_jobs("newer", &[])));
-        place.no_more_room();
+        let mut store = TestStore::filled();
+        store.flush(steps);
+        assert!(store.is_new(with_jobs("newer", &[])));
+        store.fill_disk();
         let before = after(1);
         let purge = Purge { events_before: before, dead_before: before, limit: 100 };
-        let answers = place.group(vec![Work::Purge(purge), Work::Accept(vec![huge("b")])]);
+        let answers =
+            store.group(vec![Operation::Purge(purge), Operation::Accept(vec![huge("b")])]);
         assert!(answers.iter().all(Result::is_err), "{answers:?}");
-        place.room();
-        assert!((0..EVENTS).all(|n| !place.is_new(numbered(n))), "after {steps} steps");
-        place.flush(20);
+        store.free_disk();
+        assert!((0..EVENTS).all(|n| !store.is_new(numbered(n))), "after {steps} steps");
+        store.flush(20);
         assert!(
-            (0..EVENTS).all(|n| !place.is_new(numbered(n)) && place.found(&n.to_string()) == 1)
+            (0..EVENTS).all(|n| !store.is_new(numbered(n)) && store.found(&n.to_string()) == 1)
         );
-        assert!(!place.is_new(with_jobs("newer", &[])));
+        assert!(!store.is_new(with_jobs("newer", &[])));
     }
 }
 
 #[test]
 fn a_key_is_known_before_during_and_after_its_flush_and_after_a_kill_then() {
     for steps in 0..=12 {
-        let mut place = Place::filled();
-        place.flush(steps);
-        let moment = format!("after {steps} steps");
+        let mut store = TestStore::filled();
+        store.flush(steps);
+        let context = format!("after {steps} steps");
         let written = (3 * steps).min(30);
-        assert_eq!(place.count("keys") + place.count("event_ids"), written, "{moment}");
-        assert_eq!(place.writer.is_indexing(), (1..10).contains(&steps), "{moment}");
-        assert!(place.is_new(with_jobs("later", &[])));
-        let mut killed = place.killed();
-        for place in [&mut place, &mut killed] {
+        assert_eq!(store.count("keys") + store.count("event_ids"), written, "{context}");
+        assert_eq!(store.writer.is_flushing(), (1..10).contains(&steps), "{context}");
+        assert!(store.is_new(with_jobs("later", &[])));
+        let mut killed = store.killed();
+        for store in [&mut store, &mut killed] {
             for n in 0..EVENTS {
-                assert!(!place.is_new(numbered(n)), "{n} {moment}");
-                assert_eq!(place.found(&n.to_string()), 1, "{n} {moment}");
+                assert!(!store.is_new(numbered(n)), "{n} {context}");
+                assert_eq!(store.found(&n.to_string()), 1, "{n} {context}");
             }
-            assert!(!place.is_new(with_jobs("later", &[])), "{moment}");
-            assert_eq!((place.found("later"), place.found("nobody")), (1, 0), "{moment}");
+            assert!(!store.is_new(with_jobs("later", &[])), "{context}");
+            assert_eq!((store.found("later"), store.found("nobody")), (1, 0), "{context}");
         }
         // What was begun is finished by whoever comes next.
         killed.accept((20..30).map(numbered).collect());
         killed.flush(40);
-        assert!((0..EVENTS).all(|n| !killed.is_new(numbered(n))), "{moment}");
-        assert!(killed.count("keys") >= 40, "{moment}");
+        assert!((0..EVENTS).all(|n| !killed.is_new(numbered(n))), "{context}");
+        assert!(killed.count("keys") >= 40, "{context}");
     }
 }
 
@@ -202,122 +208,121 @@ fn a_key_is_known_before_during_and_after_its_flush_and_after_a_kill_then() {
 fn a_purge_frees_keys_wherever_they_are() {
     for steps in 0..=10 {
         for kill in [false, true] {
-            let mut place = Place::filled();
-            place.flush(steps);
+            let mut store = TestStore::filled();
+            store.flush(steps);
             if kill {
-                place = place.killed();
+                store = store.killed();
             }
-            assert_eq!(place.purge(after(1)), EVENTS);
-            place.flush(20);
-            let moment = format!("after {steps} steps, kill: {kill}");
-            assert_eq!((place.count("keys"), place.count("event_ids")), (0, 0), "{moment}");
-            assert_eq!(place.found("3"), 0, "{moment}");
-            assert!((0..EVENTS).all(|n| place.is_new(numbered(n))), "{moment}");
+            assert_eq!(store.purge(after(1)), EVENTS);
+            store.flush(20);
+            let context = format!("after {steps} steps, kill: {kill}");
+            assert_eq!((store.count("keys"), store.count("event_ids")), (0, 0), "{context}");
+            assert_eq!(store.found("3"), 0, "{context}");
+            assert!((0..EVENTS).all(|n| store.is_new(numbered(n))), "{context}");
         }
     }
 }
 
 #[test]
-fn past_its_window_a_key_belongs_to_the_newest_event() {
+fn after_its_window_a_key_belongs_to_the_newest_event() {
     for (steps, then) in [(0, 0), (0, 20), (4, 0), (4, 20), (10, 0), (10, 20)] {
-        let mut place = Place::filled();
-        place.flush(steps);
+        let mut store = TestStore::filled();
+        store.flush(steps);
         let mut again = numbered(3);
         (again.received_at, again.dedupe_since) = (after(100), after(50));
-        assert!(place.is_new(again.clone()), "the window is over");
-        assert!(!place.is_new(again.clone()), "and a new one began");
-        place.accept((20..30).map(numbered).collect());
-        place.flush(then);
-        for place in [&mut place.killed(), &mut place] {
-            assert_eq!(place.found("3"), 2, "both are there");
-            assert_eq!(place.purge(after(1)), 20);
-            assert!(!place.is_new(again.clone()), "the older one's purge does not free it");
-            assert_eq!(place.found("3"), 1);
+        assert!(store.is_new(again.clone()), "the window is over");
+        assert!(!store.is_new(again.clone()), "and a new one began");
+        store.accept((20..30).map(numbered).collect());
+        store.flush(then);
+        for store in [&mut store.killed(), &mut store] {
+            assert_eq!(store.found("3"), 2, "both are there");
+            assert_eq!(store.purge(after(1)), 20);
+            assert!(!store.is_new(again.clone()), "the older one's purge does not free it");
+            assert_eq!(store.found("3"), 1);
         }
     }
 }
 
 #[test]
-fn either_key_is_enough_and_tells_by_which() {
+fn a_duplicate_by_either_key_is_found_and_reports_the_kind_of_key() {
     for steps in [0, 4, 10] {
-        let mut place = Place::filled();
-        place.flush(steps);
-        let mut twin = numbered(3);
-        twin.events[0].keys[0] = key(KeyKind::Id, "another");
-        let told = place.accept(vec![twin, numbered(3)]);
-        assert!(matches!(told[0], Acceptance::Duplicate { by: KeyKind::Content, .. }));
-        assert!(matches!(told[1], Acceptance::Duplicate { by: KeyKind::Id, .. }));
-        assert_eq!(place.count("twins"), 1);
+        let mut store = TestStore::filled();
+        store.flush(steps);
+        let mut duplicate = numbered(3);
+        duplicate.events[0].keys[0] = key(KeyKind::Id, "another");
+        let acceptances = store.accept(vec![duplicate, numbered(3)]);
+        assert!(matches!(acceptances[0], Acceptance::Duplicate { by: KeyKind::Content, .. }));
+        assert!(matches!(acceptances[1], Acceptance::Duplicate { by: KeyKind::Id, .. }));
+        assert_eq!(store.count("twins"), 1);
     }
 }
 
 #[test]
-fn events_of_one_name_are_all_found_newest_first() {
+fn events_with_the_same_id_are_all_found_newest_first() {
     for steps in [0, 4, 10] {
-        let mut place = Place::filled();
+        let mut store = TestStore::filled();
         let alike = |n: usize| {
             let mut alike = numbered(n);
             alike.events[0].event_id = Some("3".to_owned());
             alike
         };
-        place.accept(vec![alike(50)]);
-        place.flush(steps);
+        store.accept(vec![alike(50)]);
+        store.flush(steps);
         let newest = alike(51);
         let id = newest.events[0].id;
-        place.accept(vec![newest]);
-        let found = browse::find(&place.writer.conn, "3", 9).unwrap();
+        store.accept(vec![newest]);
+        let found = browse::find(&store.writer.connection(), "3", 9).unwrap();
         assert_eq!((found.len(), found[0]), (3, id));
-        assert_eq!(browse::find(&place.writer.conn, "3", 1).unwrap(), [id]);
+        assert_eq!(browse::find(&store.writer.connection(), "3", 1).unwrap(), [id]);
     }
 }
 
 #[test]
-fn a_listing_asked_for_a_name_that_looks_like_our_id_finds_both() {
+fn a_search_for_a_senders_id_that_has_the_form_of_ours_finds_both_events() {
     for steps in [0, 4, 10] {
-        let mut place = Place::filled();
+        let mut store = TestStore::filled();
         let ours = numbered(50);
         let id = ours.events[0].id;
         let mut theirs = numbered(51);
         theirs.events[0].event_id = Some(id.to_string());
-        place.accept(vec![ours, theirs]);
-        place.flush(steps);
+        store.accept(vec![ours, theirs]);
+        store.flush(steps);
         let filter = Filter { q: Some(id.to_string()), ..Filter::default() };
-        let page = browse::list(&place.writer.conn, &filter, 9, None).unwrap();
+        let page = browse::list(&store.writer.connection(), &filter, 9, None).unwrap();
         let listed: Vec<_> = page.events.iter().map(|e| e.event_id.clone().unwrap()).collect();
         assert_eq!(listed, [id.to_string(), "50".to_owned()], "after {steps} steps");
     }
 }
 
 #[test]
-fn a_flush_without_room_costs_nobody_an_answer_and_goes_on_later() {
-    let mut place = Place::new();
-    place.writer.late.limit = 2_000;
-    place.writer.late.step = 2_000;
-    place.accept((0..1_000).map(numbered).collect());
-    place.no_more_room();
-    place.writer.index();
-    assert!(!place.writer.is_indexing(), "it does not try without end");
-    assert_eq!(place.count("keys"), 0);
-    assert!((0..1_000).all(|n| !place.is_new(numbered(n))));
-    place.room();
-    assert!(place.is_new(delivery("a")));
-    place.flush(3);
-    assert_eq!(place.count("keys"), 2_000);
-    assert!((0..1_000).all(|n| !place.is_new(numbered(n))));
+fn a_flush_on_a_full_disk_fails_no_command_and_continues_later() {
+    let mut store = TestStore::new();
+    store.writer.memory_mut().index_mut().set_flush_size(2_000, 2_000);
+    store.accept((0..1_000).map(numbered).collect());
+    store.fill_disk();
+    store.writer.flush_step();
+    assert!(!store.writer.is_flushing(), "the flush is paused and not tried in a loop");
+    assert_eq!(store.count("keys"), 0);
+    assert!((0..1_000).all(|n| !store.is_new(numbered(n))));
+    store.free_disk();
+    assert!(store.is_new(delivery("a")));
+    store.flush(3);
+    assert_eq!(store.count("keys"), 2_000);
+    assert!((0..1_000).all(|n| !store.is_new(numbered(n))));
 }
 
-/// Numbers that a failed group took may lie behind the flush; the next owner must not give them
-/// to events that it then takes for written.
+/// The flush may cover numbers that a failed group used. The next owner must not use them for
+/// events, which it would take for flushed.
 #[test]
 fn numbers_of_a_group_that_failed_before_a_flush_hide_no_later_event() {
-    let mut place = Place::filled();
-    place.no_more_room();
-    let answers = place.group(vec![Work::Accept(vec![numbered(20), numbered(21), huge("b")])]);
+    let mut store = TestStore::filled();
+    store.fill_disk();
+    let answers = store.group(vec![Operation::Accept(vec![numbered(20), numbered(21), huge("b")])]);
     assert!(answers[0].is_err());
-    place.room();
-    place.flush(20);
-    assert_eq!(place.count("keys"), 20);
-    let mut next = place.killed();
+    store.free_disk();
+    store.flush(20);
+    assert_eq!(store.count("keys"), 20);
+    let mut next = store.killed();
     assert!(next.is_new(numbered(30)));
     let mut next = next.killed();
     assert!(!next.is_new(numbered(30)));
@@ -325,18 +330,18 @@ fn numbers_of_a_group_that_failed_before_a_flush_hide_no_later_event() {
 }
 
 #[test]
-fn a_poisoned_store_writes_no_index() {
-    let mut place = Place::filled();
-    place.flush(4);
-    assert!(place.writer.is_indexing());
-    place.writer.rolled_back(&StoreError::Failed("the disk".to_owned()), Vec::new());
-    assert!(!place.writer.is_indexing(), "else the thread would never rest");
-    place.flush(4);
-    assert_eq!(place.count("keys"), 12);
+fn a_failed_store_does_not_flush() {
+    let mut store = TestStore::filled();
+    store.flush(4);
+    assert!(store.writer.is_flushing());
+    store.writer.fail(&StoreError::Failed("the disk".to_owned()));
+    assert!(!store.writer.is_flushing(), "or the thread would loop");
+    store.flush(4);
+    assert_eq!(store.count("keys"), 12);
 }
 
 #[test]
-fn a_file_of_the_first_format_keeps_its_keys_and_names() {
+fn a_file_of_the_first_format_keeps_its_keys_and_event_ids() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let conn = Connection::open(&path).unwrap();
@@ -363,16 +368,16 @@ fn a_file_of_the_first_format_keeps_its_keys_and_names() {
     conn.execute_batch("pragma application_id = 0x484b5744; pragma user_version = 1").unwrap();
     drop(conn);
 
-    let mut place = Place::open(folder);
+    let mut store = TestStore::open(folder);
     for n in 0..EVENTS {
-        let told = place.accept(vec![numbered(n)]).remove(0);
-        let Acceptance::Duplicate { answer, .. } = told else { panic!("{n} is known") };
+        let acceptance = store.accept(vec![numbered(n)]).remove(0);
+        let Acceptance::Duplicate { answer, .. } = acceptance else { panic!("{n} is known") };
         assert_eq!(answer.body, numbered(n).answer.body);
-        assert_eq!(place.found(&n.to_string()), 1);
+        assert_eq!(store.found(&n.to_string()), 1);
     }
-    place.accept((20..30).map(numbered).collect());
-    place.flush(20);
-    assert_eq!((place.count("keys"), place.count("event_ids")), (40, 20));
-    assert_eq!(place.purge(after(1)), 20);
-    assert_eq!((place.count("keys"), place.count("event_ids")), (0, 0));
+    store.accept((20..30).map(numbered).collect());
+    store.flush(20);
+    assert_eq!((store.count("keys"), store.count("event_ids")), (40, 20));
+    assert_eq!(store.purge(after(1)), 20);
+    assert_eq!((store.count("keys"), store.count("event_ids")), (0, 0));
 }
