@@ -27,6 +27,14 @@ impl Reply {
         Self { status, headers: vec![(header::CONTENT_TYPE, json)], body }
     }
 
+    /// The JSON form of every error that Hookward answers: `{"error":message,"code":code}`.
+    ///
+    /// `message` is for people and may change; programs compare `code`. Neither may hold a secret or
+    /// a part of a body, because the sender may be anyone.
+    pub fn error(status: StatusCode, code: &str, message: &str) -> Self {
+        Self::json(status, &ErrorBody { error: message, code })
+    }
+
     /// A plain-text answer, never sniffed as anything else. No charset is named: senders that want a
     /// token back document `text/plain`, and tokens are ASCII.
     pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
@@ -58,6 +66,12 @@ impl Reply {
         };
         Self::json(StatusCode::OK, &answer)
     }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a str,
+    code: &'a str,
 }
 
 /// The members in the order in which they are documented.

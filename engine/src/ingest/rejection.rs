@@ -82,13 +82,6 @@ pub enum Rejection {
     Store(StoreError),
 }
 
-/// The body of the reply.
-#[derive(serde::Serialize)]
-struct ErrorBody {
-    error: &'static str,
-    code: &'static str,
-}
-
 impl From<ReadError> for Rejection {
     fn from(e: ReadError) -> Self {
         Self::Body(e)
@@ -205,8 +198,7 @@ impl Rejection {
 
     /// The reply: status, JSON body, and the headers that the status calls for.
     pub fn reply(&self) -> Reply {
-        let body = ErrorBody { error: self.message(), code: self.code() };
-        let mut reply = Reply::json(self.status(), &body);
+        let mut reply = Reply::error(self.status(), self.code(), self.message());
         if let Some(span) = self.retry_after() {
             let secs = span.as_millis().div_ceil(1000).max(1);
             if let Ok(value) = HeaderValue::from_str(&secs.to_string()) {
