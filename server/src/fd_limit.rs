@@ -1,13 +1,23 @@
-//! How many files this process may open: a connection is one, and a process that has none left can
-//! neither accept nor store. Called by the accept loop and by servers at their start.
+//! The limit of open files: every connection is one, and a process without free file descriptors can
+//! neither accept nor store. Called by the listener and by servers at their start.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for everything that is no connection of this listener: the store, handlers, the admin port.
-const RESERVED: usize = 128;
+use crate::telemetry;
 
-/// Lets this process open as many files as the system allows it, and says how many that is.
-/// What starts processes often sets a low limit for old programs' sake, 1,024; a server needs more.
+/// File descriptors that connections leave free, for the store, handlers and the admin port.
+const RESERVED_FILES: usize = 128;
+
+/// Raises the soft limit of open files to the hard limit and returns the limit now in force; `None`
+/// means unlimited.
+///
+/// Shells and service managers often start processes with a soft limit of 1,024, too low for a
+/// server. Call it once, before [`serve`](crate::serve()).
+///
+/// ```
+/// let limit = hookward::raise_file_limit();
+/// assert!(limit.is_none_or(|files| files >= 64));
+/// ```
 pub fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -17,36 +27,33 @@ pub fn raise_file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// So many of the wanted connections fit under the limit as it is.
-pub(crate) fn fitting(wanted: usize) -> usize {
+/// Returns how many of `wanted` connections the limit of open files allows, and logs if it is fewer.
+pub(crate) fn allowed_connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current;
-    let fits = under(wanted, limit.and_then(|limit| usize::try_from(limit).ok()));
-    if fits < wanted {
-        tracing::warn!(
-            wanted,
-            fits,
-            "this process may not open files for so many connections; raise its limit (ulimit -n)"
-        );
+    let allowed = connections_within(wanted, limit.and_then(|limit| usize::try_from(limit).ok()));
+    if allowed < wanted {
+        telemetry::connections_limited(wanted, allowed);
     }
-    fits
+    allowed
 }
 
-/// Of a small limit, half.
-fn under(wanted: usize, limit: Option<usize>) -> usize {
+/// The smaller of `wanted` and the limit without the reserve, but at least half of the limit: under a
+/// very small limit the reserve would leave no connection at all.
+fn connections_within(wanted: usize, limit: Option<usize>) -> usize {
     let Some(limit) = limit else { return wanted };
-    wanted.min(limit.saturating_sub(RESERVED).max(limit / 2))
+    wanted.min(limit.saturating_sub(RESERVED_FILES).max(limit / 2))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::under;
+    use super::connections_within;
 
     #[test]
-    fn connections_leave_files_for_the_store() {
-        assert_eq!(under(10_000, None), 10_000);
-        assert_eq!(under(10_000, Some(1 << 20)), 10_000);
-        assert_eq!(under(10_000, Some(1024)), 896);
-        assert_eq!(under(10_000, Some(100)), 50);
-        assert_eq!(under(20, Some(1024)), 20);
+    fn connections_leave_file_descriptors_for_the_store() {
+        assert_eq!(connections_within(10_000, None), 10_000);
+        assert_eq!(connections_within(10_000, Some(1 << 20)), 10_000);
+        assert_eq!(connections_within(10_000, Some(1024)), 896);
+        assert_eq!(connections_within(10_000, Some(100)), 50);
+        assert_eq!(connections_within(20, Some(1024)), 20);
     }
 }

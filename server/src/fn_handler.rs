@@ -1,4 +1,5 @@
-//! Handlers that are plain functions of an app: no crate, no registration.
+//! Handlers that are plain functions of an app: no crate of their own, no registration. Used through
+//! [`App::handler`](crate::App::handler).
 
 use std::fmt;
 use std::future::Future;
@@ -9,8 +10,25 @@ use async_trait::async_trait;
 use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError};
 use serde::de::DeserializeOwned;
 
-/// An event's body, decoded as `T`, and the event itself. A body that is not a `T` sends the job to
-/// the dead letters: trying again would not change it.
+/// The body of an event decoded as `T`, and the event itself: the argument of a handler function.
+///
+/// It derefs to `T`. A body that cannot be decoded as `T` sends the job to the dead letters without
+/// calling the function, because a retry would find the same body.
+///
+/// ```
+/// use hookward::{HandlerCx, HandlerError, Payload};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     id: String,
+/// }
+///
+/// async fn fulfil(order: Payload<Order>, _cx: HandlerCx) -> Result<(), HandlerError> {
+///     println!("{} ({:?})", order.id, order.event().event_type());
+///     Ok(())
+/// }
+/// # let _ = fulfil;
+/// ```
 #[derive(Debug, Clone)]
 pub struct Payload<T> {
     data: T,
@@ -18,22 +36,23 @@ pub struct Payload<T> {
 }
 
 impl<T> Payload<T> {
-    /// The event that it came in.
+    /// The event whose body was decoded: its id, source, type, headers and raw bytes.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The decoded body.
+    /// Returns the decoded body by value and drops the event.
     pub fn into_inner(self) -> T {
         self.data
     }
 }
 
 impl<T: DeserializeOwned> Payload<T> {
-    fn of(event: Event) -> Result<Self, HandlerError> {
+    fn decode(event: Event) -> Result<Self, HandlerError> {
         let value = event.json().map_err(HandlerError::fatal)?;
-        let misfit = |e: serde_json::Error| misfit(std::any::type_name::<T>(), &e.to_string());
-        let data = T::deserialize(value).map_err(|e| HandlerError::fatal(misfit(e)))?;
+        let data = T::deserialize(value).map_err(|e| {
+            HandlerError::fatal(describe_mismatch(std::any::type_name::<T>(), &e.to_string()))
+        })?;
         Ok(Self { data, event })
     }
 }
@@ -45,9 +64,10 @@ impl<T> Deref for Payload<T> {
     }
 }
 
-/// What a handler function may return: nothing, or a [`Flow`].
+/// What a handler function may return on success: `()`, after which the next step runs, or a
+/// [`Flow`].
 pub trait IntoFlow {
-    /// As a flow.
+    /// Converts the value into the flow that it stands for.
     fn into_flow(self) -> Flow;
 }
 
@@ -63,10 +83,12 @@ impl IntoFlow for Flow {
     }
 }
 
-/// An async function of a [`Payload`] or an [`Event`], and a [`HandlerCx`].
+/// An async function that can be a handler: its arguments are a [`Payload`] or an [`Event`], and a
+/// [`HandlerCx`].
 ///
-/// Together with what it works with (clients, a pool, settings) it is a pair. Each call gets a clone
-/// of the first part, so put what is not cheap to clone into an `Arc`:
+/// A function that needs a state (clients, a pool, settings) is given as the pair `(state, function)`
+/// and takes the state as its first argument. Each call gets a clone of the state, so put what is
+/// expensive to clone into an `Arc`:
 ///
 /// ```
 /// # use hookward::{App, AppError, HandlerCx, HandlerError, Payload};
@@ -84,11 +106,11 @@ impl IntoFlow for Flow {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler",
-    note = "write `async fn(Payload<T>, HandlerCx) -> Result<(), HandlerError>`; `Event` may stand for `Payload<T>`, and `Flow` for `()`",
-    note = "a function that takes something before these is given with it: `(something, function)`, where `something` is `Clone + Send + Sync`"
+    note = "write `async fn(Payload<T>, HandlerCx) -> Result<(), HandlerError>`; `Event` may take the place of `Payload<T>`, and `Flow` of `()`",
+    note = "a function that takes a state as its first argument is given as `(state, function)`, where `state` is `Clone + Send + Sync`"
 )]
 pub trait HandlerFn<Args>: Send + Sync + 'static {
-    /// Calls it.
+    /// Decodes the event as the function's argument requires and calls the function.
     fn call(
         &self,
         event: Event,
@@ -104,7 +126,7 @@ where
     R: IntoFlow,
 {
     async fn call(&self, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
-        self(Payload::of(event)?, cx).await.map(R::into_flow)
+        self(Payload::decode(event)?, cx).await.map(R::into_flow)
     }
 }
 
@@ -129,7 +151,7 @@ where
 {
     async fn call(&self, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
         let (state, function) = self;
-        function(state.clone(), Payload::of(event)?, cx).await.map(R::into_flow)
+        function(state.clone(), Payload::decode(event)?, cx).await.map(R::into_flow)
     }
 }
 
@@ -146,43 +168,46 @@ where
     }
 }
 
-/// Says what of a type a body lacks. The decoder quotes what it found, and payloads belong neither
-/// into the record nor into the log; what it expected is the type's own words.
-fn misfit(type_name: &str, decoder: &str) -> String {
-    let lacks = decoder.strip_prefix("missing field ").map(|field| format!("{field} is missing"));
+/// Describes why a body is not a `type_name`, from serde's error.
+///
+/// serde quotes the value that it found, and payloads belong neither into the store's record nor into
+/// the log. What it expected comes from the type, so only that is repeated.
+fn describe_mismatch(type_name: &str, serde_error: &str) -> String {
+    let missing =
+        serde_error.strip_prefix("missing field ").map(|field| format!("{field} is missing"));
     let expected = || {
-        let found = ["invalid type: ", "invalid value: ", "invalid length "];
-        let quoted = found.iter().any(|start| decoder.starts_with(start));
-        let (_, words) = decoder.rsplit_once(", expected ").filter(|_| quoted)?;
-        Some(format!("somewhere {words} is expected"))
+        let quoting = ["invalid type: ", "invalid value: ", "invalid length "];
+        let quotes = quoting.iter().any(|start| serde_error.starts_with(start));
+        let (_, expected) = serde_error.rsplit_once(", expected ").filter(|_| quotes)?;
+        Some(format!("somewhere {expected} is expected"))
     };
-    match lacks.or_else(expected) {
+    match missing.or_else(expected) {
         Some(reason) => format!("the body is not a `{type_name}`: {reason}"),
         None => format!("the body is not a `{type_name}`"),
     }
 }
 
-/// A function as a handler.
-pub(crate) struct Function<F, Args> {
+/// A [`Handler`] that calls a function.
+pub(crate) struct FnHandler<F, Args> {
     name: String,
     function: F,
     args: PhantomData<fn(Args)>,
 }
 
-impl<F, Args> Function<F, Args> {
+impl<F, Args> FnHandler<F, Args> {
     pub(crate) fn new(name: &str, function: F) -> Self {
         Self { name: name.to_owned(), function, args: PhantomData }
     }
 }
 
-impl<F, Args> fmt::Debug for Function<F, Args> {
+impl<F, Args> fmt::Debug for FnHandler<F, Args> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Function({})", self.name)
+        write!(f, "FnHandler({})", self.name)
     }
 }
 
 #[async_trait]
-impl<F: HandlerFn<Args>, Args: 'static> Handler for Function<F, Args> {
+impl<F: HandlerFn<Args>, Args: 'static> Handler for FnHandler<F, Args> {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         self.function.call(event, cx.clone()).await
     }
@@ -190,7 +215,7 @@ impl<F: HandlerFn<Args>, Args: 'static> Handler for Function<F, Args> {
 
 #[cfg(test)]
 mod tests {
-    use super::misfit;
+    use super::describe_mismatch;
 
     #[derive(Debug, serde::Deserialize)]
     #[allow(dead_code, reason = "read by the decoder alone")]
@@ -206,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misfit_names_what_is_missing_or_expected_and_quotes_nothing() {
+    fn a_mismatch_names_the_missing_field_or_expected_type_and_quotes_no_value() {
         let cases = [
             (r#"{"currency":"usd"}"#, "the body is not a `Paid`: `amount` is missing"),
             (
@@ -217,10 +242,10 @@ mod tests {
             (r#"{"amount":1,"currency":"secret"}"#, "the body is not a `Paid`"),
             ("[]", "the body is not a `Paid`: somewhere struct Paid with 2 elements is expected"),
         ];
-        for (body, said) in cases {
+        for (body, expected) in cases {
             let value: serde_json::Value = serde_json::from_str(body).unwrap();
             let error = serde_json::from_value::<Paid>(value).unwrap_err();
-            assert_eq!(misfit("Paid", &error.to_string()), said, "{body}: {error}");
+            assert_eq!(describe_mismatch("Paid", &error.to_string()), expected, "{body}: {error}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What no sender of ours does and an attacker might: heads that are too long, and heads that two
-//! readers could take for two different requests. Asked for each request on the receiving port and,
-//! as a layer, on the admin port.
+//! Rejects request heads that are too long, and heads that a proxy and this server could read as two
+//! different requests (request smuggling). Runs for each request on the receiving port and, as a
+//! layer, on the admin port.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -9,68 +9,79 @@ use hookward_engine::ingest::Rejection;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Version, header};
 
-/// More headers, or a longer head, are answered with 431.
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD: usize = 16 * 1024;
-/// The longest target.
-const MAX_TARGET: usize = 4096;
+use crate::response::into_response;
 
-/// Headers that mean one thing: a second, different value would be read by one and not by another.
-/// The same value twice is one. Those of signatures are their providers' affair.
-const SINGLE: [HeaderName; 4] =
+/// More headers are answered with 431.
+const MAX_HEADERS: usize = 64;
+/// A longer head is answered with 431: the sum of all names and values and 4 bytes each for `: ` and
+/// the line break.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// A longer path with its query is answered with 414.
+const MAX_TARGET_BYTES: usize = 4096;
+
+/// Headers of which two readers could each take a different one, so two different values are
+/// rejected. The same value twice is harmless and accepted. Repeated signature headers are left to
+/// their provider.
+const SINGLE_VALUED: [HeaderName; 4] =
     [header::HOST, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::EXPECT];
 
-/// Whether this head is one that we read.
-pub(crate) fn well_formed(parts: &Parts) -> Result<(), Rejection> {
+/// Checks size, target, Host, transfer encoding and ambiguous headers of a request head.
+///
+/// # Errors
+/// 431 or 414 for a size, 400 with the reason for everything else.
+pub(crate) fn validate_head(parts: &Parts) -> Result<(), Rejection> {
     let headers = &parts.headers;
     let size: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
-    if headers.len() > MAX_HEADERS || size > MAX_HEAD {
+    if headers.len() > MAX_HEADERS || size > MAX_HEAD_BYTES {
         return Err(Rejection::HeaderTooLarge);
     }
-    target(parts)?;
+    validate_target(parts)?;
+    // RFC 9112, 3.2: a server must answer 400 to an HTTP/1.1 request without Host or with two.
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
         return Err(Rejection::Malformed("A request has one Host header"));
     }
-    SINGLE.iter().try_for_each(|name| single(headers, name))?;
-    if !headers.get(header::HOST).is_none_or(|host| host.as_bytes().iter().all(of_a_host)) {
-        return Err(Rejection::Malformed("Host is no name or address"));
+    SINGLE_VALUED.iter().try_for_each(|name| validate_single_value(headers, name))?;
+    if !headers.get(header::HOST).is_none_or(|host| host.as_bytes().iter().all(is_host_byte)) {
+        return Err(Rejection::Malformed("Host is not a name or an address"));
     }
-    let mut coded = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let plain = coded.next().is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    if !plain || coded.next().is_some() {
-        return Err(Rejection::Malformed("Nothing but chunked is a transfer encoding here"));
+    // A second or unknown coding is where two readers disagree on the end of the body.
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !chunked || codings.next().is_some() {
+        return Err(Rejection::Malformed("The only transfer encoding here is chunked"));
     }
-    let expected = headers.get(header::EXPECT);
-    if expected.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Rejection::Malformed("Nothing but 100-continue may be expected"));
+    let expect = headers.get(header::EXPECT);
+    if expect.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Rejection::Malformed("The only expectation here is 100-continue"));
     }
-    if headers.keys().any(|name| shadows(headers, name)) {
+    if headers.keys().any(|name| has_dashed_double(headers, name)) {
         return Err(Rejection::Malformed("Two headers differ only by `_` and `-`"));
     }
     Ok(())
 }
 
-/// What a name, an address, and a port are written with.
-fn of_a_host(byte: &u8) -> bool {
+/// The bytes of a registered name, an IP literal and a port (RFC 3986, 3.2.2), without `@`.
+fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
 }
 
-/// A path of ours: a target with a host in it is for proxies, and whose host would count?
-fn target(parts: &Parts) -> Result<(), Rejection> {
+/// Accepts a path with a query only. A target with an authority is for proxies, and this server and a
+/// proxy before it could disagree on which of the two hosts counts.
+fn validate_target(parts: &Parts) -> Result<(), Rejection> {
     let uri = &parts.uri;
-    if uri.path_and_query().is_some_and(|t| t.as_str().len() > MAX_TARGET) {
+    if uri.path_and_query().is_some_and(|t| t.as_str().len() > MAX_TARGET_BYTES) {
         return Err(Rejection::TargetTooLong);
     }
     // HTTP/2, in an app that serves it, always names the host in its target.
-    let elsewhere = parts.version <= Version::HTTP_11 && uri.authority().is_some();
-    if elsewhere || !uri.path().starts_with('/') {
+    let has_authority = parts.version <= Version::HTTP_11 && uri.authority().is_some();
+    if has_authority || !uri.path().starts_with('/') {
         return Err(Rejection::Malformed("A request's target is a path"));
     }
     Ok(())
 }
 
-fn single(headers: &HeaderMap, name: &HeaderName) -> Result<(), Rejection> {
+fn validate_single_value(headers: &HeaderMap, name: &HeaderName) -> Result<(), Rejection> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(()) };
     if values.any(|other| other != first) {
@@ -82,18 +93,19 @@ fn single(headers: &HeaderMap, name: &HeaderName) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Proxies and servers that turn `_` into `-` or back would read one for the other.
-fn shadows(headers: &HeaderMap, name: &HeaderName) -> bool {
+/// Whether `name` has a `_` and the same name with `-` is present too. CGI-like servers turn one into
+/// the other, so a proxy could check one header and the app behind it read the other.
+fn has_dashed_double(headers: &HeaderMap, name: &HeaderName) -> bool {
     let name = name.as_str();
     name.contains('_') && headers.contains_key(name.replace('_', "-"))
 }
 
-/// The same for a router's every page.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
+/// Applies [`validate_head`] to every request of a router.
+pub(crate) async fn validate_head_layer(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match well_formed(&parts) {
+    match validate_head(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refusal) => crate::ingress::into_response(refusal.reply()),
+        Err(rejection) => into_response(rejection.reply()),
     }
 }
 
@@ -103,19 +115,20 @@ mod tests {
 
     type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
-    fn judged(target: &str, headers: Headers<'_>) -> Option<u16> {
+    /// The status with which a POST of this head is rejected.
+    fn rejected_with(target: &str, headers: Headers<'_>) -> Option<u16> {
         let mut request = http::Request::builder().method("POST").uri(target);
         for (name, value) in headers {
             request = request.header(*name, http::HeaderValue::from_bytes(value).unwrap());
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        well_formed(&parts).err().map(|refusal| refusal.status().as_u16())
+        validate_head(&parts).err().map(|rejection| rejection.status().as_u16())
     }
 
     #[test]
-    fn heads_that_two_readers_could_take_for_two_things_are_refused() {
+    fn ambiguous_heads_are_rejected() {
         let host: (&str, &[u8]) = ("host", b"a");
-        assert_eq!(judged("/webhooks/a?b=c", &[host]), None);
+        assert_eq!(rejected_with("/webhooks/a?b=c", &[host]), None);
         let utf8: &[u8] = "text/plain; x=\u{e9}".as_bytes();
         let cases: &[(&str, Headers<'_>, Option<u16>)] = &[
             ("/", &[], Some(400)),
@@ -147,21 +160,21 @@ mod tests {
             ("/", &[host, ("x-note", b"caf\xe9")], None),
         ];
         for (target, headers, expected) in cases {
-            assert_eq!(judged(target, headers), *expected, "{target} {headers:?}");
+            assert_eq!(rejected_with(target, headers), *expected, "{target} {headers:?}");
         }
     }
 
     #[test]
-    fn long_targets_and_heads_have_their_own_answers() {
-        let long = format!("/{}", "a".repeat(MAX_TARGET));
-        assert_eq!(judged(&long, &[("host", b"a")]), Some(414));
-        let value = vec![b'a'; MAX_HEAD];
-        assert_eq!(judged("/", &[("host", b"a"), ("x", &value)]), Some(431));
+    fn long_targets_get_414_and_long_heads_431() {
+        let long = format!("/{}", "a".repeat(MAX_TARGET_BYTES));
+        assert_eq!(rejected_with(&long, &[("host", b"a")]), Some(414));
+        let value = vec![b'a'; MAX_HEAD_BYTES];
+        assert_eq!(rejected_with("/", &[("host", b"a"), ("x", &value)]), Some(431));
         let names: Vec<String> = (0..MAX_HEADERS).map(|n| format!("x-{n}")).collect();
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"a")];
         headers.extend(names.iter().map(|name| (name.as_str(), b"1".as_slice())));
-        assert_eq!(judged("/", &headers), Some(431));
+        assert_eq!(rejected_with("/", &headers), Some(431));
         headers.pop();
-        assert_eq!(judged("/", &headers), None);
+        assert_eq!(rejected_with("/", &headers), None);
     }
 }

@@ -1,77 +1,79 @@
-//! The receiving side as HTTP: requests to the engine, its answers back, and the health page.
+//! The receiving port: passes requests to the engine and its replies back, and serves `/health`.
+//! Decides nothing about a request beyond the form of its head.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use hookward_core::{Head, Reply, Timestamp};
 use hookward_engine::ingest::Rejection;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use crate::body::Incoming;
 use crate::head_validation;
-use crate::hooks::Shared;
+use crate::response::into_response;
+use crate::shared::Shared;
 
-/// Every source's path, and `/health`.
+/// The path of the health page. Load balancers call it, so it answers without a source.
+const HEALTH_PATH: &str = "/health";
+/// Where the path of a source begins unless routes.yaml says otherwise.
+const SOURCE_PREFIX: &str = "/webhooks/";
+
+/// The paths of all sources and `/health`, for merging into an app's router.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let mut router =
-        Router::new().route("/health", page()).route("/webhooks/{*source}", any(receive));
+    let mut router = Router::new()
+        .route(HEALTH_PATH, health_page())
+        // A wildcard, so that sources which a reload adds under the prefix are found.
+        .route("/webhooks/{*source}", any(receive));
     let config = shared.engine.config();
-    let elsewhere = config.sources_by_path.keys().filter(|path| !path.starts_with("/webhooks/"));
-    for path in elsewhere {
+    for path in config.sources_by_path.keys().filter(|path| !path.starts_with(SOURCE_PREFIX)) {
         router = router.route(path, any(receive));
     }
     router.with_state(shared)
 }
 
-/// The same, and anything else is an unknown source: for a server that is nothing but this. Paths
-/// that a reload moves are found here, too.
+/// `/health`, and every other path as that of a source: for a server without pages of its own.
 pub(crate) fn standalone(shared: Arc<Shared>) -> Router {
-    Router::new().route("/health", page()).fallback(receive).with_state(shared)
+    Router::new().route(HEALTH_PATH, health_page()).fallback(receive).with_state(shared)
 }
 
-/// The health page, and what else its path may be asked.
-fn page() -> MethodRouter<Arc<Shared>> {
-    let other = || async { into_response(Rejection::Method { allowed: &["GET", "HEAD"] }.reply()) };
-    get(health).fallback(other).layer(axum::middleware::from_fn(head_validation::layer))
+/// GET and HEAD get the health page; any other method gets the error that a source would give.
+fn health_page() -> MethodRouter<Arc<Shared>> {
+    let method_not_allowed =
+        || async { into_response(Rejection::Method { allowed: &["GET", "HEAD"] }.reply()) };
+    get(health)
+        .fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(head_validation::validate_head_layer))
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(refusal) = head_validation::well_formed(&parts) {
-        return into_response(shared.engine.reject("", &refusal));
+    if let Err(rejection) = head_validation::validate_head(&parts) {
+        return into_response(shared.engine.reject("", &rejection));
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
     let head = Head { method: parts.method, target, headers: parts.headers, client };
-    let body = Incoming::new(body, shared.budget.clone());
+    let body = Incoming::new(body, shared.body_budget.clone());
     into_response(shared.engine.receive(head, body).await)
 }
 
-/// An answer as HTTP, with no header but its own.
-pub(crate) fn into_response(reply: Reply) -> Response {
-    let mut response = Response::new(Body::from(reply.body));
-    *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers.into_iter().collect::<HeaderMap>();
-    response
-}
-
-/// The health page; what is not so is left out.
+/// The body of `/health`. Members that do not apply are omitted.
 #[derive(serde::Serialize)]
 struct Health {
     status: &'static str,
     providers: Vec<&'static str>,
     timestamp: Timestamp,
-    /// Sources that accept anyone's requests.
+    /// Sources that accept unsigned requests (`provider: none`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unverified: Vec<String>,
-    /// `false`: what is acknowledged does not survive a restart.
+    /// Present as `false` if acknowledged events are lost at a restart (`memory:`).
     #[serde(skip_serializing_if = "Option::is_none")]
     durable: Option<bool>,
+    /// Why deliveries cannot be accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -92,16 +94,4 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
         reason,
     };
     into_response(Reply::json(code, &page))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_has_the_headers_that_it_names_and_no_other() {
-        assert!(into_response(Reply::empty(StatusCode::OK)).headers().is_empty());
-        let text = into_response(Reply::text(StatusCode::OK, "challenge"));
-        assert_eq!(text.headers()["content-type"], "text/plain");
-    }
 }

@@ -1,9 +1,9 @@
-//! Hookward receives webhooks: it proves who sent them, keeps each one safely exactly once, answers
-//! in milliseconds, and routes every event through a chain of handlers until it is done or in the
-//! dead-letter queue.
+//! Hookward receives webhooks inside your app: it verifies who sent each one, stores it exactly
+//! once, answers in milliseconds, and runs the handlers that routes.yaml names until the event is
+//! done or in the dead letters.
 //!
-//! An app embeds it in three lines: build an [`App`] from a routes.yaml, merge its
-//! [`router`](Hooks::router) into yours, and [`serve`].
+//! An app embeds it in three steps: build an [`App`] from a routes.yaml, merge its
+//! [`router`](Hooks::router) into the app's router, and [`serve`] both.
 //!
 //! ```no_run
 //! use hookward::{App, HandlerCx, HandlerError, Payload};
@@ -20,6 +20,13 @@
 //! hookward::serve(listener, app, hookward::shutdown_signal()).with(hooks).await?;
 //! # Ok(()) }
 //! ```
+//!
+//! | to | see |
+//! | --- | --- |
+//! | write a handler as a function | [`HandlerFn`], [`Payload`] |
+//! | choose plugins, environment, clock, metrics | [`App`] |
+//! | serve, reload, stop | [`Hooks`], [`serve()`], [`watch_reload`] |
+//! | write a provider, handler or store as a crate | the crate `hookward-core` |
 #![warn(missing_docs)]
 
 pub mod admin;
@@ -32,12 +39,18 @@ mod head_reader;
 mod head_validation;
 mod hooks;
 mod ingress;
+#[doc(hidden)]
+pub mod internal;
 mod keys;
 mod listener;
+mod loader;
 mod metrics;
 mod prefixed_io;
+mod response;
+mod shared;
 mod signals;
 mod socket;
+mod telemetry;
 mod tls;
 
 pub use app::{App, AppError, BuildAppError};
@@ -50,8 +63,7 @@ pub use metrics::Metrics;
 pub use signals::{shutdown_signal, watch_reload};
 
 pub use hookward_core::{
-    Event, EventId, Flow, Handler, HandlerCx, HandlerError, KeySource, Provider, Store, Timestamp,
-    plugin,
+    Clock, Event, EventId, Flow, Handler, HandlerCx, HandlerError, KeySource, Provider, Store,
+    Timestamp, plugin,
 };
 pub use hookward_engine::config::{Diagnostics, Environment, SystemEnvironment};
-pub use hookward_engine::{Engine, ReloadError};

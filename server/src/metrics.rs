@@ -1,57 +1,70 @@
-//! Metrics as Prometheus text. The recorder is the process's; the first to install it owns it.
+//! Metrics as Prometheus text. A process has one recorder of the crate `metrics`; whoever installs
+//! it first owns it.
 
+use std::fmt;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Upper bounds of the buckets of all histograms, in seconds.
-const BUCKETS: &[f64] = &[
+/// Upper bounds of the buckets of every histogram, in seconds: from a commit in memory to the
+/// default timeout of a step.
+const BUCKET_BOUNDS_SECS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     10.0, 30.0,
 ];
 
-/// Renders what was counted.
+/// How often recorded samples are moved into their buckets. Each sample occupies memory until then,
+/// also where nobody ever scrapes `/metrics`.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A handle to the process's metrics recorder, from which the admin port renders `/metrics`.
 #[derive(Clone)]
 pub struct Metrics(Option<PrometheusHandle>);
 
-impl std::fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Metrics(installed: {})", self.0.is_some())
-    }
-}
-
-/// How often samples go into their buckets: until then each of them takes memory.
-const UPKEEP: Duration = Duration::from_secs(5);
-
 impl Metrics {
-    /// Becomes the process's recorder. Where an app has one of its own already, Hookward's metrics
-    /// go there, and [`Metrics::render`] has nothing to show. Running [`Hooks`](crate::Hooks) keep
-    /// what is recorded small; without them whoever records has to render from time to time.
+    /// Installs Hookward's recorder for this process.
+    ///
+    /// If the process has a recorder already, Hookward's metrics go to that one, and
+    /// [`render`](Metrics::render) returns `None`. Running [`Hooks`](crate::Hooks) bound the memory of
+    /// recorded samples; without them, call `render` from time to time.
+    ///
+    /// ```
+    /// let metrics = hookward::Metrics::install();
+    /// assert!(metrics.render().is_some());
+    /// assert!(hookward::Metrics::install().render().is_none(), "there is one recorder per process");
+    /// ```
     pub fn install() -> Self {
         let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS);
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKET_BOUNDS_SECS);
         Self(builder.ok().and_then(|b| b.install_recorder().ok()))
     }
 
-    /// None: an app that counts elsewhere.
+    /// Renders nothing: for an app that has a recorder of its own, or needs no metrics.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// Puts what was recorded into its buckets every few seconds, whether or not anyone asks for them.
+    /// Moves samples into their buckets every few seconds; returns immediately without a recorder.
     pub(crate) async fn run_upkeep(self) {
         let Some(handle) = self.0 else { return };
         loop {
-            tokio::time::sleep(UPKEEP).await;
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
             handle.run_upkeep();
         }
     }
 
-    /// The text exposition format.
+    /// The metrics in Prometheus' text exposition format; `None` if Hookward's recorder is not
+    /// installed.
     pub fn render(&self) -> Option<String> {
         self.0.as_ref().map(|handle| {
             handle.run_upkeep();
             handle.render()
         })
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metrics(installed: {})", self.0.is_some())
     }
 }

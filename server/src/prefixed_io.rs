@@ -1,5 +1,6 @@
-//! What the HTTP library reads and writes: first what was read while its head was waited for, then
-//! the connection; and an answer of the library's own gets a body like any other refusal.
+//! The stream that hyper reads and writes: it first yields the bytes that were read while waiting for
+//! the head, then those of the connection. Where hyper writes an error response of its own, it sends
+//! one with a body instead (`error_rewrite.rs`).
 
 use std::io;
 use std::pin::Pin;
@@ -11,34 +12,41 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error_rewrite::{ErrorRewrite, ResponseOrigin};
 use crate::tls::Stream;
 
-/// A connection whose first head is there.
+/// A connection together with the bytes that were read from it before hyper took it over.
 pub(crate) struct PrefixedIo {
     stream: Stream,
-    read_before: Bytes,
-    turn: ResponseOrigin,
-    own: Option<ErrorRewrite>,
+    prefix: Bytes,
+    origin: ResponseOrigin,
+    /// The replacement that is being written.
+    rewrite: Option<ErrorRewrite>,
 }
 
 impl PrefixedIo {
-    /// `turn` is the service's side of telling its answers from the library's.
-    pub(crate) fn new(stream: Stream, read_before: Bytes, turn: ResponseOrigin) -> Self {
-        Self { stream, read_before, turn, own: None }
+    /// `origin` is marked by the service, and read here to recognise hyper's own responses.
+    pub(crate) fn new(stream: Stream, prefix: Bytes, origin: ResponseOrigin) -> Self {
+        Self { stream, prefix, origin, rewrite: None }
     }
 
-    /// Writes our words in the place of the library's, if these are its own: `None`, they are not.
-    fn in_place_of(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Option<Poll<io::Result<usize>>> {
-        if self.own.is_none() && self.turn.is_the_librarys() {
-            self.own = ErrorRewrite::in_place_of(buf);
+    /// Writes a replacement if `buf` is an error response of hyper's own; `None` means that the caller
+    /// writes `buf` itself.
+    fn poll_rewrite(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if self.rewrite.is_none() && self.origin.take_is_hyper() {
+            self.rewrite = ErrorRewrite::for_response(buf);
         }
-        let own = self.own.as_mut()?;
-        while !own.left().is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, own.left()) {
-                Poll::Ready(Ok(n)) => own.written(n),
+        let rewrite = self.rewrite.as_mut()?;
+        while !rewrite.remaining().is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, rewrite.remaining()) {
+                Poll::Ready(Ok(n)) => rewrite.advance(n),
                 Poll::Ready(Err(e)) => return Some(Poll::Ready(Err(e))),
                 Poll::Pending => return Some(Poll::Pending),
             }
         }
-        self.own = None;
+        self.rewrite = None;
+        // To hyper its own bytes are written, and it closes the connection as it would have.
         Some(Poll::Ready(Ok(buf.len())))
     }
 }
@@ -49,14 +57,14 @@ impl AsyncRead for PrefixedIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read_before.is_empty() {
+        if self.prefix.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let n = self.read_before.len().min(buf.remaining());
-        buf.put_slice(&self.read_before.split_to(n));
-        if !self.read_before.has_remaining() {
-            // Its memory is free before the request is answered.
-            self.read_before = Bytes::new();
+        let n = self.prefix.len().min(buf.remaining());
+        buf.put_slice(&self.prefix.split_to(n));
+        if !self.prefix.has_remaining() {
+            // An empty slice still holds its allocation; release it before the request is answered.
+            self.prefix = Bytes::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -68,7 +76,7 @@ impl AsyncWrite for PrefixedIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.in_place_of(cx, buf) {
+        match self.poll_rewrite(cx, buf) {
             Some(polled) => polled,
             None => Pin::new(&mut self.stream).poll_write(cx, buf),
         }
@@ -79,8 +87,9 @@ impl AsyncWrite for PrefixedIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // A response without a body is a single buffer.
         let first = bufs.first().map_or(&[][..], |buf| buf);
-        match self.in_place_of(cx, first) {
+        match self.poll_rewrite(cx, first) {
             Some(polled) => polled,
             None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
         }

@@ -1,33 +1,47 @@
-//! Signals: when to stop, when to read routes.yaml again. Both watch from the moment they are called,
-//! not from their first poll: whoever says that it is ready must already hear.
+//! Signals of the operating system: when to stop, when to reload routes.yaml. Both functions install
+//! their handlers when they are called, not when they are first polled: a process that reports that
+//! it is ready must not lose a signal that follows immediately.
 
 use std::future::Future;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::hooks::Hooks;
+use crate::telemetry;
 
-/// Ends at SIGTERM or SIGINT.
+/// Returns a future that completes at SIGTERM or SIGINT, for the `shutdown` of
+/// [`serve`](crate::serve).
+///
+/// If no signal handler can be installed, that is logged and the future never completes.
+///
+/// # Panics
+/// Outside a tokio runtime.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
-    let watched = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
-        let (Ok(mut term), Ok(mut int)) = watched else {
-            tracing::error!("signals cannot be watched; only a kill will stop this process");
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            telemetry::shutdown_signals_unavailable();
             return std::future::pending().await;
         };
         tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     }
 }
 
-/// Reads routes.yaml again at each SIGHUP. A file with a mistake changes nothing and is told.
+/// Reloads routes.yaml at each SIGHUP, until it is dropped. Spawn it:
+/// `tokio::spawn(watch_reload(hooks.clone()))`.
+///
+/// A file with a mistake changes nothing; the error is logged, see [`Hooks::reload`].
+///
+/// # Panics
+/// Outside a tokio runtime.
 pub fn watch_reload(hooks: Hooks) -> impl Future<Output = ()> + Send + 'static {
-    let watched = signal(SignalKind::hangup());
+    let hangups = signal(SignalKind::hangup());
     async move {
-        let Ok(mut hup) = watched else { return };
-        while hup.recv().await.is_some() {
+        let Ok(mut hangups) = hangups else { return };
+        while hangups.recv().await.is_some() {
             hooks.reload();
         }
     }

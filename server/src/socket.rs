@@ -1,5 +1,6 @@
-//! A connection's socket, with what libraries leave out: a peer that reads nothing is cut off, and
-//! closing lingers long enough for the last answer to arrive. Under TLS, where there is TLS.
+//! The TCP socket of a connection, with two protections that tokio and hyper leave out: a peer that
+//! stops reading is cut off, and closing waits for the last answer to arrive. TLS, where there is TLS,
+//! runs on top.
 
 use std::io;
 use std::pin::Pin;
@@ -10,39 +11,50 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A write that makes no progress for this long ends the connection.
-const WRITE: Duration = Duration::from_secs(10);
-/// Closing waits this long for the peer to close, too.
-const LINGER: Duration = Duration::from_secs(1);
-/// What a peer still sends while closing is dropped, up to so many bytes.
-const DROPPED: usize = 256 * 1024;
+/// How long a write may make no progress before the connection is reset. Without it, a peer that never
+/// reads its answer would hold a connection permit for ever.
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The socket.
+/// How long closing waits for the peer to close its side.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many bytes of a peer that still sends are read and dropped while closing; at more, the socket
+/// is closed. A sender of a large rejected body gets its answer, and a flood gets a reset.
+const MAX_LINGER_BYTES: usize = 256 * 1024;
+
+/// The bytes that one `read` drops while closing, on the stack.
+const LINGER_CHUNK_BYTES: usize = 8192;
+
+/// A TCP stream with a write timeout and a lingering close.
 pub(crate) struct Socket {
     stream: TcpStream,
-    stalled: Option<Pin<Box<Sleep>>>,
-    closing: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Runs while a write is pending.
+    write_stall: Option<Pin<Box<Sleep>>>,
+    /// The end of the lingering close and the bytes dropped so far; set once the close has begun.
+    lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: None, closing: None }
+        Self { stream, write_stall: None, lingering: None }
     }
 
-    /// Progress clears the timer; the lack of it runs into it.
-    fn judge<T>(
+    /// Passes the result of a write on; starts the timer of a pending one and fails when it elapses.
+    /// Any progress clears the timer.
+    fn poll_write_stall<T>(
         &mut self,
         cx: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.stalled = None;
+            self.write_stall = None;
             return polled;
         }
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE)));
+        // Allocated only while a write waits, so that a connection at rest carries no timer.
+        let timer = self.write_stall.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_TIMEOUT)));
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                // What the peer did not read would be kept for minutes after the end.
+                // Reset instead of close: the kernel would keep the unread answer for minutes.
                 let _ = self.stream.set_zero_linger();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
@@ -68,7 +80,7 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.judge(cx, polled)
+        self.poll_write_stall(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -77,7 +89,7 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.judge(cx, polled)
+        self.poll_write_stall(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -88,23 +100,27 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Says that no more comes, then drops what still arrives until the peer closes: a socket closed
-    /// with unread bytes sends a reset, which can overtake the answer that explains it.
+    /// Closes the sending side, then reads and drops until the peer closes too.
+    ///
+    /// A socket that is closed with unread bytes sends a reset, which can overtake the answer: the
+    /// peer would see a broken connection instead of, say, 413.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.closing.is_none() {
+        if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            this.closing = Some((Box::pin(sleep(LINGER)), 0));
+            this.lingering = Some((Box::pin(sleep(LINGER_TIMEOUT)), 0));
         }
-        let Some((timer, dropped)) = &mut this.closing else { return Poll::Ready(Ok(())) };
+        let Some((timer, dropped)) = &mut this.lingering else { return Poll::Ready(Ok(())) };
+        // The deadline as well: to a task that has used up its cooperative budget, as one that reads
+        // from a flooding peer does, tokio shows an elapsed timer as pending.
         if timer.as_mut().poll(cx).is_ready() || timer.deadline() <= Instant::now() {
             return Poll::Ready(Ok(()));
         }
-        let mut scrap = [0; 8192];
+        let mut chunk = [0; LINGER_CHUNK_BYTES];
         loop {
-            let mut buf = ReadBuf::new(&mut scrap);
+            let mut buf = ReadBuf::new(&mut chunk);
             match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() && *dropped < DROPPED => {
+                Ok(()) if !buf.filled().is_empty() && *dropped < MAX_LINGER_BYTES => {
                     *dropped += buf.filled().len();
                 }
                 _ => return Poll::Ready(Ok(())),

@@ -1,5 +1,5 @@
-//! TLS on the receiving port. The certificate is that of the configuration in force, looked up at each
-//! handshake, so that a reload is all that a renewal takes.
+//! TLS on the receiving port. The certificate is looked up in the configuration in force at each
+//! handshake, so a renewal needs no more than a reload.
 
 use std::io;
 use std::pin::Pin;
@@ -16,34 +16,37 @@ use tokio_rustls::server::TlsStream;
 
 use crate::socket::Socket;
 
-/// Shakes hands as routes.yaml says; `None`: it names no certificate.
+/// Creates the acceptor for `server.tls` of routes.yaml; `None` if the file does not have it.
 pub(crate) fn acceptor(engine: &Arc<Engine>) -> io::Result<Option<TlsAcceptor>> {
     if engine.config().server.tls.is_none() {
         return Ok(None);
     }
+    // Named, because rustls panics if an app links several crypto providers and has chosen none.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(InForce(engine.clone())));
+        .with_cert_resolver(Arc::new(CurrentCertificate(engine.clone())));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-/// The certificate of the configuration in force, whatever name the sender asks for.
+/// Resolves every handshake to the certificate in force, whatever name the peer asks for: a receiver
+/// has one name, and a peer that checks it fails by itself on another.
 #[derive(Debug)]
-struct InForce(Arc<Engine>);
+struct CurrentCertificate(Arc<Engine>);
 
-impl ResolvesServerCert for InForce {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.config().server.tls.as_ref().map(|tls| tls.certified_key().clone())
     }
 }
 
-/// A connection, with or without TLS.
+/// An accepted connection, with or without TLS.
 pub(crate) enum Stream {
     Plain(Socket),
+    /// Boxed, because TLS state is large and plain connections should not pay for it.
     Tls(Box<TlsStream<Socket>>),
 }
 

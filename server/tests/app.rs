@@ -99,7 +99,7 @@ async fn run(app: App, body: Value) -> EventDetail {
 
 /// The newest event, once nothing of it waits any more.
 async fn settled(hooks: &Hooks) -> EventDetail {
-    let store = hooks.engine().store().clone();
+    let store = hooks.store().clone();
     let browse = store.browse().unwrap();
     for _ in 0..1000 {
         let page = browse.list(&Filter::default(), 1, None).await.unwrap();
@@ -271,11 +271,11 @@ fn a_function_is_found_before_a_linked_handler_of_its_name() {
     let plugins = [hookward_provider_none::PLUGINS, hookward_handler_noop::PLUGINS];
     let app = App::with_plugins(file, &plugins).unwrap();
     let step = |app: &App| {
-        let config = app.load().unwrap().config;
+        let config = hookward::internal::load(app).unwrap().config;
         format!("{:?}", config.routes["all"].chain[0].handler)
     };
     assert_eq!(step(&app), "Noop");
-    assert_eq!(step(&app.handler("noop", nothing_but)), "Function(noop)");
+    assert_eq!(step(&app.handler("noop", nothing_but)), "FnHandler(noop)");
 }
 
 #[tokio::test]

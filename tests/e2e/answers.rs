@@ -123,7 +123,7 @@ fn one_captured_github_request_is_not_taken_again_under_another_id() {
     let events = server.events("");
     assert_eq!(events.len(), 1);
     let shown = server.admin("GET", "/api/v1/events/id-1", "").json();
-    assert_eq!(shown["duplicatesByContent"][0]["eventId"], "id-2");
+    assert_eq!(shown["contentDuplicates"][0]["eventId"], "id-2");
 }
 
 #[test]

@@ -131,8 +131,9 @@ async fn answer(
     // A block that this provider does not take is one of the wrong ones.
     let hooks = app.open().await.ok()?;
     let head = Head { target, ..request.head };
-    let reply = hooks.engine().receive(head, request.body.bytes().clone()).await;
-    let stored = hooks.engine().store().browse()?.list(&Filter::default(), 10, None).await.ok()?;
+    let reply =
+        hookward::internal::engine(&hooks).receive(head, request.body.bytes().clone()).await;
+    let stored = hooks.store().browse()?.list(&Filter::default(), 10, None).await.ok()?;
     Some((reply.status.as_u16(), stored.events.len()))
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct CheckArgs {
 pub(crate) async fn run(args: CheckArgs) -> ExitCode {
     let file = &args.file.routes;
     let loaded = super::app(file, Metrics::none())
-        .and_then(|app| app.load().map_err(|d| d.render(output::colour())));
+        .and_then(|app| hookward::internal::load(&app).map_err(|d| d.render(output::colour())));
     let Loaded { config, warnings } = match loaded {
         Ok(loaded) => loaded,
         Err(e) => return output::fail(WRONG, e),

@@ -33,5 +33,6 @@ pub(crate) fn app(file: &std::path::Path, metrics: Metrics) -> Result<App, Strin
 
 /// Reads and compiles a routes.yaml; the error is ready to be shown.
 pub(crate) fn load(file: &std::path::Path) -> Result<Loaded, String> {
-    app(file, Metrics::none())?.load().map_err(|d| d.render(crate::output::colour()))
+    let app = app(file, Metrics::none())?;
+    hookward::internal::load(&app).map_err(|d| d.render(crate::output::colour()))
 }

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
 }
 
 async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result<(), String> {
-    let config = hooks.engine().config();
+    let config = hookward::internal::engine(&hooks).config();
     let admin_addr = args.admin.unwrap_or(config.admin.listen);
     if config.admin.token.is_none() && !admin_addr.ip().is_loopback() {
         return Err(format!(
@@ -79,11 +79,11 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
     output::line(format!("admin on http://{admin_at}"));
     let router = hooks.admin();
     let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });
-    let engine = hooks.engine().clone();
+    let running = hooks.clone();
     let end = async move {
         tokio::select! {
             () = stop => {}
-            () = engine.until_failed() => lost.store(true, Ordering::Relaxed),
+            () = running.store_failed() => lost.store(true, Ordering::Relaxed),
         }
     };
     let served = serve(ingress, hooks.standalone(), end).with(hooks).await;

@@ -1,43 +1,45 @@
-//! Who may use the admin port: whoever holds the token; without one, this machine alone. Pages of
-//! other origins may not, whatever browser they run in.
+//! Who may use the admin port: whoever holds the token or, without a token, programs of this machine.
+//! Browser pages of other origins are rejected in both cases, because a browser on an operator's
+//! machine can reach the port as well as the operator.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hookward_core::crypto::tokens_equal;
 
-use crate::hooks::Shared;
+use crate::admin::error::AdminError;
+use crate::shared::Shared;
 
-pub(crate) async fn guard(
+/// Passes the requests of operators on and rejects all others with 401 or 403.
+pub(crate) async fn require_operator(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let refuse = |status: StatusCode, error: &str| {
-        (status, axum::Json(serde_json::json!({"error": error}))).into_response()
-    };
+    let reject = |status, message: &str| AdminError::new(status, message).into_response();
     let headers = request.headers();
-    if !same_origin(headers) {
-        return refuse(StatusCode::FORBIDDEN, "requests of other origins are refused");
+    if !is_same_origin(headers) {
+        return reject(StatusCode::FORBIDDEN, "requests from other origins are rejected");
     }
     match &shared.engine.config().admin.token {
         Some(token) => {
-            let given = bearer(headers).unwrap_or_default();
+            let given = bearer_token(headers).unwrap_or_default();
             if !tokens_equal(given.as_bytes(), token.expose().as_bytes()) {
-                let mut response = refuse(StatusCode::UNAUTHORIZED, "a bearer token is needed");
-                let challenge = axum::http::HeaderValue::from_static("Bearer");
+                let mut response = reject(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+                let challenge = HeaderValue::from_static("Bearer");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 return response;
             }
         }
-        // A name that someone's DNS points at this machine must not make a browser's page ours.
-        None if !local_host(headers) => {
-            return refuse(
+        // DNS rebinding: a name that its owner points at 127.0.0.1 would make a page of theirs
+        // same-origin with this port.
+        None if !has_local_host(headers) => {
+            return reject(
                 StatusCode::FORBIDDEN,
-                "without a token, only http://localhost may be used",
+                "without a token, the port answers to http://localhost only",
             );
         }
         None => {}
@@ -45,18 +47,20 @@ pub(crate) async fn guard(
     next.run(request).await
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
+/// Whether a request comes from a page of this origin or from no page at all.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let Some(origin) = headers.get(header::ORIGIN) else {
-        // Another port or a sister domain is the same site, and not us. `none`: typed by a person.
+        // `same-site` is rejected: another port of this host and a sister domain are the same site.
+        // `none` is a person who typed the address; programs send no such header.
         return matches!(
-            text(axum::http::HeaderName::from_static("sec-fetch-site")),
+            text(HeaderName::from_static("sec-fetch-site")),
             None | Some("same-origin" | "none")
         );
     };
@@ -64,7 +68,8 @@ fn same_origin(headers: &HeaderMap) -> bool {
     origin.is_some() && origin == text(header::HOST)
 }
 
-fn local_host(headers: &HeaderMap) -> bool {
+/// Whether `Host` is `localhost` or a loopback address, with or without a port.
+fn has_local_host(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) else { return false };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -83,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_local() {
+    fn only_localhost_and_loopback_addresses_are_local() {
         for (host, local) in [
             ("localhost:8081", true),
             ("127.0.0.1:8081", true),
@@ -92,28 +97,28 @@ mod tests {
             ("evil.example:8081", false),
             ("localhost.evil.example", false),
         ] {
-            assert_eq!(local_host(&headers(&[("host", host)])), local, "{host}");
+            assert_eq!(has_local_host(&headers(&[("host", host)])), local, "{host}");
         }
-        assert!(!local_host(&headers(&[])));
+        assert!(!has_local_host(&headers(&[])));
     }
 
     #[test]
-    fn a_page_of_another_origin_is_refused() {
-        assert!(same_origin(&headers(&[("host", "localhost:8081")])));
-        assert!(same_origin(&headers(&[
+    fn a_page_of_another_origin_is_rejected() {
+        assert!(is_same_origin(&headers(&[("host", "localhost:8081")])));
+        assert!(is_same_origin(&headers(&[
             ("host", "localhost:8081"),
             ("origin", "http://localhost:8081")
         ])));
-        assert!(!same_origin(&headers(&[
+        assert!(!is_same_origin(&headers(&[
             ("host", "localhost:8081"),
             ("origin", "https://evil.example")
         ])));
-        assert!(!same_origin(&headers(&[("host", "localhost:8081"), ("origin", "null")])));
+        assert!(!is_same_origin(&headers(&[("host", "localhost:8081"), ("origin", "null")])));
         for (site, ours) in
             [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)]
         {
             let given = headers(&[("host", "l"), ("sec-fetch-site", site)]);
-            assert_eq!(same_origin(&given), ours, "{site}");
+            assert_eq!(is_same_origin(&given), ours, "{site}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Probes, metrics, and what is configured.
+//! Probes, metrics, and what is configured and stored in total.
 
 use std::sync::Arc;
 
@@ -6,18 +6,20 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hookward_core::store::Filter;
+use hookward_core::plugin::{Plugin, Registry};
+use hookward_core::store::{Filter, RouteDepth};
+use hookward_engine::compiled::{Route, Source, Step};
 use serde_json::{Value, json};
 
-use crate::admin::Failure;
-use crate::hooks::Shared;
+use crate::admin::error::AdminError;
+use crate::shared::Shared;
 
-/// The process answers.
+/// `GET /livez`: succeeds while the process answers at all.
 pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Deliveries can be taken in.
+/// `GET /readyz`: succeeds while deliveries can be accepted; 503 with the reason otherwise.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     match shared.engine.health_problem().await {
         None => "ok\n".into_response(),
@@ -25,64 +27,80 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+/// `GET /metrics`
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, AdminError> {
     match shared.metrics.render() {
-        Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
-        None => {
-            Failure::not_found("metrics are rendered by the app's own recorder").into_response()
+        Some(text) => {
+            Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
         }
+        None => Err(AdminError::not_found("metrics are rendered by the app's own recorder")),
     }
 }
 
+/// `GET /api/v1/sources`
 pub(crate) async fn sources(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let config = shared.engine.config();
-    let line = |source: &Arc<hookward_engine::compiled::Source>| {
+    let source_json = |source: &Arc<Source>| {
         json!({
             "name": source.name, "path": source.path, "provider": source.provider_name,
             "verified": source.verified, "secrets": source.secrets.all().len(),
             "methods": source.methods, "bodyLimit": source.limits.body,
         })
     };
-    Json(json!({"sources": config.sources.values().map(line).collect::<Vec<_>>()}))
+    Json(json!({"sources": config.sources.values().map(source_json).collect::<Vec<_>>()}))
 }
 
+/// `GET /api/v1/routes`
 pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let config = shared.engine.config();
-    let line = |route: &Arc<hookward_engine::compiled::Route>| {
-        let step = |s: &hookward_engine::compiled::Step| json!({"name": s.name, "handler": s.handler_name});
+    let step_json = |step: &Step| json!({"name": step.name, "handler": step.handler_name});
+    let route_json = |route: &Arc<Route>| {
         json!({
             "name": route.name,
             "events": route.events.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "match": route.pattern.is_some(),
             "when": route.when.as_ref().map(|w| w.text()),
             "schema": route.schema.as_ref().map(|s| s.name()),
-            "chain": route.chain.iter().map(step).collect::<Vec<_>>(),
+            "chain": route.chain.iter().map(step_json).collect::<Vec<_>>(),
             "concurrency": route.concurrency,
             "attempts": route.retry.attempts,
         })
     };
-    Json(json!({"routes": config.route_table.all().iter().map(line).collect::<Vec<_>>()}))
+    Json(json!({"routes": config.route_table.all().iter().map(route_json).collect::<Vec<_>>()}))
 }
 
+/// `GET /api/v1/plugins`
 pub(crate) async fn plugins(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(json!({"plugins": crate::admin::plugin_list(shared.app.registry())}))
+    Json(json!({"plugins": plugin_list(&shared.loader.registry)}))
 }
 
-pub(crate) async fn stats(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Failure> {
+/// `GET /api/v1/stats`
+pub(crate) async fn stats(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, AdminError> {
     let depth = shared.engine.store().depth().await?;
-    let reload =
-        shared.last_reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let newest = match shared.engine.store().browse() {
         Some(browse) => browse.list(&Filter::default(), 1, None).await?.events.into_iter().next(),
         None => None,
     };
-    let line = |d: &hookward_core::store::RouteDepth| json!({"route": d.route, "open": d.open, "dead": d.dead});
+    let route_json = |d: &RouteDepth| json!({"route": d.route, "open": d.open, "dead": d.dead});
     Ok(Json(json!({
-        "routes": depth.routes.iter().map(line).collect::<Vec<_>>(),
+        "routes": depth.routes.iter().map(route_json).collect::<Vec<_>>(),
         "open": depth.routes.iter().map(|d| d.open).sum::<u64>(),
         "dead": depth.routes.iter().map(|d| d.dead).sum::<u64>(),
         "oldestPending": depth.oldest,
         "newestEvent": newest.map(|e| e.received_at),
-        "lastReloadError": reload,
+        "lastReloadError": shared.last_reload_error(),
     })))
+}
+
+/// Every plugin of a registry as `{"kind","name","crate","version","summary"}`, sorted by kind and
+/// name: the list of `GET /api/v1/plugins` and of `hookward plugins --json`.
+pub fn plugin_list(registry: &Registry) -> Value {
+    let plugin_json = |plugin: &Plugin| {
+        let origin = plugin.origin();
+        json!({
+            "kind": plugin.kind(), "name": plugin.name(), "crate": origin.crate_name,
+            "version": origin.version, "summary": plugin.summary(),
+        })
+    };
+    registry.all().map(plugin_json).collect()
 }

@@ -69,8 +69,9 @@ impl StoreTarget {
         }
         let app = super::super::app(&self.routes, Metrics::none());
         let app = app.map_err(|e| CliError::new(USAGE, e))?;
-        let config =
-            app.load().map_err(|d| CliError::new(WRONG, d.render(crate::output::colour())))?.config;
+        let config = hookward::internal::load(&app)
+            .map_err(|d| CliError::new(WRONG, d.render(crate::output::colour())))?
+            .config;
         let configured = config.admin.token.as_ref().map(|t| t.expose().to_owned());
         let token = given.or(configured);
         let base = format!("http://{}", config.admin.listen);

@@ -148,7 +148,7 @@ impl Shop {
 
     /// Waits until an event, by its sender's id, waits for nothing any more.
     pub async fn settled(&self, event_id: &str) -> EventDetail {
-        let store = self.hooks.engine().store().clone();
+        let store = self.hooks.store().clone();
         let browse = store.browse().unwrap();
         for _ in 0..1000 {
             let found = browse.find(event_id, 1).await.unwrap();
