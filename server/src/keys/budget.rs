@@ -1,37 +1,39 @@
-//! How many new documents a host is asked for: whoever sends requests chooses addresses on pinned
-//! hosts, and may not make us ask them without end.
+//! Bounds how many new documents a host is asked for. Senders choose addresses on pinned hosts (a
+//! certificate URL, a key id), so without a bound anyone could make this server flood such a host.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
 
-/// So many documents that nobody has may be asked for at one host within [`WINDOW`].
-const EACH: u32 = 30;
+/// The most documents that are not cached yet and may be fetched from one host within [`WINDOW`].
+const MAX_FETCHES_PER_WINDOW: u32 = 30;
+/// The length of the fixed window in which fetches are counted.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Hosts are pinned by providers, so there are few.
+/// The most hosts that are counted at the same time. Providers pin hosts, so there are few.
 const MAX_HOSTS: usize = 256;
 
-/// What was spent, by host.
+/// The fetches of the current window, by host: when the window began, and their number.
 #[derive(Debug, Default)]
-pub(super) struct Budget(HashMap<String, (Timestamp, u32)>);
+pub(super) struct FetchBudget(HashMap<String, (Timestamp, u32)>);
 
-impl Budget {
-    /// Takes one, if there is one left.
-    pub(super) fn spend(&mut self, host: &str, now: Timestamp) -> bool {
-        let over = |since: Timestamp| now < since || now.since(since) >= WINDOW;
+impl FetchBudget {
+    /// Counts one fetch from `host` and returns whether it is within the budget.
+    pub(super) fn try_spend(&mut self, host: &str, now: Timestamp) -> bool {
+        // A window that begins in the future was opened before the clock was set back.
+        let is_over = |start: Timestamp| now < start || now.since(start) >= WINDOW;
         if self.0.len() >= MAX_HOSTS && !self.0.contains_key(host) {
-            self.0.retain(|_, (since, _)| !over(*since));
+            self.0.retain(|_, (start, _)| !is_over(*start));
             if self.0.len() >= MAX_HOSTS {
                 return false;
             }
         }
-        let (since, spent) = self.0.entry(host.to_owned()).or_insert((now, 0));
-        if over(*since) {
-            (*since, *spent) = (now, 0);
+        let (start, spent) = self.0.entry(host.to_owned()).or_insert((now, 0));
+        if is_over(*start) {
+            (*start, *spent) = (now, 0);
         }
         *spent = spent.saturating_add(1);
-        *spent <= EACH
+        *spent <= MAX_FETCHES_PER_WINDOW
     }
 }
 
@@ -40,23 +42,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_asked_so_often_in_a_minute_and_others_are_not_held_up() {
-        let mut budget = Budget::default();
+    fn fetches_are_limited_per_host_and_minute() {
+        let mut budget = FetchBudget::default();
         let at = Timestamp::from_secs;
-        assert!((0..EACH).all(|_| budget.spend("a.example", at(100))));
-        assert!(!budget.spend("a.example", at(159)));
-        assert!(budget.spend("b.example", at(159)));
-        assert!(budget.spend("a.example", at(160)));
-        assert!(budget.spend("a.example", at(1)), "a clock that was set back");
+        assert!((0..MAX_FETCHES_PER_WINDOW).all(|_| budget.try_spend("a.example", at(100))));
+        assert!(!budget.try_spend("a.example", at(159)));
+        assert!(budget.try_spend("b.example", at(159)));
+        assert!(budget.try_spend("a.example", at(160)));
+        assert!(budget.try_spend("a.example", at(1)), "a clock that was set back");
     }
 
     #[test]
-    fn hosts_are_bounded() {
-        let mut budget = Budget::default();
+    fn the_number_of_counted_hosts_is_bounded() {
+        let mut budget = FetchBudget::default();
         let at = Timestamp::from_secs;
-        assert!((0..MAX_HOSTS).all(|n| budget.spend(&format!("{n}.example"), at(100))));
-        assert!(!budget.spend("one-more.example", at(100)));
-        assert!(budget.spend("one-more.example", at(160)));
+        assert!((0..MAX_HOSTS).all(|n| budget.try_spend(&format!("{n}.example"), at(100))));
+        assert!(!budget.try_spend("one-more.example", at(100)));
+        assert!(budget.try_spend("one-more.example", at(160)));
         assert_eq!(budget.0.len(), 1);
     }
 }

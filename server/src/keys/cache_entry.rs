@@ -1,4 +1,5 @@
-//! One document: its copy, when it was asked for, and what of that may be answered now. Pure.
+//! The cache entry of one document: its copy, when its address was last asked, and whether the copy
+//! may be used now. Pure; `mod.rs` does the fetching.
 
 use std::time::Duration;
 
@@ -7,87 +8,98 @@ use hookward_core::{Timestamp, VerifyError};
 
 use super::transport::Fetched;
 
-/// A copy is fresh this long where its owner does not say, and at least and at most so long.
-const FRESH: Duration = Duration::from_secs(60 * 60);
-const FRESH_AT_LEAST: Duration = Duration::from_secs(5 * 60);
-const FRESH_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// An old copy is used so much longer while its owner is out of reach.
-const OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// An address is asked at most this often.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// A copy that was used within this time does not give way to others.
-const IN_USE: Duration = Duration::from_secs(60 * 60);
+/// How long a copy is fresh if its owner does not send `max-age`.
+const DEFAULT_FRESHNESS: Duration = Duration::from_secs(60 * 60);
+/// The shortest freshness: an owner that forbids caching must not cost a fetch per delivery.
+const MIN_FRESHNESS: Duration = Duration::from_secs(5 * 60);
+/// The longest freshness: a revoked key is dropped within a day, whatever its owner sends.
+const MAX_FRESHNESS: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a copy that is no longer fresh may still be used while its owner cannot be reached, so
+/// that an outage of the owner does not become one of the receiver.
+const STALE_USE_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// The shortest time between two requests to one address. Within it the last result is final: a flood
+/// of forged key ids costs one request a minute.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(60);
+/// A copy that was used within this time is never evicted: made-up addresses must not displace it.
+const EVICTION_IDLE_TIME: Duration = Duration::from_secs(60 * 60);
 
-/// The place of a document.
+/// What is known of one document.
 #[derive(Debug, Default)]
 pub(super) struct CacheEntry {
-    copy: Option<Copy>,
-    asked: Option<Timestamp>,
-    used: Timestamp,
-    failure: Option<String>,
+    copy: Option<CachedCopy>,
+    last_fetch: Option<Timestamp>,
+    last_use: Timestamp,
+    last_error: Option<String>,
 }
 
 #[derive(Debug)]
-struct Copy {
+struct CachedCopy {
     document: KeyDocument,
     fresh_until: Timestamp,
 }
 
 impl CacheEntry {
-    /// What can be answered without asking; `None`: ask. Not fresh, or older than somebody wants, is
-    /// good enough where the address was asked less than a minute ago.
-    pub(super) fn answer(
+    /// Returns the answer that needs no fetch; `None`: the address must be asked.
+    ///
+    /// A copy that is fresh, and fetched at or after `newer_than`, is an answer. If the address was
+    /// asked within [`MIN_FETCH_INTERVAL`], so is whatever that gave.
+    pub(super) fn cached(
         &mut self,
         newer_than: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Result<KeyDocument, VerifyError>> {
-        let fresh = self.copy.as_ref().is_some_and(|copy| {
+        let is_fresh = self.copy.as_ref().is_some_and(|copy| {
             let fetched_at = copy.document.fetched_at;
-            let new_enough = newer_than.is_none_or(|moment| fetched_at >= moment);
+            let is_new_enough = newer_than.is_none_or(|time| fetched_at >= time);
             // A copy from the future was fetched before the clock was set back.
-            new_enough && fetched_at <= now && now < copy.fresh_until
+            is_new_enough && fetched_at <= now && now < copy.fresh_until
         });
-        let just_asked = self.asked.is_some_and(|at| at <= now && now.since(at) < ASK_AGAIN);
-        (fresh || just_asked).then(|| self.last(now))
+        let was_just_asked =
+            self.last_fetch.is_some_and(|at| at <= now && now.since(at) < MIN_FETCH_INTERVAL);
+        (is_fresh || was_just_asked).then(|| self.current(now))
     }
 
-    /// The copy, if it is not too old, else why there is none.
-    pub(super) fn last(&mut self, now: Timestamp) -> Result<KeyDocument, VerifyError> {
-        self.used = now;
-        let usable = |copy: &&Copy| now < copy.fresh_until.plus(OUTAGE);
-        let document = self.copy.as_ref().filter(usable).map(|copy| copy.document.clone());
+    /// Returns the copy unless it is too old even for an outage; else why there is none.
+    pub(super) fn current(&mut self, now: Timestamp) -> Result<KeyDocument, VerifyError> {
+        self.last_use = now;
+        let is_usable = |copy: &&CachedCopy| now < copy.fresh_until.plus(STALE_USE_DURATION);
+        let document = self.copy.as_ref().filter(is_usable).map(|copy| copy.document.clone());
         document.ok_or_else(|| {
-            let reason = self.failure.clone();
+            let reason = self.last_error.clone();
             VerifyError::key_unavailable(
                 reason.unwrap_or_else(|| "it could not be fetched".to_owned()),
             )
         })
     }
 
-    /// The address is being asked.
-    pub(super) fn asked(&mut self, now: Timestamp) {
-        self.asked = Some(now);
-        self.failure = None;
+    /// Records that the address is asked now. Before the answer: a fetch that is cut off counts too.
+    pub(super) fn start_fetch(&mut self, now: Timestamp) {
+        self.last_fetch = Some(now);
+        self.last_error = None;
     }
 
-    pub(super) fn keep(&mut self, fetched: Fetched, now: Timestamp) {
-        let fresh = fetched.max_age.unwrap_or(FRESH).clamp(FRESH_AT_LEAST, FRESH_AT_MOST);
+    /// Replaces the copy by a fetched document.
+    pub(super) fn store(&mut self, fetched: Fetched, now: Timestamp) {
+        let freshness = fetched.max_age.unwrap_or(DEFAULT_FRESHNESS);
+        let fresh_until = now.plus(freshness.clamp(MIN_FRESHNESS, MAX_FRESHNESS));
         let document = KeyDocument::fetched(fetched.bytes, now);
-        self.copy = Some(Copy { document, fresh_until: now.plus(fresh) });
+        self.copy = Some(CachedCopy { document, fresh_until });
     }
 
-    pub(super) fn failed(&mut self, reason: String) {
-        self.failure = Some(reason);
+    /// Records why a fetch failed. An older copy stays.
+    pub(super) fn fail(&mut self, reason: String) {
+        self.last_error = Some(reason);
     }
 
-    pub(super) fn holds_any(&self) -> bool {
+    /// Whether a copy was ever fetched.
+    pub(super) fn has_copy(&self) -> bool {
         self.copy.is_some()
     }
 
-    /// How little is lost with it: first what holds nothing, then what was used longest ago; `None`:
-    /// it is in use.
-    pub(super) fn worth(&self, now: Timestamp) -> Option<(bool, Timestamp)> {
-        let in_use = self.copy.is_some() && now.since(self.used) < IN_USE;
-        (!in_use).then_some((self.copy.is_some(), self.used))
+    /// The rank in eviction, least first: entries without a copy, then those unused for longest.
+    /// `None`: in use, not to be evicted.
+    pub(super) fn eviction_rank(&self, now: Timestamp) -> Option<(bool, Timestamp)> {
+        let in_use = self.copy.is_some() && now.since(self.last_use) < EVICTION_IDLE_TIME;
+        (!in_use).then_some((self.copy.is_some(), self.last_use))
     }
 }

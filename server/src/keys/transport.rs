@@ -1,5 +1,6 @@
-//! The one way out for keys: https to public addresses. The name is looked up here and exactly a
-//! judged address is connected to, so that a resolver that changes its mind gains nothing.
+//! The only outgoing connection of the server: https to public addresses, for keys. The name is
+//! resolved here and the very address that passed the check is connected to, so that a name whose
+//! second lookup leads to a private address (DNS rebinding) gains nothing.
 
 use std::fmt;
 use std::future::Future;
@@ -21,55 +22,59 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpStream, lookup_host};
 use tower::Service;
 
-/// For all of it: looking up, connecting, asking, reading.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest document.
-const MAX_DOCUMENT: usize = 256 * 1024;
+/// The time for one document as a whole: resolving, connecting, asking, reading. A sender waits
+/// meanwhile, and many give up after 10 s.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// A longer document is an error. JWKS and certificate chains have a few KiB.
+const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
-/// A document as it came.
+/// A document as it was received.
 #[derive(Debug, Clone)]
 pub(super) struct Fetched {
     pub(super) bytes: Bytes,
-    /// How long its owner calls it fresh.
+    /// The freshness that the owner states in `Cache-Control`.
     pub(super) max_age: Option<Duration>,
 }
 
-/// Fetches a document, or says why not.
+/// How a document is fetched: over https, or by a test.
 #[async_trait]
 pub(super) trait Transport: fmt::Debug + Send + Sync {
-    /// GET, or POST of this JSON.
+    /// Sends GET, or POST with `body` as JSON. The error is a reason without the URL.
     async fn fetch(&self, url: &str, body: Option<&Bytes>) -> Result<Fetched, String>;
 }
 
 type Addresses = io::Result<Vec<SocketAddr>>;
-type Resolve = dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = Addresses> + Send>> + Send + Sync;
+type Resolver =
+    dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = Addresses> + Send>> + Send + Sync;
 
-/// Connects to public addresses.
+/// Opens TCP connections to the addresses of a name that `is_allowed` accepts.
 #[derive(Clone)]
 pub(super) struct Connector {
-    resolve: Arc<Resolve>,
-    allowed: fn(SocketAddr) -> bool,
+    resolve: Arc<Resolver>,
+    is_allowed: fn(SocketAddr) -> bool,
 }
 
 impl Connector {
+    /// Connects to public addresses only: senders choose the name, and must not reach the receiver's
+    /// own network through it.
     fn public() -> Self {
         let resolve = |host: String, port| -> Pin<Box<dyn Future<Output = Addresses> + Send>> {
             Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
         };
-        Self { resolve: Arc::new(resolve), allowed: |address| is_public_address(address.ip()) }
+        Self { resolve: Arc::new(resolve), is_allowed: |address| is_public_address(address.ip()) }
     }
 
     async fn connect(&self, uri: &Uri) -> io::Result<TcpStream> {
         let host = uri.host().unwrap_or_default().to_owned();
-        let found = (self.resolve)(host, uri.port_u16().unwrap_or(443)).await?;
-        let mut last = io::Error::other("the name leads to no public address");
-        for address in found.into_iter().filter(|address| (self.allowed)(*address)) {
+        let addresses = (self.resolve)(host, uri.port_u16().unwrap_or(443)).await?;
+        let mut last_error = io::Error::other("the name has no public address");
+        for address in addresses.into_iter().filter(|address| (self.is_allowed)(*address)) {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+                Err(error) => last_error = error,
             }
         }
-        Err(last)
+        Err(last_error)
     }
 }
 
@@ -88,39 +93,41 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Https with the public roots of trust.
+/// An https client over a [`Connector`].
 pub(super) struct Https(Client<HttpsConnector<Connector>, Full<Bytes>>);
 
 impl Https {
     pub(super) fn new() -> Result<Self, String> {
-        // Named, since rustls panics where an app links several and has chosen none.
+        // Named, because rustls panics if an app links several crypto providers and has chosen none.
         let crypto = rustls::crypto::ring::default_provider();
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(crypto)
             .map_err(|e| format!("TLS cannot be set up: {e}"))?;
-        Ok(Self::over(tls.https_only().enable_http1().wrap_connector(Connector::public())))
+        Ok(Self::with_connector(
+            tls.https_only().enable_http1().wrap_connector(Connector::public()),
+        ))
     }
 
-    fn over(connector: HttpsConnector<Connector>) -> Self {
-        // Seldom used: a connection that is kept would be closed by the next time.
+    fn with_connector(connector: HttpsConnector<Connector>) -> Self {
+        // Documents are fetched minutes apart; the peer would have closed an idle connection by then.
         Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
     }
 
-    async fn ask(&self, url: &str, body: Option<&Bytes>) -> Result<Fetched, String> {
+    async fn send(&self, url: &str, body: Option<&Bytes>) -> Result<Fetched, String> {
         let uri: Uri = url.parse().map_err(|_| "its address cannot be requested".to_owned())?;
         let mut request = Request::new(Full::new(body.cloned().unwrap_or_default()));
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, header::HeaderValue::from_static("*/*"));
-        let agent = concat!("hookward/", env!("CARGO_PKG_VERSION"));
-        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(agent));
+        let user_agent = concat!("hookward/", env!("CARGO_PKG_VERSION"));
+        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(user_agent));
         if body.is_some() {
             let json = header::HeaderValue::from_static("application/json");
             headers.insert(header::CONTENT_TYPE, json);
             *request.method_mut() = Method::POST;
         }
-        let answer = self.0.request(request).await.map_err(|e| deepest(&e))?;
-        let (head, body) = answer.into_parts();
+        let response = self.0.request(request).await.map_err(|e| connection_error(&e))?;
+        let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {
             return Err(format!("it was answered with {}", head.status.as_u16()));
         }
@@ -128,9 +135,9 @@ impl Https {
             head.headers.get(header::CACHE_CONTROL).and_then(|v| max_age(v.to_str().ok()?));
         #[expect(
             clippy::disallowed_methods,
-            reason = "limited just here, and in time by the caller"
+            reason = "limited here in size, and by the caller in time"
         )]
-        let read = Limited::new(body, MAX_DOCUMENT).collect().await;
+        let read = Limited::new(body, MAX_DOCUMENT_BYTES).collect().await;
         let bytes = read.map_err(|e| format!("it could not be read: {e}"))?.to_bytes();
         Ok(Fetched { bytes, max_age })
     }
@@ -139,8 +146,8 @@ impl Https {
 #[async_trait]
 impl Transport for Https {
     async fn fetch(&self, url: &str, body: Option<&Bytes>) -> Result<Fetched, String> {
-        let asking = tokio::time::timeout(TIMEOUT, self.ask(url, body));
-        asking.await.unwrap_or_else(|_| Err("it took longer than 5 s".to_owned()))
+        let sending = tokio::time::timeout(FETCH_TIMEOUT, self.send(url, body));
+        sending.await.unwrap_or_else(|_| Err("it took longer than 5 s".to_owned()))
     }
 }
 
@@ -150,7 +157,7 @@ impl fmt::Debug for Https {
     }
 }
 
-/// The seconds of `max-age`; none where the copy should not be kept.
+/// The freshness in `Cache-Control`: zero for `no-store` and `no-cache`, `None` without a `max-age`.
 fn max_age(cache_control: &str) -> Option<Duration> {
     let directives = || cache_control.split(',').map(str::trim);
     if directives()
@@ -164,8 +171,9 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     seconds.trim_matches('"').parse().ok().map(Duration::from_secs)
 }
 
-/// The innermost reason: what is around it says only that there was none.
-fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+/// Describes why no connection was made, by the innermost error: hyper's own around it says only that
+/// connecting failed.
+fn connection_error(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

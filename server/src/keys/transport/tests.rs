@@ -1,5 +1,5 @@
-//! Against a server of this machine, with a root given by hand: its certificate is for
-//! certs.example.com.
+//! The https client against a server on this machine, whose certificate is for certs.example.com and
+//! issued by a test root.
 
 use std::sync::Mutex;
 
@@ -19,8 +19,8 @@ const KEY: &str = include_str!("../../../../core/tests/keys/rsa.pk8.b64");
 
 type Seen = Arc<Mutex<Vec<String>>>;
 
-/// Gives every connection this answer; remembers the requests.
-async fn serving(answer: Vec<u8>) -> (SocketAddr, Seen) {
+/// Serves this response to every connection and records the requests.
+async fn start_server(answer: Vec<u8>) -> (SocketAddr, Seen) {
     let chain = CertificateDer::pem_slice_iter(CHAIN.as_bytes()).map(Result::unwrap).collect();
     let key: String = KEY.split_whitespace().collect();
     let key = PrivatePkcs8KeyDer::from(BASE64.decode(key.as_bytes()).unwrap());
@@ -35,13 +35,13 @@ async fn serving(answer: Vec<u8>) -> (SocketAddr, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Seen::default();
-    let notes = seen.clone();
+    let recorded = seen.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut buffer = vec![0; 4096];
             let read = stream.read(&mut buffer).await.unwrap_or(0);
-            notes.lock().unwrap().push(String::from_utf8_lossy(&buffer[..read]).into_owned());
+            recorded.lock().unwrap().push(String::from_utf8_lossy(&buffer[..read]).into_owned());
             let _ = stream.write_all(&answer).await;
             let _ = stream.shutdown().await;
         }
@@ -49,7 +49,7 @@ async fn serving(answer: Vec<u8>) -> (SocketAddr, Seen) {
     (address, seen)
 }
 
-fn https(address: SocketAddr, allowed: fn(SocketAddr) -> bool) -> Https {
+fn https(address: SocketAddr, is_allowed: fn(SocketAddr) -> bool) -> Https {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ROOT.as_bytes()).unwrap()).unwrap();
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
@@ -61,21 +61,21 @@ fn https(address: SocketAddr, allowed: fn(SocketAddr) -> bool) -> Https {
     let resolve = move |_: String, _| -> Pin<Box<dyn Future<Output = Addresses> + Send>> {
         Box::pin(async move { Ok(vec![address]) })
     };
-    let connector = Connector { resolve: Arc::new(resolve), allowed };
+    let connector = Connector { resolve: Arc::new(resolve), is_allowed };
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
-    Https::over(builder.wrap_connector(connector))
+    Https::with_connector(builder.wrap_connector(connector))
 }
 
 async fn fetched(answer: impl Into<Vec<u8>>, url: &str) -> Result<Fetched, String> {
-    let (address, _) = serving(answer.into()).await;
+    let (address, _) = start_server(answer.into()).await;
     https(address, |_| true).fetch(url, None).await
 }
 
 #[tokio::test]
-async fn a_document_comes_over_tls_with_its_age_and_a_question_goes_as_json() {
+async fn a_document_is_fetched_with_its_max_age_and_a_question_is_posted_as_json() {
     let answer =
         "HTTP/1.1 200 OK\r\ncache-control: public, max-age=900\r\ncontent-length: 4\r\n\r\nkeys";
-    let (address, seen) = serving(answer.into()).await;
+    let (address, seen) = start_server(answer.into()).await;
     let https = https(address, |_| true);
     let found = https.fetch(URL, None).await.unwrap();
     assert_eq!(
@@ -90,48 +90,49 @@ async fn a_document_comes_over_tls_with_its_age_and_a_question_goes_as_json() {
 }
 
 #[tokio::test]
-async fn other_hosts_other_roots_and_addresses_that_are_not_public_are_not_spoken_with() {
+async fn wrong_hosts_unknown_roots_and_private_addresses_get_no_request() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nkeys";
-    let (address, seen) = serving(answer.into()).await;
+    let (address, seen) = start_server(answer.into()).await;
     let other = https(address, |_| true).fetch("https://other.example.com/keys", None).await;
     assert!(other.unwrap_err().contains("certificate"));
-    let refused = https(address, |address| is_public_address(address.ip())).fetch(URL, None).await;
-    assert!(refused.unwrap_err().contains("no public address"));
+    let private = https(address, |address| is_public_address(address.ip())).fetch(URL, None).await;
+    assert!(private.unwrap_err().contains("no public address"));
     let plain = https(address, |_| true).fetch("http://certs.example.com/keys", None).await;
     assert!(plain.is_err());
-    // The public roots know nothing of our root.
+    // The public roots do not contain the test root.
     let crypto = rustls::crypto::ring::default_provider();
     let resolve = move |_: String, _| -> Pin<Box<dyn Future<Output = Addresses> + Send>> {
         Box::pin(async move { Ok(vec![address]) })
     };
-    let connector = Connector { resolve: Arc::new(resolve), allowed: |_| true };
+    let connector = Connector { resolve: Arc::new(resolve), is_allowed: |_| true };
     let public = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(crypto).unwrap();
-    let public = Https::over(public.https_only().enable_http1().wrap_connector(connector));
+    let public =
+        Https::with_connector(public.https_only().enable_http1().wrap_connector(connector));
     assert!(public.fetch(URL, None).await.unwrap_err().contains("certificate"));
     assert!(seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn redirects_errors_and_documents_without_end_are_no_answer() {
+async fn redirects_error_statuses_and_overlong_documents_are_errors() {
     let away =
         "HTTP/1.1 302 Found\r\nlocation: https://certs.example.com/x\r\ncontent-length: 0\r\n\r\n";
     assert!(fetched(away, URL).await.unwrap_err().contains("302"));
     let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
     assert!(fetched(gone, URL).await.unwrap_err().contains("404"));
     let mut long = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
-    long.resize(MAX_DOCUMENT + 1000, b'a');
+    long.resize(MAX_DOCUMENT_BYTES + 1000, b'a');
     assert!(fetched(long, URL).await.unwrap_err().contains("could not be read"));
     assert!(fetched("nonsense", URL).await.is_err());
 }
 
 #[test]
-fn the_age_is_read_from_the_header_and_not_to_be_kept_is_none() {
+fn max_age_is_read_from_cache_control_and_no_store_is_zero() {
     let seconds = |text: &str| max_age(text).map(|age| age.as_secs());
     assert_eq!(seconds("public, max-age=22000, must-revalidate"), Some(22_000));
     assert_eq!(seconds("Max-Age=\"5\""), Some(5));
     assert_eq!(seconds("no-cache, max-age=5"), Some(0));
     assert_eq!(seconds("no-store"), Some(0));
-    for none in ["", "public", "max-age=", "max-age=-1", "max-age=soon", "s-maxage=5"] {
-        assert_eq!(seconds(none), None, "{none}");
+    for absent in ["", "public", "max-age=", "max-age=-1", "max-age=soon", "s-maxage=5"] {
+        assert_eq!(seconds(absent), None, "{absent}");
     }
 }
