@@ -109,7 +109,7 @@ impl NetworkKeys {
             return Err(VerifyError::key_unavailable("its host was asked for too many documents"));
         }
         entry.start_fetch(now);
-        let body = want.post.as_ref().map(|question| &question.0);
+        let body = want.post.as_ref().map(|body| &body.0);
         match self.transport.fetch(&want.url, body).await {
             Ok(fetched) => entry.store(fetched, self.clock.now()),
             Err(reason) => {
