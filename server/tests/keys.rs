@@ -19,7 +19,7 @@ const ROUTES: &str = "store: 'memory:'\n\
     routes: [{ name: all, events: sns/**, chain: [noop] }]\n";
 
 fn vector(id: &str) -> Vector {
-    let text = include_str!("../../providers/aws-sns/tests/vectors.json");
+    let text = include_str!("data/aws-sns.json");
     let file: VectorFile = serde_json::from_str(text).unwrap();
     file.vectors.into_iter().find(|v| v.id == id).unwrap()
 }

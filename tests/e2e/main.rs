@@ -10,6 +10,7 @@ mod operating;
 mod page;
 mod quickstart;
 mod reliability;
+mod repository;
 mod secrets;
 mod sender;
 mod senders;

@@ -70,10 +70,10 @@ mod tests {
                 .map(drop)
                 .map_err(|e| e.to_string())
         };
-        let own = include_str!("../tests/paypal.pem");
+        let own = include_str!("testdata/paypal.pem");
         assert_eq!(judged(own, now), Ok(()), "alone, over https from the API");
         assert!(judged(own, now.plus(std::time::Duration::from_secs(3_000_000_000))).is_err());
-        let other = include_str!("../tests/other.pem");
+        let other = include_str!("testdata/other.pem");
         assert!(judged(other, now).unwrap_err().contains("another host"));
         assert!(judged(&format!("{own}{other}"), now).unwrap_err().contains("chain"));
     }

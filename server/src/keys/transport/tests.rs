@@ -13,9 +13,9 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 const URL: &str = "https://certs.example.com/keys";
-const ROOT: &str = include_str!("../../../../core/tests/keys/root.pem");
-const CHAIN: &str = include_str!("../../../../core/tests/keys/chain.pem");
-const KEY: &str = include_str!("../../../../core/tests/keys/rsa.pk8.b64");
+const ROOT: &str = include_str!("../../../tests/data/root.pem");
+const CHAIN: &str = include_str!("../../../tests/data/chain.pem");
+const KEY: &str = include_str!("../../../tests/data/rsa.pk8.b64");
 
 type Seen = Arc<Mutex<Vec<String>>>;
 
