@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Starting and stopping a server from a script. Sourced by `.ci/run` and `tests/e2e/sdk/run.sh`.
 
-# start_server LOG BINARY ROUTES: runs it on free ports and waits until it is ready.
-# Sets SERVER_PID and SERVER_URL; what the server says goes to LOG.out and LOG.err.
+# start_server LOG BINARY ROUTES: starts the binary on free ports and waits until it is ready.
+# Sets SERVER_PID and SERVER_URL. The output of the server goes to LOG.out and LOG.err.
 start_server() {
     local log=$1 binary=$2 routes=$3 tries
     "$binary" serve "$routes" --listen 127.0.0.1:0 --admin 127.0.0.1:0 \
@@ -15,13 +15,13 @@ start_server() {
         kill -0 "$SERVER_PID" 2>/dev/null || break
         sleep 0.1
     done
-    echo "the server ended, or did not say 'listening on http://ADDR' within 30 s; it said:" >&2
+    echo "the server exited, or did not print 'listening on http://ADDR' within 30 s; its output:" >&2
     cat "$log.out" "$log.err" >&2
     stop_server || true
     return 1
 }
 
-# stop_server: SIGTERM, then the exit status of the server, which owes a 0 within 30 s. Nothing to stop is no fault.
+# stop_server: sends SIGTERM and returns the exit status of the server, which must exit with 0 within 30 s. Succeeds when no server runs.
 stop_server() {
     local pid=${SERVER_PID:-} tries
     [ -n "$pid" ] || return 0
