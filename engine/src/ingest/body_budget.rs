@@ -127,3 +127,53 @@ fn drop_parsed_json(body: &mut Body) {
         drop(spawn_blocking(move || drop(parsed)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body in memory, and whether there is memory for its parsed JSON.
+    struct Reader(Bytes, bool);
+
+    impl ReadBody for Reader {
+        async fn read(&mut self, _: usize) -> Result<Bytes, ReadError> {
+            Ok(self.0.clone())
+        }
+
+        fn try_reserve(&mut self, _: usize) -> bool {
+            self.1
+        }
+    }
+
+    fn large_json() -> Bytes {
+        format!("[{}0]", "0,".repeat(MAX_UNRESERVED_BODY_BYTES)).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_is_rejected_while_other_bodies_hold_the_json_memory() {
+        let memory = JsonMemory::default();
+        let (_, other) = BodyBudget::read(Reader(large_json(), true), 0, &memory).await.unwrap();
+        let free = u32::try_from(memory.0.available_permits()).unwrap();
+        let rest = memory.0.clone().try_acquire_many_owned(free).unwrap();
+        let rejected = BodyBudget::read(Reader(large_json(), true), 0, &memory).await;
+        assert!(matches!(rejected, Err(Rejection::QueueFull)));
+        let small = BodyBudget::read(Reader(Bytes::from_static(b"[]"), true), 0, &memory).await;
+        assert!(small.is_ok(), "a small body needs no reservation");
+        drop((other, rest));
+        assert!(BodyBudget::read(Reader(large_json(), true), 0, &memory).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn parsed_json_is_dropped_where_there_is_no_memory_to_keep_it() {
+        let memory = JsonMemory::default();
+        for has_memory in [true, false] {
+            let reader = Reader(large_json(), has_memory);
+            let (mut body, mut budget) = BodyBudget::read(reader, 0, &memory).await.unwrap();
+            assert!(memory.0.available_permits() < MAX_JSON_MEMORY_BYTES);
+            assert!(body.json().is_ok());
+            budget.count_parsed_json(&mut body);
+            assert_eq!(body.memory_size() > body.bytes().len(), has_memory);
+            assert_eq!(memory.0.available_permits(), MAX_JSON_MEMORY_BYTES, "it is released");
+        }
+    }
+}

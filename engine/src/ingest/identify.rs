@@ -2,8 +2,10 @@
 
 use hookward_core::{Identity, Verified};
 
-use super::validate::MAX_NAME_BYTES;
 use crate::compiled::Source;
+
+/// The longest event type and event id. Both are stored with each event and indexed.
+pub(super) const MAX_NAME_BYTES: usize = 1024;
 
 /// One event of a delivery, as the provider named it.
 pub(super) struct IdentifiedEvent {

@@ -6,10 +6,7 @@
 
 use hookward_core::{Identity, Verified};
 
-use super::identify::IdentifiedEvent;
-
-/// The longest event type and event id. Both are stored with each event and indexed.
-pub(super) const MAX_NAME_BYTES: usize = 1024;
+use super::identify::{IdentifiedEvent, MAX_NAME_BYTES};
 
 /// One event whose readability is known.
 pub(super) struct ValidatedEvent {

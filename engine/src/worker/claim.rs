@@ -8,11 +8,10 @@ use hookward_core::Timestamp;
 use hookward_core::store::{Claim, Job, JobOutcome, Settlement};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Shared;
 use super::attempt::attempt;
-use super::heartbeat::{LEASE_DURATION, extend_leases};
-use super::settle::Outcome;
+use super::leases::{LEASE_DURATION, extend_leases};
 use super::supervise;
+use super::{Outcome, Shared};
 
 /// The longest time between two claims, whether or not there was a signal to claim.
 const MAX_CLAIM_INTERVAL: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ mod attempt;
 mod breaker;
 mod claim;
 mod heartbeat;
+mod leases;
 mod retention;
 mod retry;
 mod running;
@@ -24,6 +25,7 @@ mod supervise;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookward_core::store::JobOutcome;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -33,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::telemetry;
 use breaker::Breakers;
-use heartbeat::LeaseClock;
+use leases::LeaseClock;
 use running::RunningJobs;
 use slots::Slots;
 
@@ -42,6 +44,9 @@ const LAST_SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a stopping worker checks whether all jobs have ended. Only a fallback: `progress` may
 /// wake the claim loop instead.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The outcome of one attempt, and its job's route for metrics. Goes from claim to settle.
+type Outcome = (Arc<str>, JobOutcome);
 
 /// A running worker. Dropping it stops it as well, without waiting for the store.
 #[derive(Debug)]

@@ -6,11 +6,8 @@ use std::time::Duration;
 use hookward_core::store::{JobOutcome, Settled, Settlement, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::Shared;
+use super::{Outcome, Shared};
 use crate::telemetry;
-
-/// The outcome of one attempt, and its job's route for metrics.
-pub(super) type Outcome = (Arc<str>, JobOutcome);
 
 /// The most outcomes in one call of the store.
 const MAX_SETTLE_BATCH: usize = 256;
