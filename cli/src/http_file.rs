@@ -1,4 +1,4 @@
-//! `.http` files: one raw HTTP/1.1 request, as captured. Read by `hookward verify`.
+//! Parser of `.http` files, which hold one captured HTTP/1.1 request. Used by `hookward verify`.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use bytes::Bytes;
 use hookward_core::{Body, Head, Request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-/// A captured request, and scheme and host of the URL that it was sent to.
+/// A captured request, with the scheme and host of the URL that it was sent to.
 #[derive(Debug, Clone)]
 pub(crate) struct Captured {
     pub(crate) request: Request,
-    /// From an absolute URL in the first line, else `https://` and the Host header.
+    /// Taken from an absolute URL in the first line, otherwise `https://` and the Host header.
     pub(crate) public_url: Option<String>,
 }
 
-/// Where a file is not a request, and why. Holds names and positions, never values.
+/// Where and why a file is not a request. The message has names and positions, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HttpFileError {
-    /// Counted from 1.
+    /// Line number, from 1.
     pub(crate) line: usize,
     pub(crate) message: String,
 }
@@ -28,8 +28,7 @@ impl fmt::Display for HttpFileError {
     }
 }
 
-/// Reads a file. Lines of the head end in LF or CRLF; everything after the first empty line is the
-/// body, to the last byte.
+/// Parses a file. Lines of the head end in LF or CRLF. The body is every byte after the first empty line.
 pub(crate) fn parse(file: &[u8]) -> Result<Captured, HttpFileError> {
     let file = Bytes::copy_from_slice(file);
     if file.starts_with(b"\xef\xbb\xbf") {
@@ -64,7 +63,7 @@ fn at(line: usize, message: impl Into<String>) -> HttpFileError {
     HttpFileError { line, message: message.into() }
 }
 
-/// Cuts off a line; the rest keeps every byte. `None`: there is no end of line any more.
+/// Takes one line from the front of `rest`, without its line end. `None` if `rest` has no line end.
 fn take_line(rest: &mut Bytes) -> Option<Bytes> {
     let end = rest.iter().position(|b| *b == b'\n')?;
     let line = rest.split_to(end + 1);
@@ -99,18 +98,18 @@ fn header_line(line: &[u8]) -> Result<(HeaderName, HeaderValue), String> {
     let colon = line.iter().position(|b| *b == b':');
     let Some((name, value)) = colon.and_then(|c| Some((line.get(..c)?, line.get(c + 1..)?))) else {
         return Err(
-            "there is no colon; a header is NAME: VALUE, and an empty line goes before the body"
+            "there is no colon; a header is NAME: VALUE, and an empty line separates the head from the body"
                 .to_owned(),
         );
     };
     let name = HeaderName::from_bytes(name)
-        .map_err(|_| "the text before the colon is no header name".to_owned())?;
+        .map_err(|_| "the text before the colon is not a header name".to_owned())?;
     let value = HeaderValue::from_bytes(value.trim_ascii())
         .map_err(|_| format!("the value of {name} has control characters"))?;
     Ok((name, value))
 }
 
-/// How much of a URL is scheme and host: none of it where it starts with a slash.
+/// Length of scheme and host at the start of a URL; 0 if the URL starts with a slash.
 fn origin_len(url: &str) -> usize {
     let Some(host) = url.find("://").filter(|_| !url.starts_with('/')).map(|at| at + 3) else {
         return 0;
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_the_head_end_either_way_and_the_body_keeps_every_byte() {
+    fn head_lines_end_in_lf_or_crlf_and_the_body_keeps_every_byte() {
         for end in ["\n", "\r\n"] {
             let file = format!(
                 "POST https://h.example:8443/a?b=c HTTP/1.1{end}X-One:  1 {end}x-two: a:b{end}{end}\r\n{{}}\r\n\0"
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_alone_takes_its_host_from_the_header() {
+    fn a_relative_target_takes_its_host_from_the_host_header() {
         let captured = parse(b"POST /in?u=http://x/ HTTP/1.1\nHost: h.example\n\n").unwrap();
         assert_eq!(captured.public_url.as_deref(), Some("https://h.example"));
         assert_eq!(captured.request.head.target, "/in?u=http://x/");
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_named_with_its_line() {
+    fn a_malformed_file_is_reported_with_its_line() {
         for (file, line, word) in [
             (&b""[..], 1, "empty"),
             (b"\xef\xbb\xbfPOST / HTTP/1.1\n\n", 1, "byte order mark"),
@@ -159,7 +158,7 @@ mod tests {
             (b"POST /\xc3\xa9 HTTP/1.1\n\n", 1, "percent-encoded"),
             (b"POST / HTTP/1.1\nA: 1\n{}\n\n", 3, "no colon"),
             (b"POST / HTTP/1.1\nA: 1\n b\n\n", 3, "white space"),
-            (b"POST / HTTP/1.1\nA B: 1\n\n", 2, "no header name"),
+            (b"POST / HTTP/1.1\nA B: 1\n\n", 2, "not a header name"),
             (b"POST / HTTP/1.1\nA: \x01\n\n", 2, "control"),
             (b"POST / HTTP/1.1\nA: 1\n", 3, "empty line"),
             (b"POST / HTTP/1.1\nA: 1", 2, "empty line"),
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn no_input_makes_the_parser_panic() {
         let many = "a:b\n".repeat(40_000);
         let full = format!("POST / HTTP/1.1\n{}\n", many);
         let _ = parse(full.as_bytes());

@@ -1,5 +1,5 @@
-//! The `hookward` command. Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 what
-//! was asked about is wrong; 2 wrong usage; 70 the store failed.
+//! The `hookward` command. Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 the
+//! checked input is wrong; 2 wrong usage; 70 the store failed.
 
 mod client;
 mod commands;
@@ -7,7 +7,7 @@ mod diagnose;
 mod http_file;
 mod logging;
 mod output;
-mod pinned;
+mod pinned_tls;
 mod plugins;
 
 use std::process::ExitCode;
@@ -15,14 +15,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use hookward::plugin::Registry;
 
-/// What was asked about is wrong.
+/// Exit code: the checked input is wrong.
 const WRONG: u8 = 1;
-/// The command was used wrongly.
+/// Exit code: the command was used wrongly.
 const USAGE: u8 = 2;
-/// The store failed.
+/// Exit code: the store failed.
 const STORE: u8 = 70;
 
-/// Receives webhooks: proves who sent them, keeps each safely exactly once, and routes every event
+/// Receives webhooks: verifies who sent them, stores each exactly once, and routes every event
 /// through a chain of handlers.
 #[derive(Debug, Parser)]
 #[command(name = "hookward", version, max_term_width = 100)]
@@ -38,7 +38,7 @@ enum Command {
     Plugins(commands::plugins::PluginsArgs),
     Routes(commands::routes::RoutesArgs),
     Explain(commands::explain::ExplainArgs),
-    /// Verify one captured request, or a file of vectors, offline, and say why it fails
+    /// Verify a captured request or a file of vectors offline, and explain why verification fails
     Verify(commands::verify::VerifyArgs),
     Send(commands::send::SendArgs),
     Schema(commands::schema::SchemaArgs),

@@ -1,4 +1,4 @@
-//! Printing: results on stdout, errors on stderr, tables where people read.
+//! Output: results on stdout, errors and notes on stderr, tables for people.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -7,31 +7,31 @@ use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// An error, and the exit code for it.
+/// Prints an error and returns its exit code.
 pub(crate) fn fail(code: u8, error: impl Display) -> ExitCode {
     let text = error.to_string();
     let text = text.trim_end();
-    // Diagnostics say themselves what they are.
+    // Diagnostics already start with their level.
     let start =
         if text.starts_with("error") || text.starts_with("warning") { "" } else { "error: " };
     let _ = writeln!(std::io::stderr(), "{start}{text}");
     ExitCode::from(code)
 }
 
-/// A line of a result. A closed pipe is no error: whoever read it has enough.
+/// Prints a line of a result. A closed pipe is not an error: its reader has what it needs.
 pub(crate) fn line(text: impl Display) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
     let _ = out.flush();
 }
 
-/// A word to the person at the terminal.
+/// Prints a note for the person at the terminal.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A sender's words for a terminal, to which control characters would be commands.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+/// Escapes control characters in a sender's text, because a terminal would execute them.
+pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -43,15 +43,15 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(one).collect())
 }
 
-/// The same for what has lines, and only where a person looks: elsewhere bytes are wanted as they are.
+/// Prints a body: escaped line by line on a terminal, as it is elsewhere.
 pub(crate) fn payload(text: &str) {
     if !std::io::stdout().is_terminal() {
         return line(text);
     }
-    text.lines().for_each(|one| line(shown(one)));
+    text.lines().for_each(|one| line(escape_control(one)));
 }
 
-/// A table with these columns.
+/// Prints a table with these columns.
 pub(crate) fn table(columns: &[&str], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -64,7 +64,7 @@ pub(crate) fn table(columns: &[&str], rows: Vec<Vec<String>>) {
     }
 }
 
-/// Whether errors may be coloured.
+/// Whether errors may be coloured: stderr is a terminal and `NO_COLOR` is not set.
 pub(crate) fn colour() -> bool {
     #[expect(
         clippy::disallowed_methods,
@@ -79,8 +79,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_of_senders_reach_no_terminal() {
-        assert_eq!(shown("evt_1 ü\t"), "evt_1 ü\t");
-        assert_eq!(shown("a\u{1b}[2Jb\r\n\u{7}\u{9b}"), "a\\u{1b}[2Jb\\r\\n\\u{7}\\u{9b}");
+    fn control_characters_of_senders_are_escaped() {
+        assert_eq!(escape_control("evt_1 ü\t"), "evt_1 ü\t");
+        assert_eq!(escape_control("a\u{1b}[2Jb\r\n\u{7}\u{9b}"), "a\\u{1b}[2Jb\\r\\n\\u{7}\\u{9b}");
     }
 }

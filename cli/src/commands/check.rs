@@ -1,4 +1,4 @@
-//! `hookward check`
+//! `hookward check`: reports the mistakes of a routes.yaml, or summarises it.
 
 use std::process::ExitCode;
 
@@ -11,13 +11,13 @@ use hookward_engine::config::Loaded;
 use crate::commands::RoutesFile;
 use crate::{STORE, WRONG, output};
 
-/// Show every mistake of a routes.yaml with its position, or what it sets up
+/// Report every mistake of a routes.yaml with its position, or summarise what it configures
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hookward check routes.yaml --live")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     file: RoutesFile,
-    /// Also open the store and probe the handlers; not while a server has that store open
+    /// Also open the store and probe the handlers; fails while a server has the store open
     #[arg(long)]
     live: bool,
 }
@@ -76,7 +76,7 @@ fn summary(config: &CompiledConfig) {
     output::line(format!("handlers {}", handlers.join(", ")));
 }
 
-/// Opens the store as the server would, and asks every handler whether it could work.
+/// Opens the store as the server would, and probes every handler.
 async fn live(config: &CompiledConfig) -> ExitCode {
     let cx = OpenCx { base_dir: config.base_dir.clone(), now: SystemClock.now() };
     match (config.store.descriptor.open)(config.store.rest.clone(), cx).await {

@@ -1,4 +1,4 @@
-//! `hookward events` and `hookward dead`
+//! `hookward events` and `hookward dead`: list, show and replay events over the admin API.
 
 mod access;
 
@@ -28,11 +28,11 @@ enum EventsAction {
     List(ListArgs),
     /// Show everything about one event
     Show(ShowArgs),
-    /// Run one event, or all that a filter lets through, again
+    /// Replay one event, or every event that matches a filter
     Replay(ReplayArgs),
 }
 
-/// List and replay what is in the dead letters
+/// List and replay dead letters
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookward dead list\n  hookward dead replay --source stripe")]
 pub(crate) struct DeadArgs {
@@ -42,9 +42,9 @@ pub(crate) struct DeadArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeadAction {
-    /// List events with a dead job, and why it died
+    /// List events with a dead job, and the reason
     List(ListArgs),
-    /// Run dead jobs again, from the step where they died
+    /// Replay dead jobs from the step that failed
     Replay(ReplayArgs),
 }
 
@@ -54,37 +54,37 @@ struct ListArgs {
     place: StoreTarget,
     #[command(flatten)]
     filter: FilterArgs,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// Our id or the provider's
+    /// Hookward's id or the provider's
     id: String,
     #[command(flatten)]
     place: StoreTarget,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 struct ReplayArgs {
-    /// Our id or the provider's; without one, all that the filter lets through
+    /// Hookward's id or the provider's; without it, every event that matches the filter
     id: Option<String>,
     #[command(flatten)]
     place: StoreTarget,
     #[command(flatten)]
     filter: FilterArgs,
-    /// This route alone (with an id)
+    /// Only this route (requires an id)
     #[arg(long, requires = "id")]
     route: Option<String>,
-    /// Count and show, changing nothing
+    /// Count and show the events without changing anything
     #[arg(long)]
     dry_run: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -100,13 +100,13 @@ struct FilterArgs {
     /// pending, dead, done, unrouted or invalid
     #[arg(long)]
     status: Option<String>,
-    /// Received at or after this moment (RFC 3339)
+    /// Received at or after this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Received before this moment (RFC 3339)
+    /// Received before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// At most so many
+    /// Maximum number of events
     #[arg(long)]
     limit: Option<usize>,
 }
@@ -134,30 +134,30 @@ impl FilterArgs {
 
 pub(crate) async fn run(args: EventsArgs) -> ExitCode {
     match args.action {
-        EventsAction::List(args) => done(list(&args, "events").await),
-        EventsAction::Show(args) => done(show(&args).await),
-        EventsAction::Replay(args) => done(replay(&args).await),
+        EventsAction::List(args) => exit_code(list(&args, "events").await),
+        EventsAction::Show(args) => exit_code(show(&args).await),
+        EventsAction::Replay(args) => exit_code(replay(&args).await),
     }
 }
 
 pub(crate) async fn run_dead(args: DeadArgs) -> ExitCode {
     match args.action {
-        DeadAction::List(args) => done(list(&args, "dead").await),
+        DeadAction::List(args) => exit_code(list(&args, "dead").await),
         DeadAction::Replay(mut args) => {
             args.filter.status = Some("dead".to_owned());
-            done(replay(&args).await)
+            exit_code(replay(&args).await)
         }
     }
 }
 
-fn done(result: Result<(), CliError>) -> ExitCode {
+fn exit_code(result: Result<(), CliError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => output::fail(e.code, e.message),
     }
 }
 
-/// Pages of a listing until the limit, each event handed on as it comes.
+/// Reads a listing page by page up to the limit, and passes each event to `take`.
 async fn pages(
     access: &Access,
     filter: &FilterArgs,
@@ -186,7 +186,7 @@ async fn pages(
 async fn list(args: &ListArgs, what: &str) -> Result<(), CliError> {
     let access = args.place.open().await?;
     let mut all = Vec::new();
-    // A screen or two; `--limit` asks for more.
+    // A screen or two; `--limit` raises it.
     let filter = FilterArgs { limit: Some(args.filter.limit.unwrap_or(50)), ..copy(&args.filter) };
     pages(&access, &filter, what, async |event| {
         all.push(event.clone());
@@ -222,7 +222,7 @@ fn copy(f: &FilterArgs) -> FilterArgs {
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => output::shown(text).into_owned(),
+        Some(Value::String(text)) => output::escape_control(text).into_owned(),
         Some(other) => other.to_string(),
     }
 }
@@ -265,11 +265,14 @@ async fn show(args: &ShowArgs) -> Result<(), CliError> {
     for (name, value) in event.get("headers").and_then(Value::as_object).into_iter().flatten() {
         output::line(format!(
             "header       {name}: {}",
-            output::shown(value.as_str().unwrap_or_default())
+            output::escape_control(value.as_str().unwrap_or_default())
         ));
     }
     for note in event.get("notes").and_then(Value::as_array).into_iter().flatten() {
-        output::line(format!("note         {}", output::shown(note.as_str().unwrap_or_default())));
+        output::line(format!(
+            "note         {}",
+            output::escape_control(note.as_str().unwrap_or_default())
+        ));
     }
     for job in event.get("jobs").and_then(Value::as_array).into_iter().flatten() {
         let reason = match text(job, "reason").as_str() {
@@ -325,7 +328,7 @@ async fn replay_one(args: &ReplayArgs, access: &Access, id: &str) -> Result<(), 
     }
     let body = args.route.as_ref().map_or(json!({}), |route| json!({"route": route}));
     let answer = access.post(&format!("{path}/replay"), &body).await?;
-    said(args, &json!({"events": 1, "jobs": answer.get("jobs")}), "will run again");
+    print_counts(args, &json!({"events": 1, "jobs": answer.get("jobs")}), "will run again");
     Ok(())
 }
 
@@ -352,11 +355,11 @@ async fn replay_many(args: &ReplayArgs, access: &Access) -> Result<(), CliError>
                 rows,
             );
         }
-        said(args, &counted, "would run again");
+        print_counts(args, &counted, "would run again");
         return Ok(());
     }
     let total = counted.get("events").and_then(Value::as_u64).unwrap_or(0);
-    let bar = bar(total);
+    let bar = progress_bar(total);
     let (mut events, mut jobs) = (0_u64, 0_u64);
     pages(access, &args.filter, "events", async |event| {
         let path = format!("/api/v1/events/{}/replay", text(event, "id"));
@@ -369,11 +372,11 @@ async fn replay_many(args: &ReplayArgs, access: &Access) -> Result<(), CliError>
     })
     .await?;
     bar.finish_and_clear();
-    said(args, &json!({"events": events, "jobs": jobs}), "will run again");
+    print_counts(args, &json!({"events": events, "jobs": jobs}), "will run again");
     Ok(())
 }
 
-fn said(args: &ReplayArgs, counts: &Value, what: &str) {
+fn print_counts(args: &ReplayArgs, counts: &Value, what: &str) {
     if args.json {
         output::line(counts);
     } else {
@@ -381,14 +384,14 @@ fn said(args: &ReplayArgs, counts: &Value, what: &str) {
         output::line(format!("events: {events}, jobs: {jobs} {what}"));
         if jobs == "0" {
             output::note(
-                "note: nothing of it is dead, and no route takes it now, or it still waits",
+                "note: nothing to replay: no dead jobs, and no route matches or its jobs are still pending",
             );
         }
     }
 }
 
-/// A progress bar on a terminal, nothing elsewhere.
-fn bar(total: u64) -> ProgressBar {
+/// A progress bar on a terminal, hidden elsewhere.
+fn progress_bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -1,4 +1,4 @@
-//! `hookward explain`
+//! `hookward explain`: reports which routes an event would take.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use hookward_engine::routing::EventView;
 use crate::commands::RoutesFile;
 use crate::{USAGE, WRONG, output};
 
-/// Say which routes an event would take and, for each that it would not, why
+/// Report which routes an event would take, and why it would not take the others
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  hookward explain routes.yaml --source stripe --type payment_intent.succeeded --data event.json"
@@ -25,10 +25,10 @@ pub(crate) struct ExplainArgs {
     /// The provider's event type
     #[arg(long = "type", value_name = "TYPE")]
     event_type: String,
-    /// The body; without one it is an empty object, in which `match` and `when` find nothing
+    /// The body; the default is an empty object, in which `match` and `when` find nothing
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -40,7 +40,8 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
     };
     if !config.sources.contains_key(args.source.as_str()) {
         let known: Vec<_> = config.sources.keys().map(|n| n.as_ref()).collect();
-        let text = format!("there is no source `{}`; there are: {}", args.source, known.join(", "));
+        let text =
+            format!("there is no source `{}`; the sources are: {}", args.source, known.join(", "));
         return output::fail(USAGE, text);
     }
     let body = match &args.data {
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         output::line(format!("{} {}: {why}", if takes { "✓" } else { "✗" }, one.route.name));
     }
     let taken = explained.iter().filter(|e| e.decision == Some(RouteDecision::Matches)).count();
-    let end = if taken == 0 { "it would be kept as unrouted" } else { "" };
+    let end = if taken == 0 { "it would be stored as unrouted" } else { "" };
     output::line(format!(
         "{taken} of {} routes take it{}{end}",
         explained.len(),
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
             .iter()
             .any(|e| e.decision.is_some() && e.decision != Some(RouteDecision::Matches))
     {
-        output::note("note: without --data the conditions saw an empty body");
+        output::note("note: without --data the conditions were evaluated on an empty body");
     }
     ExitCode::SUCCESS
 }
@@ -82,18 +83,18 @@ fn words(one: &RouteExplanation<'_>, args: &ExplainArgs) -> (bool, String) {
     let text = match &one.decision {
         None => {
             let globs: Vec<_> = route.events.iter().map(ToString::to_string).collect();
-            format!("`{}/{}` does not fit {}", args.source, args.event_type, globs.join(", "))
+            format!("`{}/{}` does not match {}", args.source, args.event_type, globs.join(", "))
         }
         Some(RouteDecision::Matches) => {
             let chain: Vec<_> = route.chain.iter().map(|s| s.name.as_ref()).collect();
             return (true, chain.join(" → "));
         }
-        Some(RouteDecision::PatternMismatch(at)) => format!("`match` does not fit at {at}"),
+        Some(RouteDecision::PatternMismatch(at)) => format!("`match` fails at {at}"),
         Some(RouteDecision::ConditionFalse) => {
             format!("`when: {}` is false", route.when.as_ref().map_or("", |w| w.text()))
         }
         Some(RouteDecision::ConditionError(reason)) => {
-            format!("`when` could not be computed, which counts as false: {reason}")
+            format!("`when` could not be evaluated, which counts as false: {reason}")
         }
         Some(RouteDecision::Invalid(errors)) => format!("not valid: {}", errors.join("; ")),
     };

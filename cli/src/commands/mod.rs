@@ -1,4 +1,4 @@
-//! One file per command.
+//! The commands, one file each, and what several of them share.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod verify;
 
-/// `ROUTES`: which routes.yaml.
+/// The argument `ROUTES`: the routes.yaml to use.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RoutesFile {
     /// The routing table
@@ -25,13 +25,13 @@ pub(crate) struct RoutesFile {
     pub(crate) routes: PathBuf,
 }
 
-/// The ready-made app: every linked plugin, and the schemas that come with it.
+/// The app of the ready-made server: every linked plugin and the built-in schemas.
 pub(crate) fn app(file: &std::path::Path, metrics: Metrics) -> Result<App, String> {
     let app = App::from_file(file).map_err(|e| e.to_string())?;
     Ok(app.schemas(hookward_schemas::ALL).metrics(metrics))
 }
 
-/// Reads and compiles a routes.yaml; the error is ready to be shown.
+/// Reads and compiles a routes.yaml. The error is rendered for the terminal.
 pub(crate) fn load(file: &std::path::Path) -> Result<Loaded, String> {
     let app = app(file, Metrics::none())?;
     hookward::internal::load(&app).map_err(|d| d.render(crate::output::colour()))

@@ -1,4 +1,4 @@
-//! `hookward plugins`
+//! `hookward plugins`: lists the linked plugins.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hookward plugins --json")]
 pub(crate) struct PluginsArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

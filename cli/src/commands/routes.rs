@@ -1,4 +1,4 @@
-//! `hookward routes`
+//! `hookward routes`: prints the compiled routing table.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use crate::{WRONG, output};
 pub(crate) struct RoutesArgs {
     #[command(flatten)]
     file: RoutesFile,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &RoutesArgs) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let rows = config.route_table.all().iter().map(|r| row(r)).collect();
-    output::table(&["route", "events", "conditions", "chain", "attempts", "at once"], rows);
+    output::table(&["route", "events", "conditions", "chain", "attempts", "concurrency"], rows);
     ExitCode::SUCCESS
 }
 

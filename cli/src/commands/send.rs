@@ -1,4 +1,4 @@
-//! `hookward send`
+//! `hookward send`: signs an event the way its provider does, and posts it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,8 +12,8 @@ use rustls::pki_types::CertificateDer;
 
 use crate::{USAGE, WRONG, client, output};
 
-/// The secrets of `examples/quickstart/routes.yaml`, public by design: with them `send` needs no
-/// flags. Nothing that matters may use them.
+/// The secrets of `examples/quickstart/routes.yaml`, so that `send` needs no flags there. They are public:
+/// never use them for real sources.
 pub(crate) const DEMO_SECRETS: &[(&str, &str)] = &[
     ("stripe", "whsec_hookward_quickstart"),
     ("github", "hookward-quickstart"),
@@ -22,7 +22,7 @@ pub(crate) const DEMO_SECRETS: &[(&str, &str)] = &[
     ("standard_webhooks", "whsec_aG9va3dhcmQtcXVpY2tzdGFydC1zZWNyZXQh"),
 ];
 
-/// Sign a sample event, or a file, the way the provider does, and post it
+/// Sign a sample event or a file the way the provider does, and post it
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  hookward send stripe payment_intent.succeeded\n  hookward send github push --routes routes.yaml --data push.json"
@@ -33,33 +33,33 @@ pub(crate) struct SendArgs {
     /// The provider's event type
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The routing table that names the source [default: routes.yaml, where there is one]; without
-    /// one, the quickstart's secrets are used
+    /// The routing table that has the source [default: routes.yaml, if it exists]; without
+    /// one, the secrets of the quickstart are used
     #[arg(long, value_name = "ROUTES")]
     routes: Option<PathBuf>,
-    /// Where to send it; the source's path is added where the URL has none
+    /// URL to send to; the source's path is added if the URL has none
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// Send this body, byte for byte
+    /// Send the bytes of this file as the body
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Sign with this secret, whatever routes.yaml says
+    /// Sign with this secret instead of the configured one
     #[arg(long, value_name = "S")]
     secret: Option<String>,
-    /// Write the request to stdout as a .http file instead
+    /// Print the request as a .http file instead of sending it
     #[arg(long)]
     print: bool,
 }
 
-/// Who sends, and where to.
+/// What is needed to sign and send a request.
 struct Sender {
     provider: Arc<dyn Provider>,
     descriptor: ProviderDescriptor,
     secret: Option<Secret>,
     url: String,
-    /// What the server of the routes.yaml shows over HTTPS.
+    /// The certificate of the server of the routes.yaml, for HTTPS.
     certificate: Option<CertificateDer<'static>>,
-    /// As the receiver knows its own URL.
+    /// The URL as the receiver knows it, for senders that sign it.
     public_url: String,
 }
 
@@ -73,9 +73,9 @@ pub(crate) async fn run(args: SendArgs, registry: &Registry) -> ExitCode {
         Err(e) => return output::fail(USAGE, e),
     };
     if args.print {
-        return print(&request, &called(&sender.public_url, &request));
+        return print(&request, &with_signed_query(&sender.public_url, &request));
     }
-    let url = called(&sender.url, &request);
+    let url = with_signed_query(&sender.url, &request);
     post(request, &url, sender.certificate).await
 }
 
@@ -97,7 +97,7 @@ fn from_routes(
     let source = config.sources.get(args.source.as_str()).ok_or_else(|| {
         let known: Vec<_> = config.sources.keys().map(|n| n.as_ref()).collect();
         format!(
-            "there is no source `{}` in {}; there are: {}",
+            "there is no source `{}` in {}; its sources are: {}",
             args.source,
             file.display(),
             known.join(", ")
@@ -124,7 +124,7 @@ fn from_routes(
 fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
     let descriptor = *registry.provider(&args.source).ok_or_else(|| {
         format!(
-            "there is no routes.yaml here, and no provider `{}`; give --routes, or one of: {}",
+            "there is no routes.yaml here, and no provider `{}`; use --routes, or one of the providers: {}",
             args.source,
             registry.names("provider").join(", ")
         )
@@ -139,7 +139,7 @@ fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String>
     Ok(Sender { provider, descriptor, secret, public_url: url.clone(), url, certificate: None })
 }
 
-/// The URL, with the source's path where it has none of its own.
+/// The URL, with the source's path if it has none.
 fn url_of(to: &str, path: &str) -> Result<String, String> {
     let mut url = url::Url::parse(to).map_err(|e| format!("--to {to}: {e}"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -151,8 +151,8 @@ fn url_of(to: &str, path: &str) -> Result<String, String> {
     Ok(url.into())
 }
 
-/// The URL to call: with the query that was signed, for senders that say something of the body there.
-fn called(url: &str, request: &Request) -> String {
+/// The URL with the query that was signed: some senders put a hash of the body into the query.
+fn with_signed_query(url: &str, request: &Request) -> String {
     match (url.split('?').next(), request.head.query()) {
         (Some(base), Some(query)) => format!("{base}?{query}"),
         _ => url.to_owned(),
@@ -162,7 +162,7 @@ fn called(url: &str, request: &Request) -> String {
 fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
     let signer = sender.provider.signer().ok_or_else(|| {
         format!(
-            "requests of `{}` cannot be made here: its sender signs with a private key, or inside the body",
+            "cannot sign requests of `{}`: its sender signs with a private key or inside the body",
             sender.descriptor.name
         )
     })?;
@@ -179,13 +179,13 @@ fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
         (Some(file), _) => std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?,
         (None, Some(sample)) => sample.render(&args.event_type, &event_id, now).into_bytes(),
         (None, None) => {
-            return Err("there is no sample event; give one with --data FILE".to_owned());
+            return Err("there is no sample of this event type; use --data FILE".to_owned());
         }
     };
     let secret = match &sender.secret {
         Some(secret) => secret.clone(),
         None if !sender.descriptor.needs_secret => Secret::new("none"),
-        None => return Err("there is no secret to sign with; give one with --secret".to_owned()),
+        None => return Err("there is no secret to sign with; use --secret".to_owned()),
     };
     let draft = Draft {
         event_type: args.event_type.clone(),

@@ -1,4 +1,4 @@
-//! `hookward serve`
+//! `hookward serve`: runs the server until a signal or a failed store.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -19,16 +19,16 @@ use crate::{STORE, WRONG, logging, output};
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     file: RoutesFile,
-    /// The receiving port, over what routes.yaml says; port 0 picks a free one
+    /// Address of the receiving port, overriding routes.yaml; port 0 picks a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// The admin port, over what routes.yaml says; port 0 picks a free one
+    /// Address of the admin port, overriding routes.yaml; port 0 picks a free one
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> ExitCode {
-    let _written_to_the_end = logging::start("info");
+    let _flush_logs_on_exit = logging::start("info");
     let app = match super::app(&args.file.routes, Metrics::install()) {
         Ok(app) => app,
         Err(e) => return output::fail(WRONG, e),
@@ -41,11 +41,11 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
         Err(e @ BuildAppError::Store { .. }) => return output::fail(STORE, e),
         Err(e) => return output::fail(WRONG, e),
     };
-    let lost = Arc::new(AtomicBool::new(false));
-    let result = listen(&args, hooks.clone(), lost.clone()).await;
+    let store_failed = Arc::new(AtomicBool::new(false));
+    let result = listen(&args, hooks.clone(), store_failed.clone()).await;
     match result {
-        Ok(()) if lost.load(Ordering::Relaxed) => {
-            output::fail(STORE, "the store failed; a new start recovers what it holds")
+        Ok(()) if store_failed.load(Ordering::Relaxed) => {
+            output::fail(STORE, "the store failed; start the server again to recover it")
         }
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -55,12 +55,16 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result<(), String> {
+async fn listen(
+    args: &ServeArgs,
+    hooks: Hooks,
+    store_failed: Arc<AtomicBool>,
+) -> Result<(), String> {
     let config = hookward::internal::engine(&hooks).config();
     let admin_addr = args.admin.unwrap_or(config.admin.listen);
     if config.admin.token.is_none() && !admin_addr.ip().is_loopback() {
         return Err(format!(
-            "--admin {admin_addr} is open to other machines and there is no token; set `admin: {{ token: \"${{HOOKWARD_ADMIN_TOKEN}}\" }}` in {}",
+            "--admin {admin_addr} is reachable from other machines, but no token is configured; set `admin: {{ token: \"${{HOOKWARD_ADMIN_TOKEN}}\" }}` in {}",
             config.file.display()
         ));
     }
@@ -68,12 +72,12 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
     let ingress = bind(args.listen.unwrap_or(config.server.listen))?;
     let admin = bind(admin_addr)?;
     if config.admin.token.is_none() {
-        tracing::info!("the admin port has no token: it serves this machine only");
+        tracing::info!("admin port has no token: only this machine can reach it");
     }
     let (at, admin_at) = (local(&ingress)?, local(&admin)?);
-    // Whoever reads these lines may send a signal at once.
+    // Installed before the lines are printed: their reader may send a signal immediately.
     tokio::spawn(watch_reload(hooks.clone()));
-    let stop = stop();
+    let stop = shutdown();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     output::line(format!("listening on {scheme}://{at}"));
     output::line(format!("admin on http://{admin_at}"));
@@ -83,21 +87,22 @@ async fn listen(args: &ServeArgs, hooks: Hooks, lost: Arc<AtomicBool>) -> Result
     let end = async move {
         tokio::select! {
             () = stop => {}
-            () = running.store_failed() => lost.store(true, Ordering::Relaxed),
+            () = running.store_failed() => store_failed.store(true, Ordering::Relaxed),
         }
     };
     let served = serve(ingress, hooks.standalone(), end).with(hooks).await;
-    // The admin port answers until the end: `readyz` tells that the server is draining.
+    // The admin port answers until the end, so that `/readyz` reports the drain.
     admin.abort();
     served.map_err(|e| e.to_string())
 }
 
-/// The first signal drains; a second one does not wait. That is safe: what was acknowledged is stored.
-fn stop() -> impl Future<Output = ()> + Send + 'static {
+/// Ends at the first signal, which starts the drain. A second signal exits immediately, which is safe:
+/// every acknowledged event is stored.
+fn shutdown() -> impl Future<Output = ()> + Send + 'static {
     let first = shutdown_signal();
     async move {
         first.await;
-        tracing::info!("stopping; a second signal ends it at once");
+        tracing::info!("shutdown started; a second signal exits immediately");
         tokio::spawn(async {
             shutdown_signal().await;
             std::process::exit(i32::from(WRONG));

@@ -1,5 +1,4 @@
-//! `hookward verify`: judges one captured request offline and says why it fails, or runs a file of
-//! vectors.
+//! `hookward verify`: verifies a captured request offline and explains a failure, or runs a file of vectors.
 
 mod choose;
 mod outcome;
@@ -17,10 +16,10 @@ use hookward_core::{Clock, HumanDuration, Secret, SystemClock, Timestamp};
 use crate::diagnose::Trial;
 use crate::http_file::{self, Captured};
 use crate::{USAGE, output};
-use choose::Unusable;
-use outcome::Outcome;
+use choose::ChooseError;
+use outcome::VerifyOutcome;
 
-/// Verify one captured request, or a file of vectors, offline, and say why it fails
+/// Verify a captured request or a file of vectors offline, and explain why verification fails
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,26 +30,26 @@ Examples:
 A .http file is one raw request: `POST https://hooks.example.com/webhooks/stripe HTTP/1.1`, the
 headers, an empty line, and the exact bytes of the body up to the end of the file.")]
 pub(crate) struct VerifyArgs {
-    /// Whose request it is: a name of `hookward plugins`
+    /// The provider of the request, as listed by `hookward plugins`
     #[arg(long, value_name = "NAME", required_unless_present = "vectors")]
     provider: Option<String>,
-    /// The signing secret; several are tried in order. `@FILE` reads it from a file
-    #[arg(long = "secret", value_name = "S", value_parser = hidden)]
+    /// The signing secret; repeat it to try several in order. `@FILE` reads it from a file
+    #[arg(long = "secret", value_name = "S", value_parser = parse_secret)]
     secrets: Vec<Secret>,
     /// A key of the provider's `with:` block, such as `signature.name=X-Sig`. `@FILE` as the value
     /// reads it from a file; `scheme=ID` picks the variant where a provider has several
     #[arg(long, value_name = "KEY=VALUE")]
     with: Vec<String>,
-    /// The present moment, as RFC 3339 or Unix seconds; default: now
-    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    /// Time of verification, as RFC 3339 or Unix seconds; default: now
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     at: Option<Timestamp>,
-    /// How far a signed time may be from then, such as 5m; default: as the provider documents
-    #[arg(long, value_name = "D", value_parser = span)]
+    /// Tolerance of the signed time, such as 5m; default: the provider's documented one
+    #[arg(long, value_name = "D", value_parser = parse_tolerance)]
     tolerance: Option<Duration>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Judge a file of vectors instead
+    /// Run a file of vectors instead
     #[arg(
         long,
         value_name = "FILE.json",
@@ -65,32 +64,29 @@ pub(crate) struct VerifyArgs {
 pub(crate) async fn run(args: VerifyArgs, registry: &Registry) -> ExitCode {
     let done = match &args.vectors {
         Some(file) => vectors::run(file, registry).await,
-        None => one(&args, registry).await,
+        None => verify_request(&args, registry).await,
     };
     done.unwrap_or_else(|message| output::fail(USAGE, message))
 }
 
-/// Judges one request. The error is a wrong use of the command.
-async fn one(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String> {
+/// Verifies one request. An error is wrong usage of the command.
+async fn verify_request(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String> {
     let name = args.provider.as_deref().unwrap_or_default();
     let (mut with, scheme) = settings::block(&args.with)?;
     let keys = settings::take_keys(&mut with);
     let chosen = match choose::choose(registry, name, scheme.as_deref(), with) {
         Ok(chosen) => chosen,
-        Err(Unusable::Unknown(explanation)) => {
+        Err(ChooseError::Unknown(explanation)) => {
             let code = "UNKNOWN_PROVIDER";
-            Outcome::Reject { code, explanation }.print(args.json);
+            VerifyOutcome::Reject { code, explanation }.print(args.json);
             return Ok(ExitCode::from(USAGE));
         }
-        Err(Unusable::Config(message)) => return Err(message),
+        Err(ChooseError::Config(message)) => return Err(message),
     };
     let secrets = args.secrets.iter().map(from_file).collect::<Result<Vec<_>, _>>()?;
     let needed = chosen.descriptor.needs_secret && !chosen.provider.proves_without_secret();
     if secrets.is_empty() && needed {
-        return Err(format!(
-            "`{}` verifies with a secret; give it with --secret",
-            chosen.descriptor.name
-        ));
+        return Err(format!("`{}` needs a secret; use --secret", chosen.descriptor.name));
     }
     let file = args.file.as_deref().unwrap_or_else(|| Path::new("-"));
     let bytes = read(file).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -109,9 +105,9 @@ async fn one(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String>
         tolerance: args.tolerance,
         keys,
     };
-    let outcome = Outcome::of(&trial.with_known_scheme()).await;
+    let outcome = VerifyOutcome::verify(&trial.with_known_scheme()).await;
     outcome.print(args.json);
-    Ok(outcome.exit())
+    Ok(outcome.exit_code())
 }
 
 fn read(file: &Path) -> std::io::Result<Vec<u8>> {
@@ -123,8 +119,8 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A secret on the command line shows in process lists, so it may stand in a file. The end of line
-/// that editors put behind it is not part of it.
+/// Reads `@FILE`, because a secret on the command line is visible in process lists. One line end at the end of
+/// the file is removed, because editors add it.
 fn from_file(secret: &Secret) -> Result<Secret, String> {
     let Some(path) = secret.expose().strip_prefix('@') else { return Ok(secret.clone()) };
     let text = std::fs::read_to_string(path)
@@ -134,11 +130,11 @@ fn from_file(secret: &Secret) -> Result<Secret, String> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a value parser")]
-fn hidden(text: &str) -> Result<Secret, String> {
+fn parse_secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     let unix = || text.parse().ok().map(Timestamp::from_secs);
     Timestamp::parse_rfc3339(text).or_else(unix).ok_or_else(|| {
         "write RFC 3339, such as 2026-11-23T13:00:00Z, or Unix seconds, such as 1795438800"
@@ -146,7 +142,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+fn parse_tolerance(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     seconds.map_or_else(|| HumanDuration::parse(text).map(|p| p.0), Ok)
 }
@@ -156,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_in_a_file_ends_before_its_newline() {
+    fn a_secret_file_loses_one_line_end() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("secret");
         let given = Secret::new(format!("@{}", file.display()));
@@ -172,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn moments_and_spans_read_as_people_write_them() {
-        assert_eq!(moment("1760000000"), moment("2025-10-09T08:53:20Z"));
-        assert_eq!(moment("-1"), Ok(Timestamp::from_secs(-1)));
-        assert!(moment("yesterday").unwrap_err().contains("RFC 3339"));
-        assert_eq!(span("300"), span("5m"));
-        assert!(span("soon").is_err());
+    fn times_and_tolerances_parse_in_both_forms() {
+        assert_eq!(parse_time("1760000000"), parse_time("2025-10-09T08:53:20Z"));
+        assert_eq!(parse_time("-1"), Ok(Timestamp::from_secs(-1)));
+        assert!(parse_time("yesterday").unwrap_err().contains("RFC 3339"));
+        assert_eq!(parse_tolerance("300"), parse_tolerance("5m"));
+        assert!(parse_tolerance("soon").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! How the events are reached: over the admin API of the server that owns the store, or, where no
-//! server runs, by the same API in this process on the store itself.
+//! Access to the admin API: that of the running server, or, if no server runs, the same API in this process
+//! over the embedded store.
 
 use std::path::PathBuf;
 
@@ -13,21 +13,21 @@ use tower::ServiceExt;
 
 use crate::{STORE, USAGE, WRONG, client};
 
-/// Which server or store.
+/// Selects the server or the store.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StoreTarget {
-    /// The routing table: names the admin port, its token and the store
+    /// The routing table, which configures the admin port, its token and the store
     #[arg(long, value_name = "ROUTES", default_value = "routes.yaml")]
     routes: PathBuf,
-    /// The admin port of the server, such as http://127.0.0.1:8081
+    /// URL of the admin port, such as http://127.0.0.1:8081
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    /// Its bearer token
+    /// Bearer token of the admin port
     #[arg(long, env = "HOOKWARD_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
-/// What went wrong, with the exit code for it.
+/// An error with its exit code.
 #[derive(Debug)]
 pub(crate) struct CliError {
     pub(crate) code: u8,
@@ -40,30 +40,30 @@ impl CliError {
     }
 }
 
-/// A way to the admin API.
+/// An open connection to the admin API.
 pub(crate) struct Access {
     base: String,
     token: Option<String>,
-    /// The API in this process.
-    here: Option<Hooks>,
+    /// The API in this process, if no server runs.
+    in_process: Option<Hooks>,
 }
 
 impl StoreTarget {
-    /// A server where one answers, else the store itself.
+    /// Connects to the server if one answers; otherwise opens the embedded store.
     pub(crate) async fn open(&self) -> Result<Access, CliError> {
         let given = self.token.clone().filter(|t| !t.is_empty());
         if let Some(admin) = &self.admin {
             let base = admin.trim_end_matches('/');
             let http = if base.contains("://") { "" } else { "http://" };
             let base = format!("{http}{base}");
-            return Ok(Access { base, token: given, here: None });
+            return Ok(Access { base, token: given, in_process: None });
         }
         if !self.routes.exists() {
             let file = self.routes.display();
             return Err(CliError::new(
                 USAGE,
                 format!(
-                    "there is no {file}; name it with --routes, or the server with --admin URL"
+                    "there is no {file}; use --routes FILE, or --admin URL for a running server"
                 ),
             ));
         }
@@ -75,7 +75,7 @@ impl StoreTarget {
         let configured = config.admin.token.as_ref().map(|t| t.expose().to_owned());
         let token = given.or(configured);
         let base = format!("http://{}", config.admin.listen);
-        let mut access = Access { base, token, here: None };
+        let mut access = Access { base, token, in_process: None };
         match access.get("/api/v1/stats", &[]).await {
             Err(e) if e.code == STORE => {}
             Err(e) => return Err(e),
@@ -84,11 +84,11 @@ impl StoreTarget {
         let hooks = app.open().await.map_err(|e| match e {
             BuildAppError::Store { .. } => CliError::new(
                 STORE,
-                format!("{e}\nhelp: a server that has it open is asked with --admin URL"),
+                format!("{e}\nhelp: if a server has the store open, use --admin URL"),
             ),
             e => CliError::new(WRONG, e),
         })?;
-        access.here = Some(hooks);
+        access.in_process = Some(hooks);
         Ok(access)
     }
 }
@@ -110,16 +110,16 @@ impl Access {
         self.call(Method::POST, path, body.to_string().into()).await
     }
 
-    /// Lets go of the store.
+    /// Closes the store, if it is open in this process.
     pub(crate) async fn close(&self) {
-        if let Some(hooks) = &self.here {
+        if let Some(hooks) = &self.in_process {
             hooks.stop().await;
         }
     }
 
     async fn call(&self, method: Method, target: &str, body: Bytes) -> Result<Value, CliError> {
-        // A server's own pages are asked for by their path; a client needs the address as well.
-        let uri = match self.here {
+        // The router in this process takes a path; a client needs the whole URL.
+        let uri = match self.in_process {
             Some(_) => target.to_owned(),
             None => format!("{}{target}", self.base),
         };
@@ -129,16 +129,16 @@ impl Access {
         }
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let usage = |e: http::Error| CliError::new(USAGE, format!("{uri}: {e}"));
-        let (status, bytes) = match &self.here {
+        let (status, bytes) = match &self.in_process {
             Some(hooks) => {
                 let request = request.header(header::HOST, "localhost").body(Body::from(body));
-                here(hooks, request.map_err(usage)?).await?
+                call_in_process(hooks, request.map_err(usage)?).await?
             }
             None => {
                 let request = request.body(body).map_err(usage)?;
-                let answer = client::send(request, None)
-                    .await
-                    .map_err(|e| CliError::new(if e.refused { STORE } else { WRONG }, e.message))?;
+                let answer = client::send(request, None).await.map_err(|e| {
+                    CliError::new(if e.connect_failed { STORE } else { WRONG }, e.message)
+                })?;
                 (answer.status(), answer.into_body())
             }
         };
@@ -150,7 +150,7 @@ impl Access {
         let code = if status == StatusCode::SERVICE_UNAVAILABLE { STORE } else { WRONG };
         let hint = match status {
             StatusCode::UNAUTHORIZED => {
-                "\nhelp: give the token with --token or HOOKWARD_ADMIN_TOKEN"
+                "\nhelp: pass the token with --token or HOOKWARD_ADMIN_TOKEN"
             }
             _ => "",
         };
@@ -158,7 +158,7 @@ impl Access {
     }
 }
 
-async fn here(
+async fn call_in_process(
     hooks: &Hooks,
     request: http::Request<Body>,
 ) -> Result<(StatusCode, Bytes), CliError> {
@@ -173,7 +173,7 @@ async fn here(
     Ok((status, body.to_bytes()))
 }
 
-/// A text as one segment of a path.
+/// Percent-encodes a text as one segment of a path.
 pub(crate) fn segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }

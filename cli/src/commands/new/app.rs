@@ -2,28 +2,28 @@
 
 use std::path::PathBuf;
 
-use super::Plain;
-use super::dependency_source::House;
+use super::NamedCrate;
+use super::dependency_source::DependencySource;
 use super::name::Name;
 use super::tree::Tree;
 
-pub(super) fn tree(args: &Plain) -> Result<(Tree, PathBuf), String> {
+pub(super) fn tree(args: &NamedCrate) -> Result<(Tree, PathBuf), String> {
     let name = Name::parse(&args.name)?;
     let folder = args.target.dir.clone().unwrap_or_else(|| PathBuf::from(&name.kebab));
-    let house = House::find(args.target.hookward.as_deref(), &folder)?;
-    let house_crates = [
-        house.dependency("hookward", "server"),
-        house.dependency("hookward-provider-stripe", "providers/stripe"),
-        house.dependency("hookward-store-sqlite", "stores/sqlite"),
+    let source = DependencySource::find(args.target.hookward.as_deref(), &folder)?;
+    let dependencies = [
+        source.dependency("hookward", "server"),
+        source.dependency("hookward-provider-stripe", "providers/stripe"),
+        source.dependency("hookward-store-sqlite", "stores/sqlite"),
     ]
     .join("\n");
-    let core = house.dependency("hookward-core", "core");
+    let core = source.dependency("hookward-core", "core");
     let values = [
         ("%PACKAGE%", name.kebab.as_str()),
         ("%CRATE%", &name.snake),
-        ("%HOUSE%", &house_crates),
+        ("%DEPENDENCIES%", &dependencies),
         ("%CORE%", &core),
-        ("%WORKSPACE%", house.workspace()),
+        ("%WORKSPACE%", source.workspace()),
     ];
     let mut tree = Tree::default();
     let mut add = |path, template| tree.add(path, template, &values);

@@ -4,22 +4,22 @@ use std::path::PathBuf;
 
 use hookward_core::plugin::Registry;
 
-use super::Plain;
-use super::dependency_source::House;
+use super::NamedCrate;
+use super::dependency_source::DependencySource;
 use super::name::Name;
 use super::tree::Tree;
 
-pub(super) fn tree(args: &Plain, registry: &Registry) -> Result<(Tree, PathBuf), String> {
+pub(super) fn tree(args: &NamedCrate, registry: &Registry) -> Result<(Tree, PathBuf), String> {
     let name = Name::parse(&args.name)?;
     if registry.handler(&name.snake).is_some() {
         return Err(format!("there is a handler `{}` already; choose another name", name.snake));
     }
     let package = format!("hookward-handler-{}", name.kebab);
     let folder = args.target.dir.clone().unwrap_or_else(|| PathBuf::from(&package));
-    let house = House::find(args.target.hookward.as_deref(), &folder)?;
+    let source = DependencySource::find(args.target.hookward.as_deref(), &folder)?;
     let (core, kit) = (
-        house.dependency("hookward-core", "core"),
-        house.dependency("hookward-testkit", "tests/kit"),
+        source.dependency("hookward-core", "core"),
+        source.dependency("hookward-testkit", "tests/kit"),
     );
     let values = [
         ("%PACKAGE%", package.as_str()),
@@ -28,7 +28,7 @@ pub(super) fn tree(args: &Plain, registry: &Registry) -> Result<(Tree, PathBuf),
         ("%Type%", &name.camel),
         ("%CORE%", &core),
         ("%KIT%", &kit),
-        ("%WORKSPACE%", house.workspace()),
+        ("%WORKSPACE%", source.workspace()),
     ];
     let mut tree = Tree::default();
     let mut add = |path, template| tree.add(path, template, &values);

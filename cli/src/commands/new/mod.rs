@@ -1,4 +1,4 @@
-//! `hookward new`: writes a crate that compiles, passes its own tests and is explained by its comments.
+//! `hookward new`: writes a crate that compiles, passes its own tests and explains itself in comments.
 
 mod app;
 mod dependency_source;
@@ -25,17 +25,17 @@ Examples:
   hookward new app shop-hooks")]
 pub(crate) struct NewArgs {
     #[command(subcommand)]
-    what: What,
+    kind: CrateKind,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
-    /// A provider: how one sender signs, as data, with vectors and the suite that every provider passes
+enum CrateKind {
+    /// A provider crate: the signature scheme as data, with vectors and the conformance suite
     Provider(Box<provider::ProviderArgs>),
-    /// A handler: one kind of step, with the suite that every handler passes
-    Handler(Plain),
-    /// An app that takes webhooks itself and handles them in functions
-    App(Plain),
+    /// A handler crate with the conformance suite
+    Handler(NamedCrate),
+    /// An app that receives webhooks and handles them in functions
+    App(NamedCrate),
 }
 
 /// Where the new crate is written, and what it depends on.
@@ -49,20 +49,20 @@ struct Target {
     hookward: Option<PathBuf>,
 }
 
-/// A crate that is asked for by its name alone.
+/// The arguments of a crate that needs only a name.
 #[derive(Debug, clap::Args)]
-struct Plain {
-    /// Its name, such as `post-to-ledger`
+struct NamedCrate {
+    /// The name, such as `post-to-ledger`
     name: String,
     #[command(flatten)]
     target: Target,
 }
 
 pub(crate) fn run(args: &NewArgs, registry: &Registry) -> ExitCode {
-    let made = match &args.what {
-        What::Provider(args) => provider::tree(args, registry),
-        What::Handler(args) => handler::tree(args, registry),
-        What::App(args) => app::tree(args),
+    let made = match &args.kind {
+        CrateKind::Provider(args) => provider::tree(args, registry),
+        CrateKind::Handler(args) => handler::tree(args, registry),
+        CrateKind::App(args) => app::tree(args),
     };
     match made.and_then(|(tree, folder)| tree.write(&folder).map(|()| (tree, folder))) {
         Ok((tree, folder)) => {

@@ -1,6 +1,6 @@
-//! One word in the three ways in which it is written: crate, YAML, type.
+//! A name in the three forms that a crate needs: package, YAML and type.
 
-/// A name that can be all three.
+/// A valid name in its three forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
     /// `post-to-ledger`
@@ -21,7 +21,7 @@ impl Name {
         let starts = text.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts || text.len() > 40 || !words.iter().all(plain) {
             return Err(format!(
-                "`{text}` is no name for a crate; use up to 40 letters and digits, with `-` between words, such as `post-to-ledger`"
+                "`{text}` is not a name for a crate; use up to 40 letters and digits, with `-` between words, such as `post-to-ledger`"
             ));
         }
         let capital = |word: &String| {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_written_in_three_ways() {
+    fn a_name_has_three_forms() {
         let name = Name::parse("Post-to_ledger2").unwrap();
         assert_eq!(
             (name.kebab.as_str(), name.snake.as_str(), name.camel.as_str()),
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_crate_is_refused() {
+    fn an_invalid_crate_name_is_an_error() {
         for bad in ["", "-a", "a--b", "2fast", "a b", "ä", "a/b", &"a".repeat(41)] {
             assert!(Name::parse(bad).is_err(), "{bad:?}");
         }

@@ -8,7 +8,7 @@ use hookward_core::{Body, Draft, HumanDuration, Request, Secret, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Target;
-use super::dependency_source::House;
+use super::dependency_source::DependencySource;
 use super::name::Name;
 use super::scheme::{self, Chosen, SchemeArgs};
 use super::tree::Tree;
@@ -37,7 +37,7 @@ pub(super) fn tree(args: &ProviderArgs, registry: &Registry) -> Result<(Tree, Pa
     }
     let package = format!("hookward-provider-{}", name.kebab);
     let folder = args.target.dir.clone().unwrap_or_else(|| PathBuf::from(&package));
-    let house = House::find(args.target.hookward.as_deref(), &folder)?;
+    let source = DependencySource::find(args.target.hookward.as_deref(), &folder)?;
     let chosen = scheme::choose(&args.scheme, &name)?;
     let sample = sample(&chosen.json);
     let secrets = secrets(&chosen.json, &name);
@@ -47,8 +47,8 @@ pub(super) fn tree(args: &ProviderArgs, registry: &Registry) -> Result<(Tree, Pa
     let token = chosen.json.pointer("/alg") == Some(&json!("equal"));
     let unsigned = if token { ".body_is_not_signed()" } else { "" };
     let (core, kit) = (
-        house.dependency("hookward-core", "core"),
-        house.dependency("hookward-testkit", "tests/kit"),
+        source.dependency("hookward-core", "core"),
+        source.dependency("hookward-testkit", "tests/kit"),
     );
     let values = [
         ("%PACKAGE%", package.as_str()),
@@ -64,8 +64,8 @@ pub(super) fn tree(args: &ProviderArgs, registry: &Registry) -> Result<(Tree, Pa
         ("%UNSIGNED%", unsigned),
         ("%CORE%", &core),
         ("%KIT%", &kit),
-        ("%HOOKWARD%", &house.dependency("hookward", "server")),
-        ("%WORKSPACE%", house.workspace()),
+        ("%HOOKWARD%", &source.dependency("hookward", "server")),
+        ("%WORKSPACE%", source.workspace()),
     ];
     let mut tree = Tree::default();
     let mut add = |path, template| tree.add(path, template, &values);

@@ -46,7 +46,7 @@ pub(super) struct SchemeArgs {
     event_id: Option<String>,
 }
 
-/// A scheme that is sound, as it will stand in its file.
+/// A valid scheme, as it is written to its file.
 pub(super) struct Chosen {
     pub(super) json: Value,
     pub(super) compiled: CompiledScheme,
@@ -120,7 +120,7 @@ fn from_flags(args: &SchemeArgs, name: &Name) -> Value {
     Value::Object(scheme)
 }
 
-/// Asks for what the sender's documentation says. An empty line takes what stands in brackets.
+/// Asks for the facts of the sender's documentation. An empty line takes the default in brackets.
 fn ask(name: &Name) -> Result<SchemeArgs, String> {
     let one = |question: &str, default: &str| -> Result<Option<String>, String> {
         let mut err = std::io::stderr();
@@ -129,21 +129,21 @@ fn ask(name: &Name) -> Result<SchemeArgs, String> {
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line).map_err(|e| e.to_string())?;
         if read == 0 {
-            return Err("the questions were not answered; the flags of `hookward new provider --help` say the same".to_owned());
+            return Err("the questions were not answered; `hookward new provider --help` lists the equivalent flags".to_owned());
         }
         Ok(Some(line.trim().to_owned()).filter(|text| !text.is_empty()))
     };
     let header = one("Header with the signature", &format!("X-{}-Signature", name.camel))?;
-    let prefix = one("What stands before the signature, such as sha256=", "nothing")?;
-    let encoding = one("How it is written: hex, base64, base64url", "hex")?;
+    let prefix = one("Prefix of the signature, such as sha256=", "nothing")?;
+    let encoding = one("Encoding of the signature: hex, base64, base64url", "hex")?;
     let alg = one("Algorithm: hmac-sha256, hmac-sha1, hmac-sha512, equal", "hmac-sha256")?;
-    let timestamp = one("Where a signed time is, such as header:X-Time", "there is none")?;
+    let timestamp = one("Place of the signed time, such as header:X-Time", "none")?;
     let message = match &timestamp {
-        Some(_) => one("What is signed", "{timestamp}.{body}")?,
-        None => one("What is signed", "{body}")?,
+        Some(_) => one("Signed message", "{timestamp}.{body}")?,
+        None => one("Signed message", "{body}")?,
     };
-    let event_type = one("Where the event type is: /pointer or header:NAME", "/type")?;
-    let event_id = one("Where the event id is", "/id")?;
+    let event_type = one("Place of the event type: /pointer or header:NAME", "/type")?;
+    let event_id = one("Place of the event id", "/id")?;
     Ok(SchemeArgs {
         scheme: None,
         header,

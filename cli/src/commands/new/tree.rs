@@ -1,4 +1,4 @@
-//! The files of a new crate: filled templates, written all or not at all.
+//! The files of a new crate, made from templates.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ impl Tree {
         self.0.insert(path, values.iter().fold(template.to_owned(), fill));
     }
 
-    /// A file as it is.
+    /// Adds a file without filling placeholders.
     pub(super) fn put(&mut self, path: &'static str, text: String) {
         self.0.insert(path, text);
     }
@@ -23,11 +23,11 @@ impl Tree {
         self.0.keys().copied()
     }
 
-    /// Writes them into a new folder. What is there already stays as it is.
+    /// Writes the files into a new folder; an existing folder is an error.
     pub(super) fn write(&self, folder: &Path) -> Result<(), String> {
         if folder.exists() {
             let shown = folder.display();
-            return Err(format!("{shown} exists already; name another folder with --dir"));
+            return Err(format!("{shown} already exists; choose another folder with --dir"));
         }
         for (path, text) in &self.0 {
             let path = folder.join(path);

@@ -1,4 +1,4 @@
-//! Which provider a name and the id of a scheme stand for, and that provider built.
+//! Finds the provider for a name and a scheme id, and builds it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,44 +7,44 @@ use hookward_core::Provider;
 use hookward_core::plugin::{BuildCx, ProviderDescriptor, Registry};
 use serde_json::{Value, json};
 
-/// A provider that is ready to judge.
+/// A provider that is ready to verify.
 #[derive(Debug, Clone)]
 pub(super) struct Chosen {
     pub(super) descriptor: ProviderDescriptor,
     pub(super) provider: Arc<dyn Provider>,
-    /// The block that it was built from.
+    /// The `with:` block that it was built from.
     pub(super) with: Value,
 }
 
-/// Why there is none.
+/// Why no provider can be built.
 #[derive(Debug, Clone)]
-pub(super) enum Unusable {
-    /// No provider of this build has that name, or none of that name has such a scheme.
+pub(super) enum ChooseError {
+    /// No linked provider has this name or scheme.
     Unknown(String),
-    /// The `with:` block does not fit.
+    /// The `with:` block is invalid.
     Config(String),
 }
 
-/// Schemes that are a setting of a provider under another word: id, provider, key and value in its
-/// `with:` block. A provider's own name needs no line here, nor does a value of its key `scheme`.
-const VARIANTS: &[(&str, &str, &str, &str)] = &[
+/// Scheme ids that stand for another setting: id, provider, and the key and value of its `with:` block. The
+/// provider's own name and the values of its key `scheme` need no entry.
+const SCHEME_ALIASES: &[(&str, &str, &str, &str)] = &[
     ("standard_webhooks", "standard_webhooks", "headers", "webhook"),
     ("svix", "standard_webhooks", "headers", "svix"),
     ("standard_webhooks_v1a", "standard_webhooks", "version", "v1a"),
     ("msgraph_clientstate", "microsoft_graph", "scheme", "client_state"),
 ];
 
-/// Finds and builds it. `-` and `_` are alike in names and ids.
+/// Finds and builds the provider. `-` and `_` are equivalent in names and ids.
 pub(super) fn choose(
     registry: &Registry,
     name: &str,
     scheme: Option<&str>,
     mut with: Value,
-) -> Result<Chosen, Unusable> {
+) -> Result<Chosen, ChooseError> {
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let name = plain(name);
     let Some(descriptor) = registry.provider(&name) else {
-        return Err(Unusable::Unknown(unknown(registry, &name)));
+        return Err(ChooseError::Unknown(unknown(registry, &name)));
     };
     if let Some(id) = scheme.map(plain) {
         match setting(descriptor, &id) {
@@ -54,29 +54,30 @@ pub(super) fn choose(
                 }
             }
             None if id == name => {}
-            None => return Err(Unusable::Unknown(no_scheme(descriptor, &id))),
+            None => return Err(ChooseError::Unknown(no_scheme(descriptor, &id))),
         }
     }
     let cx = BuildCx { base_dir: Path::new("."), name: descriptor.name };
     let provider = (descriptor.build)(with.clone(), &cx).map_err(|e| {
         let at = if e.at.is_empty() { String::new() } else { format!(" at {}", e.at) };
         let help = e.help.as_ref().map(|h| format!("; {h}")).unwrap_or_default();
-        Unusable::Config(format!("--with does not fit `{}`{at}: {e}{help}", descriptor.name))
+        ChooseError::Config(format!("--with is invalid for `{}`{at}: {e}{help}", descriptor.name))
     })?;
     Ok(Chosen { descriptor: *descriptor, provider, with })
 }
 
 fn unknown(registry: &Registry, name: &str) -> String {
     let names = registry.names("provider");
-    let near = names.iter().map(|other| (edits(name, other), other));
-    let nearest = near.filter(|(edits, other)| *edits <= 2.max(other.len() / 3)).min();
+    let near = names.iter().map(|other| (edit_distance(name, other), other));
+    let nearest =
+        near.filter(|(edit_distance, other)| *edit_distance <= 2.max(other.len() / 3)).min();
     let meant = nearest.map(|(_, n)| format!(" Did you mean `{n}`?")).unwrap_or_default();
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     format!("This build has no provider `{name}`.{meant} It has {list}.")
 }
 
-/// How many letters have to be put in, taken out or replaced to make one word of the other.
-fn edits(one: &str, other: &str) -> usize {
+/// The edit distance of two allowed_strings (insertions, deletions, replacements).
+fn edit_distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (above, a) in one.bytes().enumerate() {
         let mut corner = above;
@@ -89,39 +90,44 @@ fn edits(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// The key and the value in the `with:` block that a scheme's id stands for.
+/// The key and value of the `with:` block that a scheme id stands for.
 fn setting(descriptor: &ProviderDescriptor, id: &str) -> Option<(String, String)> {
-    let variant = VARIANTS.iter().find(|v| v.0 == id && v.1 == descriptor.name);
+    let variant = SCHEME_ALIASES.iter().find(|v| v.0 == id && v.1 == descriptor.name);
     if let Some((_, _, key, value)) = variant {
         return Some(((*key).to_owned(), (*value).to_owned()));
     }
     // `gitlab_signing` is `signing` of `gitlab`.
     let short = id.strip_prefix(descriptor.name).and_then(|rest| rest.strip_prefix('_'));
-    let way = ways(descriptor).into_iter().find(|way| *way == id || Some(way.as_str()) == short)?;
+    let way = scheme_values(descriptor)
+        .into_iter()
+        .find(|way| *way == id || Some(way.as_str()) == short)?;
     Some(("scheme".to_owned(), way))
 }
 
-/// The values of a provider's key `scheme`, if it has that key.
-fn ways(descriptor: &ProviderDescriptor) -> Vec<String> {
+/// The values of a provider's key `scheme`; empty if it has no such key.
+fn scheme_values(descriptor: &ProviderDescriptor) -> Vec<String> {
     let schema = (descriptor.schema)();
-    schema.pointer("/properties/scheme").map(|key| words(&schema, key)).unwrap_or_default()
+    schema
+        .pointer("/properties/scheme")
+        .map(|key| allowed_strings(&schema, key))
+        .unwrap_or_default()
 }
 
-/// The texts that a part of a JSON Schema allows: a list of them, or one in each alternative.
-fn words(root: &Value, part: &Value) -> Vec<String> {
+/// The strings that a part of a JSON Schema allows: an `enum`, a `const`, or one per alternative.
+fn allowed_strings(root: &Value, part: &Value) -> Vec<String> {
     let list = |key: &str| part.get(key).and_then(Value::as_array).into_iter().flatten();
     let own = list("enum").chain(part.get("const")).filter_map(Value::as_str).map(str::to_owned);
     let named = part.get("$ref").and_then(Value::as_str);
-    // The schemas of `with:` blocks do not refer to themselves.
+    // This recursion ends, because the schemas of `with:` blocks are not recursive.
     let inner = named.and_then(|name| root.pointer(name.trim_start_matches('#')));
     let inner = inner.into_iter().chain(list("oneOf")).chain(list("anyOf"));
-    own.chain(inner.flat_map(|inner| words(root, inner))).collect()
+    own.chain(inner.flat_map(|inner| allowed_strings(root, inner))).collect()
 }
 
 fn no_scheme(descriptor: &ProviderDescriptor, id: &str) -> String {
-    let ours = VARIANTS.iter().filter(|v| v.1 == descriptor.name).map(|v| v.0.to_owned());
+    let ours = SCHEME_ALIASES.iter().filter(|v| v.1 == descriptor.name).map(|v| v.0.to_owned());
     let mut ids: Vec<_> =
-        ours.chain(ways(descriptor)).chain([descriptor.name.to_owned()]).collect();
+        ours.chain(scheme_values(descriptor)).chain([descriptor.name.to_owned()]).collect();
     ids.sort_unstable();
     ids.dedup();
     let ids = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
@@ -136,12 +142,12 @@ mod tests {
         let registry = Registry::linked().unwrap();
         match choose(&registry, name, scheme, json!({})) {
             Ok(chosen) => Ok((chosen.descriptor.name, chosen.with)),
-            Err(Unusable::Unknown(text) | Unusable::Config(text)) => Err(text),
+            Err(ChooseError::Unknown(text) | ChooseError::Config(text)) => Err(text),
         }
     }
 
     #[test]
-    fn names_and_ids_are_found_with_either_dash_and_pick_the_variant() {
+    fn names_and_scheme_ids_match_with_dash_or_underscore() {
         let (webhook, svix) = (json!({"headers": "webhook"}), json!({"headers": "svix"}));
         let ours = "standard_webhooks";
         assert_eq!(with_of("stripe", Some("stripe")), Ok(("stripe", json!({}))));
@@ -167,9 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_answered_with_what_is() {
+    fn an_unknown_name_or_scheme_lists_the_known_ones() {
         assert_eq!(
-            (edits("strip", "stripe"), edits("kitten", "sitting"), edits("", "ab")),
+            (
+                edit_distance("strip", "stripe"),
+                edit_distance("kitten", "sitting"),
+                edit_distance("", "ab")
+            ),
             (1, 3, 2)
         );
         let text = with_of("strip", None).unwrap_err();

@@ -1,4 +1,4 @@
-//! What one request came to, and how it is printed: for people, or as the object that scripts read.
+//! The result of verifying one request, printed as text or as JSON.
 
 use std::process::ExitCode;
 
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use crate::diagnose::{self, Trial};
 use crate::{WRONG, output};
 
-/// The verdict on a request.
+/// The result of verifying one request.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum VerifyOutcome {
     Accept { events: Vec<Identity>, unnamed: Option<String>, secret: usize, of: usize },
     Handshake(Reply),
     Reject { code: &'static str, explanation: String },
 }
 
-impl Outcome {
-    /// Judges, and where it fails says why.
-    pub(super) async fn of(trial: &Trial<'_>) -> Self {
+impl VerifyOutcome {
+    /// Verifies the request, and explains a failure.
+    pub(super) async fn verify(trial: &Trial<'_>) -> Self {
         match trial.prove().await {
             Ok(Proof::Genuine(delivery)) => {
                 let (events, unnamed) = match trial.provider.identify(&delivery) {
@@ -35,7 +35,7 @@ impl Outcome {
         }
     }
 
-    pub(super) fn exit(&self) -> ExitCode {
+    pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Handshake(reply) if reply.status.as_u16() >= 400 => ExitCode::from(WRONG),
             Self::Accept { .. } | Self::Handshake(_) => ExitCode::SUCCESS,
@@ -44,7 +44,7 @@ impl Outcome {
     }
 
     pub(super) fn print(&self, as_json: bool) {
-        output::line(if as_json { self.json() } else { self.words() });
+        output::line(if as_json { self.json() } else { self.text() });
     }
 
     fn json(&self) -> String {
@@ -69,7 +69,7 @@ impl Outcome {
         }
     }
 
-    fn words(&self) -> String {
+    fn text(&self) -> String {
         match self {
             Self::Accept { events, unnamed, secret, of } => {
                 let mut lines = vec!["accepted: the sender wrote exactly these bytes".to_owned()];
@@ -79,7 +79,7 @@ impl Outcome {
                     lines.push(format!("  event {kind}, {id}"));
                 }
                 if let Some(reason) = unnamed {
-                    lines.push(format!("  its events cannot be named: {reason}"));
+                    lines.push(format!("  its events cannot be identified: {reason}"));
                 }
                 if *of > 1 {
                     lines.push(format!("  secret {} of {of} matched", secret + 1));
@@ -87,7 +87,7 @@ impl Outcome {
                 lines.join("\n")
             }
             Self::Handshake(reply) => format!(
-                "handshake: set-up of the sender, not an event; the answer is {} with {} bytes",
+                "handshake: a set-up request, not an event; the answer is {} with {} bytes",
                 reply.status.as_u16(),
                 reply.body.len()
             ),
@@ -96,7 +96,7 @@ impl Outcome {
     }
 }
 
-/// The members for a handshake. A body that is not UTF-8 shows replacement characters.
+/// The JSON members of a handshake. A body that is not UTF-8 has replacement characters.
 pub(super) fn handshake(reply: &Reply) -> [(&'static str, Value); 4] {
     let text = |bytes: &[u8]| json!(String::from_utf8_lossy(bytes));
     let headers = reply.headers.iter().map(|(n, v)| (n.as_str().to_owned(), text(v.as_bytes())));

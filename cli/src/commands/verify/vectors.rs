@@ -80,8 +80,8 @@ async fn run_one_vector(registry: &Registry, vector: &Vector, now_default: i64) 
     }
 }
 
-/// A sender's keys are the same for all that it sends: a set-up request without any takes those of the
-/// first vector of its sender that has some.
+/// A sender signs everything with the same keys, so a set-up request without keys uses those of the sender's
+/// first vector that has keys.
 fn borrow_keys(handshake: &mut HandshakeVector, vectors: &[Vector]) {
     if handshake.inputs.fixed_keys().is_some() {
         return;
@@ -92,8 +92,8 @@ fn borrow_keys(handshake: &mut HandshakeVector, vectors: &[Vector]) {
     }
 }
 
-/// What is configured for set-up requests besides the secret, where a sender wants that: the origins
-/// that the CloudEvents specification and Event Grid call from.
+/// The settings of a set-up request besides the secret: CloudEvents needs the allowed origins, here those of its
+/// specification and of Event Grid.
 fn settings(handshake: &HandshakeVector) -> Value {
     match handshake.provider.as_str() {
         "cloudevents" => json!({"origins": ["eventemitter.example.com", "eventgrid.azure.net"]}),
@@ -101,7 +101,7 @@ fn settings(handshake: &HandshakeVector) -> Value {
     }
 }
 
-/// The members of the line, and whether the answer is what it must be.
+/// The JSON members of the line, and whether the answer agrees.
 async fn run_one_handshake(
     registry: &Registry,
     vector: &HandshakeVector,
@@ -113,7 +113,7 @@ async fn run_one_handshake(
     };
     match run_handshake(&*chosen.provider, vector, now_default).await {
         Ok(Some(reply)) => (handshake(&reply).to_vec(), vector.response.agrees(&reply)),
-        // An ordinary event, where a handshake was meant.
+        // The request was treated as an ordinary event.
         Ok(None) => (vec![("verdict", json!(Verdict::Accept))], false),
         Err(e) => {
             let agrees = vector.response.agrees_with_rejection(&e);

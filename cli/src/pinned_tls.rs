@@ -1,5 +1,5 @@
-//! HTTPS to a server whose routes.yaml is at hand: its certificate is known, byte for byte, and what a
-//! public root says of it does not matter. A name or an address of this machine is in no certificate.
+//! TLS to the server of a local routes.yaml. Its certificate is known byte for byte, so it is pinned: a public
+//! root would not have signed it, and it may not contain the name or address of this machine.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Trusts this certificate and no other.
+/// A client configuration that trusts only this certificate.
 pub(crate) fn config(certificate: CertificateDer<'static>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
-    let only = Arc::new(Only { certificate, provider: provider.clone() });
+    let only = Arc::new(PinnedCertificate { certificate, provider: provider.clone() });
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.dangerous().with_custom_certificate_verifier(only).with_no_client_auth())
 }
 
 #[derive(Debug)]
-struct Only {
+struct PinnedCertificate {
     certificate: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Only {
+impl ServerCertVerifier for PinnedCertificate {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
