@@ -1,24 +1,24 @@
-//! Mistakes with the body: the signature covers its exact bytes, and something changed them.
+//! Mistakes with the body: the signature covers its exact bytes, and something changed them on the way.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use http::header;
 
 use super::{Guess, Trial, rewrite};
 
-const RAW: &str = "Hand the raw bytes on, as they came";
+const ADVICE: &str = "Pass on the raw bytes as they were received";
 
-/// A newline more or less, or a body that goes on past its Content-Length.
+/// A newline added or lost, or a body that continues beyond its Content-Length.
 pub(super) fn ends<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let body = trial.request.body.bytes().as_ref();
     let mut changes: Vec<(Vec<u8>, String)> = Vec::new();
     let added = |what: &str| {
         format!(
-            "The signature fits the body without {what}: an editor, a log or a shell added that after the sender signed. {RAW}."
+            "The signature fits the body without {what}: an editor, a log or a shell added that after the sender signed. {ADVICE}."
         )
     };
     let lost = |what: &str| {
         format!(
-            "The signature fits the body with {what} at its end: something trimmed the body after the sender signed. {RAW}."
+            "The signature fits the body with {what} at its end: something trimmed the body after the sender signed. {ADVICE}."
         )
     };
     for (end, name) in
@@ -34,15 +34,15 @@ pub(super) fn ends<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     changes.push(([body, b"\r\n"].concat(), lost("a CRLF newline")));
     let length = content_length(trial).filter(|length| *length < body.len());
     if let Some(cut) = length.and_then(|length| body.get(..length)) {
-        let says = format!(
-            "The signature fits the body cut at its Content-Length: there are bytes after it that are not the sender's. {RAW}."
+        let explanation = format!(
+            "The signature fits the body cut at its Content-Length: the bytes after it are not the sender's. {ADVICE}."
         );
-        changes.push((cut.to_vec(), says));
+        changes.push((cut.to_vec(), explanation));
     }
     guesses(trial, changes)
 }
 
-/// Line ends, character sets, the marks of chunked transfer.
+/// Converted line ends and character sets, and the markers of chunked transfer.
 pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let body = trial.request.body.bytes().as_ref();
     let lf: Vec<u8> = strip_cr(body);
@@ -51,7 +51,8 @@ pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
         .flat_map(|b| if *b == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(b) })
         .copied()
         .collect();
-    let fits = |with: &str, who: &str| format!("The signature fits the body {with}: {who}. {RAW}.");
+    let fits =
+        |with: &str, who: &str| format!("The signature fits the body {with}: {who}. {ADVICE}.");
     let mut changes = vec![
         (
             lf,
@@ -71,7 +72,7 @@ pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
         changes.push((
             rest.to_vec(),
-            fits("without the byte order mark at its start", "an editor put that there"),
+            fits("without the byte order mark at its start", "an editor added it"),
         ));
     }
     if let Some(bytes) = from_latin1(body) {
@@ -79,7 +80,7 @@ pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
             bytes,
             fits(
                 "before it was read as Latin-1 and written as UTF-8",
-                "something took it for text of another character set",
+                "something treated it as text of another character set",
             ),
         ));
     }
@@ -90,39 +91,41 @@ pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
         changes.push((
             bytes,
             fits(
-                "without the marks of chunked transfer",
-                "the capture holds the bytes of the connection, not of the body",
+                "without the markers of chunked transfer",
+                "the capture has the bytes of the connection, not of the body",
             ),
         ));
     }
     guesses(trial, changes)
 }
 
-/// The same JSON as other programs write it.
+/// The body as other programs would serialise the same JSON.
 pub(super) fn rewritten<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
-    let says = |how: &str| {
+    let explanation = |how: &str| {
         format!(
-            "The signature fits the same JSON {how}: something parsed the body and wrote it again after the sender signed (re-serialised it). {RAW}, and let nothing parse them before the proof."
+            "The signature fits the same JSON {how}: something parsed the body and wrote it again after the sender signed (re-serialised it). {ADVICE}, and let nothing parse them before verification."
         )
     };
     let forms = rewrite::forms(trial.request.body.bytes());
-    guesses(trial, forms.into_iter().map(|(bytes, how)| (bytes, says(&how))).collect())
+    guesses(trial, forms.into_iter().map(|(bytes, how)| (bytes, explanation(&how))).collect())
 }
 
-/// No body at all.
+/// An empty body.
 pub(super) fn emptied<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
-    let says = "The signature is that of an empty body: whoever signed did so before the body was there, or after it was read.".to_owned();
-    guesses(trial, vec![(Vec::new(), says)])
+    let explanation = "The signature is that of an empty body: the sender signed before the body was set, or after it was read.".to_owned();
+    guesses(trial, vec![(Vec::new(), explanation)])
 }
 
-/// The length that the head claims.
+/// The value of Content-Length.
 pub(super) fn content_length(trial: &Trial<'_>) -> Option<usize> {
     trial.request.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn guesses<'a>(trial: &Trial<'a>, changes: Vec<(Vec<u8>, String)>) -> Vec<Guess<'a>> {
     let different = changes.into_iter().filter(|(bytes, _)| bytes != trial.request.body.bytes());
-    different.map(|(bytes, says)| Guess { trial: trial.with_body(bytes), says }).collect()
+    different
+        .map(|(bytes, explanation)| Guess { trial: trial.with_body(bytes), explanation })
+        .collect()
 }
 
 fn strip_cr(body: &[u8]) -> Vec<u8> {
@@ -136,7 +139,7 @@ fn strip_cr(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The bytes that were read as Latin-1 before they became this UTF-8.
+/// The bytes before they were read as Latin-1 and written as UTF-8.
 fn from_latin1(body: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(body).ok().filter(|text| !text.is_ascii())?;
     let bytes: Vec<u8> =
@@ -149,7 +152,7 @@ fn to_latin1(body: &[u8]) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
 
-/// The chunks put together, where the whole body is chunks.
+/// The decoded chunks, if the whole body is chunked transfer coding.
 fn unchunked(body: &[u8]) -> Option<Vec<u8>> {
     let mut rest = body;
     let mut out = Vec::new();
@@ -172,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_put_together_and_nothing_else_is_taken_for_them() {
+    fn only_a_complete_chunked_body_is_decoded() {
         assert_eq!(
             unchunked(b"3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n").unwrap(),
             b"abc0123456789"
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_go_back_to_the_bytes_that_they_were() {
+    fn character_set_conversions_are_undone() {
         assert_eq!(from_latin1("Ã©".as_bytes()).unwrap(), "é".as_bytes());
         assert_eq!(from_latin1("é".as_bytes()), None);
         assert_eq!(to_latin1("é".as_bytes()).unwrap(), b"\xe9");

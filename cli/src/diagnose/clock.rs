@@ -1,4 +1,4 @@
-//! Signed rightly, at the wrong time: by how much, and what that looks like.
+//! Explains a correct signature with a wrong time: how far it is off, and what the difference suggests.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use hookward_core::{HumanDuration, Timestamp, VerifyError};
 use super::Trial;
 
 const HOUR: u64 = 3600;
-/// Further off than this a unit is more likely wrong than a clock.
-const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * HOUR);
+/// A larger difference suggests a wrong unit rather than a wrong clock.
+const WRONG_UNIT_THRESHOLD: Duration = Duration::from_secs(10 * 365 * 24 * HOUR);
 
-/// The whole explanation, where the time is all that is wrong.
+/// The explanation, if only the time is wrong.
 pub(super) fn explain(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let (at, off, tolerance, past) = match error {
         VerifyError::TimestampTooOld { age, tolerance } => {
@@ -26,22 +26,22 @@ pub(super) fn explain(trial: &Trial<'_>, error: &VerifyError) -> Option<String> 
     }
     let side = if past { "before" } else { "after" };
     let mut text = format!(
-        "The signature is right, but it was made for {at}, {} {side} the present moment ({}); {} is tolerated.",
-        span(off),
+        "The signature is right, but it was made for {at}, {} {side} the time of verification ({}); {} is tolerated.",
+        describe(off),
         trial.now,
-        span(tolerance)
+        describe(tolerance)
     );
     if let Some(hours) = whole_hours(off) {
         text.push_str(&format!(" That is {hours} to the minute: one of the two clocks shows local time as if it were UTC."));
     } else if past {
-        text.push_str(" If this is an old capture, give the moment at which it came with --at. If it is fresh, the clock of this machine or of the sender is off by that much, or the delivery was held up or replayed.");
+        text.push_str(" If this is an old capture, pass the time at which it was received with --at. If it is fresh, the clock of this machine or of the sender is off by that much, or the delivery was delayed or replayed.");
     } else {
         text.push_str(" The clock of this machine is slow or that of the sender is fast, or --at is too early.");
     }
     Some(text)
 }
 
-/// Milliseconds read as seconds lie in the far future, seconds read as milliseconds in 1970.
+/// Milliseconds read as seconds are far in the future, seconds read as milliseconds are in 1970.
 fn wrong_unit(now: Timestamp, at: Timestamp, past: bool) -> Option<String> {
     let (meant, text) = if past {
         let meant = Timestamp::from_millis(at.as_millis().saturating_mul(1000));
@@ -49,8 +49,8 @@ fn wrong_unit(now: Timestamp, at: Timestamp, past: bool) -> Option<String> {
     } else {
         (Timestamp::from_millis(at.as_secs()), "in Unix milliseconds, where seconds are expected")
     };
-    let near = now.since(meant) < YEARS && meant.since(now) < YEARS;
-    let far = now.since(at) > YEARS || at.since(now) > YEARS;
+    let near = now.since(meant) < WRONG_UNIT_THRESHOLD && meant.since(now) < WRONG_UNIT_THRESHOLD;
+    let far = now.since(at) > WRONG_UNIT_THRESHOLD || at.since(now) > WRONG_UNIT_THRESHOLD;
     (near && far).then(|| {
         format!("The signature is right, but its time is written {text}: it means {meant}.")
     })
@@ -64,8 +64,8 @@ fn whole_hours(off: Duration) -> Option<String> {
     ((1..=14).contains(&hours) && near).then(|| format!("{hours} hour{plural}"))
 }
 
-/// In days, hours, minutes and seconds; the two largest that are not zero.
-fn span(span: Duration) -> String {
+/// The two largest non-zero units of days, hours, minutes and seconds.
+fn describe(span: Duration) -> String {
     if span < Duration::from_secs(1) {
         return HumanDuration(span).to_string();
     }
@@ -88,16 +88,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_read_as_people_say_them() {
+    fn a_duration_is_described_in_its_two_largest_units() {
         for (secs, text) in [
             (1, "1 second"),
             (301, "5 minutes 1 second"),
             (90_061, "1 day 1 hour"),
             (7200, "2 hours"),
         ] {
-            assert_eq!(span(Duration::from_secs(secs)), text);
+            assert_eq!(describe(Duration::from_secs(secs)), text);
         }
-        assert_eq!(span(Duration::from_millis(5)), "5ms");
+        assert_eq!(describe(Duration::from_millis(5)), "5ms");
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_unit_is_known_by_how_far_off_it_is() {
+    fn a_wrong_unit_is_recognised_by_the_size_of_the_difference() {
         let now = Timestamp::from_secs(1_760_000_000);
         let millis = Timestamp::from_secs(1_760_000_000_000);
         assert!(wrong_unit(now, millis, false).unwrap().contains("milliseconds, where seconds"));

@@ -1,5 +1,5 @@
-//! Evidence that no proof can back: what the request and the secrets look like. Read where undoing
-//! a known mistake does not make the signature fit.
+//! Hints about the request and the secrets that no verification can confirm. Used when undoing a known mistake
+//! does not make the signature match.
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hookward_core::VerifyError;
@@ -8,10 +8,10 @@ use http::header;
 use super::secret::named;
 use super::{Trial, body, rewrite, sender};
 
-/// A sign: what it says where it is there.
-type Sign = fn(&Trial<'_>, &VerifyError) -> Option<String>;
+/// A hint: its sentence, if it applies.
+type Hint = fn(&Trial<'_>, &VerifyError) -> Option<String>;
 
-const SIGNS: &[Sign] = &[
+const HINTS: &[Hint] = &[
     other_sender,
     unsigned,
     wrong_kind,
@@ -25,12 +25,12 @@ const SIGNS: &[Sign] = &[
     compressed,
 ];
 
-/// At most this many are told.
-const MOST: usize = 2;
+/// At most this many hints are reported.
+const MAX_HINTS: usize = 2;
 
-/// Texts by which a credential that is no signing secret is known: provider (empty: any), its
-/// start, what it is, what is wanted instead.
-const KINDS: &[(&str, &str, &str, &str)] = &[
+/// Prefixes of credentials that are not signing secrets: provider (empty: any), prefix, what the credential is,
+/// and what is needed instead.
+const OTHER_CREDENTIALS: &[(&str, &str, &str, &str)] = &[
     (
         "stripe",
         "sk_",
@@ -102,8 +102,8 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
     ("", "-----BEGIN", "a key or certificate in PEM", "a shared secret"),
 ];
 
-/// Where a secret of ours is found, and which others it is taken for.
-const WHERE: &[(&str, &str)] = &[
+/// Where to find the signing secret, and which secret it is confused with.
+const SECRET_LOCATIONS: &[(&str, &str)] = &[
     (
         "stripe",
         " At Stripe each endpoint has its own, in test and live mode each, and `stripe listen` has another.",
@@ -120,14 +120,14 @@ const WHERE: &[(&str, &str)] = &[
     ("standard_webhooks", " Each endpoint has its own."),
 ];
 
-/// What is to be seen, the likeliest first.
+/// The hints that apply, the most likely first.
 pub(super) fn read(trial: &Trial<'_>, error: &VerifyError) -> Vec<String> {
-    SIGNS.iter().filter_map(|sign| sign(trial, error)).take(MOST).collect()
+    HINTS.iter().filter_map(|hint| hint(trial, error)).take(MAX_HINTS).collect()
 }
 
-/// A sentence on where the secret is found, with a space before it.
-pub(super) fn where_secrets_are(provider: &str) -> &'static str {
-    WHERE.iter().find(|(name, _)| *name == provider).map_or("", |(_, text)| text)
+/// A sentence on where to find the secret, with a leading space.
+pub(super) fn secret_location(provider: &str) -> &'static str {
+    SECRET_LOCATIONS.iter().find(|(name, _)| *name == provider).map_or("", |(_, text)| text)
 }
 
 fn other_sender(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
@@ -142,9 +142,9 @@ fn unsigned(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let headers = &trial.request.head.headers;
     let names: Vec<_> = headers.keys().map(|k| k.as_str()).take(20).collect();
     let seen = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    if trial.says("/signature/name").is_some_and(|name| headers.contains_key(name)) {
+    if trial.scheme_text("/signature/name").is_some_and(|name| headers.contains_key(name)) {
         return Some(format!(
-            "The signature itself is there, so something on the way took away what is missing. The headers are: {seen}."
+            "The signature itself is there, so something on the way removed the missing part. The headers are: {seen}."
         ));
     }
     let cause = match trial.name {
@@ -159,10 +159,10 @@ fn unsigned(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
 fn wrong_kind(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
     trial.secrets.iter().enumerate().find_map(|(index, secret)| {
         let text = secret.expose().trim();
-        let kind = KINDS.iter().find(|(provider, start, ..)| {
+        let kind = OTHER_CREDENTIALS.iter().find(|(provider, start, ..)| {
             (provider.is_empty() || *provider == trial.name) && text.starts_with(start)
         })?;
-        Some(format!("{} is {}; what is wanted is {}.", named(trial, index), kind.2, kind.3))
+        Some(format!("{} is {}; use {} instead.", named(trial, index), kind.2, kind.3))
     })
 }
 
@@ -173,9 +173,9 @@ fn placeholder(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
         if text.is_empty() {
             Some(format!("{who} is empty: a signature under an empty secret can be made by anyone, so it is never accepted. The variable that holds it may not be set."))
         } else if text.starts_with("${") || (text.starts_with('$') && text.len() > 1) {
-            Some(format!("{who} starts with `$`, as a variable that nobody filled in."))
+            Some(format!("{who} starts with `$`, like a variable that nobody filled in."))
         } else if text.ends_with('…') || text.ends_with("...") || text.contains("***") {
-            Some(format!("{who} is shortened or masked, as pages and logs show it."))
+            Some(format!("{who} is shortened or masked, as web pages and logs show it."))
         } else {
             None
         }
@@ -190,16 +190,16 @@ fn unusable(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
     })
 }
 
-/// The digest in the signature header has the length of another hash, is cut, or is not there.
+/// The digest in the signature header has the length of another hash, is truncated, or is missing.
 fn digest_length(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     if !matches!(error, VerifyError::InvalidFormat { .. }) {
         return None;
     }
-    let header = trial.says("/signature/name")?;
+    let header = trial.scheme_text("/signature/name")?;
     let value = trial.request.head.single(header).ok()??;
     if value.is_empty() {
         return Some(format!(
-            "The header {header} is there and is empty: something took its value away, or the sender had no secret to sign with."
+            "The header {header} is there and is empty: something removed its value, or the sender had no secret to sign with."
         ));
     }
     let longest = value.split([' ', ',', ';']).map(after_label).max_by_key(|part| part.len())?;
@@ -212,13 +212,13 @@ fn digest_length(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
         32 => "as long as a SHA-256 tag",
         48 => "a SHA-384 tag",
         64 => "a SHA-512 tag, or an Ed25519 signature",
-        _ => "no digest in common use: it may be cut",
+        _ => "no digest in common use: it may be truncated",
     };
-    let wanted = trial.says("/alg")?.trim_start_matches("hmac-").to_uppercase();
+    let wanted = trial.scheme_text("/alg")?.trim_start_matches("hmac-").to_uppercase();
     if !wanted.starts_with("SHA") {
         return None;
     }
-    let written = trial.says("/signature/encoding").unwrap_or("hex");
+    let written = trial.scheme_text("/signature/encoding").unwrap_or("hex");
     let length = if wanted == "SHA1" {
         20
     } else if wanted == "SHA512" {
@@ -230,7 +230,7 @@ fn digest_length(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
         return None;
     }
     Some(format!(
-        "What is there is {form} of {bytes} bytes, {what}; `{}` expects {wanted} in {written}.",
+        "It contains {form} of {bytes} bytes, {what}; `{}` expects {wanted} in {written}.",
         trial.name
     ))
 }
@@ -248,7 +248,7 @@ fn length(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
         std::cmp::Ordering::Less => "the body was changed or something was added to it",
     };
     Some(format!(
-        "Content-Length says {claimed} bytes and there are {is}: {fault} since it was sent."
+        "Content-Length says {claimed} bytes, but there are {is}: {fault} after it was sent."
     ))
 }
 
@@ -263,14 +263,14 @@ fn replaced(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
     has.then(|| "The body holds replacement characters (U+FFFD): bytes that are not UTF-8 were lost when something read it as text.".to_owned())
 }
 
-/// Many libraries sort the keys of what they write; the order before that cannot be guessed.
+/// Many libraries sort the keys that they write; the original order cannot be recovered.
 fn sorted(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
-    let unproven = matches!(error, VerifyError::InvalidSignature);
-    (unproven && rewrite::keys_are_sorted(trial.request.body.bytes())).then(|| "The keys of the JSON body stand in alphabetical order, as in one that was parsed and written again (re-serialised) by a library that sorts them. If that happened, only the raw bytes can be verified. If not, the secret is probably another one.".to_owned())
+    let signature_fails = matches!(error, VerifyError::InvalidSignature);
+    (signature_fails && rewrite::keys_are_sorted(trial.request.body.bytes())).then(|| "The keys of the JSON body are in alphabetical order, as after it was parsed and written again (re-serialised) by a library that sorts them. If that happened, only the raw bytes can be verified. If not, the secret is probably another one.".to_owned())
 }
 
 fn compressed(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let coded = trial.request.head.headers.get(header::CONTENT_ENCODING)?;
     let named = matches!(error, VerifyError::InvalidSignature) && coded != "identity";
-    named.then(|| "It has a Content-Encoding: the signature covers the bytes as the sender signed them, and something packed or unpacked them since.".to_owned())
+    named.then(|| "It has a Content-Encoding: the signature covers the bytes as the sender signed them, and something compressed or decompressed them afterwards.".to_owned())
 }

@@ -1,9 +1,9 @@
-//! Why a request is not believed, for the operator. Called by `hookward verify` after a rejection.
+//! Explains to the operator why verification failed. Called by `hookward verify` after a rejection.
 //!
-//! A known mistake is a [`Hypothesis`]: it alters the request, the secret or the scheme as if the
-//! mistake were undone, and the proof is run again. What then fits is what went wrong. Where
-//! nothing fits, [`signs`] read the request for weaker evidence. No text that is made here holds a
-//! secret, a signature, or a part of a body.
+//! A [`Hypothesis`] is a known mistake. It changes the request, the secret or the scheme as if the mistake were
+//! undone, and verifies again; if the signature then matches, the mistake is found. If no hypothesis matches,
+//! [`hints`] reads the request for weaker evidence. No explanation contains a secret, a signature or a part of
+//! a body.
 
 mod body;
 mod clock;
@@ -20,12 +20,12 @@ use hookward_core::VerifyError;
 
 pub(crate) use trial::Trial;
 
-/// Bodies above this are not tried with two mistakes at once: that is hundreds of proofs.
-const MAX_FOR_PAIRS: usize = 64 * 1024;
+/// Larger bodies are not tried with two mistakes at a time, because that takes hundreds of verifications.
+const MAX_BODY_FOR_PAIRS: usize = 64 * 1024;
 
-/// What a mistake is about. Two mistakes of one kind are not tried together.
+/// The subject of a mistake. Two mistakes with one subject are not tried together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Subject {
     Sender,
     Secret,
     Body,
@@ -33,71 +33,79 @@ enum Kind {
     Url,
 }
 
-/// A known mistake.
+/// A known mistake, and the ways to undo it.
 struct Hypothesis {
-    /// In the list of what was tried.
+    /// Name in the list of the mistakes that were tried.
     name: &'static str,
-    kind: Kind,
-    /// The ways in which it may have been made, each undone.
+    subject: Subject,
+    /// One guess for each way in which the mistake may have been made, with that undone.
     guesses: for<'a> fn(&Trial<'a>) -> Vec<Guess<'a>>,
 }
 
-/// A trial with a mistake undone, and what to say if it then fits.
+/// A trial with a mistake undone, and the explanation if its signature then matches.
 struct Guess<'a> {
     trial: Trial<'a>,
-    says: String,
+    explanation: String,
 }
 
-/// The likeliest first: of several that fit, the first is named.
-const KNOWN: &[Hypothesis] = &[
-    Hypothesis { name: "another provider's request", kind: Kind::Sender, guesses: sender::others },
+/// All hypotheses, the most likely first: the first that matches is reported.
+const HYPOTHESES: &[Hypothesis] = &[
+    Hypothesis {
+        name: "another provider's request",
+        subject: Subject::Sender,
+        guesses: sender::others,
+    },
     Hypothesis {
         name: "white space, quotes or a prefix around the secret",
-        kind: Kind::Secret,
+        subject: Subject::Secret,
         guesses: secret::texts,
     },
     Hypothesis {
         name: "a secret that is not decoded or wrongly decoded",
-        kind: Kind::Secret,
+        subject: Subject::Secret,
         guesses: key::forms,
     },
     Hypothesis {
         name: "a newline added or lost at the end of the body",
-        kind: Kind::Body,
+        subject: Subject::Body,
         guesses: body::ends,
     },
     Hypothesis {
         name: "converted line ends or characters",
-        kind: Kind::Body,
+        subject: Subject::Body,
         guesses: body::conversions,
     },
     Hypothesis {
         name: "JSON that was parsed and written again",
-        kind: Kind::Body,
+        subject: Subject::Body,
         guesses: body::rewritten,
     },
     Hypothesis {
         name: "a body that was read before it was signed",
-        kind: Kind::Body,
+        subject: Subject::Body,
         guesses: body::emptied,
     },
     Hypothesis {
         name: "hex for base64 or the reverse",
-        kind: Kind::Scheme,
+        subject: Subject::Scheme,
         guesses: scheme::encodings,
     },
     Hypothesis {
         name: "another prefix or label before the signature",
-        kind: Kind::Scheme,
+        subject: Subject::Scheme,
         guesses: scheme::labels,
     },
-    Hypothesis { name: "another hash", kind: Kind::Scheme, guesses: scheme::hashes },
-    Hypothesis { name: "another signed message", kind: Kind::Scheme, guesses: scheme::messages },
-    Hypothesis { name: "a time in another unit", kind: Kind::Scheme, guesses: scheme::times },
-    Hypothesis { name: "another URL", kind: Kind::Url, guesses: url::others },
+    Hypothesis { name: "another hash", subject: Subject::Scheme, guesses: scheme::hashes },
+    Hypothesis {
+        name: "another signed message",
+        subject: Subject::Scheme,
+        guesses: scheme::messages,
+    },
+    Hypothesis { name: "a time in another unit", subject: Subject::Scheme, guesses: scheme::times },
+    Hypothesis { name: "another URL", subject: Subject::Url, guesses: url::others },
 ];
 
-/// Says why this request was rejected with this error.
+/// Explains why verification rejected this request with this error.
 pub(crate) async fn explain(trial: &Trial<'_>, error: &VerifyError) -> String {
     if let Some(text) = clock::explain(trial, error) {
         return text;
@@ -105,31 +113,31 @@ pub(crate) async fn explain(trial: &Trial<'_>, error: &VerifyError) -> String {
     let found = sentence(error);
     let base = trial.without_clock();
     if let Some(same) = base.scheme.clone().and_then(|scheme| base.with_scheme(scheme))
-        && same.fits().await
+        && same.matches().await
     {
-        return format!("The signature is right, but the request is refused: {error}.");
+        return format!("The signature is right, but the request is rejected: {error}.");
     }
-    if let Some(says) = one_mistake(&base).await {
-        return format!("{found} {says}");
+    if let Some(explanation) = one_mistake(&base).await {
+        return format!("{found} {explanation}");
     }
-    let signs = hints::read(trial, error);
-    if base.request.body.bytes().len() <= MAX_FOR_PAIRS
-        && let Some(says) = two_mistakes(&base).await
+    let hints = hints::read(trial, error);
+    if base.request.body.bytes().len() <= MAX_BODY_FOR_PAIRS
+        && let Some(explanation) = two_mistakes(&base).await
     {
-        return format!("{found} {says}");
+        return format!("{found} {explanation}");
     }
-    if signs.is_empty() {
-        format!("{found} {}", nothing_fits(trial, error))
+    if hints.is_empty() {
+        format!("{found} {}", no_hypothesis_matches(trial, error))
     } else {
-        format!("{found} {}", signs.join(" "))
+        format!("{found} {}", hints.join(" "))
     }
 }
 
 async fn one_mistake(base: &Trial<'_>) -> Option<String> {
-    for known in KNOWN {
+    for known in HYPOTHESES {
         for guess in (known.guesses)(base) {
-            if guess.trial.fits().await {
-                return Some(guess.says);
+            if guess.trial.matches().await {
+                return Some(guess.explanation);
             }
         }
     }
@@ -137,12 +145,15 @@ async fn one_mistake(base: &Trial<'_>) -> Option<String> {
 }
 
 async fn two_mistakes(base: &Trial<'_>) -> Option<String> {
-    for (index, first) in KNOWN.iter().enumerate() {
+    for (index, first) in HYPOTHESES.iter().enumerate() {
         for guess in (first.guesses)(base) {
-            for second in KNOWN.iter().skip(index + 1).filter(|k| k.kind != first.kind) {
+            for second in HYPOTHESES.iter().skip(index + 1).filter(|k| k.subject != first.subject) {
                 for both in (second.guesses)(&guess.trial) {
-                    if both.trial.fits().await {
-                        return Some(format!("Two things at once: {} {}", guess.says, both.says));
+                    if both.trial.matches().await {
+                        return Some(format!(
+                            "Two things at once: {} {}",
+                            guess.explanation, both.explanation
+                        ));
                     }
                 }
             }
@@ -159,25 +170,25 @@ fn sentence(error: &VerifyError) -> String {
     format!("{first}{}.", chars.as_str())
 }
 
-fn nothing_fits(trial: &Trial<'_>, error: &VerifyError) -> String {
+fn no_hypothesis_matches(trial: &Trial<'_>, error: &VerifyError) -> String {
     match error {
         VerifyError::InvalidSignature => {
-            let tried: Vec<_> = KNOWN.iter().map(|k| k.name).collect();
-            let hint = hints::where_secrets_are(trial.name);
+            let tried: Vec<_> = HYPOTHESES.iter().map(|k| k.name).collect();
+            let hint = hints::secret_location(trial.name);
             format!(
-                "None of the known mistakes fits (tried: {}). Most likely the secret is another one: that of another endpoint or environment, or the old one from before a rotation; \
-                 give several with --secret to try them.{hint} Otherwise the body was changed on its way.",
+                "None of the known mistakes fits (tried: {}). Most likely the secret belongs to another endpoint or environment, or is the old one from before a rotation; \
+                 repeat --secret to try several.{hint} Otherwise the body was changed on its way.",
                 tried.join(", ")
             )
         }
         VerifyError::KeyUnavailable { .. } => {
-            "Nothing can be said without it, and `verify` fetches nothing. Give what the sender publishes by hand: \
+            "Verification needs the key, and `verify` fetches nothing. Pass the sender's published key: \
              `--with certificate_pem=@FILE`, `--with jwks=@FILE` or, for one key, `--with jwk=@FILE`."
                 .to_owned()
         }
         VerifyError::InvalidClaim { .. } => {
-            "What signs it is right; compare what it says with the settings given with `--with`.".to_owned()
+            "The signature is right, but a claim of the token is not; compare the token with the settings given with `--with`.".to_owned()
         }
-        _ => "None of the known mistakes makes it fit. Look whether something on the way rewrites headers, and whether this is a request of that provider at all.".to_owned(),
+        _ => "None of the known mistakes explains it. Check whether a proxy rewrites headers, and whether this request comes from that provider.".to_owned(),
     }
 }

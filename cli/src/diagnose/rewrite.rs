@@ -1,9 +1,9 @@
-//! The same JSON as other programs write it: other white space, other escapes, the same order and
-//! the same numbers. Works on the text, since a parsed value has lost all three.
+//! Re-serialises a JSON text the way other programs do: other white space, other escapes, the same order and
+//! numbers. Works on the text, because parsing loses white space, order and number formats.
 
 use serde_json::Value;
 
-/// White space: what stands after a comma, after a colon, and before each level.
+/// White space after a comma, after a colon, and at the start of each line.
 struct Layout {
     comma: &'static str,
     colon: &'static str,
@@ -24,7 +24,7 @@ const LAYOUTS: &[Layout] = &[
     Layout { comma: "", colon: " ", indent: Some("\t"), name: "indented by tabs" },
 ];
 
-/// Which characters are escaped in strings beyond those that must be.
+/// The characters that are escaped in strings although JSON does not require it.
 struct Escapes {
     ascii: bool,
     slash: bool,
@@ -33,12 +33,7 @@ struct Escapes {
 }
 
 const ESCAPES: &[Escapes] = &[
-    Escapes {
-        ascii: false,
-        slash: false,
-        html: false,
-        name: ", with nothing escaped that need not be",
-    },
+    Escapes { ascii: false, slash: false, html: false, name: ", without optional escapes" },
     Escapes { ascii: true, slash: false, html: false, name: ", with all but ASCII escaped" },
     Escapes {
         ascii: true,
@@ -55,23 +50,23 @@ const ESCAPES: &[Escapes] = &[
     },
 ];
 
-/// Above this only the commonest forms are made.
-const MAX_FOR_ALL: usize = 1024 * 1024;
+/// Larger bodies are tried only in the most common forms.
+const MAX_BODY_FOR_ALL_FORMS: usize = 1024 * 1024;
 
-/// Every form of a JSON text, with its name. None where it is not JSON.
+/// Every form of a JSON text, with its name; empty if the body is not JSON.
 pub(super) fn forms(body: &[u8]) -> Vec<(Vec<u8>, String)> {
     let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
     if serde_json::from_str::<Value>(text).is_err() {
         return Vec::new();
     }
-    // Sixty forms of a large body would be held at once.
-    let most = if body.len() > MAX_FOR_ALL { 4 } else { usize::MAX };
+    // Sixty forms of a large body would be in memory together.
+    let max_forms = if body.len() > MAX_BODY_FOR_ALL_FORMS { 4 } else { usize::MAX };
     let tokens = tokens(text);
     let mut forms = Vec::new();
-    // First the escapes as they are, since white space is what changes most.
+    // The original escapes come first, because white space changes most often.
     for escapes in std::iter::once(None).chain(ESCAPES.iter().map(Some)) {
         for layout in LAYOUTS {
-            if forms.len() >= most {
+            if forms.len() >= max_forms {
                 return forms;
             }
             let written = write(&tokens, layout, escapes);
@@ -86,15 +81,15 @@ pub(super) fn forms(body: &[u8]) -> Vec<(Vec<u8>, String)> {
     forms
 }
 
-/// Whether the keys of every object are in order, and one of them has at least four.
+/// Whether the keys of every object are sorted, and one object has at least four keys.
 pub(super) fn keys_are_sorted(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return false };
     if serde_json::from_str::<Value>(text).is_err() {
         return false;
     }
-    // For each open object its keys so far and the last of them.
+    // For each open object: the number of its keys so far, and the last key.
     let mut open: Vec<(usize, &str)> = Vec::new();
-    let (mut before, mut most) = ("", 0);
+    let (mut before, mut max_keys) = ("", 0);
     for token in tokens(text) {
         match token {
             "{" => open.push((0, "")),
@@ -105,16 +100,16 @@ pub(super) fn keys_are_sorted(body: &[u8]) -> bool {
                     return false;
                 }
                 (*keys, *last) = (*keys + 1, before);
-                most = most.max(*keys);
+                max_keys = max_keys.max(*keys);
             }
             _ => {}
         }
         before = token;
     }
-    most >= 4
+    max_keys >= 4
 }
 
-/// Strings with their quotes, marks, and numbers or words; without the white space between them.
+/// The JSON tokens: strings with their quotes, punctuation, numbers and literals, without white space.
 fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -186,7 +181,7 @@ fn write(tokens: &[&str], layout: &Layout, escapes: Option<&Escapes>) -> String 
                     }
                     text => out.push_str(
                         &escapes
-                            .and_then(|e| rewritten(text, e))
+                            .and_then(|e| rewrite_string(text, e))
                             .unwrap_or_else(|| text.to_owned()),
                     ),
                 }
@@ -197,8 +192,8 @@ fn write(tokens: &[&str], layout: &Layout, escapes: Option<&Escapes>) -> String 
     out
 }
 
-/// A string written anew; `None` for what is no string, or none that a program could hold.
-fn rewritten(token: &str, escapes: &Escapes) -> Option<String> {
+/// A string token with these escapes; `None` if the token is not a string or not valid UTF-16.
+fn rewrite_string(token: &str, escapes: &Escapes) -> Option<String> {
     if !token.starts_with('"') {
         return None;
     }
@@ -228,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_numbers_stay_and_white_space_and_escapes_vary() {
+    fn forms_vary_white_space_and_escapes_and_keep_order_and_numbers() {
         let forms = all(r#"{"b": 1.50,"a":[],"é":[{}, "</x>"]}"#);
         for wanted in [
             r#"{"b":1.50,"a":[],"é":[{},"</x>"]}"#,
@@ -242,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_the_same_value() {
+    fn every_form_parses_to_the_same_value() {
         let body =
             r#" {"a\"b\\": "\u00e9\ud83d\ude00\/é", "n": [1e5, -0.0, true, null, ""], "e": { } } "#;
         let value: Value = serde_json::from_str(body).unwrap();
@@ -252,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn sorted_keys_are_seen_at_every_level() {
+    fn sorted_keys_are_detected_at_every_level() {
         let sorted = |text: &str| keys_are_sorted(text.as_bytes());
         assert!(sorted(r#"{"a":{"b":":","c":2},"d":[{"e":1}],"f":3,"g":4}"#));
         assert!(!sorted(r#"{"a":{"c":1,"b":2},"d":[],"f":3,"g":4}"#));
@@ -261,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_has_no_forms() {
+    fn a_body_that_is_not_json_has_no_forms() {
         for body in ["", "a=b", "{", "{} {}", "\u{feff}{}"] {
             assert!(all(body).is_empty(), "{body:?}");
         }

@@ -1,8 +1,8 @@
-//! Mistakes in the text of a secret: what gets around it when it is copied, stored or exported.
+//! Mistakes in the text of a secret: what is added or lost when it is copied, stored or exported.
 
 use super::{Guess, Trial};
 
-/// A text changed, and what had to be done to it.
+/// A change of the text, and the explanation if the signature then matches.
 type Change = (fn(&str) -> Option<String>, &'static str);
 
 const CHANGES: &[Change] = &[
@@ -40,7 +40,7 @@ const CHANGES: &[Change] = &[
     ),
 ];
 
-/// Every secret with every change that makes a difference to it.
+/// Every secret with every change that alters its text.
 pub(super) fn texts<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let mut guesses = Vec::new();
     for (index, secret) in trial.secrets.iter().enumerate() {
@@ -49,8 +49,8 @@ pub(super) fn texts<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
             let Some(changed) = change(text).filter(|c| c != text && !c.is_empty()) else {
                 continue;
             };
-            let says = format!("{} {what}.", named(trial, index));
-            guesses.push(Guess { trial: trial.with_secret(changed), says });
+            let explanation = format!("{} {what}.", named(trial, index));
+            guesses.push(Guess { trial: trial.with_secret(changed), explanation });
         }
     }
     guesses

@@ -1,4 +1,4 @@
-//! Requests of another sender: known by a header that only that sender uses.
+//! Recognises requests of another sender by a header that only that sender uses.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Guess, Trial};
 
-/// A header by which a sender is known, the sender, and our provider for it where there is one.
+/// A header that identifies a sender, the sender's name, and the provider for it, if there is one.
 struct Sender {
     header: &'static str,
     name: &'static str,
@@ -81,9 +81,9 @@ const SENDERS: &[Sender] = &[
     ours("x-paystack-signature", "Paystack", "paystack"),
 ];
 
-/// The senders whose header is there, other than the one that the proof looks for.
-fn seen<'t>(trial: &'t Trial<'_>) -> impl Iterator<Item = &'static Sender> + 't {
-    let ours = trial.says("/signature/name").unwrap_or_default();
+/// The senders whose headers the request has, except the header that the provider reads.
+fn other_senders<'t>(trial: &'t Trial<'_>) -> impl Iterator<Item = &'static Sender> + 't {
+    let ours = trial.scheme_text("/signature/name").unwrap_or_default();
     SENDERS.iter().filter(move |sender| {
         trial.request.head.headers.contains_key(sender.header)
             && !sender.header.eq_ignore_ascii_case(ours)
@@ -91,33 +91,33 @@ fn seen<'t>(trial: &'t Trial<'_>) -> impl Iterator<Item = &'static Sender> + 't 
     })
 }
 
-/// The proof as that sender's.
+/// Verifies the request as one of that sender.
 pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let guess = |sender: &Sender| {
         let descriptor = trial.registry.provider(sender.provider?)?;
         let cx = BuildCx { base_dir: Path::new("."), name: descriptor.name };
         let provider = (descriptor.build)(json!({}), &cx).ok()?;
         let name = descriptor.name;
-        let says = if name == trial.name {
+        let explanation = if name == trial.name {
             format!(
-                "It carries the headers of {}, and by those it is right, but this source looks at others alone: leave `headers` at `auto`.",
+                "It carries the headers of {}, and by those it is right, but this source reads only others: leave `headers` at `auto`.",
                 sender.name
             )
         } else {
             format!(
-                "This is a request of {}: it carries {}, and as `{name}` it is right. Use that provider, or look why it reached this source.",
+                "This is a request of {}: it carries {}, and as `{name}` it is right. Use that provider, or check why it reached this source.",
                 sender.name, sender.header
             )
         };
         let trial = Trial { name, provider, with: json!({}), ..trial.clone() };
-        Some(Guess { trial: trial.with_known_scheme(), says })
+        Some(Guess { trial: trial.with_known_scheme(), explanation })
     };
-    seen(trial).filter_map(guess).collect()
+    other_senders(trial).filter_map(guess).collect()
 }
 
-/// Whose it looks like, if not this provider's.
+/// The sender that the request looks like, if it is another one.
 pub(super) fn looks_like(trial: &Trial<'_>) -> Option<String> {
-    let sender = seen(trial).find(|s| s.provider != Some(trial.name))?;
+    let sender = other_senders(trial).find(|s| s.provider != Some(trial.name))?;
     let as_what = match sender.provider {
         Some(provider) => format!(" (provider `{provider}`)"),
         None => String::new(),
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_lower_case_and_stand_there_once() {
+    fn sender_headers_are_lower_case_and_unique() {
         let mut headers: Vec<_> = SENDERS.iter().map(|s| s.header).collect();
         assert!(headers.iter().all(|h| *h == h.to_ascii_lowercase()));
         headers.sort_unstable();

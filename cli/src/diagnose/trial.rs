@@ -1,4 +1,4 @@
-//! One attempt at a proof, with everything that it depends on, so that each part can be altered.
+//! One verification with everything that it depends on, so that each part can be changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,34 +13,34 @@ use hookward_core::{
 };
 use serde_json::{Value, json};
 
-/// Far beyond any clock: where only the signature is in question.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// A tolerance that every time satisfies, for trials of the signature alone.
+const UNLIMITED_TOLERANCE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// How our own providers sign, so that their schemes can be altered as well.
+/// The schemes of the first-party providers, so that trials can change them too.
 const SCHEMES: &str = include_str!("schemes.json");
 
-/// A request and everything that a proof of it depends on.
+/// A request and everything that its verification depends on.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial<'a> {
     pub(crate) registry: &'a Registry,
     /// The provider's name.
     pub(crate) name: &'static str,
     pub(crate) provider: Arc<dyn Provider>,
-    /// The block that the provider was built from.
+    /// The `with:` block that the provider was built from.
     pub(crate) with: Value,
-    /// How it signs, in the words of the scheme grammar, where that is known.
+    /// The signature scheme in the scheme grammar, if it is known.
     pub(crate) scheme: Option<Value>,
     pub(crate) request: Request,
     pub(crate) public_url: Option<String>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) now: Timestamp,
     pub(crate) tolerance: Option<Duration>,
-    /// What would be fetched, where it was given.
+    /// Keys that a server would fetch, if they were given.
     pub(crate) keys: Option<FixedKeys>,
 }
 
 impl Trial<'_> {
-    /// Runs the proof.
+    /// Runs the verification.
     pub(crate) async fn prove(&self) -> Result<Proof, VerifyError> {
         let timed = |s: &Secret| TimedSecret { secret: s.clone(), until: None };
         let Ok(secrets) = SecretSet::new(self.secrets.iter().map(timed).collect()) else {
@@ -59,8 +59,8 @@ impl Trial<'_> {
         prove(&*self.provider, self.request.clone(), &cx).await
     }
 
-    /// Whether the signature is right, whatever the time.
-    pub(super) async fn fits(&self) -> bool {
+    /// Whether the signature matches, whatever the signed time.
+    pub(super) async fn matches(&self) -> bool {
         matches!(
             self.prove().await,
             Ok(_)
@@ -68,13 +68,13 @@ impl Trial<'_> {
         )
     }
 
-    /// Fills in how the provider signs: its descriptor says so where that is all there is to it,
-    /// others are listed here.
+    /// Fills in the signature scheme: from the provider's descriptor, or from `schemes.json` for providers with
+    /// code of their own.
     pub(crate) fn with_known_scheme(mut self) -> Self {
         let descriptor = self.registry.provider(self.name);
-        let said = descriptor.and_then(|d| (d.scheme)(&self.with));
-        self.scheme = if said.is_some() {
-            said
+        let described = descriptor.and_then(|d| (d.scheme)(&self.with));
+        self.scheme = if described.is_some() {
+            described
         } else {
             let has = |name: &str| self.request.head.headers.contains_key(name);
             let svix = match self.with.get("headers").and_then(Value::as_str) {
@@ -89,7 +89,7 @@ impl Trial<'_> {
     }
 
     pub(super) fn without_clock(&self) -> Self {
-        Self { tolerance: Some(FOR_EVER), ..self.clone() }
+        Self { tolerance: Some(UNLIMITED_TOLERANCE), ..self.clone() }
     }
 
     pub(super) fn with_body(&self, bytes: impl Into<bytes::Bytes>) -> Self {
@@ -101,21 +101,21 @@ impl Trial<'_> {
         Self { secrets: vec![Secret::new(text)], ..self.clone() }
     }
 
-    /// With a scheme instead of the provider; `None` where it is none.
+    /// Verifies with this scheme instead of the provider; `None` if the scheme does not compile.
     pub(super) fn with_scheme(&self, scheme: Value) -> Option<Self> {
         let compiled = serde_json::from_value::<Scheme>(scheme.clone()).ok()?.compile().ok()?;
         Some(Self { provider: Arc::new(compiled), scheme: Some(scheme), ..self.clone() })
     }
 
-    /// With this key, whatever text it may come from.
+    /// Verifies with these key bytes; `None` if the scheme is not known.
     pub(super) fn with_key(&self, key: &[u8]) -> Option<Self> {
         let mut scheme = self.scheme.clone()?;
         scheme.as_object_mut()?.insert("key".to_owned(), json!("whsec"));
         Some(self.with_scheme(scheme)?.with_secret(BASE64.encode(key)))
     }
 
-    /// A text of the scheme: `/signature/encoding`.
-    pub(super) fn says(&self, pointer: &str) -> Option<&str> {
+    /// A string of the scheme, such as `/signature/encoding`.
+    pub(super) fn scheme_text(&self, pointer: &str) -> Option<&str> {
         self.scheme.as_ref()?.pointer(pointer)?.as_str()
     }
 }

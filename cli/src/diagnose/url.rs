@@ -1,12 +1,12 @@
-//! Mistakes with the URL, where the sender signs it: it is the one in the sender's settings, and a
-//! proxy in between makes the request look like another.
+//! Mistakes with a signed URL: the sender signs the URL of its own settings, and a proxy makes the request look
+//! as if it had another one.
 
 use super::{Guess, Trial};
 
 /// Other origins with other paths.
 pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
-    // A provider whose scheme is not known may sign it.
-    if trial.says("/message").is_some_and(|message| !message.contains("{url}")) {
+    // A provider without a known scheme may sign the URL.
+    if trial.scheme_text("/message").is_some_and(|message| !message.contains("{url}")) {
         return Vec::new();
     }
     let mut guesses = Vec::new();
@@ -20,17 +20,17 @@ pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
             let mut altered = trial.clone();
             altered.public_url = Some(origin.clone());
             altered.request.head.target = target;
-            let says = format!(
-                "The signature fits another URL: the one {}. The sender signs the URL of its own settings, so `server.public_url` and the path must be exactly those.",
+            let explanation = format!(
+                "The signature fits another URL: the one {}. The sender signs the URL of its own settings, so `server.public_url` and the path must equal it exactly.",
                 differs.join(" and ")
             );
-            guesses.push(Guess { trial: altered, says });
+            guesses.push(Guess { trial: altered, explanation });
         }
     }
     guesses
 }
 
-/// Scheme and host as they may be outside, and how they differ.
+/// Schemes and hosts that the sender may know, and how they differ from ours.
 fn origins(trial: &Trial<'_>) -> Vec<(String, String)> {
     let header = |name: &str| trial.request.head.single(name).ok().flatten();
     let ours = trial.public_url.as_deref().unwrap_or_default();
@@ -68,7 +68,7 @@ fn origins(trial: &Trial<'_>) -> Vec<(String, String)> {
     origins
 }
 
-/// Path and query as they may be outside, and how they differ.
+/// Paths and queries that the sender may know, and how they differ from ours.
 fn targets(ours: &str) -> Vec<(String, &'static str)> {
     let (path, query) = match ours.split_once('?') {
         Some((path, query)) => (path, format!("?{query}")),
