@@ -72,7 +72,10 @@ pub(super) fn labels<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let key = if list.is_some() { "/signature/take" } else { "/signature/prefix" };
     let expected = ours.as_ref().map_or("none".to_owned(), |o| format!("`{o}`"));
     let explanation = |found: &str| {
-        format!("The signature is right, but stands behind {found}; `{}` expects {expected}.", trial.name)
+        format!(
+            "The signature is right, but stands behind {found}; `{}` expects {expected}.",
+            trial.name
+        )
     };
     let mut guesses: Vec<_> = others
         .iter()
