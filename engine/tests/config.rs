@@ -1,6 +1,8 @@
-//! What a configuration becomes, and what is said of a wrong one. The cases are files: each
-//! `bad/*.yaml` has its messages in a `.stderr` beside it. With the variable `UPDATE_EXPECTED` set,
-//! the messages are written instead of compared; read the difference before you commit it.
+//! Loading routes.yaml: what a file compiles to, and the messages about a file with mistakes.
+//!
+//! The cases are files: each `bad/*.yaml` has its messages in a `.stderr` file beside it. With the
+//! variable `UPDATE_EXPECTED` set, the messages are written instead of compared. Read the difference
+//! before you commit it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "config/plugins.rs"]
@@ -22,7 +24,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
 }
 
-fn world(folder_name: &str) -> plugins::World {
+fn test_environment(folder_name: &str) -> plugins::TestEnvironment {
     let variables = [
         ("STRIPE_WEBHOOK_SECRET", "whsec_from_the_environment"),
         ("GITHUB_SECRET", "github-secret-from-the-environment"),
@@ -35,20 +37,20 @@ fn world(folder_name: &str) -> plugins::World {
         ("HIDDEN_RATE", "hidden-rate"),
     ];
     let variables = variables.into_iter().map(|(k, v)| (k, v.to_owned())).collect();
-    plugins::World { variables, files: BTreeMap::new(), root: folder(folder_name) }
+    plugins::TestEnvironment { variables, files: BTreeMap::new(), root: folder(folder_name) }
 }
 
 fn load_in(folder_name: &str, file: &str) -> Result<Loaded, Diagnostics> {
-    with_cx(&world(folder_name), |cx| load(Path::new(file), cx))
+    with_cx(&test_environment(folder_name), |cx| load(Path::new(file), cx))
 }
 
-fn with_cx<T>(world: &plugins::World, run: impl FnOnce(&LoadCx<'_>) -> T) -> T {
+fn with_cx<T>(environment: &plugins::TestEnvironment, run: impl FnOnce(&LoadCx<'_>) -> T) -> T {
     let functions: BTreeMap<String, Arc<dyn Handler>> =
         [("fulfil_order".to_owned(), plugins::function())].into();
     let registry = plugins::registry();
     let cx = LoadCx {
         registry: &registry,
-        environment: world,
+        environment,
         builtin_schemas: BUILTIN,
         handlers: &functions,
         now: Timestamp::from_secs(1_780_000_000),
@@ -67,80 +69,82 @@ fn cases(folder_name: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_wrong_file_gets_its_messages() {
+fn every_bad_file_gets_its_expected_messages() {
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
-    let mut differing = Vec::new();
+    let mut differences = Vec::new();
     for name in cases("bad") {
-        let said = load_in("bad", &name).expect_err(&name).to_string();
+        let diagnostics = load_in("bad", &name).expect_err(&name).to_string();
         let expected = folder("bad").join(&name).with_extension("stderr");
         if update {
-            std::fs::write(&expected, &said).unwrap();
-        } else if std::fs::read_to_string(&expected).unwrap_or_default() != said {
-            differing.push(format!("--- {name}\n{said}"));
+            std::fs::write(&expected, &diagnostics).unwrap();
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != diagnostics {
+            differences.push(format!("--- {name}\n{diagnostics}"));
         }
     }
-    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
-fn every_good_file_becomes_a_plan_with_the_warnings_written_beside_it() {
+fn every_good_file_loads_with_its_expected_warnings() {
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     for name in cases("good") {
-        let loaded = load_in("good", &name).unwrap_or_else(|said| panic!("{said}"));
-        let said = loaded.warnings.to_string();
+        let loaded = load_in("good", &name).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+        let diagnostics = loaded.warnings.to_string();
         let expected = folder("good").join(&name).with_extension("stderr");
-        if update && !said.is_empty() {
-            std::fs::write(&expected, &said).unwrap();
+        if update && !diagnostics.is_empty() {
+            std::fs::write(&expected, &diagnostics).unwrap();
         }
-        assert_eq!(said, std::fs::read_to_string(&expected).unwrap_or_default(), "{name}");
+        assert_eq!(diagnostics, std::fs::read_to_string(&expected).unwrap_or_default(), "{name}");
     }
 }
 
 #[test]
-fn ten_mistakes_are_ten_messages_each_with_place_and_help() {
-    let said = load_in("bad", "ten-mistakes.yaml").unwrap_err();
-    assert!(said.errors() >= 10);
-    let drawn = said.to_string();
-    for mistake in &said {
-        assert!(drawn.contains(&mistake.message), "{}", mistake.message);
-        let place = format!("--> ten-mistakes.yaml:{}:{}\n", mistake.line, mistake.column);
-        assert!(drawn.contains(&place), "{place}");
-        assert!(!mistake.help.is_empty(), "{}", mistake.message);
+fn a_file_with_ten_mistakes_gets_ten_messages_with_place_and_help() {
+    let diagnostics = load_in("bad", "ten-mistakes.yaml").unwrap_err();
+    assert!(diagnostics.errors() >= 10);
+    let rendered = diagnostics.to_string();
+    for diagnostic in &diagnostics {
+        assert!(rendered.contains(&diagnostic.message), "{}", diagnostic.message);
+        let place = format!("--> ten-mistakes.yaml:{}:{}\n", diagnostic.line, diagnostic.column);
+        assert!(rendered.contains(&place), "{place}");
+        assert!(!diagnostic.help.is_empty(), "{}", diagnostic.message);
     }
 }
 
 #[test]
-fn no_message_about_any_file_shows_a_secret_or_what_a_variable_holds() {
+fn no_message_shows_a_secret_or_the_value_of_a_variable() {
     let hidden: Vec<String> =
-        world("bad").variables.into_values().filter(|v| v.len() > 5).collect();
+        test_environment("bad").variables.into_values().filter(|v| v.len() > 5).collect();
     for name in cases("bad") {
-        let said = load_in("bad", &name).unwrap_err();
-        for drawn in [said.render(false), said.render(true), format!("{said:?}")] {
-            let shows = |secret: &str| drawn.contains(secret);
+        let diagnostics = load_in("bad", &name).unwrap_err();
+        for rendered in
+            [diagnostics.render(false), diagnostics.render(true), format!("{diagnostics:?}")]
+        {
+            let shows = |secret: &str| rendered.contains(secret);
             assert!(!hidden.iter().any(|h| shows(h)) && !shows("hunter2"), "{name}");
         }
-        assert!(!said.iter().any(|d| d.message.contains("hunter2")), "{name}");
+        assert!(!diagnostics.iter().any(|d| d.message.contains("hunter2")), "{name}");
     }
 }
 
 #[test]
-fn every_mistake_points_into_the_file() {
+fn every_message_points_into_the_file() {
     for name in cases("bad") {
         let text = std::fs::read_to_string(folder("bad").join(&name)).unwrap();
         let lines = text.split('\n').count();
-        for mistake in &load_in("bad", &name).unwrap_err() {
-            assert!((1..=lines).contains(&mistake.line) && mistake.column >= 1, "{name}");
-            assert_eq!(mistake.file, name);
+        for diagnostic in &load_in("bad", &name).unwrap_err() {
+            assert!((1..=lines).contains(&diagnostic.line) && diagnostic.column >= 1, "{name}");
+            assert_eq!(diagnostic.file, name);
         }
     }
 }
 
 #[test]
-fn what_a_file_says_is_what_the_plan_holds() {
+fn every_key_of_a_file_is_compiled() {
     let config = load_in("good", "everything.yaml").unwrap().config;
     assert_eq!(config.retention.events, Duration::from_secs(7 * 86_400));
     assert_eq!(config.store.rest, "hookward.db");
-    assert!(config.admin.token.is_none(), "an empty token is none");
+    assert!(config.admin.token.is_none(), "an empty token means no token");
     let stripe = &config.sources["stripe"];
     assert_eq!(stripe.path, "/webhooks/stripe");
     let secrets: Vec<&str> = stripe.secrets.all().iter().map(|s| s.secret.expose()).collect();
@@ -166,7 +170,7 @@ fn what_a_file_says_is_what_the_plan_holds() {
 }
 
 #[test]
-fn without_a_word_about_them_the_defaults_count() {
+fn omitted_keys_have_their_documented_defaults() {
     let config = load_in("good", "minimal.yaml").unwrap().config;
     assert_eq!(config.store.url, "sqlite:hookward.db");
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
@@ -179,13 +183,13 @@ fn without_a_word_about_them_the_defaults_count() {
 }
 
 fn load_text_with(text: &str, variables: &[(&'static str, &str)]) -> Result<Loaded, Diagnostics> {
-    let mut world = world("good");
-    world.variables.extend(variables.iter().map(|(k, v)| (*k, (*v).to_owned())));
-    with_cx(&world, |cx| load_text(Path::new("routes.yaml"), text, cx))
+    let mut environment = test_environment("good");
+    environment.variables.extend(variables.iter().map(|(k, v)| (*k, (*v).to_owned())));
+    with_cx(&environment, |cx| load_text(Path::new("routes.yaml"), text, cx))
 }
 
 #[test]
-fn the_hash_of_a_route_changes_with_its_text_and_with_nothing_else() {
+fn the_config_hash_changes_with_the_text_of_the_route_alone() {
     let hash = |route: &str, port: &str| {
         let sources = "sources: { stripe: { secrets: [\"whsec_x\"] } }\nroutes:\n  - ";
         let config =
@@ -199,7 +203,7 @@ fn the_hash_of_a_route_changes_with_its_text_and_with_nothing_else() {
 }
 
 #[test]
-fn a_variable_changes_no_structure() {
+fn the_value_of_a_variable_cannot_change_the_structure() {
     let text = "sources: { stripe: { secrets: [\"${EVIL}\"] } }";
     let loaded =
         load_text_with(text, &[("EVIL", "whsec_\"] }, other: { provider: none } }")]).unwrap();
@@ -207,26 +211,26 @@ fn a_variable_changes_no_structure() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named() {
-    let said = load_in("bad", "no-such.yaml").unwrap_err().to_string();
+fn unreadable_files_are_reported_with_path_and_line() {
+    let diagnostics = load_in("bad", "no-such.yaml").unwrap_err().to_string();
     assert!(
-        said.contains("cannot be read: there is no such file\n--> no-such.yaml:1:1\n"),
-        "{said}"
+        diagnostics.contains("cannot be read: there is no such file\n--> no-such.yaml:1:1\n"),
+        "{diagnostics}"
     );
-    let mut world = world("bad");
-    world.files.insert("big.yaml", vec![b'#'; 1024 * 1024 + 1]);
-    world.files.insert("latin.yaml", b"# fine\nstore: f\xfcr\n".to_vec());
-    let said =
-        |name: &str| with_cx(&world, |cx| load(Path::new(name), cx)).unwrap_err().to_string();
-    assert!(said("big.yaml").contains("larger than 1 MiB"));
-    assert!(said("latin.yaml").contains("latin.yaml:2:1"));
+    let mut environment = test_environment("bad");
+    environment.files.insert("big.yaml", vec![b'#'; 1024 * 1024 + 1]);
+    environment.files.insert("latin.yaml", b"# fine\nstore: f\xfcr\n".to_vec());
+    let diagnostics =
+        |name: &str| with_cx(&environment, |cx| load(Path::new(name), cx)).unwrap_err().to_string();
+    assert!(diagnostics("big.yaml").contains("larger than 1 MiB"));
+    assert!(diagnostics("latin.yaml").contains("latin.yaml:2:1"));
 }
 
 #[test]
-fn the_schema_for_editors_takes_every_good_file_as_written_and_names_every_plugin() {
+fn the_editor_schema_accepts_shorthands_and_checks_plugin_blocks() {
     let schema = json_schema(&plugins::registry());
     let validator = jsonschema::validator_for(&schema).unwrap();
-    // YAML takes JSON in, so this file can be read without a YAML parser.
+    // JSON is a subset of YAML, so this file is read without a YAML parser.
     let text = std::fs::read_to_string(folder("good").join("json.yaml")).unwrap();
     let errors: Vec<String> = validator
         .iter_errors(&serde_json::from_str(&text).unwrap())
@@ -249,7 +253,7 @@ fn the_schema_for_editors_takes_every_good_file_as_written_and_names_every_plugi
 }
 
 #[test]
-fn a_file_with_any_damage_is_judged_and_nothing_breaks() {
+fn loading_a_damaged_file_reports_errors_and_never_panics() {
     let mut seed = 42u64;
     let mut random = |below: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -271,10 +275,14 @@ fn a_file_with_any_damage_is_judged_and_nothing_breaks() {
             let mut damaged = damaged;
             let byte = damaged.char_indices().nth(at).map_or(damaged.len(), |(b, _)| b);
             damaged.insert_str(byte, pieces[random(pieces.len())]);
-            let judged =
-                with_cx(&world(folder_name), |cx| load_text(Path::new(file), &damaged, cx));
-            if let Err(said) = judged {
-                assert!(said.errors() > 0 && !said.render(true).is_empty(), "{damaged}");
+            let result = with_cx(&test_environment(folder_name), |cx| {
+                load_text(Path::new(file), &damaged, cx)
+            });
+            if let Err(diagnostics) = result {
+                assert!(
+                    diagnostics.errors() > 0 && !diagnostics.render(true).is_empty(),
+                    "{damaged}"
+                );
             }
         }
     }

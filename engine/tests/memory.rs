@@ -1,4 +1,4 @@
-//! The promises of every store, kept by `memory:`.
+//! The store kit's suite over the `memory:` store, and its own rule about a clock that is set back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Subject for Memory {
 hookward_testkit::store_suite!(Memory);
 
 #[tokio::test]
-async fn what_is_given_back_after_the_clock_went_back_is_due() {
+async fn a_job_released_after_the_clock_was_set_back_is_due() {
     let store = MemoryStore::new();
     let claim = async |now: Timestamp| {
         let lease_until = now.plus(Duration::from_secs(30));

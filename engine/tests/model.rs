@@ -1,4 +1,5 @@
-//! `memory:` against the model of the contract, and stores with a flaw that the model must find.
+//! The `memory:` store against the store kit's model, and stores with one flaw each that the model
+//! must detect.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
@@ -24,25 +25,25 @@ impl Subject for Memory {
 }
 
 #[test]
-fn the_memory_store_does_in_any_order_what_the_contract_says() {
+fn the_memory_store_agrees_with_the_model_in_any_order_of_calls() {
     check(|| Memory);
 }
 
-/// What is wrong with a store.
+/// One way in which a store breaks its contract.
 #[derive(Debug, Clone, Copy)]
 enum Flaw {
-    /// Any lease of a job is as good as its current one.
+    /// A stale lease of a job is accepted like its current one.
     NoFencing,
-    /// It keeps no dedupe keys.
-    ForgetsKeys,
-    /// It does not know of order keys.
-    NoOrder,
-    /// A retry is due at once.
-    Hasty,
-    /// It does not keep where a chain goes on.
-    StartsAnew,
-    /// It removes one more than it was asked for.
-    Greedy,
+    /// Dedupe keys are not stored.
+    NoDedupeKeys,
+    /// Order keys are not stored.
+    NoOrderKeys,
+    /// A retry is due immediately.
+    RetriesImmediately,
+    /// The step at which a retry resumes is not stored.
+    RestartsChain,
+    /// A purge removes one event more than its limit.
+    PurgesTooMuch,
 }
 
 #[derive(Debug)]
@@ -63,14 +64,14 @@ impl Subject for FlawedSubject {
 }
 
 impl Flawed {
-    fn spoil(&self, outcome: &mut JobOutcome) {
+    fn corrupt(&self, outcome: &mut JobOutcome) {
         match (self.flaw, &mut outcome.settlement) {
             (Flaw::NoFencing, _) => {
                 let current = self.current.lock().unwrap();
                 outcome.lease = current.get(&outcome.lease.job).copied().unwrap_or(outcome.lease);
             }
-            (Flaw::Hasty, Settlement::Retry { at, .. }) => *at = Timestamp::default(),
-            (Flaw::StartsAnew, Settlement::Retry { step, .. }) => *step = None,
+            (Flaw::RetriesImmediately, Settlement::Retry { at, .. }) => *at = Timestamp::default(),
+            (Flaw::RestartsChain, Settlement::Retry { step, .. }) => *step = None,
             _ => {}
         }
     }
@@ -84,8 +85,8 @@ impl Store for Flawed {
     ) -> Result<Vec<Acceptance>, StoreError> {
         for event in deliveries.iter_mut().flat_map(|d| &mut d.events) {
             match self.flaw {
-                Flaw::ForgetsKeys => event.keys.clear(),
-                Flaw::NoOrder => event.jobs.iter_mut().for_each(|job| job.order_key = None),
+                Flaw::NoDedupeKeys => event.keys.clear(),
+                Flaw::NoOrderKeys => event.jobs.iter_mut().for_each(|job| job.order_key = None),
                 _ => {}
             }
         }
@@ -97,7 +98,7 @@ impl Store for Flawed {
         Ok(jobs)
     }
     async fn settle(&self, mut outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
-        outcomes.iter_mut().for_each(|outcome| self.spoil(outcome));
+        outcomes.iter_mut().for_each(|outcome| self.corrupt(outcome));
         self.inner.settle(outcomes).await
     }
     async fn extend(
@@ -108,7 +109,7 @@ impl Store for Flawed {
         self.inner.extend(leases, until).await
     }
     async fn purge(&self, mut what: Purge) -> Result<u64, StoreError> {
-        what.limit += usize::from(matches!(self.flaw, Flaw::Greedy));
+        what.limit += usize::from(matches!(self.flaw, Flaw::PurgesTooMuch));
         self.inner.purge(what).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -132,13 +133,17 @@ impl Store for Flawed {
 }
 
 #[test]
-fn a_store_with_a_flaw_is_found_out() {
-    use Flaw::{ForgetsKeys, Greedy, Hasty, NoFencing, NoOrder, StartsAnew};
-    for flaw in [NoFencing, ForgetsKeys, NoOrder, Hasty, StartsAnew, Greedy] {
+fn the_model_detects_each_flaw() {
+    use Flaw::{
+        NoDedupeKeys, NoFencing, NoOrderKeys, PurgesTooMuch, RestartsChain, RetriesImmediately,
+    };
+    for flaw in
+        [NoFencing, NoDedupeKeys, NoOrderKeys, RetriesImmediately, RestartsChain, PurgesTooMuch]
+    {
         for seed in 1..=3 {
             let options = ModelOptions { cases: 100, steps: 60, seed };
             let found = find(|| FlawedSubject(flaw), options);
-            assert!(found.is_err(), "{flaw:?} went through with the seed {seed}");
+            assert!(found.is_err(), "the model did not detect {flaw:?} with seed {seed}");
         }
     }
 }

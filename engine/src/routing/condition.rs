@@ -33,7 +33,7 @@ impl Condition {
     ///
     /// # Errors
     /// A syntax error, or a name, filter or test that does not exist. An unknown name would be
-    /// undefined for every event, so the route would never match and nobody would be told why.
+    /// undefined for every event, and the route would never match without any message.
     pub fn compile(text: &str) -> Result<Self, String> {
         let compiled = ENVIRONMENT.compile_expression_owned(text.to_owned());
         let expression = compiled.map_err(|e| {

@@ -1,4 +1,4 @@
-//! Plugins, variables and files for the tests of the configuration.
+//! Plugins, variables and files for the tests of loading.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,30 +21,30 @@ use hookward_engine::config::Environment;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Variables that are set, files that are made up, and files below a folder.
-pub(crate) struct World {
+/// Variables, files in memory, and the files of a folder.
+pub(crate) struct TestEnvironment {
     pub(crate) variables: BTreeMap<&'static str, String>,
     pub(crate) files: BTreeMap<&'static str, Vec<u8>>,
     pub(crate) root: PathBuf,
 }
 
-impl Environment for World {
+impl Environment for TestEnvironment {
     fn var(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let made = path.to_str().and_then(|path| self.files.get(path));
-        made.map_or_else(|| std::fs::read(self.root.join(path)), |bytes| Ok(bytes.clone()))
+        let in_memory = path.to_str().and_then(|path| self.files.get(path));
+        in_memory.map_or_else(|| std::fs::read(self.root.join(path)), |bytes| Ok(bytes.clone()))
     }
 }
 
 #[derive(Debug)]
-struct Sender {
+struct PrefixProvider {
     prefix: &'static str,
 }
 
 #[async_trait]
-impl Provider for Sender {
+impl Provider for PrefixProvider {
     fn precheck(&self, _: &Head) -> Result<(), VerifyError> {
         Ok(())
     }
@@ -73,7 +73,7 @@ impl ProviderConfig for StripeConfig {
     const KEEP_HEADERS: &'static [&'static str] = &["stripe-version"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Sender { prefix: "whsec_" }))
+        Ok(Arc::new(PrefixProvider { prefix: "whsec_" }))
     }
 }
 
@@ -85,7 +85,7 @@ impl ProviderConfig for GithubConfig {
     const NAME: &'static str = "github";
     const SUMMARY: &'static str = "for tests";
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Sender { prefix: "" }))
+        Ok(Arc::new(PrefixProvider { prefix: "" }))
     }
 }
 
@@ -103,10 +103,10 @@ impl ProviderConfig for NoneConfig {
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         match self.event_type {
             Some(place) if !place.starts_with('/') => {
-                Err(BuildError::at("/event_type", format!("`{place}` is no JSON pointer"))
+                Err(BuildError::at("/event_type", format!("`{place}` is not a JSON pointer"))
                     .help("write one such as /type"))
             }
-            _ => Ok(Arc::new(Sender { prefix: "" })),
+            _ => Ok(Arc::new(PrefixProvider { prefix: "" })),
         }
     }
 }
@@ -120,23 +120,23 @@ impl ProviderConfig for HmacConfig {
     const SUMMARY: &'static str = "for tests";
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let _ = self.0;
-        Ok(Arc::new(Sender { prefix: "" }))
+        Ok(Arc::new(PrefixProvider { prefix: "" }))
     }
 }
 
 #[derive(Debug)]
-struct Step;
+struct NoopHandler;
 
 #[async_trait]
-impl Handler for Step {
+impl Handler for NoopHandler {
     async fn handle(&self, _: Event, _: &HandlerCx) -> Result<Flow, HandlerError> {
         Ok(Flow::Next)
     }
 }
 
-/// A handler as an app would bring it.
+/// A handler that an app brings as a function.
 pub(crate) fn function() -> Arc<dyn Handler> {
-    Arc::new(Step)
+    Arc::new(NoopHandler)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -147,7 +147,7 @@ impl HandlerConfig for LogConfig {
     const NAME: &'static str = "log";
     const SUMMARY: &'static str = "for tests";
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
-        Ok(Arc::new(Step))
+        Ok(Arc::new(NoopHandler))
     }
 }
 
@@ -179,9 +179,11 @@ impl HandlerConfig for ForwardConfig {
     const SUMMARY: &'static str = "for tests";
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
         match self.url.starts_with("http") {
-            true => Ok(Arc::new(Step)),
-            false => Err(BuildError::at("/url", format!("`{}` is no http or https URL", self.url))
-                .help("write one such as https://app.example.com/hooks")),
+            true => Ok(Arc::new(NoopHandler)),
+            false => {
+                Err(BuildError::at("/url", format!("`{}` is not an http or https URL", self.url))
+                    .help("write one such as https://app.example.com/hooks"))
+            }
         }
     }
 }
