@@ -21,7 +21,7 @@ const PAGE_EVENTS: usize = 100;
 pub struct ReplayCounts {
     /// The number of events with at least one job to run.
     pub events: usize,
-    /// The number of jobs.
+    /// The number of jobs revived or added.
     pub jobs: usize,
 }
 
@@ -42,7 +42,7 @@ pub enum ReplayError {
         /// The names of all routes, separated by commas.
         known: String,
     },
-    /// The store failed.
+    /// The store failed while reading or replaying.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -181,7 +181,7 @@ fn matching_routes<'a>(config: &'a CompiledConfig, detail: &EventDetail) -> Vec<
 /// Why one route matches an event or does not.
 #[derive(Debug, Clone)]
 pub struct RouteExplanation<'a> {
-    /// The route.
+    /// The route that was evaluated.
     pub route: &'a Route,
     /// The route's decision; `None` where none of its globs matches the event type.
     pub decision: Option<RouteDecision>,

@@ -20,7 +20,7 @@ pub struct Limits {
 pub struct Rate {
     /// The number of requests in one span.
     pub count: u32,
-    /// The span.
+    /// The span in which `count` requests are allowed.
     pub per: Duration,
     /// The maximum number of requests at the same time; `None` allows `count`.
     pub burst: Option<u32>,

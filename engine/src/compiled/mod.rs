@@ -39,17 +39,17 @@ pub struct CompiledConfig {
     pub base_dir: PathBuf,
     /// `store:`, with the plugin that its scheme names.
     pub store: CompiledStore,
-    /// `server:`, the receiving port.
+    /// `server:`, the settings of the receiving port.
     pub server: CompiledServer,
-    /// `admin:`, the admin port.
+    /// `admin:`, the settings of the admin port.
     pub admin: CompiledAdmin,
     /// `defaults.retention`: how long finished events and dead letters stay in the store.
     pub retention: Retention,
-    /// All sources by name.
+    /// All sources by their name in routes.yaml.
     pub sources: BTreeMap<Arc<str>, Arc<Source>>,
     /// All sources by their exact URL path, such as `/webhooks/stripe`.
     pub sources_by_path: HashMap<String, Arc<Source>>,
-    /// All routes by name.
+    /// All routes by their name in routes.yaml.
     pub routes: BTreeMap<Arc<str>, Arc<Route>>,
     /// All routes in the order of the file, with an index from event type to candidates.
     pub route_table: RouteTable,
@@ -70,7 +70,7 @@ impl CompiledConfig {
     }
 }
 
-/// The compiled `store:` key.
+/// The compiled `store:` key: a URL and the plugin that its scheme names.
 #[derive(Debug, Clone)]
 pub struct CompiledStore {
     /// The URL as written, such as `sqlite:hookward.db`. May contain a password.
@@ -98,7 +98,7 @@ impl CompiledStore {
     }
 }
 
-/// The compiled `server:` block.
+/// The compiled `server:` block: settings of the receiving port.
 #[derive(Debug, Clone)]
 pub struct CompiledServer {
     /// The address of the receiving port.
@@ -115,7 +115,7 @@ pub struct CompiledServer {
     pub max_body_bytes_in_flight: usize,
 }
 
-/// The compiled `admin:` block.
+/// The compiled `admin:` block: settings of the admin port.
 #[derive(Debug, Clone)]
 pub struct CompiledAdmin {
     /// The address of the admin port.
@@ -124,10 +124,11 @@ pub struct CompiledAdmin {
     pub token: Option<Secret>,
 }
 
-/// The compiled `defaults.retention` block.
+/// The compiled `defaults.retention` block: how long finished events stay in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// How long finished events stay, which is also the dedupe window.
+    /// How long finished events stay. This is also the dedupe window, in which a repeated delivery
+    /// is recognised.
     pub events: Duration,
     /// How long events with dead jobs stay.
     pub dead: Duration,

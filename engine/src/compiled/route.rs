@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookward_core::{BodyError, Handler};
 
-use super::OnInvalid;
+use super::source::OnInvalid;
 use crate::routing::{Condition, DataAddress, EventSchema, EventView, Pattern, TypeGlob};
 
 /// One route: which events it takes, and the chain of steps that handles them.
@@ -15,11 +15,11 @@ pub struct Route {
     pub name: Arc<str>,
     /// `events:`, the SOURCE/TYPE globs, of which one must match.
     pub events: Vec<TypeGlob>,
-    /// `match:`, the data pattern.
+    /// `match:`, the data pattern; `None` matches every event.
     pub pattern: Option<Pattern>,
-    /// `when:`, the expression.
+    /// `when:`, the expression; `None` is true for every event.
     pub when: Option<Condition>,
-    /// `schema:`, the JSON Schema of the body.
+    /// `schema:`, the JSON Schema of the body; `None` accepts every body.
     pub schema: Option<EventSchema>,
     /// What happens to an event that fails `schema`.
     pub on_invalid: OnInvalid,
@@ -83,7 +83,7 @@ pub enum RouteDecision {
     Matches,
     /// `match:` does not fit; holds the first address that does not.
     PatternMismatch(String),
-    /// `when:` is false.
+    /// `when:` is false for the event.
     ConditionFalse,
     /// `when:` could not be evaluated, which counts as false; holds the reason.
     ConditionError(String),
@@ -126,7 +126,7 @@ pub enum Jitter {
     /// At random, evenly between zero and the bound.
     #[default]
     Full,
-    /// The bound itself.
+    /// The bound itself, without chance.
     None,
 }
 

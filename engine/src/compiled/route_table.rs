@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Route;
+use super::route::Route;
 use crate::routing::GlobTrie;
 
 /// All routes, indexed by source and then by the segments of the event type.

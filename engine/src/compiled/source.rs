@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hookward_core::{ActiveSecrets, Provider, SecretSet, Timestamp};
 
-use super::{Limits, SecretFile};
+use super::limits::Limits;
+use super::secret_file::SecretFile;
 
 /// One sender: its path, its provider and what it may send.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub enum Dedupe {
     /// The event id, and also the signed bytes: a replayed body with a new id is a duplicate.
     #[default]
     IdAndBody,
-    /// The event id alone.
+    /// The event id alone: a new id is a new delivery, whatever the body.
     Id,
 }
 

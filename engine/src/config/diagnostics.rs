@@ -86,7 +86,7 @@ impl Diagnostics {
     }
 }
 
-/// Renders without color.
+/// Renders the diagnostics without color.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))

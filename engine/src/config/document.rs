@@ -1,5 +1,5 @@
-//! The state of a configuration while it is loaded: its text, the positions of its places, its value
-//! so far, and the mistakes found so far. Each stage reads it and adds to it.
+//! The state of a configuration while it is loaded: its text, the positions of its places, its
+//! value so far, and the mistakes found so far. Each stage reads it and adds to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -48,7 +48,8 @@ pub(super) struct Document {
     pub(super) filled: BTreeMap<String, FilledText>,
     /// The spans of the text that messages must not show.
     pub(super) masked: Vec<Range<usize>>,
-    /// The places that have an error. Later stages skip them, so that one mistake gives one message.
+    /// The places that have an error. Later stages skip them, so that one mistake gives one
+    /// message.
     error_places: BTreeSet<String>,
     diagnostics: Vec<Diagnostic>,
 }
@@ -180,8 +181,8 @@ impl Document {
         }
     }
 
-    /// Returns the span of the value at a pointer. A block has no span that a caret could mark well,
-    /// so its key stands for it.
+    /// Returns the span of the value at a pointer. A block has no span that a caret could mark
+    /// well, so its key stands for it.
     pub(super) fn value_span(&self, at: &str) -> Range<usize> {
         let Some(found) = self.source_map.find(at) else { return 0..0 };
         let node = found.node;
@@ -286,9 +287,9 @@ impl Document {
         self.masked.iter().any(|m| m.start < span.end && span.start < m.end)
     }
 
-    /// Replaces the values of variables and literal secrets in a message. `at` is the place that the
-    /// message is about: short values are replaced for that place alone, for elsewhere a text such as
-    /// `1` is a coincidence.
+    /// Replaces the values of variables and literal secrets in a message. `at` is the place that
+    /// the message is about: short values are replaced for that place alone, for elsewhere a text
+    /// such as `1` is a coincidence.
     pub(super) fn hide_values(&self, at: &str, mut message: String) -> String {
         let mut hide = |text: &str, shown: &str, near: bool| {
             if text.is_empty() {

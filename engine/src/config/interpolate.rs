@@ -82,11 +82,11 @@ fn locate_part<'a>(
     }
 }
 
-/// Fills in one text.
+/// Fills in the references of one text.
 struct Filler<'a> {
     environment: &'a dyn Environment,
     base_dir: &'a Path,
-    /// The text so far.
+    /// The text filled in so far.
     out: String,
     /// Each value that was filled in, with its reference.
     hidden_values: Vec<(String, String)>,
@@ -175,7 +175,8 @@ impl Filler<'_> {
             || !name.chars().all(is_word)
         {
             let help = "write `${NAME}`, `${NAME:-default}` or `${file:path}`; a NAME has letters, digits and `_`";
-            // The text may be a secret in the wrong place, so the message shows its first word alone.
+            // The text may be a secret in the wrong place, so the message shows its first word
+            // alone.
             let name: String = name.chars().take_while(|c| is_word(*c)).collect();
             return Err((
                 format!("`${{{name}…}}` is not a reference to a variable or a file"),

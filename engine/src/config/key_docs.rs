@@ -16,7 +16,7 @@ pub(super) struct KeyDoc {
     pub(super) description: String,
     /// The value that an omitted key has, in words; `None` where the key is required or has parts.
     pub(super) default: Option<String>,
-    /// One line of YAML.
+    /// An example, as one line of YAML.
     pub(super) example: String,
 }
 

@@ -31,6 +31,7 @@ mod scalars;
 mod schema;
 mod schema_check;
 mod schema_errors;
+mod schema_hints;
 mod source_map;
 mod suggest;
 mod syntax;
@@ -56,7 +57,7 @@ use text::SourceText;
 const TOO_LARGE: &str = "the configuration is larger than 1 MiB";
 const TOO_LARGE_HELP: &str = "a configuration has at most 1 MiB; check the path";
 
-/// A configuration without errors.
+/// A configuration that loaded without errors.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration, ready to be used.

@@ -4,8 +4,9 @@
 //! the same name, `compiled::Route`, is imported.
 //!
 //! Every field is optional, because a block is also decoded where a part of it has an error. A
-//! required key has `required` in its schema, which the schema check reports. `flatten` and untagged
-//! enums are absent: with them an error has no position. `key_docs.yaml` documents the keys.
+//! required key has `required` in its schema, which the schema check reports. `flatten` and
+//! untagged enums are absent: with them an error has no position. `key_docs.yaml` documents the
+//! keys.
 
 use std::collections::BTreeMap;
 

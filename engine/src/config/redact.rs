@@ -1,7 +1,7 @@
 //! Finds the spans of routes.yaml that messages must not show.
 //!
-//! These are literals under `secrets`, `token` and similar keys, fields that a plugin's schema marks
-//! `writeOnly`, and passwords in URLs. References such as `${NAME}` stay readable.
+//! These are literals under `secrets`, `token` and similar keys, fields that a plugin's schema
+//! marks `writeOnly`, and passwords in URLs. References such as `${NAME}` stay readable.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,8 +13,8 @@ use super::pointer;
 use super::source_map::{Node, NodeKind, SourceMap};
 use super::text::SourceText;
 
-/// Parts of a key's name that make its value a secret, in any mapping: a misspelled key is not in any
-/// schema, and its value must not be shown in the message about it.
+/// Parts of a key's name that make its value a secret, in any mapping: a misspelled key is not in
+/// any schema, and its value must not be shown in the message about it.
 const SECRET_WORDS: &[&str] = &[
     "secret",
     "token",
@@ -69,7 +69,8 @@ impl SpanCollector<'_> {
                 self.masks
                     .extend(found.map(|r| node.span.start + r.start..node.span.start + r.end));
             }
-            // The target of an alias is visited at its anchor, unless it becomes a secret only here.
+            // The target of an alias is visited at its anchor, unless it becomes a secret only
+            // here.
             NodeKind::Alias(target) if secret => {
                 if let Some(node) = self.source_map.resolved(*target) {
                     self.visit(node, at, secret);
@@ -229,8 +230,8 @@ impl<'a> WriteOnlyCollector<'a> {
     }
 }
 
-/// Returns the spans to hide in a text with a syntax error, which has no source map: behind a key that
-/// names a secret, the rest of the line and everything indented below it.
+/// Returns the spans to hide in a text with a syntax error, which has no source map: behind a key
+/// that names a secret, the rest of the line and everything indented below it.
 pub(super) fn secret_spans_by_line(text: &SourceText) -> Vec<Range<usize>> {
     let mut masks = Vec::new();
     let mut secret_indent: Option<usize> = None;

@@ -1,8 +1,8 @@
 //! Scalar values in text form: addresses, rates, globs, dates.
 //!
 //! Each is a type that parses its text, and a `format` of the JSON Schema, so that the schema check
-//! reports a malformed one at its own place. An error is two parts joined by `; `: what was found, and
-//! what to write.
+//! reports a malformed one at its own place. An error is two parts joined by `; `: what was found,
+//! and what to write.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ const fn format(name: &'static str, noun: &'static str, check: CheckFn) -> Forma
     Format { name, noun, check }
 }
 
-/// All formats.
+/// All formats, with the checks that the schema check runs.
 pub(super) const FORMATS: &[Format] = &[
     format("period", "a duration", |t| HumanDuration::parse(t).map(drop)),
     format("period-above-zero", "a duration", |t| positive_duration(t).map(drop)),

@@ -1,5 +1,6 @@
-//! The JSON Schema of routes.yaml, in two forms: the long form for the schema check, and for editors
-//! a form with shorthands, every linked plugin's `with:` block and the texts of `key_docs.yaml`.
+//! The JSON Schema of routes.yaml, in two forms: the long form for the schema check, and for
+//! editors a form with shorthands, every linked plugin's `with:` block and the texts of
+//! `key_docs.yaml`.
 
 use hookward_core::plugin::Registry;
 use hookward_core::{ByteSize, HumanDuration};
@@ -124,7 +125,8 @@ fn add_block_conditions<'a>(
 ) {
     let Value::Object(map) = schema else { return };
     if let Some(Value::Object(own)) = map.get_mut("properties").and_then(|p| p.get_mut(key)) {
-        // Examples are offered as completions. Other names stay allowed, because an app may bring more.
+        // Examples are offered as completions. Other names stay allowed, because an app may bring
+        // more.
         own.insert("examples".to_owned(), names.clone().collect());
     }
     let cases = names.map(|name| {

@@ -1,8 +1,8 @@
 //! Maps each place of a YAML document to its bytes in the text.
 //!
-//! serde_yaml keeps no positions, so saphyr-parser reads the text a second time. This pass also finds
-//! the mistakes in the YAML itself: syntax errors, repeated keys, tags, several documents, and
-//! aliases that expand without bound.
+//! serde_yaml keeps no positions, so saphyr-parser reads the text a second time. This pass also
+//! finds the mistakes in the YAML itself: syntax errors, repeated keys, tags, several documents,
+//! and aliases that expand without bound.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,8 +12,8 @@ use saphyr_parser::{Event, Parser, Span};
 use super::pointer;
 use super::text::SourceText;
 
-/// The maximum nesting. Deeper documents are rejected before anything recurses over them, which could
-/// overflow the stack.
+/// The maximum nesting. Deeper documents are rejected before anything recurses over them, which
+/// could overflow the stack.
 const MAX_DEPTH: usize = 64;
 
 /// The maximum number of values with all aliases expanded: a few lines of nested aliases can expand
@@ -65,7 +65,7 @@ pub(super) struct YamlError {
     pub(super) fatal: bool,
 }
 
-/// The result of [`SourceMap::find`].
+/// The result of [`SourceMap::find`]: a node, and its key where it has one.
 #[derive(Debug)]
 pub(super) struct Lookup<'a> {
     pub(super) node: &'a Node,
@@ -86,7 +86,8 @@ impl SourceMap {
         for event in Parser::new_from_str(&text.text) {
             let (event, span) = match event {
                 Ok((Event::DocumentStart(_), span)) if documents > 0 => {
-                    builder.error(span, true, "a second document starts here", "a file holds one document; remove the `---`, and write all keys in one mapping");
+                    let help = "a file holds one document; remove the `---`, and write all keys in one mapping";
+                    builder.stop(span, "a second document starts here", help);
                     break;
                 }
                 Ok(ok) => ok,
@@ -150,8 +151,8 @@ impl SourceMap {
         }
     }
 
-    /// Finds a member of a mapping, its own or a merged one. Of repeated keys the last one is used, as
-    /// serde_yaml does.
+    /// Finds a member of a mapping, its own or a merged one. Of repeated keys the last one is used,
+    /// as serde_yaml does.
     fn member(&self, entries: &[MapEntry], key: &str) -> Option<(usize, Option<Range<usize>>)> {
         if let Some(own) = entries.iter().rev().find(|e| e.key == key) {
             return Some((own.node, Some(own.key_span.clone())));
@@ -187,82 +188,88 @@ struct OpenNode {
 
 impl SourceMapBuilder<'_> {
     fn event(&mut self, event: Event<'_>, span: Span) {
-        let range = self.range(span);
         let (kind, anchor, tag) = match event {
             Event::Scalar(text, _, anchor, tag) => {
                 (NodeKind::Scalar(text.into_owned()), anchor, tag)
             }
             Event::MappingStart(anchor, tag) => (NodeKind::Map(vec![]), anchor, tag),
             Event::SequenceStart(anchor, tag) => (NodeKind::List(vec![]), anchor, tag),
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(node) if self.open.iter().any(|o| o.node == *node) => {
-                    return self.error(
-                        span,
-                        true,
-                        "this alias refers to a value that contains it",
-                        "write the value itself instead of the alias",
-                    );
+            Event::Alias(anchor) => match self.anchors.get(&anchor).copied() {
+                Some(target) if self.open.iter().any(|open| open.node == target) => {
+                    let message = "this alias refers to a value that contains it";
+                    return self.stop(span, message, "write the value itself instead of the alias");
                 }
-                Some(node) => (NodeKind::Alias(*node), 0, None),
+                Some(target) => (NodeKind::Alias(target), 0, None),
                 None => return,
             },
-            Event::MappingEnd | Event::SequenceEnd => return self.close(&range),
+            Event::MappingEnd | Event::SequenceEnd => return self.close(span),
             _ => return,
         };
         if let Some(tag) = tag.filter(|t| !t.is_yaml_core_schema()) {
-            self.error(
-                span,
-                false,
-                &format!("the tag `{tag}` is not allowed"),
-                "tags have no meaning in routes.yaml; write the value without it",
-            );
+            let message = format!("the tag `{tag}` is not allowed");
+            let help = "tags have no meaning in routes.yaml; write the value without it";
+            self.error(span, &message, help);
         }
-        let expects_key = self.open.last().is_some_and(|o| o.key.is_none() && self.is_map(o.node));
-        if expects_key {
-            return self.take_key(kind, range, span);
+        if self.expects_key() {
+            self.take_key(kind, span);
+        } else {
+            self.add_node(kind, anchor, span);
         }
+    }
+
+    /// Whether the next node is a key of the innermost open mapping.
+    fn expects_key(&self) -> bool {
+        self.open.last().is_some_and(|open| {
+            let node = self.map.nodes.get(open.node);
+            let is_map = matches!(node, Some(Node { kind: NodeKind::Map(_), .. }));
+            is_map && open.key.is_none()
+        })
+    }
+
+    fn take_key(&mut self, kind: NodeKind, span: Span) {
+        let key = match kind {
+            NodeKind::Scalar(text) => text,
+            NodeKind::Alias(id) => match self.map.nodes.get(id).map(|n| &n.kind) {
+                Some(NodeKind::Scalar(text)) => text.clone(),
+                _ => {
+                    let message = "a key must be text, and this alias is a list or a mapping";
+                    return self.stop(span, message, "write a name before the `:`");
+                }
+            },
+            NodeKind::Map(_) | NodeKind::List(_) => {
+                let message = "a key must be text, and this is a list or a mapping";
+                let help =
+                    "write a name before the `:`; text that starts with `{` or `[` needs quotes";
+                return self.stop(span, message, help);
+            }
+        };
+        let range = self.range(span);
+        if let Some(open) = self.open.last_mut() {
+            open.key = Some((key, range));
+        }
+    }
+
+    fn add_node(&mut self, kind: NodeKind, anchor: usize, span: Span) {
         let is_container = matches!(kind, NodeKind::Map(_) | NodeKind::List(_));
         let value_count = match &kind {
             NodeKind::Alias(target) => self.map.nodes.get(*target).map_or(1, |n| n.value_count),
             _ => 1,
         };
         let id = self.map.nodes.len();
-        self.map.nodes.push(Node { span: range, kind, value_count });
+        self.map.nodes.push(Node { span: self.range(span), kind, value_count });
         if anchor != 0 {
             self.anchors.insert(anchor, id);
         }
         self.attach(id, value_count, span);
-        if is_container {
-            if self.open.len() >= MAX_DEPTH {
-                let message = format!("this is nested deeper than {MAX_DEPTH} levels");
-                return self.error(
-                    span,
-                    true,
-                    &message,
-                    "allowed: up to 64 levels, more than routes.yaml needs; look for an unclosed `[` or `{` before it",
-                );
-            }
-            self.open.push(OpenNode { node: id, key: None });
+        if !is_container {
+            return;
         }
-    }
-
-    fn is_map(&self, id: usize) -> bool {
-        matches!(self.map.nodes.get(id), Some(Node { kind: NodeKind::Map(_), .. }))
-    }
-
-    /// Takes the next node of a mapping as a key.
-    fn take_key(&mut self, kind: NodeKind, range: Range<usize>, span: Span) {
-        let key = match kind {
-            NodeKind::Scalar(text) => text,
-            NodeKind::Alias(id) => match self.map.nodes.get(id).map(|n| &n.kind) {
-                Some(NodeKind::Scalar(text)) => text.clone(),
-                _ => return self.error(span, true, "a key must be text, and this alias stands for a list or a mapping", "write a word before the `:`"),
-            },
-            _ => return self.error(span, true, "a key must be text, and this is a list or a mapping", "write a word before the `:`; a value that starts with `{` or `[` needs quotes if it is meant as text"),
-        };
-        if let Some(open) = self.open.last_mut() {
-            open.key = Some((key, range));
+        if self.open.len() >= MAX_DEPTH {
+            let message = format!("this is nested deeper than {MAX_DEPTH} levels");
+            let help = "routes.yaml needs fewer levels; look for an unclosed `[` or `{` before it";
+            return self.stop(span, &message, help);
         }
+        self.open.push(OpenNode { node: id, key: None });
     }
 
     /// Adds a node to the open node around it, and its value count to all of them.
@@ -303,9 +310,8 @@ impl SourceMapBuilder<'_> {
         }
         let document = self.open.first().and_then(|o| self.map.nodes.get(o.node));
         if document.is_some_and(|n| n.value_count > MAX_EXPANDED_VALUES) {
-            self.error(
+            self.stop(
                 span,
-                true,
                 &format!(
                     "with its aliases expanded, the file has more than {MAX_EXPANDED_VALUES} values"
                 ),
@@ -314,7 +320,8 @@ impl SourceMapBuilder<'_> {
         }
     }
 
-    fn close(&mut self, range: &Range<usize>) {
+    fn close(&mut self, span: Span) {
+        let range = self.range(span);
         let Some(open) = self.open.pop() else { return };
         if let Some(node) = self.map.nodes.get_mut(open.node) {
             node.span.end = range.end.max(node.span.end);
@@ -327,15 +334,18 @@ impl SourceMapBuilder<'_> {
         start..end.max(start)
     }
 
-    fn error(&mut self, span: Span, fatal: bool, message: &str, help: &str) {
+    /// Records an error after which the rest of the file is still read.
+    fn error(&mut self, span: Span, message: &str, help: &str) {
         let (span, message) = (self.range(span), message.to_owned());
-        self.errors.push(YamlError {
-            span,
-            message,
-            help: Some(help.into()),
-            related: None,
-            fatal,
-        });
+        let help = Some(help.into());
+        self.errors.push(YamlError { span, message, help, related: None, fatal: false });
+    }
+
+    /// Records an error after which the rest of the file cannot be read.
+    fn stop(&mut self, span: Span, message: &str, help: &str) {
+        let (span, message) = (self.range(span), message.to_owned());
+        let help = Some(help.into());
+        self.errors.push(YamlError { span, message, help, related: None, fatal: true });
     }
 
     fn syntax_error(&mut self, error: &saphyr_parser::ScanError) {

@@ -65,8 +65,8 @@ const EXPLANATIONS: &[Explanation] = &[
     ),
 ];
 
-/// Parts of the parser's messages about `[ ]` and `{ }`, where a `${…}` without quotes is the likely
-/// cause if the line has one.
+/// Parts of the parser's messages about `[ ]` and `{ }`, where a `${…}` without quotes is the
+/// likely cause if the line has one.
 const FLOW_PHRASES: &[&str] = &["flow", "bracket", "','", "placement"];
 
 /// The explanations that come after the check for a `${…}` without quotes.

@@ -21,7 +21,7 @@ pub(super) struct Parsed {
     pub(super) unmerged: Vec<String>,
 }
 
-/// Parses a text.
+/// Parses a YAML text and applies its merge keys.
 pub(super) fn parse(text: &str) -> Result<Parsed, ParseError> {
     let mut value: Value = serde_yaml::from_str(text).map_err(|e| ParseError {
         at: e.location().map(|l| (l.line(), l.column().saturating_sub(1))),

@@ -5,19 +5,8 @@ use hookward_core::store::{
 };
 use hookward_core::{Body, Event, EventParts, Timestamp};
 
-use super::rows::JobRow;
-use super::state::{JobKey, MemoryState};
-
-/// The lease of a running job.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ActiveLease {
-    key: JobKey,
-    /// Distinguishes this lease from an earlier one of the same job.
-    token: u64,
-    started: Timestamp,
-    /// When the lease expires.
-    pub(super) until: Timestamp,
-}
+use super::rows::{ActiveLease, JobKey, JobRow};
+use super::state::MemoryState;
 
 impl MemoryState {
     /// Leases jobs that are due, at most as many for each route as it has free slots.
@@ -89,8 +78,8 @@ impl MemoryState {
         job.attempts.extend(attempt);
         apply(job, settlement);
         if job.state == JobState::Pending {
-            // A released job was due when it was claimed. Where the clock was set back since, its due
-            // time is in the future, and waiting for that would delay the job for hours.
+            // A released job was due when it was claimed. Where the clock was set back since, its
+            // due time is in the future, and waiting for that would delay the job for hours.
             let due = if is_retry { job.due } else { job.due.min(now) };
             self.requeue(current.key, due);
         } else {

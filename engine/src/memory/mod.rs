@@ -60,7 +60,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// Makes an empty store.
+    /// Makes an empty store that is open.
     pub fn new() -> Self {
         Self { state: Mutex::new(Some(MemoryState::default())) }
     }

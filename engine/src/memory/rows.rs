@@ -1,4 +1,4 @@
-//! The records of the memory store: one for each event and one for each job.
+//! The records of the memory store: events, their jobs, and the leases of running jobs.
 
 use std::sync::Arc;
 
@@ -8,6 +8,10 @@ use hookward_core::store::{
     JobState, NewJob, Status,
 };
 use hookward_core::{Event, Reply, Timestamp};
+
+/// Identifies a job: the sequence number of its event, and the job's number in that event. Keys
+/// sort by the order of acceptance.
+pub(super) type JobKey = (u64, u32);
 
 /// A stored event with its jobs.
 #[derive(Debug)]
@@ -45,6 +49,17 @@ pub(super) struct JobRow {
     /// Why the job is dead.
     pub(super) reason: Option<String>,
     pub(super) attempts: Vec<AttemptRecord>,
+}
+
+/// The lease of a running job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ActiveLease {
+    pub(super) key: JobKey,
+    /// Distinguishes this lease from an earlier one of the same job.
+    pub(super) token: u64,
+    pub(super) started: Timestamp,
+    /// When the lease expires.
+    pub(super) until: Timestamp,
 }
 
 impl JobRow {

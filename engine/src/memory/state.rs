@@ -10,12 +10,7 @@ use hookward_core::store::{
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
-use super::lease::ActiveLease;
-use super::rows::{EventRow, JobRow};
-
-/// Identifies a job: the sequence number of its event, and the job's number in that event. Keys
-/// sort by the order of acceptance.
-pub(super) type JobKey = (u64, u32);
+use super::rows::{ActiveLease, EventRow, JobKey, JobRow};
 
 /// The maximum number of content duplicates that are recorded for one event.
 const MAX_CONTENT_DUPLICATES: usize = 100;

@@ -7,7 +7,7 @@ use std::fmt;
 use hookward_core::BodyError;
 use serde_json::Value;
 
-use super::EventView;
+use super::event_view::EventView;
 
 /// The place of a value in an event.
 #[derive(Debug, Clone, PartialEq, Eq)]

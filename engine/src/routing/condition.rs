@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use hookward_core::BodyError;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 
-use super::EventView;
+use super::event_view::EventView;
 
 /// The maximum number of instructions of one evaluation. A loop over a body of the maximum size
 /// ends here instead of holding a request.
@@ -22,7 +22,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env
 });
 
-/// A compiled `when:` expression.
+/// A compiled `when:` expression, evaluated once for each event that reaches it.
 pub struct Condition {
     text: String,
     expression: Expression<'static, 'static>,

@@ -10,7 +10,7 @@ use hookward_core::{Body, BodyError, Event};
 /// The value that `when` expressions read is built on first use and shared by all routes.
 #[derive(Debug)]
 pub struct EventView<'a> {
-    /// The source's name.
+    /// The name of the source that received the event.
     pub source: &'a str,
     /// The event type, in the provider's own words.
     pub event_type: &'a str,

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// A compiled `SOURCE/TYPE` glob.
+/// A compiled `SOURCE/TYPE` glob of `events:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeGlob {
     source: String,
@@ -16,7 +16,7 @@ pub struct TypeGlob {
 /// One segment of the type part of a glob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// Matches the same text.
+    /// A name, which matches the same text.
     Literal(String),
     /// `*`, which matches one segment.
     One,

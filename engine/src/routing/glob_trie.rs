@@ -14,9 +14,9 @@ pub(crate) struct GlobTrie(Vec<Node>);
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Children by literal segment.
+    /// The children behind literal segments.
     literals: HashMap<String, usize>,
-    /// The child behind `*`.
+    /// The child behind `*`, which consumes one segment.
     one: Option<usize>,
     /// The child behind `**`. It is entered without consuming a segment.
     any: Option<usize>,

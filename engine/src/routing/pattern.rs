@@ -10,7 +10,8 @@ use hookward_core::BodyError;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{DataAddress, EventView};
+use super::address::DataAddress;
+use super::event_view::EventView;
 
 /// A compiled `match:` block: the tests for each address, of which one must pass.
 #[derive(Debug, Clone)]

@@ -10,6 +10,9 @@ use crate::config::document::Location;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{pointer, schema, schema_check};
 
+/// The name of the provider that verifies nothing.
+pub(super) const NO_VERIFICATION: &str = "none";
+
 /// The kinds of plugins that routes.yaml names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum PluginKind {

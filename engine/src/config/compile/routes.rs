@@ -12,6 +12,7 @@ use super::sources::on_invalid;
 use super::{chain, schema_file, unreachable_routes};
 use crate::compiled::Route;
 use crate::config::document::Location;
+use crate::config::scalars::GlobText;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{key_docs, pointer, raw_config};
 use crate::routing::{Pattern, TypeGlob};
@@ -101,7 +102,7 @@ fn compile_route(
 fn globs(
     cx: &mut CompileCx<'_>,
     at: &str,
-    raw: Option<Vec<Option<crate::config::scalars::GlobText>>>,
+    raw: Option<Vec<Option<GlobText>>>,
     used_sources: &mut BTreeSet<String>,
 ) -> Vec<TypeGlob> {
     let mut globs = Vec::new();

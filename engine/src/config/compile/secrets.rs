@@ -6,7 +6,7 @@ use hookward_core::plugin::ProviderDescriptor;
 use hookward_core::{Provider, Secret, SecretSet, TimedSecret};
 
 use super::compile_cx::CompileCx;
-use super::sources::NO_VERIFICATION;
+use super::plugin::NO_VERIFICATION;
 use crate::compiled::SecretFile;
 use crate::config::document::Location;
 use crate::config::environment::read_error;

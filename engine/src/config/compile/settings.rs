@@ -35,7 +35,7 @@ const DEFAULT_BREAKER: BreakerPolicy = BreakerPolicy {
 
 /// The compiled `defaults:` block: values for sources and routes that do not set their own.
 pub(super) struct Defaults {
-    /// `defaults.limits.body`, in bytes.
+    /// `defaults.limits.body`, the maximum size of a body in bytes.
     pub(super) body: usize,
     pub(super) retry: RetryPolicy,
     pub(super) breaker: BreakerPolicy,

@@ -7,16 +7,13 @@ use std::time::Duration;
 use hookward_core::plugin::ProviderDescriptor;
 
 use super::compile_cx::CompileCx;
-use super::plugin::{self, PluginKind};
+use super::plugin::{self, NO_VERIFICATION, PluginKind};
 use super::secrets;
 use super::settings::Defaults;
 use crate::compiled::{CompiledServer, Dedupe, Limits, OnInvalid, Rate, Source};
 use crate::config::document::Location;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{pointer, raw_config};
-
-/// The name of the provider that verifies nothing.
-pub(super) const NO_VERIFICATION: &str = "none";
 
 /// The headers stored with every event: the type of the body, the trace, and the sender's software.
 const ALWAYS_STORED_HEADERS: [&str; 3] = ["content-type", "traceparent", "user-agent"];

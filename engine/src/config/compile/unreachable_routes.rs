@@ -12,7 +12,8 @@ use crate::config::pointer;
 
 const HELP: &str = "correct the condition, or remove the route";
 
-/// Warns of each condition of the route that can never be true. `match_block` is `match:` as written.
+/// Warns of each condition of the route that can never be true. `match_block` is `match:` as
+/// written.
 pub(super) fn warn(
     cx: &mut CompileCx<'_>,
     at: &str,
