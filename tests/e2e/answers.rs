@@ -1,5 +1,5 @@
-//! What senders get: every answer of the receiving port, and the founding document's own test suite
-//! (valid, invalid, duplicate, stale, GitHub push, rate limit).
+//! The answers of the receiving port: valid, invalid, duplicate and stale events, a GitHub push, the rate limit,
+//! and every rejection.
 
 use std::io::Write;
 
@@ -29,15 +29,15 @@ fn place(store: &str) -> Place {
     Place::new(&format!("store: {store}\n{SOURCES}{ROUTES}"))
 }
 
-fn served() -> (Place, Server) {
+fn start_default() -> (Place, Server) {
     let place = place("sqlite:events.db");
     let server = place.start();
     (place, server)
 }
 
 #[test]
-fn a_valid_event_is_answered_kept_and_handled() {
-    let (place, server) = served();
+fn a_valid_event_is_answered_stored_and_handled() {
+    let (place, server) = start_default();
     let answer = paid("evt_1").post(&server.addr);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
@@ -52,8 +52,8 @@ fn a_valid_event_is_answered_kept_and_handled() {
 }
 
 #[test]
-fn a_duplicate_gets_the_same_bytes_and_is_not_handled_again() {
-    let (place, server) = served();
+fn a_duplicate_gets_the_same_answer_bytes_and_no_second_job() {
+    let (place, server) = start_default();
     let first = paid("evt_1").post(&server.addr);
     let second = paid("evt_1").post(&server.addr);
     assert_eq!((first.status, &first.body), (second.status, &second.body));
@@ -67,8 +67,8 @@ fn a_duplicate_gets_the_same_bytes_and_is_not_handled_again() {
 }
 
 #[test]
-fn what_is_not_proven_gets_401_with_its_code_and_leaves_no_trace() {
-    let (_place, server) = served();
+fn an_unverified_request_gets_401_with_its_code_and_is_not_stored() {
+    let (_place, server) = start_default();
     let good = paid("evt_1");
     let tampered = sender::Signed { body: [good.body.as_slice(), b" "].concat(), ..good.clone() };
     let old = sender::now().minus(std::time::Duration::from_secs(301));
@@ -92,8 +92,8 @@ fn what_is_not_proven_gets_401_with_its_code_and_leaves_no_trace() {
 }
 
 #[test]
-fn two_different_signatures_are_one_too_many() {
-    let (_place, server) = served();
+fn two_different_signature_headers_are_rejected() {
+    let (_place, server) = start_default();
     let mut request = paid("evt_1");
     let other = paid("evt_2");
     let signature = other.headers.iter().find(|(n, _)| n == "stripe-signature").unwrap().clone();
@@ -106,8 +106,8 @@ fn two_different_signatures_are_one_too_many() {
 }
 
 #[test]
-fn a_github_push_takes_type_and_id_from_its_headers() {
-    let (_place, server) = served();
+fn a_github_push_is_identified_by_its_headers() {
+    let (_place, server) = start_default();
     let answer = push("72d3162e-cc78-11e3-81ab-4c9367dc0958", br#"{"ref":"refs/heads/main"}"#);
     let answer = answer.post(&server.addr);
     assert_eq!(answer.json()["eventId"], "72d3162e-cc78-11e3-81ab-4c9367dc0958");
@@ -115,8 +115,8 @@ fn a_github_push_takes_type_and_id_from_its_headers() {
 }
 
 #[test]
-fn one_captured_github_request_is_not_taken_again_under_another_id() {
-    let (_place, server) = served();
+fn a_captured_github_request_under_another_id_is_a_duplicate() {
+    let (_place, server) = start_default();
     let first = push("id-1", br#"{"ref":"refs/heads/main"}"#).post(&server.addr);
     let again = push("id-2", br#"{"ref":"refs/heads/main"}"#).post(&server.addr);
     assert_eq!(first.body, again.body);
@@ -127,7 +127,7 @@ fn one_captured_github_request_is_not_taken_again_under_another_id() {
 }
 
 #[test]
-fn of_150_requests_at_100_a_minute_some_get_429() {
+fn requests_beyond_the_rate_get_429() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 100/min } }\nroutes: []\n",
     );
@@ -142,7 +142,7 @@ fn of_150_requests_at_100_a_minute_some_get_429() {
 }
 
 #[test]
-fn a_forger_is_slowed_down_and_the_rate_is_not_spent_by_forgeries() {
+fn forgeries_are_limited_and_do_not_spend_the_rate_of_the_source() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 5/min } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
     );
@@ -151,12 +151,12 @@ fn a_forger_is_slowed_down_and_the_rate_is_not_spent_by_forgeries() {
     let statuses: Vec<u16> = (0..70).map(|_| forged.post(&server.addr).status).collect();
     assert_eq!(statuses[0], 401);
     assert_eq!(statuses[69], 429);
-    // Another source of the same address is not concerned.
+    // Another source is not limited by failures of the same address here.
     assert_eq!(push("id-1", b"{}").post(&server.addr).status, 200);
 }
 
 #[test]
-fn paths_methods_types_sizes_and_heads_have_their_answers() {
+fn each_malformed_request_gets_its_own_answer() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { body: 2KiB } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
     );
@@ -178,8 +178,8 @@ fn paths_methods_types_sizes_and_heads_have_their_answers() {
 }
 
 #[test]
-fn an_announced_flood_is_refused_before_it_is_read() {
-    let (_place, server) = served();
+fn an_announced_body_beyond_the_limit_is_rejected_unread() {
+    let (_place, server) = start_default();
     let mut stream = http::connect(&server.addr);
     let signature = "t=1,v1=0000000000000000000000000000000000000000000000000000000000000000";
     let head = format!(
@@ -190,7 +190,7 @@ fn an_announced_flood_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn only_allowed_addresses_may_call() {
+fn a_client_address_that_is_not_allowed_gets_403() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { allow_ips: [\"3.18.12.63/32\"] } }\nroutes: []\n",
     );
@@ -200,8 +200,8 @@ fn only_allowed_addresses_may_call() {
 }
 
 #[test]
-fn invalid_events_are_kept_or_refused_as_their_route_says() {
-    let (_place, server) = served();
+fn on_invalid_decides_whether_an_invalid_event_is_stored_or_rejected() {
+    let (_place, server) = start_default();
     let kept =
         stripe("evt_1", "payment_intent.succeeded", json!({"id": "pi_1"})).post(&server.addr);
     let expected = json!({"received": true, "error": "Validation failed, event ignored"});
@@ -216,8 +216,8 @@ fn invalid_events_are_kept_or_refused_as_their_route_says() {
 }
 
 #[test]
-fn an_event_that_no_route_wants_is_answered_and_kept_as_unrouted() {
-    let (_place, server) = served();
+fn an_event_that_no_route_matches_is_answered_and_stored_as_unrouted() {
+    let (_place, server) = start_default();
     let answer = stripe("evt_1", "charge.refunded", json!({"id": "ch_1"})).post(&server.addr);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["jobId"], json!(null));
@@ -225,8 +225,8 @@ fn an_event_that_no_route_wants_is_answered_and_kept_as_unrouted() {
 }
 
 #[test]
-fn a_proven_body_that_cannot_be_read_is_kept_as_invalid_byte_for_byte() {
-    let (_place, server) = served();
+fn a_verified_body_that_cannot_be_parsed_is_stored_as_invalid_byte_for_byte() {
+    let (_place, server) = start_default();
     let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
     for (n, body) in [
         b"not json".to_vec(),
@@ -256,7 +256,7 @@ fn a_proven_body_that_cannot_be_read_is_kept_as_invalid_byte_for_byte() {
 }
 
 #[test]
-fn unreadable_bodies_are_refused_where_the_source_says_so() {
+fn on_parse_error_reject_answers_422() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], on_parse_error: reject }\nroutes: []\n",
     );
@@ -266,7 +266,7 @@ fn unreadable_bodies_are_refused_where_the_source_says_so() {
 }
 
 #[test]
-fn the_health_page_names_providers_and_what_is_not_verified() {
+fn the_health_page_lists_providers_and_unverified_sources() {
     let place = Place::new(&format!(
         "store: \"memory:\"\n{SOURCES}  open: {{ provider: none }}\nroutes: []\n"
     ));
@@ -281,7 +281,7 @@ fn the_health_page_names_providers_and_what_is_not_verified() {
 }
 
 #[test]
-fn a_slack_endpoint_is_verified_before_its_challenge_is_answered() {
+fn a_slack_challenge_is_answered_only_with_a_valid_signature() {
     let place =
         Place::new("store: \"memory:\"\nsources:\n  slack: { secrets: [e2e-slack] }\nroutes: []\n");
     let server = place.start();
@@ -299,7 +299,7 @@ fn a_slack_endpoint_is_verified_before_its_challenge_is_answered() {
 }
 
 #[test]
-fn standard_webhooks_come_under_either_family_of_headers() {
+fn standard_webhooks_are_accepted_under_both_header_families() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  acme: { provider: standard_webhooks, secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw] }\nroutes: []\n",
     );
@@ -317,7 +317,7 @@ fn standard_webhooks_come_under_either_family_of_headers() {
 }
 
 #[test]
-fn an_old_secret_counts_until_its_day_has_passed() {
+fn an_old_secret_is_valid_until_its_date_has_passed() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [new-secret, { value: whsec_e2e_stripe, until: 2999-12-31 }] }\n  github: { secrets: [new-secret, { value: e2e-github, until: 2020-12-31 }] }\nroutes: []\n",
     );

@@ -1,4 +1,4 @@
-//! `hookward check`, `routes`, `explain`, `plugins`, `schema`: what an operator asks before serving.
+//! `hookward check`, `routes`, `explain`, `plugins`, `schema`: the commands that an operator runs before serving.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn stdout(output: &std::process::Output) -> String {
 }
 
 #[test]
-fn ten_mistakes_are_ten_messages_each_with_a_position_and_a_cure() {
+fn check_reports_ten_mistakes_each_with_position_and_help() {
     let place = Place::new(
         r#"store: sqlite:events.db
 server: { listn: 127.0.0.1:8080 }
@@ -47,9 +47,9 @@ routes:
     );
     let output = place.run(&["check"]);
     assert_eq!(output.status.code(), Some(1));
-    let told = stderr(&output);
-    let positions = told.lines().filter(|l| l.contains("routes.yaml:")).count();
-    assert!(positions >= 11, "{positions} positions in\n{told}");
+    let message = stderr(&output);
+    let positions = message.lines().filter(|l| l.contains("routes.yaml:")).count();
+    assert!(positions >= 11, "{positions} positions in\n{message}");
     for word in [
         "listn",
         "E2E_UNSET_SECRET",
@@ -64,28 +64,28 @@ routes:
         "allow_privat",
         "attempts",
     ] {
-        assert!(told.contains(word), "no word of {word} in\n{told}");
+        assert!(message.contains(word), "no word of {word} in\n{message}");
     }
-    assert!(told.contains("help"), "{told}");
+    assert!(message.contains("help"), "{message}");
 }
 
 #[test]
-fn a_sound_file_is_summed_up() {
+fn check_summarises_a_valid_file() {
     let place = Place::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_x] }\nroutes:\n  - { name: a, events: stripe/**, chain: [log, noop] }\n",
     );
     let output = place.run(&["check", "--live"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    let told = stdout(&output);
+    let message = stdout(&output);
     assert!(
-        told.contains("1 source") && told.contains("1 route") && told.contains("noop"),
-        "{told}"
+        message.contains("1 source") && message.contains("1 route") && message.contains("noop"),
+        "{message}"
     );
-    assert!(!told.contains("whsec_x"));
+    assert!(!message.contains("whsec_x"));
 }
 
 #[test]
-fn a_source_with_no_secret_or_no_provider_does_not_start() {
+fn a_source_without_secret_or_provider_does_not_start() {
     for (sources, word) in [("{ stripe: {} }", "secret"), ("{ acme: { secrets: [x] } }", "acme")] {
         let place = Place::new(&format!("store: \"memory:\"\nsources: {sources}\nroutes: []\n"));
         let refused = crate::server::Server::try_start(place.0.path(), &[]);
@@ -94,7 +94,7 @@ fn a_source_with_no_secret_or_no_provider_does_not_start() {
 }
 
 #[test]
-fn explain_says_for_every_route_why() {
+fn explain_gives_a_reason_for_every_route() {
     let place = Place::new(
         r#"store: "memory:"
 sources: { stripe: { secrets: [x] } }
@@ -117,13 +117,14 @@ routes:
         "--json",
     ];
     let output = place.run(&args);
-    let told: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    let verdicts: Vec<_> = told.as_array().unwrap().iter().map(|r| r["verdict"].clone()).collect();
+    let message: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let verdicts: Vec<_> =
+        message.as_array().unwrap().iter().map(|r| r["verdict"].clone()).collect();
     assert_eq!(verdicts, [json!("takes"), json!("glob"), json!("match"), json!("when")]);
 }
 
 #[test]
-fn plugins_and_schema_are_printed_for_programs() {
+fn plugins_and_schema_print_json() {
     let place = Place::new("");
     let plugins: serde_json::Value =
         serde_json::from_str(&stdout(&place.run(&["plugins", "--json"]))).unwrap();
@@ -152,14 +153,14 @@ fn plugins_and_schema_are_printed_for_programs() {
 }
 
 #[test]
-fn usage_mistakes_end_with_2() {
+fn wrong_usage_exits_with_2() {
     let place = Place::new("");
     assert_eq!(place.run(&["frobnicate"]).status.code(), Some(2));
     assert_eq!(place.run(&["explain", "--source"]).status.code(), Some(2));
 }
 
 #[test]
-fn the_schema_that_is_shipped_is_the_one_that_is_printed() {
+fn the_shipped_schema_is_the_printed_one() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/routes.schema.json");
     let shipped = std::fs::read_to_string(shipped).unwrap();
     let printed = stdout(&Place::new("").run(&["schema"]));

@@ -1,5 +1,5 @@
-//! Every seed and every input that once broke something, through the fuzz targets' own functions: what
-//! a fuzzer found stays found, on any toolchain. `fuzz/` looks for more.
+//! Runs every seed, including every input that a fuzzer once found, through the functions of the fuzz targets,
+//! on any toolchain. `fuzz/` searches for more.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[allow(unreachable_pub, dead_code, reason = "a package of its own where it fuzzes")]
 mod targets;
 
-/// Where inputs of a target lie beside its own seeds.
+/// Folders with further inputs of a target, besides its own seeds.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("config", "engine/tests/config/good", "yaml"),
     ("config", "engine/tests/config/bad", "yaml"),
@@ -35,7 +35,7 @@ fn inputs(target: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The input itself, and a few that differ from it by a byte, a cut or a repetition.
+/// Runs the input, and a few mutations of it: a changed byte, a cut, a repetition.
 fn run(target: &str, run: fn(&[u8]), file: &Path, changes: usize) {
     let seed = std::fs::read(file).unwrap();
     let mut chance = fastrand::Rng::with_seed(seed.len() as u64);
@@ -59,7 +59,7 @@ fn run(target: &str, run: fn(&[u8]), file: &Path, changes: usize) {
 }
 
 #[test]
-fn every_input_that_is_kept_passes_its_fuzz_target() {
+fn every_seed_passes_its_fuzz_target() {
     let mut folders: Vec<String> = files(&root().join("fuzz/seeds"), None)
         .iter()
         .map(|f| f.file_name().unwrap().to_str().unwrap().to_owned())
@@ -71,7 +71,7 @@ fn every_input_that_is_kept_passes_its_fuzz_target() {
     for (name, function) in targets::TARGETS {
         let files = inputs(name);
         assert!(!files.is_empty(), "{name} has no seeds");
-        // These two take milliseconds an input.
+        // These two take milliseconds per input.
         let changes = if matches!(*name, "store" | "config") { 1 } else { 16 };
         for file in files {
             run(name, *function, &file, changes);
@@ -80,7 +80,7 @@ fn every_input_that_is_kept_passes_its_fuzz_target() {
 }
 
 #[test]
-fn every_target_is_built_for_the_fuzzer() {
+fn every_fuzz_target_has_a_binary() {
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
     for (name, _) in targets::TARGETS {
         let file = root().join(format!("fuzz/fuzz_targets/{name}.rs"));
@@ -88,7 +88,7 @@ fn every_target_is_built_for_the_fuzzer() {
         assert!(text.contains(&format!("\"{name}\"")), "{}", file.display());
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is not in the manifest");
     }
-    // A plugin that the command line has is fuzzed too.
+    // Every plugin that the command links is fuzzed too.
     for line in include_str!("../../cli/src/plugins.rs").lines() {
         let Some(name) = line.strip_prefix("use ").and_then(|l| l.strip_suffix(" as _;")) else {
             continue;

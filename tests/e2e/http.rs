@@ -1,4 +1,4 @@
-//! A small blocking HTTP/1.1 client: what is sent is exactly what a test says.
+//! A small blocking HTTP/1.1 client that sends exactly the bytes of a test.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// An answer.
+/// A parsed HTTP answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -37,7 +37,7 @@ pub(crate) fn connect(addr: &str) -> TcpStream {
     stream
 }
 
-/// Sends bytes as they are and reads one answer.
+/// Sends raw bytes and reads one answer.
 pub(crate) fn raw(addr: &str, bytes: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -82,10 +82,10 @@ pub(crate) fn send(
     headers: &[(String, String)],
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    raw(addr, &written(addr, method, target, headers, body))
+    raw(addr, &encode_request(addr, method, target, headers, body))
 }
 
-pub(crate) fn written(
+pub(crate) fn encode_request(
     addr: &str,
     method: &str,
     target: &str,

@@ -1,4 +1,4 @@
-//! The real binary over HTTP, as a sender and an operator meet it.
+//! Tests of the real binary from outside, over HTTP and the command line.
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,4 @@
-//! What an operator does: reload, look, replay, from the admin port and the command line.
+//! What an operator does: reload, list, show and replay, over the admin port and the command line.
 
 use serde_json::json;
 
@@ -14,13 +14,13 @@ const NOOP: &str = "  - { name: r, events: stripe/**, chain: [noop] }\n";
 const FAILS: &str = "  - { name: r, events: stripe/**, chain: [{ handler: exec, with: { command: [\"false\"] } }], retry: { attempts: 1 } }\n";
 
 #[test]
-fn sighup_puts_a_new_file_in_force_and_a_wrong_one_changes_nothing() {
+fn sighup_applies_a_valid_file_and_ignores_an_invalid_one() {
     let place = place(NOOP);
     let server = place.start();
     let text = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
     place.write("routes.yaml", &text.replace("  github:", "  githubb: {}\n  github:"));
     server.signal("-HUP");
-    eventually("the mistake is told", || server.log().contains("not reloaded"));
+    eventually("the mistake is logged", || server.log().contains("not reloaded"));
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
     let stats = server.admin("GET", "/api/v1/stats", "").json();
     assert!(stats["lastReloadError"].as_str().unwrap().contains("githubb"));
@@ -52,7 +52,7 @@ fn the_store_cannot_be_changed_by_a_reload() {
 }
 
 #[test]
-fn the_admin_port_wants_its_token_and_no_foreign_page() {
+fn the_admin_port_requires_its_token_and_rejects_other_origins() {
     let place = Place::new(&format!(
         "store: \"memory:\"\nadmin: {{ token: s3cret-token }}\n{SOURCES}routes: []\n"
     ));
@@ -72,7 +72,7 @@ fn the_admin_port_wants_its_token_and_no_foreign_page() {
 }
 
 #[test]
-fn listings_filter_and_page() {
+fn listings_are_filtered_and_paged() {
     let place = place(NOOP);
     let server = place.start();
     for n in 0..7 {
@@ -115,7 +115,7 @@ fn text(output: &std::process::Output) -> String {
 }
 
 #[test]
-fn the_command_line_asks_the_running_server() {
+fn events_commands_call_the_running_server() {
     let place = place(FAILS);
     let server = place.start();
     paid("evt_1").post(&server.addr);
@@ -137,13 +137,13 @@ fn the_command_line_asks_the_running_server() {
 }
 
 #[test]
-fn the_command_line_reads_a_store_that_nobody_has_open() {
+fn events_commands_open_the_store_when_no_server_runs() {
     let place = place(FAILS);
     let server = place.start();
     paid("evt_1").post(&server.addr);
     eventually("it is dead", || server.events("status=dead").len() == 1);
     assert_eq!(server.terminate(), Some(0));
-    // No server answers at this port of the file.
+    // No server listens on the admin port of this file.
     let text_of = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
     place.write("routes.yaml", &format!("admin: {{ listen: 127.0.0.1:9 }}\n{text_of}"));
     let shown = place.run(&["events", "show", "evt_1", "--json"]);
@@ -158,7 +158,7 @@ fn the_command_line_reads_a_store_that_nobody_has_open() {
 }
 
 #[test]
-fn logs_metrics_and_pages_hold_no_secret_and_no_payload() {
+fn logs_metrics_and_listings_contain_no_secret_and_no_payload() {
     let place = place(NOOP);
     let server = place.start();
     let canary = "canary-4111111111111111";
@@ -180,18 +180,18 @@ fn logs_metrics_and_pages_hold_no_secret_and_no_payload() {
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_ends_with_70() {
+fn a_store_that_cannot_be_opened_exits_with_70() {
     let place = Place::new(&format!("store: sqlite:nowhere/events.db\n{SOURCES}routes: []\n"));
     let output = place.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(70), "{}", text(&output));
     assert!(text(&output).contains("nowhere"));
 }
 
-/// Takes in, works and stops, whatever becomes of its log.
-fn serves_unheard(stderr: std::process::Stdio) {
+/// Checks that a server accepts, works and stops although its log cannot be written.
+fn assert_serves_with_stderr(stderr: std::process::Stdio) {
     let place = place(NOOP);
-    let server = Server::start_unheard(place.0.path(), stderr);
-    // More lines than a pipe holds.
+    let server = Server::start_with_stderr(place.0.path(), stderr);
+    // More lines than a pipe buffers.
     for n in 0..400 {
         let answer = paid(&format!("evt_{n}")).try_post(&server.addr).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -201,15 +201,17 @@ fn serves_unheard(stderr: std::process::Stdio) {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_nobody_up() {
+fn an_unread_log_delays_no_request() {
     let (_unread, log) = std::io::pipe().unwrap();
-    serves_unheard(log.into());
+    assert_serves_with_stderr(log.into());
 }
 
 #[test]
-fn a_log_that_cannot_be_written_breaks_nothing() {
-    serves_unheard(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+fn a_closed_log_breaks_no_request() {
+    assert_serves_with_stderr(
+        std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
+    );
     let (gone, log) = std::io::pipe().unwrap();
     drop(gone);
-    serves_unheard(log.into());
+    assert_serves_with_stderr(log.into());
 }

@@ -1,5 +1,5 @@
-//! The page of senders, `docs/providers.md`, is made from what is linked: the descriptors, the READMEs
-//! of the crates, the data of the catalogue. With `UPDATE_EXPECTED=1` it is written anew.
+//! `docs/providers.md` is generated from the linked descriptors, the READMEs of the provider crates and the data of
+//! the catalogue. `UPDATE_EXPECTED=1` writes it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -34,23 +34,24 @@ sources:
     with: { scheme: signing }        # only where the table shows several ways
 ```
 
-*Replay* says how old a request may be; where no time is signed, one that was captured stays valid for ever,
-and only the dedupe keys tell a repetition, for as long as they are kept. A *token* proves who sent a request and nothing about its bytes.
+*Replay* is how old a request may be. Where no time is signed, a captured request stays valid for ever, and a repetition is recognised only
+by the dedupe keys, as long as they are kept. A *token* proves who sent a request, but nothing about its bytes.
 An id or type in *italics* is not covered by the signature.
 
 "##;
 
-fn house() -> PathBuf {
+fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn vectors(name: &str) -> PathBuf {
-    let own = house().join("providers").join(name.replace('_', "-")).join("tests/vectors.json");
-    let data = house().join("providers/catalogue/tests/vectors").join(format!("{name}.json"));
+    let own =
+        repository().join("providers").join(name.replace('_', "-")).join("tests/vectors.json");
+    let data = repository().join("providers/catalogue/tests/vectors").join(format!("{name}.json"));
     if own.exists() { own } else { data }
 }
 
-/// The whole page.
+/// The text of the page.
 fn page() -> String {
     let registry = Registry::linked().unwrap();
     let data: Vec<&str> = DATA.iter().map(|(name, _)| *name).collect();
@@ -75,7 +76,7 @@ fn page() -> String {
     page
 }
 
-/// A provider with a crate of its own, in the words of its README.
+/// The section of a provider crate, taken from its README.
 fn section(provider: &ProviderDescriptor) -> String {
     const PARAGRAPHS: [&str; 6] = [
         "**What is signed.**",
@@ -86,7 +87,7 @@ fn section(provider: &ProviderDescriptor) -> String {
         "**What the signature does not cover.**",
     ];
     let folder = provider.name.replace('_', "-");
-    let readme = house().join("providers").join(&folder).join("README.md");
+    let readme = repository().join("providers").join(&folder).join("README.md");
     let readme = std::fs::read_to_string(&readme).unwrap();
     let mut text = format!("\n### `{}`\n\n{}.\n", provider.name, provider.summary);
     for start in PARAGRAPHS {
@@ -102,7 +103,7 @@ fn section(provider: &ProviderDescriptor) -> String {
     text
 }
 
-/// The senders that are data: a table of all, then each with its notes.
+/// The senders described as data: a table of all, then the notes of each.
 fn catalogue() -> String {
     let mut table = String::from(
         "| provider | way | proof | event type | event id | replay |\n| --- | --- | --- | --- | --- | --- |\n",
@@ -133,7 +134,7 @@ fn catalogue() -> String {
     format!("{CATALOGUE}{table}{notes}")
 }
 
-/// What shows that the description is right.
+/// The evidence for the description: its vectors and their sources.
 fn evidence(file: &Path) -> String {
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let file: Value = serde_json::from_str(&text).unwrap();
@@ -166,11 +167,11 @@ fn evidence(file: &Path) -> String {
 }
 
 fn line(text: &mut String, line: &str) {
-    // Writing to a text cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = writeln!(text, "{line}");
 }
 
-/// What is checked, and where it stands.
+/// What the provider checks, and where it reads it.
 fn proof(scheme: &Value) -> String {
     let text = |pointer: &str| scheme.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let place = match text("/signature/in") {
@@ -188,7 +189,7 @@ fn proof(scheme: &Value) -> String {
     }
 }
 
-/// Where a name stands; in italics where the signature does not cover it.
+/// Where type or id is; in italics if the signature does not cover it.
 fn place(scheme: &Value, key: &str) -> String {
     let all: Vec<_> = match scheme.get(key) {
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
@@ -220,8 +221,8 @@ fn replay(scheme: &Value) -> String {
 }
 
 #[test]
-fn the_page_of_senders_is_the_one_that_the_providers_make() {
-    let file = house().join("docs/providers.md");
+fn docs_providers_md_is_generated_from_the_linked_providers() {
+    let file = repository().join("docs/providers.md");
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(&file, page()).unwrap();
     }
@@ -233,10 +234,10 @@ fn the_page_of_senders_is_the_one_that_the_providers_make() {
 }
 
 #[test]
-fn every_provider_says_in_its_readme_what_is_signed_and_what_is_not() {
+fn every_provider_readme_says_what_is_signed_and_what_is_not() {
     let mut silent = Vec::new();
     for name in Registry::linked().unwrap().names("provider") {
-        let readme = house().join("providers").join(name.replace('_', "-")).join("README.md");
+        let readme = repository().join("providers").join(name.replace('_', "-")).join("README.md");
         let Ok(readme) = std::fs::read_to_string(readme) else { continue };
         let says = |words: &str| readme.contains(words);
         let covered = says("**Not covered by the signature.**")
@@ -245,7 +246,7 @@ fn every_provider_says_in_its_readme_what_is_signed_and_what_is_not() {
             silent.push(name);
         }
     }
-    // These prove nothing of their own: what they check is said in routes.yaml, or there is nothing.
+    // These have no scheme of their own: routes.yaml describes it, or nothing is verified.
     silent.retain(|name| !["hmac", "none"].contains(name));
     assert!(silent.is_empty(), "{silent:?}");
 }

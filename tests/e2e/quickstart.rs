@@ -1,10 +1,10 @@
-//! The example that the README starts with: it serves, `send` knows its secrets, and its events have
-//! their three fates.
+//! The quickstart of the README: it serves, `send` knows its secrets, and its events end done, dead and
+//! unrouted.
 
 use crate::server::{Place, Server, eventually};
 
 #[test]
-fn the_quickstart_serves_what_send_sends() {
+fn the_quickstart_accepts_the_events_of_send() {
     let text = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../examples/quickstart/routes.yaml"
@@ -26,13 +26,13 @@ fn the_quickstart_serves_what_send_sends() {
             .current_dir(elsewhere.path())
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
+        let printed = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success(),
-            "{source} {event_type}: {told}{}",
+            "{source} {event_type}: {printed}{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        assert!(told.contains("200") && told.contains("\"received\":true"), "{told}");
+        assert!(printed.contains("200") && printed.contains("\"received\":true"), "{printed}");
     }
     eventually("one is handled", || place.lines("paid.jsonl").len() == 1);
     eventually("one is dead", || !server.events("status=dead").is_empty());
@@ -44,7 +44,7 @@ fn the_quickstart_serves_what_send_sends() {
 }
 
 #[test]
-fn what_send_prints_is_what_verify_reads() {
+fn verify_accepts_the_file_that_send_prints() {
     let place = Place(tempfile::tempdir().unwrap());
     let printed = place.run(&["send", "github", "push", "--print", "--secret", "s"]);
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
@@ -59,7 +59,7 @@ fn what_send_prints_is_what_verify_reads() {
 }
 
 #[test]
-fn every_schema_that_is_shipped_fits_the_sample_of_its_name() {
+fn every_builtin_schema_accepts_the_sample_of_its_type() {
     use hookward_core::plugin::Plugin;
     let plugins = [
         hookward_provider_stripe::PLUGINS,

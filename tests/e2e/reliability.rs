@@ -1,4 +1,4 @@
-//! Nothing acknowledged is lost: restarts, kills, concurrent repetitions, and stopping.
+//! No acknowledged event is lost: restarts, kills, concurrent repetitions, and shutdown.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn done(place: &Place) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_kill_under_load_loses_nothing_that_was_acknowledged() {
+fn a_kill_under_load_loses_no_acknowledged_event() {
     let place = place();
     let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
     for round in 0..4 {
@@ -56,7 +56,7 @@ fn a_kill_under_load_loses_nothing_that_was_acknowledged() {
     let server = place.start();
     eventually("every acknowledged event is handled", || done(&place).is_superset(&acknowledged));
     eventually("nothing waits", || server.events("status=pending").is_empty());
-    // Each is stored once: a repetition of any of them is known.
+    // Each is stored once, so a repetition of any of them is a duplicate.
     for id in acknowledged.iter().step_by(37) {
         assert_eq!(paid(id).post(&server.addr).status, 200);
         let found = server.events(&format!("q={id}"));
@@ -65,7 +65,7 @@ fn a_kill_under_load_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn a_restart_in_the_middle_finishes_what_was_begun_and_knows_its_duplicates() {
+fn a_restart_resumes_jobs_and_recognises_duplicates() {
     let place = Place::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain:\n      - {{ handler: file, with: {{ path: first.jsonl }} }}\n      - {{ handler: exec, with: {{ command: [sh, -c, 'test -f ready || sleep 60'] }} }}\n      - {{ handler: file, with: {{ path: done.jsonl }} }}\n"
     ));
@@ -85,7 +85,7 @@ fn a_restart_in_the_middle_finishes_what_was_begun_and_knows_its_duplicates() {
 }
 
 #[test]
-fn of_many_equal_requests_at_once_one_is_an_event_and_all_get_its_bytes() {
+fn concurrent_equal_requests_are_one_event_with_one_answer() {
     let place = place();
     let server = place.start();
     for round in 0..5 {
@@ -105,7 +105,7 @@ fn of_many_equal_requests_at_once_one_is_an_event_and_all_get_its_bytes() {
 }
 
 #[test]
-fn sigterm_finishes_what_runs_gives_back_the_rest_and_ends_with_0() {
+fn sigterm_finishes_running_steps_releases_the_rest_and_exits_with_0() {
     let place = Place::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain: [{{ handler: exec, with: {{ command: [sh, -c, 'sleep 1'] }} }}, {{ handler: file, with: {{ path: done.jsonl }} }}]\n    concurrency: 2\n"
     ));
@@ -127,7 +127,7 @@ fn sigterm_finishes_what_runs_gives_back_the_rest_and_ends_with_0() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+fn a_second_signal_exits_immediately_and_loses_nothing() {
     let place = Place::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain: [{{ handler: exec, with: {{ command: [sh, -c, 'test -f ready || sleep 60'] }} }}]\n"
     ));
@@ -154,7 +154,7 @@ fn a_second_server_on_the_same_store_does_not_start() {
 }
 
 #[test]
-fn slow_and_silent_peers_are_closed_and_honest_ones_are_served() {
+fn slow_and_silent_peers_are_closed_while_others_are_served() {
     use std::io::{Read, Write};
     let place = place();
     let server = place.start();
@@ -163,8 +163,13 @@ fn slow_and_silent_peers_are_closed_and_honest_ones_are_served() {
     half_head.write_all(b"POST /webhooks/stripe HTTP/1.1\r\nhost:").unwrap();
     let mut half_body = crate::http::connect(&server.addr);
     let signed = paid("evt_slow");
-    let bytes =
-        crate::http::written(&server.addr, "POST", &signed.target, &signed.headers, &signed.body);
+    let bytes = crate::http::encode_request(
+        &server.addr,
+        "POST",
+        &signed.target,
+        &signed.headers,
+        &signed.body,
+    );
     half_body.write_all(&bytes[..bytes.len() - 5]).unwrap();
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
     let start = std::time::Instant::now();
@@ -176,7 +181,7 @@ fn slow_and_silent_peers_are_closed_and_honest_ones_are_served() {
 }
 
 #[test]
-fn a_program_does_not_outlive_a_server_that_is_killed() {
+fn exec_children_end_when_the_server_is_killed() {
     let routes = "routes:\n  - name: r\n    events: stripe/**\n    chain: [{ handler: exec, with: { command: [sh, -c, \"echo $$ >> pids; sleep 300 & wait\"] } }]\n";
     let place = Place::new(&format!("store: sqlite:events.db\n{SOURCES}{routes}"));
     let server = place.start();
@@ -186,7 +191,7 @@ fn a_program_does_not_outlive_a_server_that_is_killed() {
     let pids = || std::fs::read_to_string(place.path("pids")).unwrap_or_default();
     eventually("three programs run", || pids().lines().count() == 3);
     server.kill();
-    // Each leads a group of two.
+    // Each leads a process group of two.
     let alive = |pid: &str| {
         std::process::Command::new("pgrep").args(["-g", pid]).output().unwrap().status.success()
     };

@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
 
 /// `hookward verify` tries the schemes of well-known senders; it must try what their providers accept.
 #[test]
-fn the_schemes_that_verify_tries_are_those_of_the_providers() {
+fn verify_tries_the_schemes_of_the_provider_crates() {
     let tried: Value = serde_json::from_str(&read("cli/src/diagnose/schemes.json")).unwrap();
     for (id, file) in [
         ("stripe", "providers/stripe/src/scheme.json"),

@@ -1,6 +1,5 @@
-//! No secret and nothing of a payload where it does not belong. Every kind of secret and of personal
-//! data that a server meets is one of a kind here, goes every way that there is, at every level of
-//! logging, and is then looked for in all that came out.
+//! No secret and no payload appears where it must not. The test plants a unique text for every kind of secret and
+//! personal data, sends it through every path at every log level, and searches all output for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +11,7 @@ use crate::http::{self, Answer};
 use crate::sender::{Signed, now, sign_at};
 use crate::server::{HOOKWARD, Place, eventually};
 
-/// Variables and their values. Never to be seen anywhere, nor in the database.
+/// Variables and their values. They must not appear anywhere, not even in the database.
 const SECRETS: &[(&str, &str)] = &[
     ("C_STRIPE", "whsec_0aKanarek7stripe"),
     ("C_STRIPE_OLD", "whsec_1bKanarek7before"),
@@ -22,17 +21,17 @@ const SECRETS: &[(&str, &str)] = &[
     ("C_EXEC", "5fKanarek7environment"),
     ("C_TOKEN", "6gKanarek7gitlab-token"),
 ];
-/// In a file, written out in the configuration, in URLs: secrets as well.
+/// Secrets in files, in the configuration and in URLs.
 const IN_FILE: &str = "7hKanarek7github-file";
 const WRITTEN_OUT: &str = "8iKanarek7written-out";
 const STORE_PASSWORD: &str = "9jKanarek7store-password";
 const URL_PASSWORD: &str = "AkKanarek7url-password";
 const WRONG_TOKEN: &str = "BlKanarek7wrong-token";
-/// Made up by a sender, and said by it at set-up.
+/// Secrets that a sender chooses and hands over at set-up.
 const HANDED_OVER: &str = "CmKanarek7handed-over";
 const TOO_LATE: &str = "DnKanarek7too-late";
 
-/// In the database and where an operator asks for one event; nowhere else.
+/// Personal data: only in the database and in the page of one event.
 const PERSONAL: &[&str] =
     &["4111-Pii-1111", "jane.pii@example.org", "Pii-in-a-header", "Pii-in-a-query"];
 
@@ -67,14 +66,14 @@ routes:
   - { name: hangs, events: github/ping, chain: [{ handler: exec, timeout: 100ms, with: { command: [sleep, "30"] } }] }
 "#;
 
-/// Looks for texts, also in base64 and in hexadecimal.
+/// Searches for texts, also in base64 and hexadecimal.
 struct Scanner(Vec<(String, Vec<String>)>);
 
 impl Scanner {
     fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let forms = |text: &str| {
             let bytes = text.as_bytes();
-            // The end of a coded text depends on what follows.
+            // The end of an encoded text depends on the bytes that follow.
             let coded = BASE64.encode(&bytes[..bytes.len() / 3 * 3]);
             vec![text.to_owned(), HEXLOWER.encode(bytes), coded]
         };
@@ -98,14 +97,14 @@ impl Scanner {
         Self::of(PERSONAL.iter().copied())
     }
 
-    /// What of it is in there.
+    /// The texts that the bytes contain.
     fn find(&self, bytes: &[u8]) -> Vec<&str> {
         let holds = |form: &String| bytes.windows(form.len()).any(|w| w == form.as_bytes());
         self.0.iter().filter(|(_, f)| f.iter().any(holds)).map(|(t, _)| t.as_str()).collect()
     }
 }
 
-/// Everything that came out, with where.
+/// All output, with its place.
 #[derive(Default)]
 struct Seen(Vec<(String, Vec<u8>)>);
 
@@ -122,14 +121,14 @@ impl Seen {
         self.add(place, [output.stdout.as_slice(), &output.stderr].concat());
     }
 
-    /// Places and what was found there.
+    /// The places where something was found, and what.
     fn hits(&self, scanner: &Scanner) -> Vec<String> {
-        let told = |(place, bytes): &(String, Vec<u8>)| {
+        let hit = |(place, bytes): &(String, Vec<u8>)| {
             let found = scanner.find(bytes);
             let shown = String::from_utf8_lossy(bytes);
             (!found.is_empty()).then(|| format!("{found:?} in {place}:\n{shown}"))
         };
-        self.0.iter().filter_map(told).collect()
+        self.0.iter().filter_map(hit).collect()
     }
 }
 
@@ -206,7 +205,7 @@ fn place() -> Place {
     place
 }
 
-/// With all personal data in it.
+/// A Stripe event that contains all personal data.
 fn stripe(id: &str, event_type: &str, key: &str) -> Signed {
     let object = json!({"id": "o_1", "card": PERSONAL[0], "email": PERSONAL[1], "amount": 1});
     let body = json!({"id": id, "type": event_type, "created": 1, "data": {"object": object}});
@@ -230,7 +229,7 @@ fn signed(
     signed.with("x-customer", PERSONAL[2]).with("cookie", &format!("session={}", PERSONAL[2]))
 }
 
-/// Every way through the receiving port.
+/// Uses every path through the receiving port.
 fn send_everything(live: &Live, seen: &mut Seen) {
     let paid = "payment_intent.succeeded";
     let key = secret("C_STRIPE");
@@ -308,7 +307,7 @@ fn send_everything(live: &Live, seen: &mut Seen) {
         let target = "/webhooks/asana".to_owned();
         let answer = Signed { target, headers, body: Vec::new() }.post(&live.addr);
         assert_eq!(answer.status, status, "{}", answer.text());
-        // That it comes back is how a sender knows that it was heard.
+        // The sender expects its token back.
         match status {
             200 => assert_eq!(answer.header("x-hook-secret").as_deref(), Some(secret)),
             _ => seen.answer("a second handshake", &answer),
@@ -322,13 +321,13 @@ fn send_everything(live: &Live, seen: &mut Seen) {
     ];
     for bytes in raw {
         if let Ok(answer) = http::raw(&live.addr, bytes.as_bytes()) {
-            seen.answer("a request that is none", &answer);
+            seen.answer("a malformed request", &answer);
         }
     }
 }
 
-/// Every page of both ports that is not one event's own.
-fn look_everywhere(live: &Live, seen: &mut Seen) {
+/// Reads every page of both ports except the pages of single events.
+fn read_every_page(live: &Live, seen: &mut Seen) {
     for target in [
         "/metrics",
         "/openapi.json",
@@ -366,7 +365,7 @@ fn look_everywhere(live: &Live, seen: &mut Seen) {
     }
 }
 
-/// Wrong files, each with a secret where none belongs.
+/// Invalid files, each with a secret in a wrong place.
 fn wrong_files() -> Vec<String> {
     let with = |from: &str, to: &str| {
         assert!(ROUTES.contains(from), "{from}");
@@ -408,21 +407,21 @@ fn run(place: &Place, args: &[&str]) -> Output {
 }
 
 #[test]
-fn no_secret_and_no_payload_comes_out_of_a_server_at_any_level_of_logging() {
+fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
     for level in ["info", "trace"] {
         let place = place();
         let live = Live::start(&place, level);
         let mut seen = Seen::default();
         send_everything(&live, &mut seen);
         eventually("all is settled", || live.settled());
-        look_everywhere(&live, &mut seen);
+        read_every_page(&live, &mut seen);
         eventually("all is settled again", || live.settled());
 
         for (n, wrong) in wrong_files().iter().enumerate() {
             place.write("routes.yaml", wrong);
             live.signal("-HUP");
-            let told = || live.said("stderr").matches("not reloaded").count() > n;
-            eventually("the mistake is told", told);
+            let logged = || live.said("stderr").matches("not reloaded").count() > n;
+            eventually("the mistake is logged", logged);
             seen.answer("after a reload", &live.admin("GET", "/api/v1/stats", ""));
         }
         let event = live.admin("GET", "/api/v1/events/evt_1", "");
@@ -444,7 +443,7 @@ fn no_secret_and_no_payload_comes_out_of_a_server_at_any_level_of_logging() {
         let secrets = seen.hits(&Scanner::secrets());
         assert!(secrets.is_empty(), "{}", secrets.join("\n"));
 
-        // The scanner finds what is there: payload where it belongs, and a secret that was planted.
+        // The scanner works: it finds payload where it belongs, and a planted secret.
         assert_eq!(Scanner::personal().find(&event.body), &PERSONAL[..2]);
         let database = std::fs::read(place.path("events.db")).unwrap();
         assert_eq!(Scanner::personal().find(&database), &PERSONAL[..2]);
@@ -452,7 +451,7 @@ fn no_secret_and_no_payload_comes_out_of_a_server_at_any_level_of_logging() {
 }
 
 #[test]
-fn a_secret_that_was_planted_in_a_payload_is_found() {
+fn the_scanner_finds_a_planted_secret() {
     let place = place();
     let live = Live::start(&place, "info");
     let planted = BASE64.encode(format!("xyz{}", secret("C_EXEC")).as_bytes());
@@ -470,7 +469,7 @@ fn a_secret_that_was_planted_in_a_payload_is_found() {
 }
 
 #[test]
-fn no_secret_comes_out_of_the_command_line() {
+fn the_commands_reveal_no_secret() {
     let place = place();
     let mut seen = Seen::default();
     for args in
@@ -519,7 +518,7 @@ fn no_secret_comes_out_of_the_command_line() {
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_is_named_without_its_password() {
+fn a_store_error_does_not_show_the_password() {
     let place = place();
     let broken = Path::new("nowhere").join("events.db");
     place.write("routes.yaml", &ROUTES.replace("events.db", &broken.display().to_string()));

@@ -1,4 +1,4 @@
-//! Requests signed as their senders sign them, by the providers' own signers.
+//! Signed requests, made by the signers of the providers.
 
 use hookward_core::plugin::BuildCx;
 use hookward_core::{Body, Clock, Draft, Secret, SystemClock, Timestamp};
@@ -25,7 +25,7 @@ impl Signed {
         http::send(addr, "POST", &self.target, &self.headers, &self.body)
     }
 
-    /// The same with another value of a header.
+    /// The request with another value of a header.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -73,7 +73,7 @@ pub(crate) fn sign_at(
     }
 }
 
-/// A Stripe event.
+/// Signs a Stripe event.
 pub(crate) fn stripe(id: &str, event_type: &str, object: serde_json::Value) -> Signed {
     let body = serde_json::json!({
         "id": id, "object": "event", "type": event_type, "created": now().as_secs(),
@@ -87,7 +87,7 @@ pub(crate) fn stripe_raw(id: &str, event_type: &str, body: &[u8], at: Timestamp)
     sign_at(plugins, "stripe", STRIPE, (event_type, id), body, at)
 }
 
-/// A paid payment.
+/// Signs a Stripe event of a paid payment.
 pub(crate) fn paid(id: &str) -> Signed {
     let object = serde_json::json!({
         "id": format!("pi_{id}"), "object": "payment_intent", "amount": 4200, "currency": "usd",
@@ -96,7 +96,7 @@ pub(crate) fn paid(id: &str) -> Signed {
     stripe(id, "payment_intent.succeeded", object)
 }
 
-/// A GitHub push.
+/// Signs a GitHub push.
 pub(crate) fn push(delivery: &str, body: &[u8]) -> Signed {
     let plugins = hookward_provider_github::PLUGINS;
     sign_at(plugins, "github", GITHUB, ("push", delivery), body, now())

@@ -1,5 +1,5 @@
-//! Every provider of the command, as a source: what its vectors accept is stored, what they reject is
-//! refused, and what it signs itself goes through the real server.
+//! Every linked provider as a source: its accepted vectors are stored, the others are rejected, and the real server
+//! accepts what the provider signs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use crate::server::Place;
 
-/// Settings of a scheme of one's own have no vectors in a file of a provider; `none` proves nothing.
+/// Providers without vectors: their scheme is written in routes.yaml, or they verify nothing.
 const WITHOUT_VECTORS: [&str; 2] = ["hmac", "none"];
 
-fn house() -> PathBuf {
+fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
@@ -29,14 +29,15 @@ fn linked() -> Vec<ProviderDescriptor> {
 
 fn vectors(name: &str) -> VectorFile {
     let crate_of_its_own =
-        house().join("providers").join(name.replace('_', "-")).join("tests/vectors.json");
-    let catalogue = house().join("providers/catalogue/tests/vectors").join(format!("{name}.json"));
+        repository().join("providers").join(name.replace('_', "-")).join("tests/vectors.json");
+    let catalogue =
+        repository().join("providers/catalogue/tests/vectors").join(format!("{name}.json"));
     let text = std::fs::read(&crate_of_its_own).or_else(|_| std::fs::read(&catalogue));
     let text = text.unwrap_or_else(|e| panic!("{name} has no vectors: {e}"));
     serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// What the vectors of a provider were made for, where that is more than a way of signing.
+/// The settings that a provider's vectors need besides the scheme.
 fn own_settings(provider: &str) -> Value {
     match provider {
         "jwt" => json!({
@@ -50,7 +51,7 @@ fn own_settings(provider: &str) -> Value {
     }
 }
 
-/// Blocks to try: the plain one, then each way that the provider's own schema lists.
+/// The `with:` blocks to try: the plain one, then each scheme in the provider's JSON Schema.
 fn blocks(provider: &ProviderDescriptor, vector: &Vector) -> Vec<Value> {
     let mut settings = vector.inputs.settings();
     if let (Value::Object(all), Value::Object(own)) = (&mut settings, own_settings(provider.name)) {
@@ -105,7 +106,7 @@ async fn answer(
         .map(|s| s.secret.expose().to_owned())
         .collect::<Vec<_>>();
     let mut request = vector.request.to_request().ok()?;
-    // The path is part of what some sign, so the source is where the vector was sent.
+    // Some senders sign the path, so the source has the path of the vector.
     let target = std::mem::take(&mut request.head.target);
     let path = target.split('?').next().unwrap_or_default();
     let mut source = json!({ "provider": provider, "with": with, "path": path });
@@ -122,13 +123,13 @@ async fn answer(
     });
     let place = tempfile::tempdir().unwrap();
     let routes = place.path().join("routes.yaml");
-    // `$` would be filled in; secrets may have one.
+    // `$` is escaped, because secrets may contain it and variables are filled in.
     std::fs::write(&routes, file.to_string().replace('$', "$$")).unwrap();
     let mut app = App::from_file(&routes).unwrap().clock(Arc::new(FakeClock::at(now)));
     if let Some(keys) = vector.inputs.fixed_keys() {
         app = app.keys(Arc::new(keys));
     }
-    // A block that this provider does not take is one of the wrong ones.
+    // The provider rejects some of the blocks; those are skipped.
     let hooks = app.open().await.ok()?;
     let head = Head { target, ..request.head };
     let reply =
@@ -138,7 +139,7 @@ async fn answer(
 }
 
 #[tokio::test]
-async fn every_provider_stores_what_its_vectors_accept_and_refuses_what_they_reject() {
+async fn every_provider_stores_its_accepted_vectors_and_rejects_the_others() {
     let mut wrong = Vec::new();
     let mut judged = BTreeMap::new();
     for provider in linked() {
@@ -155,7 +156,7 @@ async fn every_provider_stores_what_its_vectors_accept_and_refuses_what_they_rej
             for with in blocks(&provider, vector) {
                 found.extend(answer(provider.name, &with, vector, now).await);
             }
-            // What is taken and holds no event is a sign of life, as Asana's are.
+            // Some accepted deliveries have no event, such as the heartbeats of Asana.
             let taken: Vec<_> = found.iter().filter(|(s, _)| (200..300).contains(s)).collect();
             if taken.is_empty() {
                 wrong.push(format!("{}: {} is not taken: {found:?}", provider.name, vector.id));
@@ -197,7 +198,7 @@ fn secret(provider: &str) -> &'static str {
 }
 
 #[test]
-fn what_a_provider_signs_itself_goes_through_the_server() {
+fn the_server_accepts_what_each_provider_signs() {
     let signs = |name: &str| {
         let cx = hookward::plugin::BuildCx { base_dir: Path::new("."), name: "s" };
         let built = linked().into_iter().find(|p| p.name == name).unwrap();

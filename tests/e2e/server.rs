@@ -1,4 +1,4 @@
-//! The server as a child process in a folder of its own.
+//! The server as a child process in its own folder.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl Place {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// The lines of a file that a `file` step wrote, as JSON; those that are whole.
+    /// The complete lines of a file that a `file` step wrote, as JSON.
     pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
         text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
@@ -48,13 +48,13 @@ impl Place {
         Server::start(self.0.path(), &[])
     }
 
-    /// Runs `hookward` here.
+    /// Runs `hookward` in this folder.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         Command::new(HOOKWARD).args(args).current_dir(self.0.path()).output().unwrap()
     }
 }
 
-/// A running server; killed when dropped.
+/// A running server, which is killed when dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) addr: String,
@@ -67,8 +67,8 @@ impl Server {
         Self::try_start(folder, env).unwrap_or_else(|log| panic!("did not start:\n{log}"))
     }
 
-    /// Its log goes where nobody reads it.
-    pub(crate) fn start_unheard(folder: &Path, stderr: Stdio) -> Self {
+    /// Starts the server with this stderr.
+    pub(crate) fn start_with_stderr(folder: &Path, stderr: Stdio) -> Self {
         let env = [("RUST_LOG", "debug")];
         Self::spawn(folder, &env, stderr).unwrap_or_else(|log| panic!("did not start:\n{log}"))
     }
@@ -121,7 +121,7 @@ impl Server {
         http::send(&self.addr, "GET", target, &[], b"").unwrap()
     }
 
-    /// Asks the admin port.
+    /// Calls the admin port.
     pub(crate) fn admin(&self, method: &str, target: &str, body: &str) -> Answer {
         let headers = [("content-type".to_owned(), "application/json".to_owned())];
         http::send(&self.admin, method, target, &headers, body.as_bytes()).unwrap()
@@ -157,7 +157,7 @@ impl Server {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// SIGTERM, and the exit code; within 30 s.
+    /// Sends SIGTERM and returns the exit code, within 30 s.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         self.signal("-TERM");
         let start = Instant::now();
@@ -178,7 +178,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();

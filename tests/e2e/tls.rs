@@ -1,4 +1,4 @@
-//! HTTPS on the receiving port: as a sender sees it, through a renewal, and closed to what is no TLS.
+//! HTTPS on the receiving port: requests, a renewed certificate, and peers that do not speak TLS.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::server::{Place, SOURCES, Server, eventually};
 
 /// A certificate for localhost, and its key.
 const ONE: [&str; 2] = [include_str!("tls/one.pem"), include_str!("tls/one.key.pem")];
-/// Another one.
+/// Another certificate for localhost, and its key.
 const TWO: [&str; 2] = [include_str!("tls/two.pem"), include_str!("tls/two.key.pem")];
 
 pub(crate) const SERVER: &str = "server: { tls: { certificate: server.pem, key: server.key } }\n";
@@ -32,7 +32,7 @@ pub(crate) fn install(place: &Place, [certificate, key]: [&str; 2]) {
     place.write("server.key", key);
 }
 
-/// Sends over TLS, and believes this certificate alone.
+/// Sends over TLS and trusts only this certificate.
 fn send(server: &Server, certificate: &str, bytes: &[u8]) -> std::io::Result<Answer> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
@@ -53,11 +53,11 @@ fn send(server: &Server, certificate: &str, bytes: &[u8]) -> std::io::Result<Ans
 
 fn signed(id: &str) -> Vec<u8> {
     let signed = paid(id);
-    http::written("localhost", "POST", &signed.target, &signed.headers, &signed.body)
+    http::encode_request("localhost", "POST", &signed.target, &signed.headers, &signed.body)
 }
 
 #[test]
-fn a_server_with_a_certificate_takes_events_over_https() {
+fn a_server_with_a_certificate_accepts_events_over_https() {
     let place = place(ONE);
     let server = place.start();
     for n in 0..2 {
@@ -66,7 +66,7 @@ fn a_server_with_a_certificate_takes_events_over_https() {
     }
     let forged = String::from_utf8(signed("evt_forged")).unwrap().replace("v1=", "v1=0");
     assert_eq!(send(&server, ONE[0], forged.as_bytes()).unwrap().status, 401);
-    // What the library itself answers has its words here, too.
+    // Errors that hyper itself answers have our body over TLS too.
     let answer = send(&server, ONE[0], b"GET / HTTP/1.1\r\nhost : x\r\n\r\n").unwrap();
     assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("BAD_REQUEST")));
     eventually("both are handled", || place.lines("done.jsonl").len() == 2);
@@ -74,12 +74,13 @@ fn a_server_with_a_certificate_takes_events_over_https() {
 }
 
 #[test]
-fn a_large_body_over_https_arrives_whole() {
+fn a_large_body_over_https_is_received_completely() {
     let place = place(ONE);
     let server = place.start();
     let object = serde_json::json!({ "id": "pi_large", "note": "x".repeat(2_000_000) });
     let signed = crate::sender::stripe("evt_large", "payment_intent.succeeded", object);
-    let bytes = http::written("localhost", "POST", &signed.target, &signed.headers, &signed.body);
+    let bytes =
+        http::encode_request("localhost", "POST", &signed.target, &signed.headers, &signed.body);
     assert_eq!(send(&server, ONE[0], &bytes).unwrap().status, 200);
     eventually("it is handled", || place.lines("done.jsonl").len() == 1);
     let expected: serde_json::Value = serde_json::from_slice(&signed.body).unwrap();
@@ -87,7 +88,7 @@ fn a_large_body_over_https_arrives_whole() {
 }
 
 #[test]
-fn a_renewed_certificate_counts_after_a_reload_and_a_wrong_one_changes_nothing() {
+fn a_reload_applies_a_renewed_certificate_and_ignores_an_invalid_one() {
     let place = place(ONE);
     let server = place.start();
     install(&place, TWO);
@@ -96,7 +97,7 @@ fn a_renewed_certificate_counts_after_a_reload_and_a_wrong_one_changes_nothing()
     assert!(send(&server, ONE[0], &signed("evt_2")).is_err());
     install(&place, [TWO[0], ONE[1]]);
     server.signal("-HUP");
-    eventually("the mistake is told", || {
+    eventually("the mistake is logged", || {
         server.log().contains("does not belong to the certificate")
     });
     place.write("routes.yaml", &format!("{SOURCES}routes: []\n"));
@@ -106,7 +107,7 @@ fn a_renewed_certificate_counts_after_a_reload_and_a_wrong_one_changes_nothing()
 }
 
 #[test]
-fn send_finds_its_server_over_https() {
+fn send_trusts_the_configured_certificate() {
     let place = place(ONE);
     let server = place.start();
     let port = server.addr.rsplit(':').next().unwrap();
@@ -116,14 +117,14 @@ fn send_finds_its_server_over_https() {
     let send = ["send", "stripe", "payment_intent.succeeded", "--routes", "sender.yaml"];
     let output = place.run(&send);
     assert!(output.status.success(), "{output:?}");
-    // Another server in its place is not believed.
+    // A server with another certificate is not trusted.
     install(&place, TWO);
     let output = place.run(&send);
     assert!(!output.status.success(), "{output:?}");
 }
 
 #[test]
-fn what_speaks_no_tls_is_closed_at_once_and_a_silent_peer_soon() {
+fn a_peer_without_tls_is_closed_immediately_and_a_silent_one_after_the_timeout() {
     let place = place(ONE);
     let server = place.start();
     let mut plain = http::connect(&server.addr);

@@ -1,4 +1,4 @@
-//! What happens to an event after its answer: retries, dead letters, replays, resuming.
+//! Jobs after the answer: retries, dead letters, replays and resuming.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn detail(server: &crate::server::Server, id: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_failing_step_is_tried_again_and_then_dead_with_every_attempt_on_record() {
+fn a_failing_step_is_retried_and_then_dead_with_every_attempt_recorded() {
     let place = place(
         "  - name: r\n    events: stripe/**\n    chain: [{ handler: exec, with: { command: [sh, -c, 'cat >> seen; echo >> seen; exit 1'] } }]\n",
     );
@@ -37,7 +37,7 @@ fn a_failing_step_is_tried_again_and_then_dead_with_every_attempt_on_record() {
 }
 
 #[test]
-fn a_chain_goes_on_at_the_step_that_failed() {
+fn a_retried_chain_resumes_at_the_failed_step() {
     let place = place(
         "  - name: r\n    events: stripe/**\n    chain:\n      - { handler: file, with: { path: first.jsonl } }\n      - { handler: exec, with: { command: [sh, -c, 'test -f ready'] } }\n      - { handler: file, with: { path: last.jsonl } }\n    retry: { attempts: 100 }\n",
     );
@@ -53,7 +53,7 @@ fn a_chain_goes_on_at_the_step_that_failed() {
 }
 
 #[test]
-fn a_dead_job_runs_again_when_an_operator_says_so() {
+fn an_operator_replays_a_dead_job() {
     let place = place(
         "  - name: r\n    events: stripe/**\n    chain: [{ handler: exec, with: { command: [sh, -c, 'test -f ready'] } }]\n    retry: { attempts: 1 }\n",
     );
@@ -72,13 +72,13 @@ fn a_dead_job_runs_again_when_an_operator_says_so() {
     eventually("both are done", || server.events("status=done").len() == 2);
     let attempts = detail(&server, "evt_1")["jobs"][0]["attempts"].clone();
     assert_eq!(attempts[1]["cause"], "replay");
-    // A repetition by the sender is still one.
+    // A repetition by the sender is still a duplicate.
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
     assert_eq!(server.events("").len(), 2);
 }
 
 #[test]
-fn a_done_event_runs_again_and_by_one_route_where_asked() {
+fn an_operator_replays_a_done_event_on_all_routes_or_one() {
     let place = place(
         "  - { name: a, events: stripe/**, chain: [{ handler: file, with: { path: a.jsonl } }] }\n  - { name: b, events: stripe/**, chain: [{ handler: file, with: { path: b.jsonl } }] }\n",
     );
@@ -96,7 +96,7 @@ fn a_done_event_runs_again_and_by_one_route_where_asked() {
 }
 
 #[test]
-fn a_step_that_hangs_is_given_up_with_its_children() {
+fn a_hanging_step_is_killed_with_its_children_at_the_timeout() {
     let place = place(
         "  - name: r\n    events: stripe/**\n    chain: [{ handler: exec, timeout: 300ms, with: { command: [sh, -c, 'sleep 300 & echo $! > child; wait'] } }]\n    retry: { attempts: 1 }\n",
     );
@@ -131,7 +131,7 @@ fn every_matching_route_gets_its_own_job() {
 }
 
 #[test]
-fn events_of_one_key_run_in_the_order_of_acceptance() {
+fn jobs_of_one_order_key_run_in_the_order_of_acceptance() {
     let place = place(
         "  - name: r\n    events: stripe/**\n    order_by: /data/object/customer\n    chain:\n      - { handler: exec, with: { command: [sh, -c, 'sleep 0.0$((RANDOM % 5))'] } }\n      - { handler: file, with: { path: done.jsonl } }\n",
     );

@@ -119,7 +119,7 @@ fn exhausted(server: &Server) -> Result<Option<Duration>, String> {
 fn served(server: &Server, id: &str, patience: Duration) -> bool {
     let signed = paid(id);
     let (target, headers) = (&signed.target, &signed.headers);
-    let bytes = crate::http::written(&server.addr, "POST", target, headers, &signed.body);
+    let bytes = crate::http::encode_request(&server.addr, "POST", target, headers, &signed.body);
     let Ok(mut stream) = TcpStream::connect(&server.addr) else { return false };
     let timeout = stream.set_read_timeout(Some(patience));
     let sent = timeout.and_then(|()| std::io::Write::write_all(&mut stream, &bytes));
