@@ -11,17 +11,17 @@ pub fn run(data: &[u8]) {
     let Some(text) = text(data) else { return };
     match HumanDuration::parse(text) {
         Ok(period) => {
-            // What is written out again is the same span.
+            // Printing and parsing gives the same duration.
             assert_eq!(HumanDuration::parse(&period.to_string()), Ok(period));
             let _ = Timestamp::from_secs(0).plus(period.0).minus(period.0).to_string();
         }
-        Err(told) => assert!(told.contains("span")),
+        Err(error) => assert!(error.contains("duration")),
     }
     match ByteSize::parse(text) {
         Ok(size) => {
             let _ = (size.as_usize(), size.to_string());
         }
-        Err(told) => assert!(told.contains("size")),
+        Err(error) => assert!(error.contains("size")),
     }
     if let Ok(rate) = Rate::parse(text) {
         assert!(rate.count > 0 && !rate.per.is_zero());

@@ -420,7 +420,7 @@ fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
         for (n, wrong) in wrong_files().iter().enumerate() {
             place.write("routes.yaml", wrong);
             live.signal("-HUP");
-            let logged = || live.said("stderr").matches("not reloaded").count() > n;
+            let logged = || live.said("stderr").matches("reload failed").count() > n;
             eventually("the mistake is logged", logged);
             seen.answer("after a reload", &live.admin("GET", "/api/v1/stats", ""));
         }
