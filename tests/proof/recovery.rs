@@ -147,7 +147,8 @@ fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
     conn.execute_batch("pragma auto_vacuum = incremental; pragma journal_mode = wal;")?;
     conn.execute_batch(include_str!("../../stores/sqlite/src/migrations/0001_first.sql"))?;
     conn.execute("attach ?1 as now", [now.to_str().expect("a temporary path is text")])?;
-    for table in ["names", "deliveries", "events", "jobs", "twins"] {
+    let same_name = ["names", "deliveries", "events", "jobs"].map(|table| (table, table));
+    for (table, now) in same_name.into_iter().chain([("twins", "content_duplicates")]) {
         // The first format's own columns; later ones added more.
         let columns: String = conn.query_row(
             "select group_concat(name, ', ') from pragma_table_info(?1)",
@@ -155,7 +156,7 @@ fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
             |row| row.get(0),
         )?;
         conn.execute_batch(&format!(
-            "insert into main.{table} ({columns}) select {columns} from now.{table}"
+            "insert into main.{table} ({columns}) select {columns} from now.{now}"
         ))?;
     }
     // Every key was written at once, with its event.

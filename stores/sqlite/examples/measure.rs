@@ -1,6 +1,7 @@
-//! Measures what the store costs: `cargo run --release -p hookward-store-sqlite --example measure
-//! [FOLDER] [EVENTS]`. CPU time is that of the whole process, so it includes making the deliveries.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool that may just stop")]
+//! Measures the time that each operation of the store takes per event:
+//! `cargo run --release -p hookward-store-sqlite --example measure [FOLDER] [EVENTS]`. CPU time is
+//! that of the whole process, so it includes building the deliveries.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool that may panic")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use hookward_core::store::{
 use hookward_core::{Body, Clock, EventId, Receipt, Reply, Store, SystemClock};
 use hookward_store_sqlite::SqliteStore;
 
-/// One event of 1.4 KB with one job, and with what costs an index most: an id that is random, and
-/// two keys, as a sender has whose id is not signed.
+/// One event of 1.4 KB with one job. Its random id and its two keys, as of a sender that does not
+/// sign the id, are the most expensive case for an index.
 fn delivery(n: u64, body: &bytes::Bytes) -> NewDelivery {
     let now = SystemClock.now();
     let hash = |n: u64| (u128::from(n) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
@@ -42,23 +43,24 @@ fn delivery(n: u64, body: &bytes::Bytes) -> NewDelivery {
     }
 }
 
-/// User and system time of this process, in ticks of 10 ms.
-fn cpu() -> Duration {
+/// User and system time of this process, to 10 ms.
+fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     let ticks = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok());
     Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
-struct Stretch(Instant, Duration);
+/// Wall time and CPU time since its start.
+struct Measurement(Instant, Duration);
 
-impl Stretch {
+impl Measurement {
     fn start() -> Self {
-        Self(Instant::now(), cpu())
+        Self(Instant::now(), cpu_time())
     }
     fn end(&self, what: &str, count: u64) {
         let per = |d: Duration| d.as_secs_f64() * 1e6 / count as f64;
-        let (wall, cpu) = (self.0.elapsed(), cpu() - self.1);
+        let (wall, cpu) = (self.0.elapsed(), cpu_time() - self.1);
         println!("{what:<34} {:>8.1} us wall {:>8.1} us cpu", per(wall), per(cpu));
     }
 }
@@ -72,61 +74,61 @@ async fn main() {
     let store = SqliteStore::open(path.clone(), SystemClock.now()).await.unwrap();
     let body = bytes::Bytes::from(vec![b'x'; 1400]);
 
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     for batch in 0..events / 64 {
-        let _made: Vec<_> = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
+        let _deliveries: Vec<_> = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
     }
-    stretch.end("making a delivery", events);
+    measurement.end("build a delivery", events);
 
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     for batch in 0..events / 64 {
-        let made = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
-        store.accept(made).await.unwrap();
+        let deliveries = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
+        store.accept(deliveries).await.unwrap();
     }
-    stretch.end("accept, 64 at a time", events);
+    measurement.end("accept, 64 at a time", events);
 
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     for batch in 0..events / 64 {
-        let made = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
-        store.accept(made).await.unwrap();
+        let deliveries = (0..64).map(|n| delivery(batch * 64 + n, &body)).collect();
+        store.accept(deliveries).await.unwrap();
     }
-    stretch.end("repetition, 64 at a time", events);
+    measurement.end("duplicate, 64 at a time", events);
 
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     let worked = work(&store).await;
-    stretch.end("claim 32 and settle 32, from disk", worked);
+    measurement.end("claim 32 and settle 32, from the table", worked);
 
     let mut n = events;
     let mut worked = 0;
     let (mut wall, mut used) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..events / 1024 {
         for _ in 0..16 {
-            let made = (0..64).map(|k| delivery(n + k, &body)).collect();
-            store.accept(made).await.unwrap();
+            let deliveries = (0..64).map(|k| delivery(n + k, &body)).collect();
+            store.accept(deliveries).await.unwrap();
             n += 64;
         }
-        let stretch = Stretch::start();
+        let measurement = Measurement::start();
         worked += work(&store).await;
-        wall += stretch.0.elapsed();
-        used += cpu() - stretch.1;
+        wall += measurement.0.elapsed();
+        used += cpu_time() - measurement.1;
     }
     let per = |d: Duration| d.as_secs_f64() * 1e6 / worked as f64;
-    let what = "claim 32 and settle 32, fresh";
+    let what = "claim 32 and settle 32, from memory";
     println!("{what:<34} {:>8.1} us wall {:>8.1} us cpu", per(wall), per(used));
 
     store.close().await;
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     let store = Arc::new(SqliteStore::open(path.clone(), SystemClock.now()).await.unwrap());
-    stretch.end("opening it again, once", 1);
+    measurement.end("open the file again, once", 1);
 
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     let callers: Vec<_> = (0..64)
         .map(|caller| {
             let (store, body) = (store.clone(), body.clone());
             tokio::spawn(async move {
                 for k in 0..events / 64 {
-                    let made = delivery(1 << 40 | caller << 30 | k, &body);
-                    store.accept(vec![made]).await.unwrap();
+                    let delivery = delivery(1 << 40 | caller << 30 | k, &body);
+                    store.accept(vec![delivery]).await.unwrap();
                 }
             })
         })
@@ -134,20 +136,20 @@ async fn main() {
     for caller in callers {
         caller.await.unwrap();
     }
-    stretch.end("accept, 64 callers with one each", events);
+    measurement.end("accept, 64 callers with one event each", events);
     work(&store).await;
 
-    let stretch = Stretch::start();
+    let measurement = Measurement::start();
     let later = SystemClock.now().plus(Duration::from_secs(1));
-    let mut gone = 0;
+    let mut purged = 0;
     loop {
         let purge = Purge { events_before: later, dead_before: later, limit: 100 };
         match store.purge(purge).await.unwrap() {
             0 => break,
-            removed => gone += removed,
+            removed => purged += removed,
         }
     }
-    stretch.end("purge, 100 at a time", gone);
+    measurement.end("purge, 100 at a time", purged);
     store.close().await;
     let _ = std::fs::remove_file(&path);
     let _ = std::fs::remove_file(path.with_extension("db.lock"));

@@ -116,9 +116,9 @@ fn write_content_duplicate(
     received_at: Timestamp,
 ) -> Result<()> {
     let mut add = conn.prepare_cached(
-        "insert into twins (event, n, event_id, received_at, sum)
+        "insert into content_duplicates (event, n, event_id, received_at, sum)
          select ?1, count(*), ?2, ?3, checksum(?1, count(*), ?2, ?3)
-         from twins where event = ?1 having count(*) < 100",
+         from content_duplicates where event = ?1 having count(*) < 100",
     )?;
     add.execute(params![seq, event.event_id, received_at.as_millis()])?;
     Ok(())

@@ -260,7 +260,7 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
 fn content_duplicates(conn: &Connection, seq: i64) -> Result<Vec<ContentDuplicate>> {
     let mut found = conn.prepare_cached(
         "select event_id, received_at, coalesce(sum = checksum(event, n, event_id, received_at), 1)
-         from twins where event = ?1 order by n",
+         from content_duplicates where event = ?1 order by n",
     )?;
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(2)? {

@@ -16,10 +16,11 @@ type AfterSql = fn(&Connection) -> Result<()>;
 
 /// The steps between formats: step N leads to format N. Steps never change once released, or files
 /// of one format would differ.
-const STEPS: [(&str, AfterSql); 3] = [
+const STEPS: [(&str, AfterSql); 4] = [
     (include_str!("migrations/0001_first.sql"), |_| Ok(())),
     (include_str!("migrations/0002_late_index.sql"), hash_event_ids),
     (include_str!("migrations/0003_checksums.sql"), |_| Ok(())),
+    (include_str!("migrations/0004_content_duplicates.sql"), |_| Ok(())),
 ];
 
 /// Migrates a file to the newest format; an empty file starts at format 0.

@@ -141,7 +141,7 @@ fn remove(
     batch.remove_event(seq, hashes);
     for sql in [
         "delete from jobs where event = ?1",
-        "delete from twins where event = ?1",
+        "delete from content_duplicates where event = ?1",
         "delete from events where seq = ?1",
     ] {
         transaction.prepare_cached(sql)?.execute([seq])?;

@@ -1,4 +1,4 @@
-//! The promises of every store, kept by this one.
+//! The conformance suite of all stores, and the model test, on files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -19,6 +19,6 @@ impl Subject for File {
 hookward_testkit::store_suite!(File(tempfile::tempdir().unwrap()));
 
 #[test]
-fn it_does_in_any_order_what_the_contract_says() {
+fn operations_in_random_order_agree_with_the_model() {
     hookward_testkit::store::model::check(|| File(tempfile::tempdir().unwrap()));
 }

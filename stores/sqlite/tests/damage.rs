@@ -1,4 +1,5 @@
-//! What the disk changed is found out, is shown as such, and stands in nobody's way.
+//! Rows that the disk changed are found by their checksums, are shown as damaged, and block no other
+//! row.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::PathBuf;
@@ -12,14 +13,14 @@ use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now};
 use rusqlite::Connection;
 
-/// A store of three events, `0` to `2`, each with a job, that was closed and then hit.
-struct Hit {
+/// A closed store of three events, `0` to `2`, each with a job, whose file was changed by SQL.
+struct DamagedStore {
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
-impl Hit {
-    async fn by(sql: &str) -> Self {
+impl DamagedStore {
+    async fn damaged_by(sql: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let store = SqliteStore::open(path.clone(), now()).await.unwrap();
@@ -36,7 +37,7 @@ impl Hit {
         SqliteStore::open(self.path.clone(), now()).await.unwrap()
     }
 
-    async fn refused(&self) -> String {
+    async fn open_error(&self) -> String {
         SqliteStore::open(self.path.clone(), now()).await.map(drop).unwrap_err().0
     }
 }
@@ -57,7 +58,7 @@ async fn events(store: &SqliteStore) -> Vec<(Option<String>, Option<String>, Sta
 }
 
 #[tokio::test]
-async fn changed_bytes_reach_no_handler_and_hold_nobody_up() {
+async fn a_corrupt_job_reaches_no_handler_and_blocks_no_other_job() {
     for sql in [
         "update deliveries set body = x'7b7d' where id = 2",
         "update deliveries set headers = '[]' where id = 2",
@@ -68,8 +69,8 @@ async fn changed_bytes_reach_no_handler_and_hold_nobody_up() {
         "update jobs set attempts = '{' where event = 2",
         "delete from deliveries where id = 2",
     ] {
-        let hit = Hit::by(sql).await;
-        let store = hit.open().await;
+        let damaged = DamagedStore::damaged_by(sql).await;
+        let store = damaged.open().await;
         let jobs = claim(&store).await;
         assert_eq!(names(&jobs), ["0", "2"], "{sql}");
         assert!(claim(&store).await.is_empty(), "{sql}");
@@ -88,92 +89,96 @@ async fn changed_bytes_reach_no_handler_and_hold_nobody_up() {
         let reason = shown.jobs[0].reason.as_deref().unwrap();
         assert_eq!((shown.jobs[0].state, reason.starts_with("damaged")), (JobState::Dead, true));
         store.close().await;
-        // The next owner knows the same.
-        let store = hit.open().await;
+        // It is dead for the next owner too.
+        let store = damaged.open().await;
         assert_eq!(store.depth().await.unwrap().routes[0].dead, 1, "{sql}");
         store.close().await;
     }
 }
 
 #[tokio::test]
-async fn a_changed_event_is_shown_as_damaged_and_without_its_bytes() {
-    let hit = Hit::by("update deliveries set body = x'7b7d' where id = 2").await;
-    let store = hit.open().await;
+async fn a_corrupt_event_is_shown_as_damaged_and_without_its_bytes() {
+    let damaged =
+        DamagedStore::damaged_by("update deliveries set body = x'7b7d' where id = 2").await;
+    let store = damaged.open().await;
     let id = store.find("1", 1).await.unwrap()[0];
     let shown = store.show(id).await.unwrap().unwrap();
     assert!(shown.event.body().bytes().is_empty());
     assert!(shown.notes[0].starts_with("damaged"), "{:?}", shown.notes);
     store.close().await;
 
-    let hit = Hit::by("update events set event_id = '7', notes = '[\"x\"]' where seq = 2").await;
-    let store = hit.open().await;
+    let damaged = DamagedStore::damaged_by(
+        "update events set event_id = '7', notes = '[\"x\"]' where seq = 2",
+    )
+    .await;
+    let store = damaged.open().await;
     let listed = events(&store).await;
     assert_eq!(listed[1], (Some("(damaged)".to_owned()), None, Status::Pending));
-    let whole = |n: &str| (Some("order.paid".to_owned()), Some(n.to_owned()), Status::Pending);
-    assert_eq!((listed[0].clone(), listed[2].clone()), (whole("2"), whole("0")));
+    let intact = |n: &str| (Some("order.paid".to_owned()), Some(n.to_owned()), Status::Pending);
+    assert_eq!((listed[0].clone(), listed[2].clone()), (intact("2"), intact("0")));
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_job_that_was_open_is_not_shown_as_done_by_a_flipped_bit() {
-    // As a bit flip would leave it: the index does not hear of it.
-    let hit = Hit::by(
+async fn an_open_job_with_a_flipped_bit_is_not_shown_as_done() {
+    // A flipped bit changes the row but not the index, so the update must not reach the index.
+    let damaged = DamagedStore::damaged_by(
         "drop index jobs_open; update jobs set state = 1 where event = 2;
          create index jobs_open on jobs (route, event, n) where state = 0",
     )
     .await;
-    let store = hit.open().await;
+    let store = damaged.open().await;
     assert_eq!(events(&store).await[1].2, Status::Dead);
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_repetition_of_what_was_changed_is_answered_and_fails_nobody_beside_it() {
+async fn a_duplicate_of_a_corrupt_event_is_answered_and_fails_no_other_delivery() {
     for sql in [
         "update deliveries set answer = x'00' where id = 2",
-        // It would get the answer of another one.
+        // Unnoticed, the duplicate would get the answer to another delivery.
         "update events set delivery = 1 where seq = 2",
     ] {
-        let hit = Hit::by(sql).await;
-        let store = hit.open().await;
-        let told = store.accept(["0", "1", "5"].map(delivery).to_vec()).await.unwrap();
-        let Acceptance::Duplicate { answer, .. } = &told[1] else { panic!("{told:?}") };
-        assert_eq!(*answer, delivery("1").answer, "its own answer, since the first one is gone");
-        assert!(matches!(told[0], Acceptance::Duplicate { .. }));
-        assert!(matches!(told[2], Acceptance::Accepted { .. }));
+        let damaged = DamagedStore::damaged_by(sql).await;
+        let store = damaged.open().await;
+        let accepted = store.accept(["0", "1", "5"].map(delivery).to_vec()).await.unwrap();
+        let Acceptance::Duplicate { answer, .. } = &accepted[1] else { panic!("{accepted:?}") };
+        assert_eq!(*answer, delivery("1").answer, "its own answer, because the stored one is lost");
+        assert!(matches!(accepted[0], Acceptance::Duplicate { .. }));
+        assert!(matches!(accepted[2], Acceptance::Accepted { .. }));
         store.close().await;
     }
 }
 
-/// Better one repetition too many than one event that nobody ever saw.
+/// A duplicate that is accepted is better than a new event that is dropped.
 #[tokio::test]
-async fn a_changed_key_sends_no_other_event_away() {
-    let hit = Hit::by("").await;
-    let conn = Connection::open(&hit.path).unwrap();
+async fn a_corrupt_dedupe_key_drops_no_new_event() {
+    let damaged = DamagedStore::damaged_by("").await;
+    let conn = Connection::open(&damaged.path).unwrap();
     let hash = |id: &str| delivery(id).events[0].keys[0].hash;
     conn.execute("insert into keys values (?1, 2, 0)", [hash("7")]).unwrap();
     conn.execute_batch("update keys set at = 9000000000000").unwrap();
-    let store = hit.open().await;
-    let told = store.accept(vec![delivery("7")]).await.unwrap();
-    assert!(matches!(told[0], Acceptance::Accepted { .. }));
+    let store = damaged.open().await;
+    let accepted = store.accept(vec![delivery("7")]).await.unwrap();
+    assert!(matches!(accepted[0], Acceptance::Accepted { .. }));
     store.close().await;
 }
 
 #[tokio::test]
-async fn damage_on_which_all_rests_is_refused_at_start() {
+async fn a_store_with_a_corrupt_name_or_counter_is_not_opened() {
     for sql in [
         "update names set name = 'partnes' where name = 'partner'",
         "update meta set value = 1 + value where name = 'keys_flushed_to'",
         "update meta set value = 9 where name = 'opens'",
     ] {
-        let words = Hit::by(sql).await.refused().await;
-        assert!(words.contains("is damaged") && words.contains("backup"), "{sql}: {words}");
+        let message = DamagedStore::damaged_by(sql).await.open_error().await;
+        assert!(message.contains("is damaged") && message.contains("backup"), "{sql}: {message}");
     }
 }
 
 #[tokio::test]
-async fn a_file_whose_index_lacks_what_its_table_has_is_refused_at_start() {
-    let hit = Hit::by(
+async fn a_file_with_an_index_that_lacks_rows_is_not_opened() {
+    let damaged = DamagedStore::damaged_by(
         "drop index jobs_open;
          create index jobs_open on jobs (route, event, n) where state = 7;
          pragma writable_schema = on;
@@ -181,22 +186,23 @@ async fn a_file_whose_index_lacks_what_its_table_has_is_refused_at_start() {
          where name = 'jobs_open'",
     )
     .await;
-    let words = hit.refused().await;
-    assert!(words.contains("is damaged"), "{words}");
+    let message = damaged.open_error().await;
+    assert!(message.contains("is damaged"), "{message}");
 }
 
-/// They are read without sums, and get them with the next change.
+/// Their rows have no sums, and get them with their next change.
 #[tokio::test]
-async fn rows_of_an_older_format_are_taken_as_they_are() {
-    let hit = Hit::by(
+async fn rows_of_a_format_2_file_are_used_without_checksums_until_they_change() {
+    let damaged = DamagedStore::damaged_by(
         "alter table deliveries drop column answer_sum;
          alter table deliveries drop column body_sum;
          alter table events drop column sum; alter table jobs drop column sum;
+         alter table content_duplicates rename to twins;
          alter table twins drop column sum; alter table names drop column sum;
          alter table meta drop column sum; pragma user_version = 2",
     )
     .await;
-    let store = hit.open().await;
+    let store = damaged.open().await;
     assert!(matches!(
         store.accept(vec![delivery("1")]).await.unwrap()[0],
         Acceptance::Duplicate { .. }
@@ -207,18 +213,18 @@ async fn rows_of_an_older_format_are_taken_as_they_are() {
         [""; 0]
     );
     store.close().await;
-    let conn = Connection::open(&hit.path).unwrap();
-    let sums = |of: &str| -> i64 {
-        conn.query_row(&format!("select count(sum) from {of}"), [], |row| row.get(0)).unwrap()
+    let conn = Connection::open(&damaged.path).unwrap();
+    let sums = |table: &str| -> i64 {
+        conn.query_row(&format!("select count(sum) from {table}"), [], |row| row.get(0)).unwrap()
     };
     assert_eq!((sums("jobs"), sums("events"), sums("names")), (3, 0, 2));
     drop(conn);
-    let conn = Connection::open(&hit.path).unwrap();
+    let conn = Connection::open(&damaged.path).unwrap();
     conn.execute_batch("update jobs set attempt = 7 where event = 2").unwrap();
     drop(conn);
-    let store = hit.open().await;
-    // It was running; what is known of it is not what was written.
-    assert_eq!(names(&claim(&store).await).len(), 1, "suspects run alone");
+    let store = damaged.open().await;
+    // The job was running, and its row does not match its sum any more.
+    assert_eq!(names(&claim(&store).await).len(), 1, "a crash suspect runs alone");
     assert_eq!(store.depth().await.unwrap().routes[0].dead, 1);
     assert_ne!(store.check().await, Err(StoreError::Closed));
     store.close().await;

@@ -1,4 +1,4 @@
-//! What is particular to a store in a file: who may open it, what it survives, what it gives back.
+//! A store in a file: its one owner, a clock that was set back, kills, pages that are freed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ async fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path.to_owned(), now()).await.unwrap()
 }
 
-async fn refusal(path: &Path) -> String {
+async fn open_error(path: &Path) -> String {
     SqliteStore::open(path.to_owned(), now()).await.map(drop).unwrap_err().0
 }
 
@@ -36,88 +36,53 @@ fn claim_at(now: Timestamp, slots: usize) -> Claim {
 }
 
 #[tokio::test]
-async fn a_second_owner_is_refused_until_the_first_is_gone() {
+async fn a_second_owner_cannot_open_the_file_until_the_first_has_closed_it() {
     let (_folder, path) = folder();
     let first = open(&path).await;
-    let words = refusal(&path).await;
-    assert!(words.contains("in use by another process (pid "), "{words}");
+    let message = open_error(&path).await;
+    assert!(message.contains("in use by another process (pid "), "{message}");
     first.close().await;
     let second = open(&path).await;
     drop(second);
     open(&path).await.close().await;
 }
 
-/// Whatever the file is called: SQLite would take each name for the same file.
+/// SQLite follows symbolic links, so each name would open the same file.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_second_owner_is_refused_by_every_name_of_the_file() {
+async fn a_second_owner_cannot_open_the_file_by_another_of_its_names() {
     use std::os::unix::fs::symlink;
     let (folder, path) = folder();
     let [link, hard, nowhere] = ["link.db", "hard.db", "nowhere.db"].map(|n| folder.path().join(n));
     symlink(folder.path(), folder.path().join("here")).unwrap();
     symlink("hookward.db", &link).unwrap();
     symlink("gone.db", &nowhere).unwrap();
-    let words = refusal(&link).await;
-    assert!(words.contains("points to nothing"), "{words}");
+    let message = open_error(&link).await;
+    assert!(message.contains("points to nothing"), "{message}");
     assert!(!path.exists(), "nothing was created through it");
 
     let first = open(&path).await;
     for name in [&link, &folder.path().join("here/hookward.db")] {
-        let words = refusal(name).await;
-        assert!(words.contains("in use by another process (pid "), "{words}");
+        let message = open_error(name).await;
+        assert!(message.contains("in use by another process (pid "), "{message}");
     }
     first.close().await;
     open(&link).await.close().await;
-    assert!(refusal(&nowhere).await.contains("points to nothing"));
+    assert!(open_error(&nowhere).await.contains("points to nothing"));
     std::fs::hard_link(&path, &hard).unwrap();
     for name in [&path, &hard] {
-        let words = refusal(name).await;
-        assert!(words.contains("2 names"), "{words}");
+        let message = open_error(name).await;
+        assert!(message.contains("2 names"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_refused_and_left_as_it_was() {
-    let (folder, path) = folder();
-    let other = Connection::open(&path).unwrap();
-    other.execute_batch("create table books (title text)").unwrap();
-    drop(other);
-    let before = std::fs::read(&path).unwrap();
-    let words = refusal(&path).await;
-    assert!(words.contains("another program"), "{words}");
-    assert_eq!(std::fs::read(&path).unwrap(), before);
-    assert!(!path.with_extension("db.reserve").exists(), "nothing is kept aside for it");
-
-    let text = folder.path().join("notes.txt");
-    std::fs::write(&text, "not a database at all, but long enough to be read as one".repeat(20))
-        .unwrap();
-    let words = refusal(&text).await;
-    assert!(words.contains("not an SQLite database"), "{words}");
-
-    let words = refusal(folder.path()).await;
-    assert!(words.contains("is a folder"), "{words}");
-    let words = refusal(&folder.path().join("no/where.db")).await;
-    assert!(words.contains("mkdir -p"), "{words}");
-}
-
-#[tokio::test]
-async fn a_newer_format_is_refused() {
-    let (_folder, path) = folder();
-    open(&path).await.close().await;
-    let conn = Connection::open(&path).unwrap();
-    conn.execute_batch("pragma user_version = 99").unwrap();
-    drop(conn);
-    let words = refusal(&path).await;
-    assert!(words.contains("format 99") && words.contains("newer"), "{words}");
-}
-
-#[tokio::test]
-async fn the_file_has_the_settings_that_it_should() {
+async fn the_file_has_its_settings_and_no_log_after_close() {
     let (_folder, path) = folder();
     let store = open(&path).await;
     store.accept(vec![delivery("a")]).await.unwrap();
     store.close().await;
-    assert!(!path.with_extension("db-wal").exists(), "closing leaves one file");
+    assert!(!path.with_extension("db-wal").exists(), "close removes the log");
     let conn = Connection::open(&path).unwrap();
     let read = |pragma: &str| -> String {
         conn.query_row(&format!("select cast({pragma} as text) from pragma_{pragma}"), [], |r| {
@@ -144,7 +109,7 @@ async fn the_body_of_a_batch_is_stored_once() {
 }
 
 #[tokio::test]
-async fn a_purge_gives_pages_back() {
+async fn a_purge_returns_pages_to_the_file_system() {
     let (_folder, path) = folder();
     let store = open(&path).await;
     for n in 0..20 {
@@ -160,8 +125,8 @@ async fn a_purge_gives_pages_back() {
     }
     store.close().await;
     let size = std::fs::metadata(&path).unwrap().len();
-    assert!(size < 3_000_000, "{size} bytes are left of 20 MB");
-    // Numbers are not given twice, though all events are gone.
+    assert!(size < 3_000_000, "{size} of 20 MB are left");
+    // No number is used a second time, although all events were removed.
     let store = open(&path).await;
     store.accept(vec![delivery("a")]).await.unwrap();
     store.close().await;
@@ -171,15 +136,15 @@ async fn a_purge_gives_pages_back() {
 }
 
 #[tokio::test]
-async fn jobs_that_nobody_waited_for_are_given_back() {
+async fn claimed_jobs_of_a_cancelled_caller_are_released() {
     let (_folder, path) = folder();
     let store = open(&path).await;
     store.accept(vec![delivery("a")]).await.unwrap();
     {
-        let mut asked = store.claim(claim(1));
-        // The question is put, and whoever put it goes away.
+        let mut claiming = store.claim(claim(1));
+        // The command is sent, and then its caller is cancelled.
         let poll = std::future::poll_fn(|cx| {
-            let _ = asked.as_mut().poll(cx);
+            let _ = claiming.as_mut().poll(cx);
             std::task::Poll::Ready(())
         });
         poll.await;
@@ -192,15 +157,15 @@ async fn jobs_that_nobody_waited_for_are_given_back() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(jobs[0].attempt, 1, "the attempt was given back");
+    assert_eq!(jobs[0].attempt, 1, "the attempt does not count");
     let done = JobOutcome { lease: jobs[0].lease, settlement: Settlement::Done, attempt: None };
     store.settle(vec![done]).await.unwrap();
     store.close().await;
 }
 
-/// As found by a new owner whose clock is right.
+/// A new owner with the right clock opens a file that was written while the clock was ahead.
 #[tokio::test]
-async fn nothing_stalls_that_came_in_or_ran_while_the_clock_was_ahead() {
+async fn jobs_written_while_the_clock_was_ahead_are_due_for_a_new_owner() {
     let (_folder, path) = folder();
     let ahead = now().plus(Duration::from_secs(6 * 3600));
     let after = |secs| now().plus(Duration::from_secs(secs));
@@ -221,13 +186,13 @@ async fn nothing_stalls_that_came_in_or_ran_while_the_clock_was_ahead() {
     };
     assert_eq!(names(now()).await, ["ran", "waits"]);
     assert_eq!(store.next_due().await.unwrap(), Some(after(30)), "the leases end");
-    assert!(names(after(29)).await.is_empty(), "it waits as long as it was to");
+    assert!(names(after(29)).await.is_empty(), "the retry waits as long as it was to");
     assert!(names(after(60)).await.contains(&"retried".to_owned()));
     store.close().await;
 }
 
 #[tokio::test]
-async fn what_is_given_back_after_the_clock_went_back_is_due() {
+async fn a_job_released_after_the_clock_was_set_back_is_due() {
     let (_folder, path) = folder();
     let ahead = now().plus(Duration::from_secs(6 * 3600));
     let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
@@ -242,9 +207,9 @@ async fn what_is_given_back_after_the_clock_went_back_is_due() {
     store.close().await;
 }
 
-/// Many more callers than the writer's queue has room for: each gets an answer, and at once.
+/// With many more callers than commands may wait, each caller gets an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_sends_away_and_loses_nobody() {
+async fn a_full_command_queue_rejects_callers_and_loses_no_accepted_event() {
     let (_folder, path) = folder();
     let store = std::sync::Arc::new(open(&path).await);
     let callers: Vec<_> = (0..12_000)
@@ -253,37 +218,37 @@ async fn a_full_queue_sends_away_and_loses_nobody() {
             tokio::spawn(async move { store.accept(vec![delivery(&n.to_string())]).await })
         })
         .collect();
-    let mut taken = 0;
+    let mut accepted = 0;
     for caller in callers {
         match caller.await.unwrap() {
-            Ok(_) => taken += 1,
+            Ok(_) => accepted += 1,
             Err(error) => assert!(error.to_string().contains("unavailable"), "{error}"),
         }
     }
-    assert_eq!(store.depth().await.unwrap().routes[0].open, taken);
-    assert!(taken >= 4096, "{taken}");
+    assert_eq!(store.depth().await.unwrap().routes[0].open, accepted);
+    assert!(accepted >= 4096, "{accepted}");
     store.check().await.unwrap();
     store.close().await;
 }
 
 const CHILD: &str = "HOOKWARD_TEST_CHILD";
 
-/// Not a test of its own: what the test below starts and kills.
+/// Not a test: the child process that the next test starts and kills.
 #[tokio::test]
 async fn child_that_accepts_until_it_is_killed() {
-    #[expect(clippy::disallowed_methods, reason = "how a test speaks to its own child")]
+    #[expect(clippy::disallowed_methods, reason = "how a test passes a path to its child")]
     let Ok(path) = std::env::var(CHILD) else { return };
     let store = open(Path::new(&path)).await;
     for n in 0.. {
         let ids = [n * 2, n * 2 + 1].map(|n| format!("k{n}"));
         store.accept(ids.iter().map(|id| delivery(id)).collect()).await.unwrap();
         store.claim(claim(1)).await.unwrap();
-        println!("\ntaken {}\ntaken {}", ids[0], ids[1]);
+        println!("\naccepted {}\naccepted {}", ids[0], ids[1]);
     }
 }
 
 #[tokio::test]
-async fn what_was_taken_in_is_there_after_a_kill() {
+async fn accepted_events_are_in_the_file_after_a_kill() {
     let (_folder, path) = folder();
     for round in 0..3 {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -293,20 +258,20 @@ async fn what_was_taken_in_is_there_after_a_kill() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut taken = Vec::new();
+        let mut accepted = Vec::new();
         for line in lines.map_while(Result::ok) {
-            if let Some(id) = line.strip_prefix("taken ") {
-                taken.push(id.to_owned());
+            if let Some(id) = line.strip_prefix("accepted ") {
+                accepted.push(id.to_owned());
             }
-            if taken.len() == 200 + round * 37 {
+            if accepted.len() == 200 + round * 37 {
                 child.kill().unwrap();
             }
         }
         child.wait().unwrap();
         let store = open(&path).await;
-        for id in &taken {
+        for id in &accepted {
             let found = store.find(id, 2).await.unwrap();
-            assert_eq!(found.len(), 1, "{id} is there, once");
+            assert_eq!(found.len(), 1, "{id} is found once");
             let again = store.accept(vec![delivery(id)]).await.unwrap();
             assert!(matches!(again[0], Acceptance::Duplicate { .. }));
         }

@@ -253,7 +253,7 @@ fn a_duplicate_by_either_key_is_found_and_reports_the_kind_of_key() {
         let acceptances = store.accept(vec![duplicate, numbered(3)]);
         assert!(matches!(acceptances[0], Acceptance::Duplicate { by: KeyKind::Content, .. }));
         assert!(matches!(acceptances[1], Acceptance::Duplicate { by: KeyKind::Id, .. }));
-        assert_eq!(store.count("twins"), 1);
+        assert_eq!(store.count("content_duplicates"), 1);
     }
 }
 
