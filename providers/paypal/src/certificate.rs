@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetched_certificate_has_to_name_paypal_be_valid_and_have_an_unbroken_chain() {
+    fn a_fetched_certificate_must_name_paypal_be_valid_and_have_an_unbroken_chain() {
         let now = Timestamp::from_secs(1_800_000_000);
         let judged = |pem: &str, now| {
             key(&KeyDocument::fetched(pem.to_owned(), now), now)
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(judged(own, now), Ok(()), "alone, over https from the API");
         assert!(judged(own, now.plus(std::time::Duration::from_secs(3_000_000_000))).is_err());
         let other = include_str!("testdata/other.pem");
-        assert!(judged(other, now).unwrap_err().contains("another host"));
+        assert!(judged(other, now).unwrap_err().contains("does not name the host"));
         assert!(judged(&format!("{own}{other}"), now).unwrap_err().contains("chain"));
     }
 }

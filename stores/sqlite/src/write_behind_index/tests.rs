@@ -85,7 +85,7 @@ impl TestStore {
 
     /// Number of events that a search for this id finds.
     fn found(&self, event_id: &str) -> usize {
-        browse::find(&self.writer.connection(), event_id, 9).unwrap().len()
+        browse::find(self.writer.connection(), event_id, 9).unwrap().len()
     }
 
     fn purge(&mut self, before: Timestamp) -> usize {
@@ -271,9 +271,9 @@ fn events_with_the_same_id_are_all_found_newest_first() {
         let newest = alike(51);
         let id = newest.events[0].id;
         store.accept(vec![newest]);
-        let found = browse::find(&store.writer.connection(), "3", 9).unwrap();
+        let found = browse::find(store.writer.connection(), "3", 9).unwrap();
         assert_eq!((found.len(), found[0]), (3, id));
-        assert_eq!(browse::find(&store.writer.connection(), "3", 1).unwrap(), [id]);
+        assert_eq!(browse::find(store.writer.connection(), "3", 1).unwrap(), [id]);
     }
 }
 
@@ -288,7 +288,7 @@ fn a_search_for_a_senders_id_that_has_the_form_of_ours_finds_both_events() {
         store.accept(vec![ours, theirs]);
         store.flush(steps);
         let filter = Filter { q: Some(id.to_string()), ..Filter::default() };
-        let page = browse::list(&store.writer.connection(), &filter, 9, None).unwrap();
+        let page = browse::list(store.writer.connection(), &filter, 9, None).unwrap();
         let listed: Vec<_> = page.events.iter().map(|e| e.event_id.clone().unwrap()).collect();
         assert_eq!(listed, [id.to_string(), "50".to_owned()], "after {steps} steps");
     }
