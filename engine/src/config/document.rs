@@ -291,24 +291,24 @@ impl Document {
     /// the message is about: short values are replaced for that place alone, for elsewhere a text
     /// such as `1` is a coincidence.
     pub(super) fn hide_values(&self, at: &str, mut message: String) -> String {
-        let mut hide = |text: &str, shown: &str, near: bool| {
-            if text.is_empty() {
+        let mut hide = |value: &str, replacement: &str, near: bool| {
+            if value.is_empty() {
                 return;
             }
-            if text.len() >= MIN_HIDDEN_BYTES || near {
+            if value.len() >= MIN_HIDDEN_BYTES || near {
                 for quote in ["`", "\"", "'"] {
                     let (from, to) =
-                        (format!("{quote}{text}{quote}"), format!("{quote}{shown}{quote}"));
+                        (format!("{quote}{value}{quote}"), format!("{quote}{replacement}{quote}"));
                     message = message.replace(&from, &to);
                 }
             }
-            if text.len() >= MIN_HIDDEN_BYTES {
-                message = message.replace(text, shown);
+            if value.len() >= MIN_HIDDEN_BYTES {
+                message = message.replace(value, replacement);
             }
         };
         for (place, filled) in &self.filled {
             let near = pointer::is_within(place, at) || pointer::is_within(at, place);
-            filled.hidden_values.iter().for_each(|(text, shown)| hide(text, shown, near));
+            filled.hidden_values.iter().for_each(|(value, reference)| hide(value, reference, near));
         }
         let near = self.value_span(at);
         for mask in &self.masked {

@@ -35,17 +35,17 @@ const fn format(name: &'static str, noun: &'static str, check: CheckFn) -> Forma
 /// All formats, with the checks that the schema check runs.
 pub(super) const FORMATS: &[Format] = &[
     format("period", "a duration", |t| HumanDuration::parse(t).map(drop)),
-    format("period-above-zero", "a duration", |t| positive_duration(t).map(drop)),
+    format("period-above-zero", "a duration", |t| parse_positive_duration(t).map(drop)),
     format("size", "a size", |t| ByteSize::parse(t).map(drop)),
-    format("listen", "an IP address and a port", |t| listen(t).map(drop)),
-    format("public-url", "a URL of scheme and host", |t| public_url(t).map(drop)),
+    format("listen", "an IP address and a port", |t| parse_listen_address(t).map(drop)),
+    format("public-url", "a URL of scheme and host", |t| parse_public_url(t).map(drop)),
     format("rate", "a rate", |t| compiled::Rate::parse(t).map(drop)),
-    format("network", "an IP address or a network", |t| network(t).map(drop)),
-    format("until", "a date or time", |t| until(t).map(drop)),
+    format("network", "an IP address or a network", |t| parse_network(t).map(drop)),
+    format("until", "a date or time", |t| parse_until(t).map(drop)),
     format("event-glob", "SOURCE/TYPE", |t| routing::TypeGlob::parse(t).map(drop)),
     format("data-address", "a data address", |t| routing::DataAddress::parse(t).map(drop)),
     format("expression", "an expression", |t| routing::Condition::compile(t).map(drop)),
-    format("route-path", "a URL path", |t| path(t).map(drop)),
+    format("route-path", "a URL path", |t| parse_path(t).map(drop)),
 ];
 
 /// Finds a format by its name in the schema.
@@ -82,16 +82,16 @@ macro_rules! text_type {
 
 text_type!(DurationText(std::time::Duration), "period", |t: &str| HumanDuration::parse(t)
     .map(|p| p.0));
-text_type!(PositiveDurationText(std::time::Duration), "period-above-zero", positive_duration);
-text_type!(ListenText(SocketAddr), "listen", listen);
-text_type!(PublicUrlText(String), "public-url", public_url);
+text_type!(PositiveDurationText(std::time::Duration), "period-above-zero", parse_positive_duration);
+text_type!(ListenText(SocketAddr), "listen", parse_listen_address);
+text_type!(PublicUrlText(String), "public-url", parse_public_url);
 text_type!(RateText(compiled::Rate), "rate", compiled::Rate::parse);
-text_type!(NetworkText(IpNet), "network", network);
-text_type!(UntilText(Timestamp), "until", until);
+text_type!(NetworkText(IpNet), "network", parse_network);
+text_type!(UntilText(Timestamp), "until", parse_until);
 text_type!(GlobText(routing::TypeGlob), "event-glob", routing::TypeGlob::parse);
 text_type!(AddressText(routing::DataAddress), "data-address", routing::DataAddress::parse);
 text_type!(ExpressionText(routing::Condition), "expression", routing::Condition::compile);
-text_type!(PathText(String), "route-path", path);
+text_type!(PathText(String), "route-path", parse_path);
 
 /// A number of bytes above zero, as a number or as text with a unit.
 #[derive(Debug, Deserialize)]
@@ -126,7 +126,7 @@ impl JsonSchema for SecretText {
     }
 }
 
-fn positive_duration(text: &str) -> Result<std::time::Duration, String> {
+fn parse_positive_duration(text: &str) -> Result<std::time::Duration, String> {
     match HumanDuration::parse(text)?.0 {
         span if span.is_zero() => {
             Err(format!("`{text}` is zero; write a duration above zero, such as 30s"))
@@ -135,45 +135,45 @@ fn positive_duration(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
-fn listen(text: &str) -> Result<SocketAddr, String> {
+fn parse_listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("`{text}` is not an IP address with a port; write one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
     })
 }
 
-fn public_url(text: &str) -> Result<String, String> {
-    let wrong = |why: &str| {
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let error = |problem: &str| {
         format!(
-            "`{text}` {why}; write the scheme and host that senders call, such as https://hooks.example.com"
+            "`{text}` {problem}; write the scheme and host that senders call, such as https://hooks.example.com"
         )
     };
-    let uri: http::Uri = text.parse().map_err(|_| wrong("is not an http or https URL"))?;
+    let uri: http::Uri = text.parse().map_err(|_| error("is not an http or https URL"))?;
     let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
-    let authority = authority.ok_or_else(|| wrong("is not an http or https URL"))?;
+    let authority = authority.ok_or_else(|| error("is not an http or https URL"))?;
     if authority.as_str().contains('@') {
-        return Err(wrong("has a user name"));
+        return Err(error("has a user name"));
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() || text.contains('#') {
-        return Err(wrong("has a path or a query"));
+        return Err(error("has a path or a query"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(|_| {
         format!("`{text}` is not an IP address or network; write one such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32")
     })
 }
 
-fn until(text: &str) -> Result<Timestamp, String> {
+fn parse_until(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_end_of_date(text).or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| {
         format!("`{text}` is not a date or time; write a date such as 2026-12-31, which includes that day in UTC, or a time such as 2026-12-31T12:00:00Z")
     })
 }
 
-fn path(text: &str) -> Result<String, String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
-    let why = if !text.starts_with('/') {
+fn parse_path(text: &str) -> Result<String, String> {
+    let is_path_byte = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
+    let problem = if !text.starts_with('/') {
         "does not start with `/`"
     } else if text == "/health" {
         "is the path of the health page"
@@ -184,12 +184,12 @@ fn path(text: &str) -> Result<String, String> {
     } else if text.contains("/:") || text.contains("/*") {
         // The router of an app that embeds Hookward reads these as patterns, and may panic on them.
         "has a segment that starts with `:` or `*`"
-    } else if !text.bytes().all(plain) {
+    } else if !text.bytes().all(is_path_byte) {
         "has a character that a URL path cannot have"
     } else {
         return Ok(text.to_owned());
     };
-    Err(format!("`{text}` {why}; write a path such as /hooks/stripe"))
+    Err(format!("`{text}` {problem}; write a path such as /hooks/stripe"))
 }
 
 #[cfg(test)]
@@ -198,17 +198,17 @@ mod tests {
 
     #[test]
     fn a_public_url_is_a_scheme_and_a_host_alone() {
-        assert_eq!(public_url("https://h.example/"), Ok("https://h.example".to_owned()));
+        assert_eq!(parse_public_url("https://h.example/"), Ok("https://h.example".to_owned()));
         for wrong in ["h.example", "ftp://h", "https://h/x", "https://h?x", "https://u@h", "/x"] {
-            assert!(public_url(wrong).is_err(), "{wrong}");
+            assert!(parse_public_url(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn patterns_and_relative_paths_are_not_url_paths() {
-        assert!(path("/hooks/stripe").is_ok());
+        assert!(parse_path("/hooks/stripe").is_ok());
         for wrong in ["hooks", "/", "/health", "/a//b", "/a/../b", "/a b", "/a?b", "/a/:b", "/*"] {
-            assert!(path(wrong).is_err(), "{wrong}");
+            assert!(parse_path(wrong).is_err(), "{wrong}");
         }
     }
 }
