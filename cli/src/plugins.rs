@@ -1,4 +1,4 @@
-//! Every first-party plugin, named so that it is linked. IdentityRules it is what registers it.
+//! Every first-party plugin, named so that it is linked. Naming a crate registers its plugins.
 
 use hookward_handler_exec as _;
 use hookward_handler_file as _;

@@ -1,4 +1,4 @@
-//! IdentityRules events: what a provider makes of a request that was taken for proven.
+//! Identifies events: what a provider makes of a request that was taken for proven.
 
 use hookward_core::keys::NoKeys;
 use hookward_core::store::batch_item;
