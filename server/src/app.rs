@@ -145,7 +145,7 @@ impl App {
     }
 
     /// Sets the JSON Schemas that `schema: builtin:NAME` finds, as pairs of name and text, such as
-    /// `hookward_schemas::ALL`. By default there are none.
+    /// `hookward_schemas::ALL`. The default is an empty list.
     #[must_use]
     pub fn schemas(mut self, schemas: &'static [(&'static str, &'static str)]) -> Self {
         self.loader.schemas = schemas;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use hookward_engine::config::Diagnostics;
 
-/// Warnings of a configuration that is about to be in force; nothing if there are none.
+/// Warnings of a configuration that is about to be in force. Logs nothing if the list is empty.
 pub(crate) fn config_warnings(warnings: &Diagnostics) {
     if !warnings.is_empty() {
         tracing::warn!("configuration warnings\n{warnings}");

@@ -1,5 +1,5 @@
-//! Hookward inside an app: handler functions of every form, the app's own router beside it, a server
-//! of the app's own, and what a start that cannot succeed says.
+//! Hookward inside an app: every form of handler function, the app's own routes and server beside it,
+//! the errors of a failed start, and the JSON errors of both ports.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::future::IntoFuture;
@@ -23,8 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const PLUGINS: &[&[Plugin]] = &[hookward_provider_none::PLUGINS, hookward_store_sqlite::PLUGINS];
 
-/// A routes.yaml with one source and one route of this chain.
-fn routes(chain: &str) -> String {
+/// A routes.yaml with the source `hooks` and one route with this chain.
+fn routes_yaml(chain: &str) -> String {
     format!(
         "store: 'memory:'\n\
          sources: {{ hooks: {{ provider: none, with: {{ event_type: /type }} }} }}\n\
@@ -33,7 +33,7 @@ fn routes(chain: &str) -> String {
     )
 }
 
-fn place(routes: &str) -> (TempDir, PathBuf) {
+fn write_routes(routes: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("routes.yaml");
     std::fs::write(&file, routes).unwrap();
@@ -41,7 +41,7 @@ fn place(routes: &str) -> (TempDir, PathBuf) {
 }
 
 fn app(routes: &str) -> (TempDir, App) {
-    let (folder, file) = place(routes);
+    let (folder, file) = write_routes(routes);
     (folder, App::with_plugins(file, PLUGINS).unwrap())
 }
 
@@ -50,12 +50,12 @@ struct Order {
     id: u64,
 }
 
-/// What handlers wrote down, in order.
+/// Records what handlers saw, in order.
 #[derive(Debug, Clone, Default)]
 struct Seen(Arc<Mutex<Vec<String>>>);
 
 impl Seen {
-    fn add(&self, what: impl Into<String>) {
+    fn record(&self, what: impl Into<String>) {
         self.0.lock().unwrap().push(what.into());
     }
 
@@ -64,8 +64,8 @@ impl Seen {
     }
 }
 
-/// Serves on a free port with axum's own server.
-async fn served(router: Router) -> String {
+/// Serves a router on a free port with axum's own server; returns the address.
+async fn serve_with_axum(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -86,19 +86,19 @@ async fn call(address: &str, method: &str, target: &str, body: &str) -> (u16, St
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// Builds the app, sends it one event, and waits until that is settled.
-async fn run(app: App, body: Value) -> EventDetail {
+/// Builds the app, posts one event, and returns it once it is settled.
+async fn run_event(app: App, body: Value) -> EventDetail {
     let hooks = app.build().await.unwrap();
-    let address = served(hooks.router()).await;
+    let address = serve_with_axum(hooks.router()).await;
     let (status, answer) = call(&address, "POST", "/webhooks/hooks", &body.to_string()).await;
     assert_eq!(status, 200, "{answer}");
-    let detail = settled(&hooks).await;
+    let detail = wait_until_settled(&hooks).await;
     hooks.stop().await;
     detail
 }
 
-/// The newest event, once nothing of it waits any more.
-async fn settled(hooks: &Hooks) -> EventDetail {
+/// Waits until no job of the newest event is pending, and returns it.
+async fn wait_until_settled(hooks: &Hooks) -> EventDetail {
     let store = hooks.store().clone();
     let browse = store.browse().unwrap();
     for _ in 0..1000 {
@@ -108,38 +108,42 @@ async fn settled(hooks: &Hooks) -> EventDetail {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not settled after ten seconds");
+    panic!("the event is not settled after ten seconds");
 }
 
-fn order() -> Value {
+fn order_paid() -> Value {
     json!({"type": "order.paid", "id": 7})
 }
 
-async fn of_a_payload(seen: Seen, order: Payload<Order>, _: HandlerCx) -> Result<(), HandlerError> {
-    seen.add(format!("{} of {}", order.id, order.event().event_type().unwrap()));
+async fn record_payload(
+    seen: Seen,
+    order: Payload<Order>,
+    _: HandlerCx,
+) -> Result<(), HandlerError> {
+    seen.record(format!("{} of {}", order.id, order.event().event_type().unwrap()));
     Ok(())
 }
 
-async fn of_an_event(seen: Seen, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
-    seen.add(format!("{} at {}", event.source(), cx.step));
+async fn record_event(seen: Seen, event: Event, cx: HandlerCx) -> Result<Flow, HandlerError> {
+    seen.record(format!("{} at {}", event.source(), cx.step));
     Ok(Flow::Next)
 }
 
-async fn nothing_but(order: Payload<Order>, _: HandlerCx) -> Result<(), HandlerError> {
+async fn expect_order_7(order: Payload<Order>, _: HandlerCx) -> Result<(), HandlerError> {
     if order.into_inner().id == 7 { Ok(()) } else { Err(HandlerError::fatal("not the order sent")) }
 }
 
 #[tokio::test]
-async fn a_handler_is_a_function_or_a_closure_of_a_payload_or_an_event_alone_or_with_a_state() {
+async fn every_form_of_function_and_closure_is_a_handler() {
     let seen = Seen::default();
     let (captured, recorder) = (seen.clone(), Recorder::new());
-    let (_folder, app) = app(&routes("[one, two, three, four, five, six]"));
+    let (_folder, app) = app(&routes_yaml("[one, two, three, four, five, six]"));
     let app = app
-        .handler("one", nothing_but)
-        .handler("two", (seen.clone(), of_a_payload))
-        .handler("three", (seen.clone(), of_an_event))
+        .handler("one", expect_order_7)
+        .handler("two", (seen.clone(), record_payload))
+        .handler("three", (seen.clone(), record_event))
         .handler("four", move |order: Payload<Order>, _: HandlerCx| {
-            captured.add(format!("captured {}", order.id));
+            captured.record(format!("captured {}", order.id));
             async { Ok(()) }
         })
         .handler("five", |event: Event, _: HandlerCx| async move {
@@ -147,7 +151,7 @@ async fn a_handler_is_a_function_or_a_closure_of_a_payload_or_an_event_alone_or_
             Ok::<_, HandlerError>(())
         })
         .handler_value("six", Arc::new(recorder.clone()));
-    let detail = run(app, order()).await;
+    let detail = run_event(app, order_paid()).await;
     assert_eq!(detail.summary.status, Status::Done, "{:?}", detail.jobs);
     assert_eq!(seen.all(), ["7 of order.paid", "hooks at three", "captured 7"]);
     assert_eq!(recorder.runs().len(), 1);
@@ -156,90 +160,90 @@ async fn a_handler_is_a_function_or_a_closure_of_a_payload_or_an_event_alone_or_
 #[tokio::test]
 async fn a_flow_replaces_the_event_for_later_steps_or_stops_the_chain() {
     let seen = Seen::default();
-    let (_folder, app) = app(&routes("[replace, two, stop, never]"));
+    let (_folder, app) = app(&routes_yaml("[replace, two, stop, never]"));
     let app = app
         .handler("replace", |event: Event, _: HandlerCx| async move {
             Ok::<_, HandlerError>(Flow::Replace(event.with_body(Body::from_json(json!({"id": 8})))))
         })
-        .handler("two", (seen.clone(), of_a_payload))
+        .handler("two", (seen.clone(), record_payload))
         .handler("stop", |_: Event, _: HandlerCx| async {
             Ok::<_, HandlerError>(Flow::Stop { reason: "enough".to_owned() })
         })
-        .handler("never", (seen.clone(), of_an_event));
-    let detail = run(app, order()).await;
+        .handler("never", (seen.clone(), record_event));
+    let detail = run_event(app, order_paid()).await;
     assert_eq!(seen.all(), ["8 of order.paid"]);
     let last = detail.jobs[0].attempts.last().unwrap();
     assert_eq!((last.outcome.as_str(), last.error.as_deref()), ("stopped", Some("enough")));
 }
 
 #[tokio::test]
-async fn an_error_by_question_mark_is_tried_again_under_the_same_key() {
+async fn an_error_by_question_mark_is_retried_with_the_same_idempotency_key() {
     let seen = Seen::default();
-    let (_folder, app) = app(&routes("[flaky]"));
+    let (_folder, app) = app(&routes_yaml("[flaky]"));
     let flaky = |seen: Seen, _: Event, cx: HandlerCx| async move {
-        seen.add(cx.idempotency_key());
+        seen.record(cx.idempotency_key());
         if cx.attempt < 3 {
             "x".parse::<u8>()?;
         }
         Ok::<_, HandlerError>(())
     };
-    let detail = run(app.handler("flaky", (seen.clone(), flaky)), order()).await;
+    let detail = run_event(app.handler("flaky", (seen.clone(), flaky)), order_paid()).await;
     assert_eq!((detail.jobs[0].state, detail.jobs[0].attempt), (JobState::Done, 3));
     let key = format!("{}:all", detail.summary.id);
     assert_eq!(seen.all(), [key.clone(), key.clone(), key]);
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_the_type_is_dead_without_a_second_attempt_and_without_a_quotation() {
+async fn a_body_of_the_wrong_type_is_dead_after_one_attempt_and_not_quoted() {
     let bodies = [
         (json!({"type": "x"}), "`id` is missing"),
         (json!({"type": "x", "id": "4111-secret"}), "u64 is expected"),
     ];
-    for (body, said) in bodies {
-        let (_folder, app) = app(&routes("[one]"));
-        let detail = run(app.handler("one", nothing_but), body).await;
+    for (body, expected) in bodies {
+        let (_folder, app) = app(&routes_yaml("[one]"));
+        let detail = run_event(app.handler("one", expect_order_7), body).await;
         let job = &detail.jobs[0];
         let reason = job.reason.as_deref().unwrap();
         assert_eq!((job.state, job.attempt), (JobState::Dead, 1));
-        assert!(reason.contains("Order") && reason.contains(said), "{reason}");
+        assert!(reason.contains("Order") && reason.contains(expected), "{reason}");
         assert!(!reason.contains("secret"), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn the_apps_own_pages_and_its_fallback_stay_its_own_under_axums_own_server() {
-    let (_folder, app) = app(&routes("[one]"));
-    let hooks = app.handler("one", nothing_but).build().await.unwrap();
+async fn the_apps_own_pages_and_fallback_are_served_beside_the_webhooks() {
+    let (_folder, app) = app(&routes_yaml("[one]"));
+    let hooks = app.handler("one", expect_order_7).build().await.unwrap();
     let own = Router::new()
         .route("/", get(|| async { "home" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page") });
-    let address = served(own.merge(hooks.router())).await;
+    let address = serve_with_axum(own.merge(hooks.router())).await;
     assert_eq!(call(&address, "GET", "/", "").await, (200, "home".to_owned()));
     assert_eq!(call(&address, "GET", "/nowhere", "").await, (404, "no such page".to_owned()));
     assert_eq!(call(&address, "GET", "/health", "").await.0, 200);
     let (status, answer) = call(&address, "POST", "/webhooks/nobody", "{}").await;
     assert!(status == 404 && answer.contains("UNKNOWN_SOURCE"), "{status} {answer}");
-    let body = order().to_string();
+    let body = order_paid().to_string();
     assert_eq!(call(&address, "POST", "/webhooks/hooks", &body).await.0, 200);
-    assert_eq!(settled(&hooks).await.summary.status, Status::Done);
+    assert_eq!(wait_until_settled(&hooks).await.summary.status, Status::Done);
     hooks.stop().await;
     assert_eq!(call(&address, "POST", "/webhooks/hooks", &body).await.0, 503);
 }
 
-/// `hookward-provider-none` is linked into this test.
+/// `hookward-provider-none` is linked into this test and must stay unknown to the first app.
 #[test]
-fn a_registry_filled_by_hand_knows_nothing_else_that_is_linked() {
-    let (_folder, file) = place(&routes("[one]"));
-    let app = App::with_plugins(&file, &[]).unwrap().handler("one", nothing_but);
+fn with_plugins_ignores_other_linked_plugins() {
+    let (_folder, file) = write_routes(&routes_yaml("[one]"));
+    let app = App::with_plugins(&file, &[]).unwrap().handler("one", expect_order_7);
     assert_eq!(app.registry().names("store"), ["memory"]);
     let mistakes = app.check().unwrap_err().to_string();
     assert!(mistakes.contains("`none`"), "{mistakes}");
-    let app = App::from_file(&file).unwrap().handler("one", nothing_but);
+    let app = App::from_file(&file).unwrap().handler("one", expect_order_7);
     assert!(app.check().is_ok());
 }
 
 #[test]
-fn one_plugin_given_twice_is_refused_with_its_name() {
+fn a_plugin_listed_twice_is_an_error_that_names_its_crate() {
     let twice = [hookward_provider_none::PLUGINS, hookward_provider_none::PLUGINS];
     let error = App::with_plugins("routes.yaml", &twice).unwrap_err();
     assert!(matches!(error, AppError::Plugins(_)), "{error:?}");
@@ -247,9 +251,9 @@ fn one_plugin_given_twice_is_refused_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_chain_that_names_no_function_fails_the_check_and_the_start_with_the_nearest_name() {
-    let (_folder, app) = app(&routes("[fulfil_oder]"));
-    let app = app.handler("fulfil_order", nothing_but);
+async fn an_unknown_handler_name_fails_check_and_build_and_suggests_the_nearest() {
+    let (_folder, app) = app(&routes_yaml("[fulfil_oder]"));
+    let app = app.handler("fulfil_order", expect_order_7);
     let checked = app.check().unwrap_err().to_string();
     assert!(checked.contains("did you mean `fulfil_order`?"), "{checked}");
     match app.build().await.unwrap_err() {
@@ -259,15 +263,15 @@ async fn a_chain_that_names_no_function_fails_the_check_and_the_start_with_the_n
 }
 
 #[test]
-fn a_function_takes_no_settings_from_the_file() {
-    let (_folder, app) = app(&routes("[{ handler: one, with: { at: /data } }]"));
-    let mistakes = app.handler("one", nothing_but).check().unwrap_err().to_string();
+fn a_handler_function_accepts_no_with_block() {
+    let (_folder, app) = app(&routes_yaml("[{ handler: one, with: { at: /data } }]"));
+    let mistakes = app.handler("one", expect_order_7).check().unwrap_err().to_string();
     assert!(mistakes.contains("`one` is a function of this app and takes no `with`"), "{mistakes}");
 }
 
 #[test]
-fn a_function_is_found_before_a_linked_handler_of_its_name() {
-    let (_folder, file) = place(&routes("[noop]"));
+fn a_handler_function_takes_precedence_over_a_linked_handler() {
+    let (_folder, file) = write_routes(&routes_yaml("[noop]"));
     let plugins = [hookward_provider_none::PLUGINS, hookward_handler_noop::PLUGINS];
     let app = App::with_plugins(file, &plugins).unwrap();
     let step = |app: &App| {
@@ -275,15 +279,15 @@ fn a_function_is_found_before_a_linked_handler_of_its_name() {
         format!("{:?}", config.routes["all"].chain[0].handler)
     };
     assert_eq!(step(&app), "Noop");
-    assert_eq!(step(&app.handler("noop", nothing_but)), "FnHandler(noop)");
+    assert_eq!(step(&app.handler("noop", expect_order_7)), "FnHandler(noop)");
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_opened_stops_the_start_and_names_itself_and_the_reason() {
-    let text = routes("[one]").replace("memory:", "sqlite:taken");
+async fn an_unopenable_store_fails_the_build_with_its_url_and_reason() {
+    let text = routes_yaml("[one]").replace("memory:", "sqlite:taken");
     let (folder, app) = app(&text);
     std::fs::create_dir(folder.path().join("taken")).unwrap();
-    match app.handler("one", nothing_but).build().await.unwrap_err() {
+    match app.handler("one", expect_order_7).build().await.unwrap_err() {
         BuildAppError::Store { url, reason } => {
             assert_eq!(url, "sqlite:taken");
             assert!(reason.contains("is a folder"), "{reason}");
@@ -293,10 +297,10 @@ async fn a_store_that_cannot_be_opened_stops_the_start_and_names_itself_and_the_
 }
 
 #[tokio::test]
-async fn a_store_has_one_owner_at_a_time_and_can_be_opened_again_after_the_stop() {
-    let text = routes("[one]").replace("memory:", "sqlite:kept.db");
+async fn a_store_has_one_owner_until_its_hooks_are_stopped() {
+    let text = routes_yaml("[one]").replace("memory:", "sqlite:kept.db");
     let (_folder, app) = app(&text);
-    let app = app.handler("one", nothing_but);
+    let app = app.handler("one", expect_order_7);
     let first = app.clone().build().await.unwrap();
     let second = app.clone().build().await.unwrap_err();
     assert!(matches!(second, BuildAppError::Store { .. }), "{second:?}");
@@ -305,26 +309,26 @@ async fn a_store_has_one_owner_at_a_time_and_can_be_opened_again_after_the_stop(
 }
 
 #[tokio::test]
-async fn hooks_that_are_dropped_without_a_stop_do_no_harm() {
-    let (_folder, app) = app(&routes("[idle]"));
+async fn dropping_hooks_without_stop_does_not_panic() {
+    let (_folder, app) = app(&routes_yaml("[idle]"));
     let seen = Seen::default();
-    let hooks = app.handler("idle", (seen.clone(), of_an_event)).build().await.unwrap();
-    let address = served(hooks.router()).await;
+    let hooks = app.handler("idle", (seen.clone(), record_event)).build().await.unwrap();
+    let address = serve_with_axum(hooks.router()).await;
     let (status, _) = call(&address, "POST", "/webhooks/hooks", r#"{"type":"t"}"#).await;
     assert_eq!(status, 200);
     drop(hooks);
 }
 
-/// As `nc -N` and some libraries do: the sending side is closed behind the request.
+/// `nc -N` and some client libraries close their sending side right after the request.
 #[tokio::test]
-async fn a_sender_that_closes_its_side_behind_the_request_gets_its_answer() {
-    let (_folder, app) = app(&routes("[one]").replace("memory:", "sqlite:kept.db"));
-    let hooks = app.handler("one", nothing_but).build().await.unwrap();
+async fn a_sender_that_closes_its_side_after_the_request_gets_its_answer() {
+    let (_folder, app) = app(&routes_yaml("[one]").replace("memory:", "sqlite:kept.db"));
+    let hooks = app.handler("one", expect_order_7).build().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = hookward::serve(listener, hooks.standalone(), std::future::pending());
     tokio::spawn(server.into_future());
-    let body = order().to_string();
+    let body = order_paid().to_string();
     let length = body.len();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head =
@@ -338,10 +342,10 @@ async fn a_sender_that_closes_its_side_behind_the_request_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_limit_that_is_no_count_replays_nothing() {
-    let (_folder, app) = app(&routes("[one]"));
-    let hooks = app.handler("one", nothing_but).build().await.unwrap();
-    let address = served(hooks.admin()).await;
+async fn an_invalid_replay_limit_is_rejected_and_replays_nothing() {
+    let (_folder, app) = app(&routes_yaml("[one]"));
+    let hooks = app.handler("one", expect_order_7).build().await.unwrap();
+    let address = serve_with_axum(hooks.admin()).await;
     for limit in ["-1", "0.5", "1e300", "\"x\"", "[1]"] {
         let body = format!(r#"{{"limit":{limit}}}"#);
         let (status, answer) = call(&address, "POST", "/api/v1/replay", &body).await;
@@ -351,10 +355,10 @@ async fn a_limit_that_is_no_count_replays_nothing() {
 }
 
 #[tokio::test]
-async fn hooks_that_are_dropped_without_a_stop_let_go_of_their_store() {
-    let text = routes("[one]").replace("memory:", "sqlite:kept.db");
+async fn dropping_hooks_without_stop_closes_the_store() {
+    let text = routes_yaml("[one]").replace("memory:", "sqlite:kept.db");
     let (_folder, app) = app(&text);
-    let app = app.handler("one", nothing_but);
+    let app = app.handler("one", expect_order_7);
     drop(app.clone().build().await.unwrap());
     for _ in 0..200 {
         if let Ok(hooks) = app.clone().build().await {
@@ -362,14 +366,14 @@ async fn hooks_that_are_dropped_without_a_stop_let_go_of_their_store() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the store is still taken after four seconds");
+    panic!("the store is still open after four seconds");
 }
 
 #[tokio::test]
-async fn the_admin_port_says_in_json_why_it_refuses_also_what_no_page_of_it_sees() {
-    let (_folder, app) = app(&routes("[noop]"));
+async fn every_admin_error_is_json_with_error_and_code() {
+    let (_folder, app) = app(&routes_yaml("[noop]"));
     let hooks = app.handler_value("noop", Arc::new(Recorder::default())).build().await.unwrap();
-    let address = served(hooks.admin()).await;
+    let address = serve_with_axum(hooks.admin()).await;
     for (method, target, expected) in [
         ("PUT", "/api/v1/events", 405),
         ("GET", "/api/v1/replay", 405),
@@ -382,31 +386,37 @@ async fn the_admin_port_says_in_json_why_it_refuses_also_what_no_page_of_it_sees
         let body: Value = serde_json::from_str(&body).unwrap_or_default();
         assert_eq!(status, expected, "{method} {target}");
         assert!(body["error"].as_str().is_some_and(|e| !e.is_empty()), "{method} {target}: {body}");
+        let code = match expected {
+            400 => "BAD_REQUEST",
+            404 => "NOT_FOUND",
+            _ => "METHOD_NOT_ALLOWED",
+        };
+        assert_eq!(body["code"], code, "{method} {target}: {body}");
     }
     hooks.stop().await;
 }
 
 #[tokio::test]
-async fn what_http_itself_cannot_read_is_refused_in_json_too() {
+async fn a_head_that_hyper_cannot_parse_is_rejected_with_json() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = Router::new().route("/", get(|| async { StatusCode::BAD_REQUEST }));
-    let ends = std::future::pending();
-    tokio::spawn(hookward::serve(listener, app, ends).into_future());
-    let answer = async |request: &str| {
+    let server = hookward::serve(listener, app, std::future::pending());
+    tokio::spawn(server.into_future());
+    let send = async |request: &str| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let refused = answer("GET / HTTP/1.1\r\nhost x\r\n\r\n").await;
-    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    let rejected = send("GET / HTTP/1.1\r\nhost x\r\n\r\n").await;
+    assert!(rejected.starts_with("HTTP/1.1 400 "), "{rejected}");
     assert!(
-        refused.ends_with(r#"{"error":"Malformed request","code":"BAD_REQUEST"}"#),
-        "{refused}"
+        rejected.ends_with(r#"{"error":"Malformed request","code":"BAD_REQUEST"}"#),
+        "{rejected}"
     );
-    // An app's own answer stays its own, also where it looks the same.
-    let own = answer("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    // A response of the app is not rewritten, even if it looks the same.
+    let own = send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(own.starts_with("HTTP/1.1 400 ") && own.ends_with("\r\n\r\n"), "{own}");
 }

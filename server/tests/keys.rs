@@ -1,4 +1,4 @@
-//! Keys that live with a sender, through a whole app that brings its own source of them.
+//! Keys that a sender publishes, through an app with a key source of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::{Arc, Mutex};
@@ -24,12 +24,12 @@ fn vector(id: &str) -> Vector {
     file.vectors.into_iter().find(|v| v.id == id).unwrap()
 }
 
-/// Has one certificate; remembers what it was asked for and told to call.
+/// Returns one certificate for every URL; records the URLs that are fetched and confirmed.
 #[derive(Debug)]
-struct Own(String, Mutex<Vec<String>>);
+struct RecordingKeys(String, Mutex<Vec<String>>);
 
 #[async_trait]
-impl KeySource for Own {
+impl KeySource for RecordingKeys {
     async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
         self.1.lock().unwrap().push(want.url.clone());
         Ok(KeyDocument::fetched(self.0.clone(), Timestamp::from_secs(0)))
@@ -41,8 +41,8 @@ impl KeySource for Own {
     }
 }
 
-/// Status, whether it says when to come again, and the code.
-async fn answer(keys: Arc<dyn KeySource>, vector: &Vector) -> (StatusCode, bool, String) {
+/// Posts the vector's request to a new app; returns status, whether Retry-After is set, and the code.
+async fn post(keys: Arc<dyn KeySource>, vector: &Vector) -> (StatusCode, bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("routes.yaml");
     std::fs::write(&file, ROUTES).unwrap();
@@ -56,9 +56,9 @@ async fn answer(keys: Arc<dyn KeySource>, vector: &Vector) -> (StatusCode, bool,
         request = request.header(name, value);
     }
     let body = Body::from(text);
-    let answer = hooks.standalone().oneshot(request.body(body).unwrap()).await.unwrap();
-    let (head, body) = answer.into_parts();
-    #[expect(clippy::disallowed_methods, reason = "limited just here")]
+    let response = hooks.standalone().oneshot(request.body(body).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
+    #[expect(clippy::disallowed_methods, reason = "limited in the same line")]
     let bytes = Limited::new(body, 4096).collect().await.unwrap().to_bytes();
     let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let code = json["code"].as_str().unwrap_or_default().to_owned();
@@ -67,31 +67,31 @@ async fn answer(keys: Arc<dyn KeySource>, vector: &Vector) -> (StatusCode, bool,
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_had_is_503_so_that_the_sender_comes_again() {
-    let found = answer(Arc::new(NoKeys), &vector("sns-own-notification-v2")).await;
-    assert_eq!(found, (StatusCode::SERVICE_UNAVAILABLE, true, "KEY_UNAVAILABLE".to_owned()));
+async fn an_unavailable_key_is_answered_with_503_and_retry_after() {
+    let answer = post(Arc::new(NoKeys), &vector("sns-own-notification-v2")).await;
+    assert_eq!(answer, (StatusCode::SERVICE_UNAVAILABLE, true, "KEY_UNAVAILABLE".to_owned()));
 }
 
 #[tokio::test]
-async fn an_app_brings_its_own_keys_and_a_subscription_is_confirmed_through_them() {
+async fn an_apps_key_source_serves_certificates_and_confirms_subscriptions() {
     let vector = |id| {
         let vector = vector(id);
         let keys = vector.inputs.certificate_pem.clone().unwrap();
-        (Arc::new(Own(keys, Mutex::default())), vector)
+        (Arc::new(RecordingKeys(keys, Mutex::default())), vector)
     };
     let (keys, notification) = vector("sns-own-notification-v2");
-    assert_eq!(answer(keys.clone(), &notification).await.0, StatusCode::OK);
+    assert_eq!(post(keys.clone(), &notification).await.0, StatusCode::OK);
     let seen = keys.1.lock().unwrap().clone();
     assert_eq!(seen.len(), 1);
     assert!(seen[0].starts_with("https://sns.us-west-2.amazonaws.com/SimpleNotificationService-"));
 
     let (keys, subscription) = vector("sns-own-subscribe");
-    assert_eq!(answer(keys.clone(), &subscription).await.0, StatusCode::OK);
+    assert_eq!(post(keys.clone(), &subscription).await.0, StatusCode::OK);
     let seen = keys.1.lock().unwrap().clone();
     assert!(seen[1].starts_with("confirm https://sns.us-west-2.amazonaws.com/?Action=Confirm"));
 
     let (keys, elsewhere) = vector("sns-own-subscribe-elsewhere");
-    let refused = (StatusCode::UNAUTHORIZED, false, "INVALID_FORMAT".to_owned());
-    assert_eq!(answer(keys.clone(), &elsewhere).await, refused);
+    let rejected = (StatusCode::UNAUTHORIZED, false, "INVALID_FORMAT".to_owned());
+    assert_eq!(post(keys.clone(), &elsewhere).await, rejected);
     assert_eq!(keys.1.lock().unwrap().len(), 1, "nothing is called");
 }

@@ -59,7 +59,7 @@ impl CacheEntry {
         (is_fresh || was_just_asked).then(|| self.current(now))
     }
 
-    /// Returns the copy unless it is too old even for an outage; else why there is none.
+    /// Returns the copy unless it is too old even for an outage; else why the document is unavailable.
     pub(super) fn current(&mut self, now: Timestamp) -> Result<KeyDocument, VerifyError> {
         self.last_use = now;
         let is_usable = |copy: &&CachedCopy| now < copy.fresh_until.plus(STALE_USE_DURATION);
