@@ -1,4 +1,4 @@
-//! The suite that every handler passes, and what this one promises.
+//! The rules that every handler must follow, checked by the kit, and the promises of this one.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -10,6 +10,7 @@ use hookward_core::{Flow, Handler};
 use hookward_testkit::handler::{cx, sample_event};
 use serde_json::json;
 
+// One test per rule of docs/spec/handler.md; the last argument is a valid `with:` block.
 hookward_testkit::handler_suite!(PLUGINS, "redact", json!({ "remove": ["/customer/email"] }));
 
 fn build(pointer: &str) -> Result<Arc<dyn Handler>, BuildError> {
@@ -19,7 +20,7 @@ fn build(pointer: &str) -> Result<Arc<dyn Handler>, BuildError> {
 }
 
 #[tokio::test]
-async fn the_next_step_gets_the_event_without_the_member() {
+async fn later_steps_get_the_event_without_the_removed_member() {
     let event = sample_event("order.paid", r#"{"customer":{"email":"a@b.example","id":7}}"#);
     let redact = build("/customer/email").unwrap();
     match redact.handle(event.clone(), &cx(&event)).await.unwrap() {
@@ -31,6 +32,6 @@ async fn the_next_step_gets_the_event_without_the_member() {
 }
 
 #[test]
-fn a_pointer_that_is_none_is_refused_at_its_place() {
+fn an_invalid_pointer_is_reported_at_its_position() {
     assert_eq!(build("customer").unwrap_err().at, "/remove/0");
 }

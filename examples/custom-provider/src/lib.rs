@@ -1,7 +1,11 @@
-//! A provider of one's own. Acme signs time and body with an HMAC, so how it signs is a file,
-//! `scheme.json`, and there is no code that could get a comparison wrong.
+//! `provider: acme` verifies the deliveries of Acme, which signs time and body with an HMAC.
 //!
-//! An app links it with `use example_custom_provider as _;` and then writes `provider: acme`.
+//! This is a complete provider plugin. How Acme signs is data, in `scheme.json`: Hookward's own code
+//! reads the headers, computes the HMAC and compares it in constant time, so there is no code here that
+//! could get a comparison wrong. Only a provider that signs in a way the scheme language cannot express
+//! implements `Provider` itself.
+//!
+//! An app links the crate with `use example_custom_provider as _;` and writes `provider: acme`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +16,12 @@ use hookward_core::{Provider, Sample};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+// Registers the plugin in every program that links this crate, and defines `PLUGINS` for those that
+// list their plugins instead.
 hookward_core::register_provider!(AcmeConfig);
 
-/// The `with:` block of a source. Fields here become keys there.
+/// The `with:` block of a source. Each field would be a key of it; Acme needs none, because secrets and
+/// tolerance are keys of every source.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcmeConfig {}
@@ -23,12 +30,14 @@ impl ProviderConfig for AcmeConfig {
     const NAME: &'static str = "acme";
     const SUMMARY: &'static str = "Acme deliveries, signed with the shop's key";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    /// What `hookward send acme anvil.dropped` is made of.
+    /// The body of `hookward send acme anvil.dropped`, for any event type.
     const SAMPLES: &'static [Sample] =
         &[Sample { event_type: "*", id_prefix: "acme_", body: include_str!("sample.json") }];
-    /// As in `scheme.json`; named here so that it is shown before a provider is built.
+    /// As in `scheme.json`, and checked to be equal: `hookward plugins` shows it without building a
+    /// provider.
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
 
+    // Called by `hookward check` too, so it is pure. The scheme is compiled once per source.
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Scheme::from_json(include_str!("scheme.json"))?.compile()?))
     }

@@ -1,5 +1,5 @@
-//! The services in memory: they write down what they did, and fail where they are told to. The
-//! example runs on them, and the tests look into them.
+//! The services in memory: they record the work that they did, and fail when a test asks for it. The
+//! example runs on them, and the tests check their records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,23 +8,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::services::{
-    Accounts, Alert, Alerts, Analytics, Answer, Fact, Inventory, Letter, Mail, OrderStatus, Orders,
-    Reservation, Services, Subscribed, Unavailable,
+    Accounts, Alert, Alerts, Analytics, Email, Inventory, Mail, Measurement, OrderStatus, Orders,
+    Reservation, ServiceResult, Services, SubscriptionState, Unavailable,
 };
 
-/// One of each.
+/// One fake of each service.
 #[derive(Debug, Default)]
 pub struct Fakes {
     pub orders: Arc<MemoryOrders>,
-    pub mail: Arc<Ledger<Letter>>,
+    pub mail: Arc<Ledger<Email>>,
     pub inventory: Arc<Ledger<Reservation>>,
-    pub analytics: Arc<Ledger<Fact>>,
+    pub analytics: Arc<Ledger<Measurement>>,
     pub alerts: Arc<Ledger<Alert>>,
     pub accounts: Arc<MemoryAccounts>,
 }
 
 impl Fakes {
-    /// As the handlers see them.
+    /// The fakes as the handlers see them: behind the traits of `services.rs`.
     pub fn services(&self) -> Services {
         Services {
             orders: self.orders.clone(),
@@ -37,13 +37,13 @@ impl Fakes {
     }
 }
 
-/// What a service did, once per key.
+/// A service that does the work of each key once, and records it.
 #[derive(Debug)]
 pub struct Ledger<T> {
     done: Mutex<Vec<(String, T)>>,
     calls: AtomicUsize,
-    failures: AtomicUsize,
-    lost_answers: AtomicUsize,
+    failures_left: AtomicUsize,
+    lost_responses_left: AtomicUsize,
 }
 
 impl<T> Default for Ledger<T> {
@@ -51,75 +51,75 @@ impl<T> Default for Ledger<T> {
         Self {
             done: Mutex::default(),
             calls: AtomicUsize::default(),
-            failures: AtomicUsize::default(),
-            lost_answers: AtomicUsize::default(),
+            failures_left: AtomicUsize::default(),
+            lost_responses_left: AtomicUsize::default(),
         }
     }
 }
 
 impl<T: Clone> Ledger<T> {
-    /// The next `times` calls do nothing and fail.
-    pub fn fail(&self, times: usize) {
-        self.failures.store(times, Ordering::SeqCst);
+    /// Makes the next `calls` calls fail without doing their work.
+    pub fn fail_next(&self, calls: usize) {
+        self.failures_left.store(calls, Ordering::SeqCst);
     }
 
-    /// The next `times` calls do their work, and their answer does not arrive.
-    pub fn lose_answers(&self, times: usize) {
-        self.lost_answers.store(times, Ordering::SeqCst);
+    /// Makes the next `calls` calls do their work and fail all the same, as if the response were lost.
+    pub fn lose_next_responses(&self, calls: usize) {
+        self.lost_responses_left.store(calls, Ordering::SeqCst);
     }
 
-    /// How often it was called, whatever came of it.
+    /// The number of calls, failed ones included.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// What was done, in order.
+    /// The work that was done, in order.
     pub fn done(&self) -> Vec<T> {
-        locked(&self.done).iter().map(|(_, what)| what.clone()).collect()
+        lock(&self.done).iter().map(|(_, work)| work.clone()).collect()
     }
 
-    fn once(&self, service: &'static str, key: &str, what: T) -> Answer {
+    fn do_once(&self, service: &'static str, key: &str, work: T) -> ServiceResult {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        if take_one(&self.failures) {
+        if take_one(&self.failures_left) {
             return Err(Unavailable { service });
         }
-        let mut done = locked(&self.done);
+        let mut done = lock(&self.done);
         if !done.iter().any(|(known, _)| known == key) {
-            done.push((key.to_owned(), what));
+            done.push((key.to_owned(), work));
         }
-        if take_one(&self.lost_answers) { Err(Unavailable { service }) } else { Ok(()) }
+        if take_one(&self.lost_responses_left) { Err(Unavailable { service }) } else { Ok(()) }
     }
 }
 
 #[async_trait]
-impl Mail for Ledger<Letter> {
-    async fn send(&self, key: &str, letter: Letter) -> Answer {
-        self.once("mail", key, letter)
+impl Mail for Ledger<Email> {
+    async fn send(&self, key: &str, email: Email) -> ServiceResult {
+        self.do_once("mail", key, email)
     }
 }
 
 #[async_trait]
 impl Inventory for Ledger<Reservation> {
-    async fn reserve(&self, key: &str, reservation: Reservation) -> Answer {
-        self.once("inventory", key, reservation)
+    async fn reserve(&self, key: &str, reservation: Reservation) -> ServiceResult {
+        self.do_once("inventory", key, reservation)
     }
 }
 
 #[async_trait]
-impl Analytics for Ledger<Fact> {
-    async fn track(&self, key: &str, fact: Fact) -> Answer {
-        self.once("analytics", key, fact)
+impl Analytics for Ledger<Measurement> {
+    async fn track(&self, key: &str, measurement: Measurement) -> ServiceResult {
+        self.do_once("analytics", key, measurement)
     }
 }
 
 #[async_trait]
 impl Alerts for Ledger<Alert> {
-    async fn raise(&self, key: &str, alert: Alert) -> Answer {
-        self.once("alerts", key, alert)
+    async fn raise(&self, key: &str, alert: Alert) -> ServiceResult {
+        self.do_once("alerts", key, alert)
     }
 }
 
-/// The orders that were heard of.
+/// The status of every order that an event has named.
 #[derive(Debug, Default)]
 pub struct MemoryOrders {
     orders: Mutex<BTreeMap<String, OrderStatus>>,
@@ -127,7 +127,7 @@ pub struct MemoryOrders {
 }
 
 impl MemoryOrders {
-    /// How often a status was set, whatever came of it.
+    /// The number of calls that set a status, whether or not it changed.
     pub fn updates(&self) -> usize {
         self.updates.load(Ordering::SeqCst)
     }
@@ -135,69 +135,75 @@ impl MemoryOrders {
 
 #[async_trait]
 impl Orders for MemoryOrders {
-    async fn set_status(&self, order: &str, status: OrderStatus) -> Answer<OrderStatus> {
+    async fn set_status(&self, order: &str, status: OrderStatus) -> ServiceResult<OrderStatus> {
         self.updates.fetch_add(1, Ordering::SeqCst);
-        let mut orders = locked(&self.orders);
-        let now = orders.entry(order.to_owned()).or_insert(status);
-        if *now != OrderStatus::Paid {
-            *now = status;
+        let mut orders = lock(&self.orders);
+        let current = orders.entry(order.to_owned()).or_insert(status);
+        if *current != OrderStatus::Paid {
+            *current = status;
         }
-        Ok(*now)
+        Ok(*current)
     }
 
-    async fn status(&self, order: &str) -> Answer<Option<OrderStatus>> {
-        Ok(locked(&self.orders).get(order).copied())
+    async fn status(&self, order: &str) -> ServiceResult<Option<OrderStatus>> {
+        Ok(lock(&self.orders).get(order).copied())
     }
 }
 
 /// Accounts by customer, subscriptions by id.
 #[derive(Debug, Default)]
 pub struct MemoryAccounts {
-    subscriptions: Mutex<BTreeMap<String, Subscribed>>,
+    subscriptions: Mutex<BTreeMap<String, SubscriptionState>>,
     suspended: Mutex<BTreeSet<String>>,
     cleaned_up: Mutex<BTreeSet<String>>,
 }
 
 impl MemoryAccounts {
-    pub fn subscription(&self, id: &str) -> Option<Subscribed> {
-        locked(&self.subscriptions).get(id).copied()
+    pub fn subscription(&self, id: &str) -> Option<SubscriptionState> {
+        lock(&self.subscriptions).get(id).copied()
     }
 
     pub fn is_suspended(&self, customer: &str) -> bool {
-        locked(&self.suspended).contains(customer)
+        lock(&self.suspended).contains(customer)
     }
 
     pub fn is_cleaned_up(&self, subscription: &str) -> bool {
-        locked(&self.cleaned_up).contains(subscription)
+        lock(&self.cleaned_up).contains(subscription)
     }
 }
 
 #[async_trait]
 impl Accounts for MemoryAccounts {
-    async fn set(&self, _: &str, subscription: &str, to: Subscribed) -> Answer<Subscribed> {
-        let mut subscriptions = locked(&self.subscriptions);
-        let now = subscriptions.entry(subscription.to_owned()).or_insert(to);
-        if *now != Subscribed::Closed {
-            *now = to;
+    async fn set_subscription(
+        &self,
+        _: &str,
+        subscription: &str,
+        state: SubscriptionState,
+    ) -> ServiceResult<SubscriptionState> {
+        let mut subscriptions = lock(&self.subscriptions);
+        let current = subscriptions.entry(subscription.to_owned()).or_insert(state);
+        if *current != SubscriptionState::Closed {
+            *current = state;
         }
-        Ok(*now)
+        Ok(*current)
     }
 
-    async fn suspend(&self, customer: &str) -> Answer {
-        locked(&self.suspended).insert(customer.to_owned());
+    async fn suspend(&self, customer: &str) -> ServiceResult {
+        lock(&self.suspended).insert(customer.to_owned());
         Ok(())
     }
 
-    async fn clean_up(&self, _: &str, subscription: &str) -> Answer {
-        locked(&self.cleaned_up).insert(subscription.to_owned());
+    async fn clean_up(&self, _: &str, subscription: &str) -> ServiceResult {
+        lock(&self.cleaned_up).insert(subscription.to_owned());
         Ok(())
     }
 }
 
-fn take_one(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+/// Lowers a counter and returns whether it was above zero.
+fn take_one(counter: &AtomicUsize) -> bool {
+    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

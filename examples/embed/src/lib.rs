@@ -1,7 +1,9 @@
-//! A shop with Hookward in it. Stripe says what was paid, GitHub what was pushed; routes.yaml says
-//! which of the functions in `handlers.rs` follow, and the shop's own pages are served beside them.
+//! A shop with Hookward inside: Stripe reports payments, GitHub reports pushes, routes.yaml decides
+//! which functions of `handlers.rs` run for which event, and the shop serves its own pages beside.
 //!
-//! [`webhooks`] knows the functions, [`app`] starts them; `main.rs` and the tests call both.
+//! Read it in this order: `routes.yaml`, [`webhooks`] (the functions by name), [`app`] (how they are
+//! started and merged into the shop's router), `handlers.rs`, and then `tests/embed.rs`, which sends
+//! signed requests and checks their effects.
 #![cfg_attr(test, allow(unused_crate_dependencies, reason = "some are for `tests/` alone"))]
 
 mod fakes;
@@ -17,23 +19,27 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hookward::{App, AppError, BuildAppError, Hooks};
 
-// IdentityRules a plugin's crate links it, and being linked is what registers it.
+// A crate that is only listed in Cargo.toml is not linked. These lines link the plugins, and linking
+// registers them: without the second, `provider: stripe` would be unknown.
 use hookward_provider_github as _;
 use hookward_provider_stripe as _;
 use hookward_store_sqlite as _;
-// Only `main.rs` needs these.
+// Used by `main.rs` only; the lint `unused_crate_dependencies` wants them named here as well.
 use {tokio as _, tracing_subscriber as _};
 
 pub use fakes::{Fakes, Ledger, MemoryAccounts, MemoryOrders};
 pub use services::{
-    Accounts, Alert, Alerts, Analytics, Answer, Fact, Inventory, Letter, Mail, OrderStatus, Orders,
-    Reservation, Services, Subscribed, Unavailable,
+    Accounts, Alert, Alerts, Analytics, Email, Inventory, Mail, Measurement, OrderStatus, Orders,
+    Reservation, ServiceResult, Services, SubscriptionState, Unavailable,
 };
 
-/// The routing table with every function that it may name. Nothing is read or opened yet.
+/// Puts the app together: the routing table and every function that it may name. Reads and opens
+/// nothing yet, so the tests can replace the environment before they build it.
 pub fn webhooks(routes: impl AsRef<Path>, services: &Services) -> Result<App, AppError> {
+    // A pair of state and function is a handler; each call of the function gets a clone of the state.
     let shop = || services.clone();
     Ok(App::from_file(routes)?
+        // What `schema: builtin:…` in routes.yaml finds.
         .schemas(hookward_schemas::ALL)
         .handler("update_order", (shop(), handlers::update_order))
         .handler("confirmation_email", (shop(), handlers::confirmation_email))
@@ -51,7 +57,8 @@ pub fn webhooks(routes: impl AsRef<Path>, services: &Services) -> Result<App, Ap
         .handler("track_push", (shop(), handlers::track_push)))
 }
 
-/// Opens the store, starts working, and puts the webhooks' paths beside the shop's own.
+/// Builds the app and merges its routes into the shop's. From here on stored jobs run; deliveries are
+/// accepted once the router is served.
 pub async fn app(webhooks: App, services: &Services) -> Result<(Router, Hooks), BuildAppError> {
     let hooks = webhooks.build().await?;
     let pages = Router::new()
@@ -76,7 +83,7 @@ async fn order(
     }
 }
 
-/// The code of the project's front page, compiled as it is printed.
+/// The code of the repository's README.md, compiled by `cargo test --doc`.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct FrontPage;

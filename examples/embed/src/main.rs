@@ -1,5 +1,5 @@
-//! `example-embed` serves the shop on 127.0.0.1:8080; `example-embed check` judges its routes.yaml.
-#![allow(unused_crate_dependencies, reason = "`lib.rs` answers for the package")]
+//! `example-embed` serves the shop on 127.0.0.1:8080; `example-embed check` checks its routes.yaml.
+#![allow(unused_crate_dependencies, reason = "`lib.rs` names all dependencies")]
 
 use std::process::ExitCode;
 
@@ -13,14 +13,14 @@ const ROUTES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/routes.yaml");
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let done = match std::env::args().nth(1).as_deref() {
+    let result = match std::env::args().nth(1).as_deref() {
         None => serve().await,
         Some("check") => check(),
-        Some(other) => Err(format!("unknown command `{other}`; there is: check").into()),
+        Some(other) => Err(format!("unknown command `{other}`; the only one is `check`").into()),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Mistakes of routes.yaml have several lines; `Display` is the form for people.
+        // `Display`, not `Debug`: a mistake in routes.yaml is shown over several lines.
         Err(e) => {
             eprintln!("{e}");
             ExitCode::FAILURE
@@ -31,17 +31,20 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let services = Fakes::default().services();
     let (app, hooks) = app(webhooks(ROUTES, &services)?, &services).await?;
+    // SIGHUP reads routes.yaml again; a file with a mistake changes nothing.
     tokio::spawn(hookward::watch_reload(hooks.clone()));
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}", listener.local_addr()?);
+    // At SIGTERM or SIGINT this stops accepting, lets running steps finish, and closes the store.
     hookward::serve(listener, app, hookward::shutdown_signal()).with(hooks).await?;
     Ok(())
 }
 
-/// The `hookward` command cannot know the functions of this app, so the app checks its own file.
+/// Checks routes.yaml without opening the store. `hookward check` cannot do it: it does not know the
+/// functions of this app.
 fn check() -> Result<(), Box<dyn std::error::Error>> {
     let warnings = webhooks(ROUTES, &Fakes::default().services())?.check();
     let warnings = warnings.map_err(|mistakes| mistakes.to_string())?;
-    println!("{ROUTES} can be used\n{warnings}");
+    println!("{ROUTES} has no mistakes\n{warnings}");
     Ok(())
 }

@@ -1,24 +1,26 @@
-//! What the handlers read from a body, and no more: members that are not here may come and go.
+//! The members that the handlers read from a body, and no others: what is not listed here may change
+//! at the sender without breaking a handler. A member that is always there and checked by the route's
+//! schema is not an `Option`.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// Stripe wraps every object in an event of this form.
+/// The envelope that Stripe puts around every object.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StripeEvent<T> {
-    pub(crate) data: Changed<T>,
+    pub(crate) data: StripeEventData<T>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Changed<T> {
+pub(crate) struct StripeEventData<T> {
     pub(crate) object: T,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct PaymentIntent {
     id: String,
-    /// In the smallest unit of the currency.
+    /// In the smallest unit of the currency, such as cents.
     pub(crate) amount: u64,
     pub(crate) currency: String,
     customer: Option<String>,
@@ -34,12 +36,13 @@ pub(crate) struct PaymentError {
 }
 
 impl PaymentIntent {
-    /// The shop writes its order number into the metadata when it makes the payment.
+    /// The order number, which the shop writes into the metadata when it creates the payment; without
+    /// one, the payment's id.
     pub(crate) fn order(&self) -> &str {
         self.metadata.get("order").unwrap_or(&self.id)
     }
 
-    /// Whom to write to: an address, or a customer whose address the mail service knows.
+    /// Where to write to: an address, or the id of a customer whose address the mail service knows.
     pub(crate) fn recipient(&self) -> Option<&str> {
         self.receipt_email.as_deref().or(self.customer.as_deref())
     }
@@ -58,9 +61,10 @@ pub(crate) struct Invoice {
     pub(crate) amount_due: u64,
 }
 
-/// GitHub's bodies have no envelope.
+/// A push, as GitHub sends it: without an envelope.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Push {
+    /// Only counted, so what is in them is skipped.
     pub(crate) commits: Vec<serde::de::IgnoredAny>,
     pub(crate) repository: Repository,
 }

@@ -1,11 +1,14 @@
-//! What the handlers work with: each service behind a trait, so that a handler cannot tell the real
-//! one from the one in memory (`fakes.rs`).
+//! The services that the handlers call, each behind a trait, so that the tests can replace the real
+//! ones by those in memory (`fakes.rs`).
 //!
-//! A step may run again: after a failure further down, or because the process died before it could
-//! note that the step was done. Every method here bears that, in one of two ways. Where it *sets*
-//! something (orders, accounts), a second time changes nothing. Where it *does* something (mail,
-//! inventory, analytics, alerts), it takes a `key` that names the work, and does each key once; mail
-//! and payment APIs have the same as their `Idempotency-Key` header.
+//! Hookward runs a step *at least* once: again after a failure further down the chain, and again if the
+//! process died before it could record that the step was done. So every method here must be safe to
+//! call twice, and is so in one of two ways:
+//!
+//! - A method that *sets* something (orders, accounts) changes nothing the second time.
+//! - A method that *does* something (mail, inventory, analytics, alerts) takes a `key` that names the
+//!   work, and does the work of each key once. Mail and payment APIs offer the same as their
+//!   `Idempotency-Key` header.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-/// All of them. A clone shares them.
+/// All services of the shop. A clone shares them, so it is cheap: each call of a handler gets one.
 #[derive(Debug, Clone)]
 pub struct Services {
     pub orders: Arc<dyn Orders>,
@@ -24,14 +27,15 @@ pub struct Services {
     pub accounts: Arc<dyn Accounts>,
 }
 
-/// A service does not answer. In a handler, `?` makes this "try again by the route's policy".
+/// A service does not answer. Any error type will do in a handler: `?` turns it into "retry by the
+/// route's policy".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{service} does not answer")]
 pub struct Unavailable {
     pub service: &'static str,
 }
 
-pub type Answer<T = ()> = Result<T, Unavailable>;
+pub type ServiceResult<T = ()> = Result<T, Unavailable>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,16 +46,17 @@ pub enum OrderStatus {
 
 #[async_trait]
 pub trait Orders: Debug + Send + Sync {
-    /// Sets the status and returns the one that counts now: events may arrive out of order, and
-    /// what is paid stays paid.
-    async fn set_status(&self, order: &str, status: OrderStatus) -> Answer<OrderStatus>;
+    /// Sets the status and returns the status that holds now. Events may arrive out of order, so
+    /// `Paid` is final: a failure that arrives after the payment changes nothing.
+    async fn set_status(&self, order: &str, status: OrderStatus) -> ServiceResult<OrderStatus>;
 
-    async fn status(&self, order: &str) -> Answer<Option<OrderStatus>>;
+    /// Returns the status of an order; `None` if no event has named it yet.
+    async fn status(&self, order: &str) -> ServiceResult<Option<OrderStatus>>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
-    /// An address, or a customer's id.
+pub struct Email {
+    /// An address, or a customer's id, whose address the mail service knows.
     pub to: String,
     pub subject: String,
     pub text: String,
@@ -59,7 +64,8 @@ pub struct Letter {
 
 #[async_trait]
 pub trait Mail: Debug + Send + Sync {
-    async fn send(&self, key: &str, letter: Letter) -> Answer;
+    /// Sends an email, once per key.
+    async fn send(&self, key: &str, email: Email) -> ServiceResult;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,19 +75,22 @@ pub struct Reservation {
 
 #[async_trait]
 pub trait Inventory: Debug + Send + Sync {
-    async fn reserve(&self, key: &str, reservation: Reservation) -> Answer;
+    /// Reserves the items of an order, once per key.
+    async fn reserve(&self, key: &str, reservation: Reservation) -> ServiceResult;
 }
 
+/// One record in the analytics service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
+pub struct Measurement {
     pub name: &'static str,
-    pub about: String,
+    pub subject: String,
     pub value: u64,
 }
 
 #[async_trait]
 pub trait Analytics: Debug + Send + Sync {
-    async fn track(&self, key: &str, fact: Fact) -> Answer;
+    /// Records a measurement, once per key.
+    async fn track(&self, key: &str, measurement: Measurement) -> ServiceResult;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,24 +100,30 @@ pub struct Alert {
 
 #[async_trait]
 pub trait Alerts: Debug + Send + Sync {
-    async fn raise(&self, key: &str, alert: Alert) -> Answer;
+    /// Alerts the people on call, once per key.
+    async fn raise(&self, key: &str, alert: Alert) -> ServiceResult;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subscribed {
+pub enum SubscriptionState {
     Open,
     Closed,
 }
 
 #[async_trait]
 pub trait Accounts: Debug + Send + Sync {
-    /// Sets where a subscription stands and returns what counts now: what is closed stays closed,
-    /// since a customer who comes back gets another subscription.
-    async fn set(&self, customer: &str, subscription: &str, to: Subscribed) -> Answer<Subscribed>;
+    /// Sets the state of a subscription and returns the state that holds now. `Closed` is final: a
+    /// customer who comes back gets another subscription.
+    async fn set_subscription(
+        &self,
+        customer: &str,
+        subscription: &str,
+        state: SubscriptionState,
+    ) -> ServiceResult<SubscriptionState>;
 
-    /// Until the customer pays, the account can be looked at and not used.
-    async fn suspend(&self, customer: &str) -> Answer;
+    /// Makes an account read-only until its customer pays.
+    async fn suspend(&self, customer: &str) -> ServiceResult;
 
     /// Removes what the subscription gave access to.
-    async fn clean_up(&self, customer: &str, subscription: &str) -> Answer;
+    async fn clean_up(&self, customer: &str, subscription: &str) -> ServiceResult;
 }

@@ -1,6 +1,6 @@
-//! The shop as its customers' payments meet it: signed requests in, effects on its services out.
-#![allow(unused_crate_dependencies, reason = "`src/lib.rs` answers for the package")]
-#![allow(unreachable_pub, reason = "what `support` offers, it offers to this file")]
+//! The shop from outside: each test sends signed requests and checks the effects on the services.
+#![allow(unused_crate_dependencies, reason = "`src/lib.rs` names all dependencies")]
+#![allow(unreachable_pub, reason = "`support` is a module of this file only")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use example_embed::{Fakes, Subscribed, webhooks};
+use example_embed::{Fakes, SubscriptionState, webhooks};
 use hookward_core::store::{JobState, Status};
 use serde_json::json;
 use support::{Shop, job, routes};
@@ -17,7 +17,7 @@ const PAID: &str = "payment_intent.succeeded";
 const FAILED: &str = "payment_intent.payment_failed";
 
 #[tokio::test]
-async fn a_payment_updates_the_order_mails_reserves_and_is_tracked() {
+async fn a_payment_runs_every_step_of_its_chain() {
     let shop = Shop::open().await;
     let (status, answer) = shop.stripe(PAID, "evt_paid", |_| {}).await;
     assert_eq!(
@@ -27,17 +27,17 @@ async fn a_payment_updates_the_order_mails_reserves_and_is_tracked() {
     let detail = shop.settled("evt_paid").await;
     assert_eq!(job(&detail, "paid-orders"), (JobState::Done, 1, "done".to_owned()));
     assert_eq!(shop.get("/orders/1001").await, (200, r#""paid""#.to_owned()));
-    let letters = shop.fakes.mail.done();
-    assert_eq!((letters.len(), letters[0].to.as_str()), (1, "jo@example.com"));
-    assert!(letters[0].text.contains("20.00 usd"), "{}", letters[0].text);
+    let emails = shop.fakes.mail.done();
+    assert_eq!((emails.len(), emails[0].to.as_str()), (1, "jo@example.com"));
+    assert!(emails[0].text.contains("20.00 usd"), "{}", emails[0].text);
     assert_eq!(shop.fakes.inventory.done()[0].order, "1001");
-    let fact = &shop.fakes.analytics.done()[0];
-    assert_eq!((fact.name, fact.value), ("order_paid", 2000));
+    let measurement = &shop.fakes.analytics.done()[0];
+    assert_eq!((measurement.name, measurement.value), ("order_paid", 2000));
     shop.close().await;
 }
 
 #[tokio::test]
-async fn a_delivery_that_stripe_repeats_has_the_same_answer_and_no_effect() {
+async fn a_repeated_delivery_gets_the_same_answer_and_has_no_second_effect() {
     let shop = Shop::open().await;
     let first = shop.stripe(PAID, "evt_twice", |_| {}).await;
     shop.settled("evt_twice").await;
@@ -48,9 +48,9 @@ async fn a_delivery_that_stripe_repeats_has_the_same_answer_and_no_effect() {
 }
 
 #[tokio::test]
-async fn a_failing_mail_service_is_tried_again_without_repeating_the_step_before() {
+async fn a_failed_step_is_retried_without_repeating_the_step_before() {
     let shop = Shop::open().await;
-    shop.fakes.mail.fail(2);
+    shop.fakes.mail.fail_next(2);
     shop.stripe(PAID, "evt_mail", |_| {}).await;
     let detail = shop.settled("evt_mail").await;
     assert_eq!(job(&detail, "paid-orders"), (JobState::Done, 3, "done".to_owned()));
@@ -62,11 +62,12 @@ async fn a_failing_mail_service_is_tried_again_without_repeating_the_step_before
     shop.close().await;
 }
 
-/// The work was done and the step failed all the same: only the key tells the second call from new work.
+/// The service did the work, but its response was lost: only the key distinguishes the second call
+/// from new work.
 #[tokio::test]
-async fn work_whose_answer_was_lost_is_not_done_twice() {
+async fn work_whose_response_was_lost_is_not_done_twice() {
     let shop = Shop::open().await;
-    shop.fakes.inventory.lose_answers(1);
+    shop.fakes.inventory.lose_next_responses(1);
     shop.stripe(PAID, "evt_lost", |_| {}).await;
     let detail = shop.settled("evt_lost").await;
     assert_eq!(job(&detail, "paid-orders"), (JobState::Done, 2, "done".to_owned()));
@@ -75,7 +76,7 @@ async fn work_whose_answer_was_lost_is_not_done_twice() {
 }
 
 #[tokio::test]
-async fn an_event_that_fails_its_schema_is_kept_as_invalid_and_runs_nothing() {
+async fn an_event_that_fails_its_schema_is_stored_as_invalid_and_runs_no_step() {
     let shop = Shop::open().await;
     let without_amount = |body: &mut serde_json::Value| {
         body["data"]["object"].as_object_mut().unwrap().remove("amount");
@@ -88,9 +89,9 @@ async fn an_event_that_fails_its_schema_is_kept_as_invalid_and_runs_nothing() {
     shop.close().await;
 }
 
-/// The schema leaves `currency` open and the function's type does not.
+/// The schema does not require `currency`; the type of the function's payload does.
 #[tokio::test]
-async fn a_body_of_the_wrong_type_is_dead_at_once_and_says_what_is_missing() {
+async fn a_body_of_the_wrong_type_is_dead_after_one_attempt_and_names_the_missing_field() {
     let shop = Shop::open().await;
     let without_currency = |body: &mut serde_json::Value| {
         body["data"]["object"].as_object_mut().unwrap().remove("currency");
@@ -106,13 +107,13 @@ async fn a_body_of_the_wrong_type_is_dead_at_once_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_failed_payment_marks_the_order_and_tells_the_customer_why() {
+async fn a_failed_payment_marks_the_order_and_mails_the_customer_the_reason() {
     let shop = Shop::open().await;
     shop.stripe(FAILED, "evt_failed", |_| {}).await;
     shop.settled("evt_failed").await;
     assert_eq!(shop.get("/orders/1001").await, (200, r#""payment_failed""#.to_owned()));
-    let letters = shop.fakes.mail.done();
-    assert!(letters[0].text.contains("insufficient funds"), "{}", letters[0].text);
+    let emails = shop.fakes.mail.done();
+    assert!(emails[0].text.contains("insufficient funds"), "{}", emails[0].text);
     assert_eq!(shop.fakes.alerts.calls(), 0);
     shop.close().await;
 }
@@ -134,7 +135,7 @@ async fn only_a_failed_payment_above_the_amount_alerts_operations() {
 #[tokio::test]
 async fn the_alert_does_not_wait_for_the_mail_service() {
     let shop = Shop::open().await;
-    shop.fakes.mail.fail(usize::MAX);
+    shop.fakes.mail.fail_next(usize::MAX);
     shop.stripe(FAILED, "evt_alert", |body| body["data"]["object"]["amount"] = 250_000.into())
         .await;
     for _ in 0..500 {
@@ -148,13 +149,13 @@ async fn the_alert_does_not_wait_for_the_mail_service() {
 }
 
 #[tokio::test]
-async fn a_failure_that_arrives_after_the_payment_changes_nothing_and_tells_nobody() {
+async fn a_failure_that_arrives_after_the_payment_changes_nothing_and_mails_nobody() {
     let shop = Shop::open().await;
     shop.stripe(PAID, "evt_1", |_| {}).await;
     shop.settled("evt_1").await;
     shop.stripe(FAILED, "evt_0", |_| {}).await;
     let detail = shop.settled("evt_0").await;
-    let stopped = "the order has been paid since".to_owned();
+    let stopped = "the order is paid already".to_owned();
     assert_eq!(job(&detail, "failed-payments"), (JobState::Done, 1, stopped));
     assert_eq!(shop.get("/orders/1001").await, (200, r#""paid""#.to_owned()));
     assert_eq!(shop.fakes.mail.calls(), 1);
@@ -162,16 +163,16 @@ async fn a_failure_that_arrives_after_the_payment_changes_nothing_and_tells_nobo
 }
 
 #[tokio::test]
-async fn a_subscription_opens_an_account_and_its_end_closes_and_cleans_up() {
+async fn a_subscription_opens_an_account_and_its_end_closes_and_cleans_it_up() {
     let shop = Shop::open().await;
     let subscription = |body: &mut serde_json::Value| body["data"]["object"]["id"] = "sub_1".into();
     shop.stripe("customer.subscription.created", "evt_begin", subscription).await;
     shop.settled("evt_begin").await;
-    assert_eq!(shop.fakes.accounts.subscription("sub_1"), Some(Subscribed::Open));
+    assert_eq!(shop.fakes.accounts.subscription("sub_1"), Some(SubscriptionState::Open));
     assert!(!shop.fakes.accounts.is_cleaned_up("sub_1"));
     shop.stripe("customer.subscription.deleted", "evt_end", subscription).await;
     shop.settled("evt_end").await;
-    assert_eq!(shop.fakes.accounts.subscription("sub_1"), Some(Subscribed::Closed));
+    assert_eq!(shop.fakes.accounts.subscription("sub_1"), Some(SubscriptionState::Closed));
     assert!(shop.fakes.accounts.is_cleaned_up("sub_1"));
     let subjects: Vec<_> = shop.fakes.mail.done().into_iter().map(|l| l.subject).collect();
     assert_eq!(subjects, ["Welcome", "Goodbye"]);
@@ -179,7 +180,7 @@ async fn a_subscription_opens_an_account_and_its_end_closes_and_cleans_up() {
 }
 
 #[tokio::test]
-async fn an_unpaid_invoice_suspends_the_account_and_reminds() {
+async fn an_unpaid_invoice_suspends_the_account_and_reminds_the_customer() {
     let shop = Shop::open().await;
     shop.stripe("invoice.payment_failed", "evt_invoice", |_| {}).await;
     shop.settled("evt_invoice").await;
@@ -193,9 +194,9 @@ async fn a_push_to_a_branch_is_tracked_and_a_tag_is_not() {
     let shop = Shop::open().await;
     shop.github("push", "delivery-1", |_| {}).await;
     shop.settled("delivery-1").await;
-    let fact = &shop.fakes.analytics.done()[0];
+    let measurement = &shop.fakes.analytics.done()[0];
     assert_eq!(
-        (fact.name, fact.about.as_str(), fact.value),
+        (measurement.name, measurement.subject.as_str(), measurement.value),
         ("commits_pushed", "orchard/press", 1)
     );
     shop.github("push", "delivery-2", |body| body["ref"] = "refs/tags/v1".into()).await;
@@ -205,7 +206,7 @@ async fn a_push_to_a_branch_is_tracked_and_a_tag_is_not() {
 }
 
 #[tokio::test]
-async fn the_shops_own_pages_and_the_health_page_are_served_beside_the_webhooks() {
+async fn the_shops_pages_and_the_health_page_are_served_beside_the_webhooks() {
     let shop = Shop::open().await;
     assert_eq!(shop.get("/").await, (200, "The shop is open.\n".to_owned()));
     assert_eq!(shop.get("/orders/7").await.0, 404);
@@ -217,7 +218,7 @@ async fn the_shops_own_pages_and_the_health_page_are_served_beside_the_webhooks(
 }
 
 #[test]
-fn the_routing_table_has_no_mistake_and_no_warning() {
+fn routes_yaml_has_no_mistakes_and_no_warnings() {
     let app = webhooks(routes(), &Fakes::default().services()).unwrap();
     match app.check() {
         Ok(warnings) => assert!(warnings.is_empty(), "{warnings}"),
@@ -226,7 +227,7 @@ fn the_routing_table_has_no_mistake_and_no_warning() {
 }
 
 #[test]
-fn a_typo_in_the_name_of_a_function_is_found_with_its_place_and_the_nearest_name() {
+fn a_mistyped_function_name_is_reported_with_its_position_and_the_nearest_name() {
     let text = fs::read_to_string(routes()).unwrap();
     let typo =
         text.replace("[update_order, confirmation_email,", "[update_order, confirmation_mail,");
@@ -235,7 +236,7 @@ fn a_typo_in_the_name_of_a_function_is_found_with_its_place_and_the_nearest_name
     let file: PathBuf = folder.path().join("routes.yaml");
     fs::write(&file, typo).unwrap();
     let mistakes = webhooks(&file, &Fakes::default().services()).unwrap().check().unwrap_err();
-    let told = mistakes.to_string();
-    assert!(told.contains(&format!("routes.yaml:{line}:27")), "{told}");
-    assert!(told.contains("did you mean `confirmation_email`?"), "{told}");
+    let message = mistakes.to_string();
+    assert!(message.contains(&format!("routes.yaml:{line}:27")), "{message}");
+    assert!(message.contains("did you mean `confirmation_email`?"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! The shop, running on a free port over a store in a folder of its own, and senders that sign.
+//! The shop on a free port with a store of its own, and senders that sign their requests.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-const STRIPE: &str = "whsec_of_the_test";
-const GITHUB: &str = "hub-of-the-test";
+const STRIPE_SECRET: &str = "whsec_of_the_test";
+const GITHUB_SECRET: &str = "hub-of-the-test";
 
 pub fn routes() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("routes.yaml")
 }
 
-/// The variables of the shop's own routes.yaml.
+/// The variables of routes.yaml; files are read from the disk.
 #[derive(Debug)]
 struct Variables(HashMap<&'static str, String>);
 
@@ -38,6 +38,7 @@ impl Environment for Variables {
     }
 }
 
+/// A running shop. Its fakes show what the handlers did, its hooks the stored events.
 #[derive(Debug)]
 pub struct Shop {
     pub fakes: Fakes,
@@ -53,8 +54,8 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let variables = Variables(HashMap::from([
             ("SHOP_STORE", folder.path().join("shop.db").display().to_string()),
-            ("STRIPE_WEBHOOK_SECRET", STRIPE.to_owned()),
-            ("GITHUB_WEBHOOK_SECRET", GITHUB.to_owned()),
+            ("STRIPE_WEBHOOK_SECRET", STRIPE_SECRET.to_owned()),
+            ("GITHUB_WEBHOOK_SECRET", GITHUB_SECRET.to_owned()),
         ]));
         let fakes = Fakes::default();
         let services = fakes.services();
@@ -63,12 +64,13 @@ impl Shop {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (shutdown, stopped) = oneshot::channel();
-        let until = async { drop(stopped.await) };
-        let server = hookward::serve(listener, router, until).with(hooks.clone());
+        let shutdown_signal = async { drop(stopped.await) };
+        let server = hookward::serve(listener, router, shutdown_signal).with(hooks.clone());
         let server = tokio::spawn(server.into_future());
         Self { fakes, hooks, address, shutdown, server, _folder: folder }
     }
 
+    /// Stops the server as a signal would and waits until the store is closed.
     pub async fn close(self) {
         self.shutdown.send(()).unwrap();
         self.server.await.unwrap().unwrap();
@@ -78,23 +80,24 @@ impl Shop {
         self.call("GET", target, &[], b"").await
     }
 
-    /// Posts a sample of the provider, changed, as its sender signs it.
+    /// Posts Stripe's sample of `kind` after `change`, signed as Stripe signs.
     pub async fn stripe(
         &self,
         kind: &str,
         id: &str,
         change: impl FnOnce(&mut Value),
     ) -> (u16, Value) {
-        self.post(hookward_provider_stripe::PLUGINS, STRIPE, kind, id, change).await
+        self.post(hookward_provider_stripe::PLUGINS, STRIPE_SECRET, kind, id, change).await
     }
 
+    /// Posts GitHub's sample of `kind` after `change`, signed as GitHub signs.
     pub async fn github(
         &self,
         kind: &str,
         id: &str,
         change: impl FnOnce(&mut Value),
     ) -> (u16, Value) {
-        self.post(hookward_provider_github::PLUGINS, GITHUB, kind, id, change).await
+        self.post(hookward_provider_github::PLUGINS, GITHUB_SECRET, kind, id, change).await
     }
 
     async fn post(
@@ -117,8 +120,8 @@ impl Shop {
             now,
         };
         let cx = BuildCx { base_dir: Path::new("."), name: provider.name };
-        let signs = (provider.build)(Value::Null, &cx).unwrap();
-        let request = signs.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap();
+        let built = (provider.build)(Value::Null, &cx).unwrap();
+        let request = built.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap();
         let text = |v: &[u8]| String::from_utf8(v.to_vec()).unwrap();
         let headers = request.head.headers.iter();
         let headers: Vec<_> = headers.map(|(n, v)| (n.to_string(), text(v.as_bytes()))).collect();
@@ -146,7 +149,7 @@ impl Shop {
         (status, body.to_owned())
     }
 
-    /// Waits until an event, by its sender's id, waits for nothing any more.
+    /// Waits until no job of the event with this provider's id is pending, and returns it.
     pub async fn settled(&self, event_id: &str) -> EventDetail {
         let store = self.hooks.store().clone();
         let browse = store.browse().unwrap();
@@ -169,7 +172,8 @@ fn sample(provider: &ProviderDescriptor, kind: &str, id: &str) -> String {
     sample.render(kind, id, SystemClock.now())
 }
 
-/// One job of an event: its state, how many attempts it took, and how the last one ended.
+/// The job of an event in `route`: its state, its number of attempts, and the error or outcome of the
+/// last one.
 pub fn job(detail: &EventDetail, route: &str) -> (JobState, u32, String) {
     let job = detail.jobs.iter().find(|job| job.route == route).unwrap();
     let last = job.attempts.last().unwrap();
