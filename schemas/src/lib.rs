@@ -1,14 +1,21 @@
 //! JSON Schemas (draft 2020-12) of webhook events, as text in the binary.
 //!
-//! Read by whoever resolves `schema: builtin:PROVIDER/EVENT` of a routes.yaml, and by `hookward`'s own commands that list
-//! what is there. The crate holds data only: it parses nothing and depends on nothing.
+//! They are the schemas that `schema: builtin:PROVIDER/EVENT` of routes.yaml names. The crate holds
+//! data alone: it parses nothing and has no dependencies.
 //!
-//! Each schema demands what a handler of the event cannot do without, checks what else it knows, and stays open for members
-//! that a provider adds later.
+//! Each schema requires the members that a handler of the event needs, checks the other members that
+//! it knows where they are present, and allows members that a provider adds later.
+//!
+//! ```
+//! let text = hookward_schemas::get("stripe/payment_intent.succeeded").expect("it is built in");
+//! assert!(text.contains("\"$schema\""));
+//! ```
 
-/// Every schema: its name (`stripe/payment_intent.succeeded`) and its text, sorted by name.
+/// All schemas, each with its name, such as `stripe/payment_intent.succeeded`, and its text. Sorted
+/// by name.
 ///
-/// The event part of the name is the provider's own word, so it may contain a slash (`shopify/orders/create`).
+/// The event part of a name is the provider's own word, so it may contain a slash, as in
+/// `shopify/orders/create`.
 pub const ALL: &[(&str, &str)] = &[
     ("github/issues", include_str!("../github/issues.json")),
     ("github/pull_request", include_str!("../github/pull_request.json")),
@@ -30,13 +37,13 @@ pub const ALL: &[(&str, &str)] = &[
     ("stripe/payment_intent.succeeded", include_str!("../stripe/payment_intent.succeeded.json")),
 ];
 
-/// The text of the schema with this name, or `None` where we ship none.
+/// Returns the text of the schema of a name; `None` where there is none of this name.
 #[must_use]
 pub fn get(name: &str) -> Option<&'static str> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The names, sorted: for the message that answers an unknown one.
+/// Returns the names of all schemas, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
 }

@@ -1,4 +1,5 @@
-//! What the shipped schemas promise, over the payloads and mistakes in `tests/data/<provider>/<event>/`.
+//! The built-in schemas against the payloads in `tests/data/<provider>/<event>/`: each accepts the
+//! payloads in `accepted/`, and rejects every change that `rejected.json` makes to one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
-/// As the engine compiles them: nothing is fetched, every pattern runs in linear time.
+/// Compiles a schema as the engine does: nothing is fetched, and patterns run in linear time.
 fn compile(name: &str) -> Validator {
     jsonschema::options()
         .offline()
@@ -27,13 +28,13 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn room(name: &str) -> PathBuf {
+fn data_folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// The real-looking payloads of one event, by file name.
+/// The payloads that the schema of an event must accept, by file name.
 fn accepted(name: &str) -> BTreeMap<String, Value> {
-    let folder = room(name).join("accepted");
+    let folder = data_folder(name).join("accepted");
     let files =
         std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     files
@@ -42,8 +43,8 @@ fn accepted(name: &str) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// Every complaint about a payload, as (where in the payload, which keyword).
-fn complaints(validator: &Validator, payload: &Value) -> Vec<(String, String)> {
+/// The errors of a payload, each as its place in the payload and the keyword that it violates.
+fn errors(validator: &Validator, payload: &Value) -> Vec<(String, String)> {
     validator
         .iter_errors(payload)
         .map(|error| (error.instance_path().to_string(), error.kind().keyword().to_owned()))
@@ -57,10 +58,7 @@ fn set(payload: &mut Value, pointer: &str, value: Value) {
 fn remove(payload: &mut Value, pointer: &str) {
     let (parent, member) = pointer.rsplit_once('/').unwrap();
     let parent = payload.pointer_mut(parent).and_then(Value::as_object_mut);
-    assert!(
-        parent.and_then(|members| members.remove(member)).is_some(),
-        "no {pointer} to take away"
-    );
+    assert!(parent.and_then(|members| members.remove(member)).is_some(), "no {pointer} to remove");
 }
 
 fn each_object(value: &mut Value, visit: &mut impl FnMut(&mut serde_json::Map<String, Value>)) {
@@ -82,7 +80,7 @@ fn every_schema_compiles_offline_with_linear_patterns() {
 }
 
 #[test]
-fn every_schema_says_what_it_is() {
+fn every_schema_has_an_id_a_title_and_a_description() {
     for name in hookward_schemas::names() {
         let schema = schema(name);
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
@@ -103,7 +101,8 @@ fn every_schema_file_is_listed_once_and_the_list_is_sorted() {
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    let mut folders: Vec<_> = ["github", "shopify", "stripe"].map(|room| root.join(room)).into();
+    let mut folders: Vec<_> =
+        ["github", "shopify", "stripe"].map(|folder| root.join(folder)).into();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -120,7 +119,7 @@ fn every_schema_file_is_listed_once_and_the_list_is_sorted() {
 }
 
 #[test]
-fn a_name_finds_its_schema_and_nothing_else_does() {
+fn get_finds_a_schema_by_its_exact_name_alone() {
     for (name, text) in hookward_schemas::ALL {
         assert_eq!(hookward_schemas::get(name), Some(*text));
     }
@@ -130,38 +129,38 @@ fn a_name_finds_its_schema_and_nothing_else_does() {
 }
 
 #[test]
-fn what_the_provider_sends_is_accepted() {
+fn schemas_accept_the_payloads_of_providers() {
     for name in hookward_schemas::names() {
         let validator = compile(name);
         let payloads = accepted(name);
         assert!(!payloads.is_empty(), "{name} has no accepted payload");
         for (file, payload) in payloads {
-            assert_eq!(complaints(&validator, &payload), [], "{name}: {file}");
+            assert_eq!(errors(&validator, &payload), [], "{name}: {file}");
             assert!(validator.is_valid(&payload), "{name}: {file}");
         }
     }
 }
 
 #[test]
-fn a_member_that_the_provider_adds_later_is_let_through() {
+fn schemas_accept_members_that_a_provider_adds_later() {
     for name in hookward_schemas::names() {
         let validator = compile(name);
         for (file, mut payload) in accepted(name) {
-            // Text, because the one map with bound values (Stripe's `metadata`) holds text only.
+            // Text, because the values of Stripe's `metadata` must be text.
             each_object(&mut payload, &mut |members| {
                 members.insert("added_later".into(), "?".into());
             });
-            assert_eq!(complaints(&validator, &payload), [], "{name}: {file}");
+            assert_eq!(errors(&validator, &payload), [], "{name}: {file}");
         }
     }
 }
 
 #[test]
-fn each_named_mistake_is_refused_where_it_is() {
+fn schemas_reject_each_mistake_at_its_place() {
     for name in hookward_schemas::names() {
         let validator = compile(name);
         let payloads = accepted(name);
-        let mistakes = read(&room(name).join("refused.json"));
+        let mistakes = read(&data_folder(name).join("rejected.json"));
         for mistake in mistakes.as_array().unwrap() {
             let what = format!("{name}: {}", mistake["name"].as_str().unwrap());
             let mut payload = payloads[mistake["from"].as_str().unwrap()].clone();
@@ -172,7 +171,7 @@ fn each_named_mistake_is_refused_where_it_is() {
                 remove(&mut payload, pointer);
             }
             let expected = ["at", "keyword"].map(|key| mistake[key].as_str().unwrap().to_owned());
-            assert_eq!(complaints(&validator, &payload), [expected.into()], "{what}");
+            assert_eq!(errors(&validator, &payload), [expected.into()], "{what}");
             assert!(!validator.is_valid(&payload), "{what}");
         }
     }

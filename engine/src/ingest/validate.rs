@@ -1,7 +1,7 @@
 //! Stage 3, validate: can this event be routed at all? Pure.
 //!
 //! An event needs a type, and a body that can be read where the type stands in the body. The JSON
-//! Schema of a route is part of that route: [`route`](super::route) checks it after `match` and
+//! Schema of a route is part of that route: [`route`](mod@super::route) checks it after `match` and
 //! `when`, because it counts only for routes that would take the event.
 
 use hookward_core::{Identity, Verified};
