@@ -52,7 +52,7 @@ pub use reply::{DeliveryOutcome, Receipt, ReceiptEvent, Reply};
 pub use request::{Head, Request};
 pub use secret::{ActiveSecrets, EmptySecret, Secret, SecretSet, TimedSecret};
 pub use store::Store;
-pub use units::{ByteSize, HumanDuration};
+pub use units::{ByteSize, HumanDuration, ParseByteSizeError, ParseDurationError};
 pub use verify_error::VerifyError;
 
 #[doc(hidden)]

@@ -1,28 +1,49 @@
-//! Spans and sizes as people write them in configuration: `5m`, `10MiB`. Used by the engine's own
-//! keys and by plugins' `with:` blocks.
+//! Durations and byte sizes as people write them in configuration: `5m`, `10MiB`. Used by the keys of
+//! routes.yaml and by the `with:` blocks of plugins.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A duration written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`.
+/// A duration, written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`. A number without a unit is an
+/// error.
+///
+/// ```
+/// use hookward_core::HumanDuration;
+///
+/// let tolerance: HumanDuration = "1h 30m".parse()?;
+/// assert_eq!(tolerance, HumanDuration::from_secs(5400));
+/// assert!("90".parse::<HumanDuration>().is_err());
+/// # Ok::<(), hookward_core::ParseDurationError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(pub Duration);
 
+/// A text that is not a [`HumanDuration`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a duration; write a number with a unit, such as 500ms, 30s, 5m, 1h or 7d")]
+pub struct ParseDurationError {
+    text: String,
+}
+
 impl HumanDuration {
-    /// Whole seconds.
+    /// A duration of whole seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
     }
+}
 
-    /// Reads the written form; the error says what is allowed.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|_| {
-            format!("`{text}` is not a duration; write a number with a unit, such as 500ms, 30s, 5m, 1h or 7d")
-        })
+impl FromStr for HumanDuration {
+    type Err = ParseDurationError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDurationError> {
+        let duration = humantime::parse_duration(text);
+        duration.map(Self).map_err(|_| ParseDurationError { text: text.to_owned() })
     }
 }
 
@@ -32,26 +53,47 @@ impl fmt::Display for HumanDuration {
     }
 }
 
-/// A number of bytes written like `512KiB`, `10MiB`, `1MB` or plainly `1000`.
+/// A number of bytes, written like `512KiB`, `10MiB`, `1MB` or `1000`. `KiB` is 1,024 bytes and `kB` is
+/// 1,000.
+///
+/// ```
+/// use hookward_core::ByteSize;
+///
+/// let limit: ByteSize = "10MiB".parse()?;
+/// assert_eq!(limit, ByteSize::from_mib(10));
+/// assert_eq!("1000".parse::<ByteSize>()?.0, 1000);
+/// # Ok::<(), hookward_core::ParseByteSizeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+/// A text that is not a [`ByteSize`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not a size; write a number of bytes, or one with a unit, such as 512KiB or 10MiB"
+)]
+pub struct ParseByteSizeError {
+    text: String,
+}
+
 impl ByteSize {
-    /// So many MiB.
+    /// A size of `n` MiB (1,048,576 bytes each).
     pub const fn from_mib(n: u64) -> Self {
         Self(n * 1024 * 1024)
     }
 
-    /// Reads the written form; the error says what is allowed.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        text.parse::<bytesize::ByteSize>().map(|s| Self(s.as_u64())).map_err(|_| {
-            format!("`{text}` is not a size; write a number of bytes, or one with a unit, such as 512KiB or 10MiB")
-        })
-    }
-
-    /// As the type in which buffers are measured; saturates.
+    /// The size as `usize`, the type of buffer lengths; `usize::MAX` where it does not fit.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = ParseByteSizeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseByteSizeError> {
+        let size = text.parse::<bytesize::ByteSize>();
+        size.map(|s| Self(s.as_u64())).map_err(|_| ParseByteSizeError { text: text.to_owned() })
     }
 }
 
@@ -61,30 +103,44 @@ impl fmt::Display for ByteSize {
     }
 }
 
-struct Written<T>(fn(&str) -> Result<T, String>, fn(u64) -> Option<T>, &'static str);
+/// Deserializes a value that is written as text, or, where `from_number` allows it, as a number.
+struct TextVisitor<T> {
+    expected: &'static str,
+    from_number: fn(u64) -> Option<T>,
+    value: PhantomData<T>,
+}
 
-impl<T> de::Visitor<'_> for Written<T> {
+impl<T: FromStr<Err: fmt::Display>> de::Visitor<'_> for TextVisitor<T> {
     type Value = T;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.2)
+        f.write_str(self.expected)
     }
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.0)(text).map_err(E::custom)
+        text.parse().map_err(E::custom)
     }
     fn visit_u64<E: de::Error>(self, n: u64) -> Result<T, E> {
-        (self.1)(n).ok_or_else(|| E::custom(format!("{n} has no unit; expected {}", self.2)))
+        (self.from_number)(n)
+            .ok_or_else(|| E::custom(format!("{n} has no unit; expected {}", self.expected)))
     }
 }
 
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(Written(Self::parse, |_| None, "a duration such as 30s, 5m or 7d"))
+        d.deserialize_any(TextVisitor {
+            expected: "a duration such as 30s, 5m or 7d",
+            from_number: |_| None,
+            value: PhantomData,
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_any(Written(Self::parse, |n| Some(Self(n)), "a size such as 512KiB or 10MiB"))
+        d.deserialize_any(TextVisitor {
+            expected: "a size such as 512KiB or 10MiB",
+            from_number: |n| Some(Self(n)),
+            value: PhantomData,
+        })
     }
 }
 
@@ -132,17 +188,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_and_sizes_read_as_people_write_them() {
-        assert_eq!(HumanDuration::parse("5m"), Ok(HumanDuration::from_secs(300)));
-        assert_eq!(HumanDuration::parse("7d"), Ok(HumanDuration::from_secs(7 * 86_400)));
-        assert_eq!(HumanDuration::parse("500ms").unwrap().0, Duration::from_millis(500));
-        assert_eq!(ByteSize::parse("10MiB"), Ok(ByteSize::from_mib(10)));
-        assert!(HumanDuration::parse("soon").unwrap_err().contains("30s"));
-        assert!(
-            serde_json::from_str::<HumanDuration>("30")
-                .unwrap_err()
-                .to_string()
-                .contains("no unit")
-        );
+    fn durations_and_sizes_are_parsed_as_people_write_them() {
+        assert_eq!("5m".parse(), Ok(HumanDuration::from_secs(300)));
+        assert_eq!("7d".parse(), Ok(HumanDuration::from_secs(7 * 86_400)));
+        assert_eq!("500ms".parse(), Ok(HumanDuration(Duration::from_millis(500))));
+        assert_eq!("10MiB".parse(), Ok(ByteSize::from_mib(10)));
+        assert!("soon".parse::<HumanDuration>().unwrap_err().to_string().contains("30s"));
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_is_rejected_and_the_error_says_so() {
+        let error = serde_json::from_str::<HumanDuration>("30").unwrap_err().to_string();
+        assert!(error.contains("no unit"), "{error}");
     }
 }

@@ -20,8 +20,8 @@ fn scheme(pointer: &str, value: Value) -> Value {
 }
 
 fn compile(scheme: Value) -> Result<CompiledScheme, (String, String)> {
-    let scheme = Scheme::from_json(&scheme.to_string()).map_err(|e| (e.at, e.message))?;
-    scheme.compile().map_err(|e| (e.at, e.message))
+    let scheme = Scheme::from_json(&scheme.to_string()).map_err(|e| (e.pointer, e.message))?;
+    scheme.compile().map_err(|e| (e.pointer, e.message))
 }
 
 #[test]

@@ -17,7 +17,11 @@ pub fn run(data: &[u8]) {
     let compiled = match read.compile() {
         Ok(compiled) => compiled,
         Err(error) => {
-            assert!(error.at.is_empty() || error.at.starts_with('/'), "{}", error.at);
+            assert!(
+                error.pointer.is_empty() || error.pointer.starts_with('/'),
+                "{}",
+                error.pointer
+            );
             assert!(!error.message.is_empty());
             return;
         }

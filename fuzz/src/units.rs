@@ -1,4 +1,4 @@
-//! Spans, sizes, rates, times and addresses as people write them.
+//! Durations, sizes, rates, times and addresses as people write them.
 
 use hookward_core::{ByteSize, HumanDuration, Timestamp};
 use hookward_engine::compiled::Rate;
@@ -9,19 +9,19 @@ use super::input::text;
 /// One text, read as each of them.
 pub fn run(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    match HumanDuration::parse(text) {
-        Ok(period) => {
+    match text.parse::<HumanDuration>() {
+        Ok(duration) => {
             // Printing and parsing gives the same duration.
-            assert_eq!(HumanDuration::parse(&period.to_string()), Ok(period));
-            let _ = Timestamp::from_secs(0).plus(period.0).minus(period.0).to_string();
+            assert_eq!(duration.to_string().parse(), Ok(duration));
+            let _ = Timestamp::from_secs(0).plus(duration.0).minus(duration.0).to_string();
         }
-        Err(error) => assert!(error.contains("duration")),
+        Err(error) => assert!(error.to_string().contains("duration")),
     }
-    match ByteSize::parse(text) {
+    match text.parse::<ByteSize>() {
         Ok(size) => {
             let _ = (size.as_usize(), size.to_string());
         }
-        Err(error) => assert!(error.contains("size")),
+        Err(error) => assert!(error.to_string().contains("size")),
     }
     if let Ok(rate) = Rate::parse(text) {
         assert!(rate.count > 0 && !rate.per.is_zero());

@@ -144,7 +144,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 fn parse_tolerance(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
-    seconds.map_or_else(|| HumanDuration::parse(text).map(|p| p.0), Ok)
+    seconds
+        .map_or_else(|| text.parse::<HumanDuration>().map(|d| d.0).map_err(|e| e.to_string()), Ok)
 }
 
 #[cfg(test)]

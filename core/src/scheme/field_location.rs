@@ -1,17 +1,18 @@
-//! Addresses of data within a request: a pointer into the body, a header, a form field.
+//! Where a value stands in a request: in the JSON body, in a header or in a form field.
 
 use serde_json::Value;
 
+use crate::prove::Verified;
+use crate::scheme::error::SchemeError;
 use crate::scheme::form::form_value;
-use crate::scheme::spec::SchemeError;
 use crate::verify_error::VerifyError;
 
-/// Where a text is.
+/// Where a text value stands in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldLocation {
-    /// A header, lower-case.
+    /// A header; its name in lower case.
     Header(String),
-    /// A JSON pointer into the body, or into the item of a batch.
+    /// A JSON pointer (RFC 6901) into the body or, in a batch, into the event's item.
     Pointer(String),
     /// A JSON pointer into the body, also in a batch.
     Root(String),
@@ -20,58 +21,69 @@ pub enum FieldLocation {
 }
 
 impl FieldLocation {
-    /// Reads `header:NAME`, `/pointer`, `json:/pointer`, `^/pointer` or `form:FIELD`.
+    /// Parses `header:NAME`, `/pointer`, `json:/pointer`, `^/pointer` or `form:FIELD`. `at` is the JSON
+    /// pointer of the key that holds the text; an error carries it.
+    ///
+    /// # Errors
+    /// [`SchemeError`] for any other text.
+    ///
+    /// ```
+    /// use hookward_core::scheme::FieldLocation;
+    ///
+    /// let location = FieldLocation::parse("header:X-Event", "/event_type")?;
+    /// assert_eq!(location, FieldLocation::Header("x-event".to_owned()));
+    /// assert!(FieldLocation::parse("type", "/event_type").is_err());
+    /// # Ok::<(), hookward_core::scheme::SchemeError>(())
+    /// ```
     pub fn parse(text: &str, at: &str) -> Result<Self, SchemeError> {
-        let named = |kind: &str| text.strip_prefix(kind).filter(|name| !name.is_empty());
-        if let Some(name) = named("header:") {
+        let after = |kind: &str| text.strip_prefix(kind).filter(|name| !name.is_empty());
+        if let Some(name) = after("header:") {
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
                 return Err(SchemeError::new(at, format!("`{name}` is not a header name")));
             }
             Ok(Self::Header(name.to_ascii_lowercase()))
-        } else if let Some(field) = named("form:") {
+        } else if let Some(field) = after("form:") {
             Ok(Self::Form(field.to_owned()))
         } else if text.starts_with('/') {
             Ok(Self::Pointer(text.to_owned()))
-        } else if let Some(pointer) = named("json:").or(named("^")).filter(|p| p.starts_with('/')) {
+        } else if let Some(pointer) = after("json:").or(after("^")).filter(|p| p.starts_with('/')) {
             Ok(Self::Root(pointer.to_owned()))
         } else {
             Err(SchemeError::new(
                 at,
-                format!("`{text}` is no address; write /pointer, header:NAME or form:FIELD"),
+                format!(
+                    "`{text}` is not a place in a request; write /pointer, header:NAME or form:FIELD"
+                ),
             ))
         }
     }
 
-    /// Whether the body has to be read as JSON for it.
+    /// Whether the body must be parsed as JSON to read the value.
     pub(crate) fn reads_json(&self) -> bool {
         matches!(self, Self::Pointer(_) | Self::Root(_))
     }
 
-    /// The text there, in a proven delivery. Whole numbers of up to 64 bits are written out; other ones
-    /// and an empty text are none.
-    pub(crate) fn text(
-        &self,
-        delivery: &crate::prove::Verified,
-        item: Option<&Value>,
-    ) -> Option<String> {
+    /// The value in a proven delivery; `item` is the event's item of a batch, or the body. `None` for an
+    /// empty text and for anything but a string and an integer of up to 64 bits.
+    pub(crate) fn read(&self, delivery: &Verified, item: Option<&Value>) -> Option<String> {
         let found = match self {
             Self::Header(name) => delivery.header(name).map(str::to_owned),
             Self::Form(field) => form_value(delivery.body().bytes(), field).ok().flatten(),
-            Self::Root(pointer) => name(delivery.json().ok()?.pointer(pointer)?),
-            Self::Pointer(pointer) => name(item?.pointer(pointer)?),
+            Self::Root(pointer) => identifier_text(delivery.json().ok()?.pointer(pointer)?),
+            Self::Pointer(pointer) => identifier_text(item?.pointer(pointer)?),
         };
         found.filter(|text| !text.is_empty())
     }
 }
 
-/// What can be the name of something. A number with a fraction, or of over 64 bits, was rounded when
-/// it was read: two that differ would be one.
-fn name(value: &Value) -> Option<String> {
-    if value.is_f64() { None } else { scalar(value) }
+/// The text of a value that identifies something. A number with a fraction or of over 64 bits was
+/// rounded when it was parsed, so that two different ids could become equal: such a number has none.
+fn identifier_text(value: &Value) -> Option<String> {
+    if value.is_f64() { None } else { scalar_text(value) }
 }
 
-/// A string as it is, a number written out; nothing else is a text.
-pub(crate) fn scalar(value: &Value) -> Option<String> {
+/// A string as it is, a number in decimal; `None` for other values.
+fn scalar_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -79,17 +91,23 @@ pub(crate) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The texts at a JSON pointer in which one segment may be `*`: all of them.
-pub(crate) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
+/// The texts at a JSON pointer in which one segment may be `*`: one text for every item. `None` where
+/// any of them is absent.
+pub(super) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
     let Some((before, after)) = pointer.split_once("/*") else {
-        return Some(vec![scalar(value.pointer(pointer)?)?]);
+        return Some(vec![scalar_text(value.pointer(pointer)?)?]);
     };
     let items = value.pointer(before)?.as_array()?;
-    items.iter().map(|item| item.pointer(after).and_then(scalar)).collect()
+    items.iter().map(|item| item.pointer(after).and_then(scalar_text)).collect()
 }
 
-/// A text of the body that must be there.
-pub(super) fn json_text(json: Option<&Value>, pointer: &str) -> Result<String, VerifyError> {
-    let found = json.and_then(|v| v.pointer(pointer)).and_then(scalar).filter(|t| !t.is_empty());
+/// The text at a JSON pointer, for a part of the signed message: missing and empty are errors, so that
+/// a body without the field cannot be taken for one with an empty field.
+pub(super) fn required_json_text(
+    json: Option<&Value>,
+    pointer: &str,
+) -> Result<String, VerifyError> {
+    let found =
+        json.and_then(|v| v.pointer(pointer)).and_then(scalar_text).filter(|t| !t.is_empty());
     found.ok_or_else(|| VerifyError::missing_signature(format!("{pointer} of the body")))
 }

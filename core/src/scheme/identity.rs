@@ -1,87 +1,106 @@
-//! IdentityRules: where a proven delivery says what happened. Used by compiled schemes, and on its own by
-//! providers that have no signature.
+//! Where a proven delivery names its events. Part of every compiled scheme, and used alone by providers
+//! whose signature is not a scheme.
 
 use serde_json::Value;
 
 use crate::prove::Verified;
 use crate::provider::{IdentifyError, Identity, ProviderEventId};
 use crate::request::Head;
+use crate::scheme::error::SchemeError;
 use crate::scheme::field_location::FieldLocation;
-use crate::scheme::spec::{OneOrMore, SchemeError};
+use crate::scheme::one_or_more::OneOrMore;
 use crate::verify_error::VerifyError;
 
-/// The largest batch that is taken apart.
-const MAX_BATCH: usize = 10_000;
-/// The event type where no place is given for one.
-const UNNAMED: &str = "event";
+/// Most events of one batch.
+const MAX_BATCH_EVENTS: usize = 10_000;
 
-/// The places of event type, event id and batch, read and checked.
+/// Type of every event of a sender that names no types.
+const DEFAULT_EVENT_TYPE: &str = "event";
+
+/// Where event type, event id and batch stand in a delivery.
 #[derive(Debug, Clone)]
 pub struct IdentityRules {
     event_type: Option<Vec<FieldLocation>>,
     event_id: Option<Vec<FieldLocation>>,
+    /// JSON pointer to the array of events.
     batch: Option<String>,
 }
 
 impl IdentityRules {
-    /// Reads the three keys as they stand in a scheme.
+    /// Parses the keys `event_type`, `event_id` and `batch` of a scheme. Without `event_type` every
+    /// event has the type `event`; without `event_id` none has an id; without `batch` a delivery is one
+    /// event.
+    ///
+    /// # Errors
+    /// [`SchemeError`] for a text that is not a place in a request.
     pub fn new(
         event_type: Option<OneOrMore>,
         event_id: Option<OneOrMore>,
         batch: Option<String>,
     ) -> Result<Self, SchemeError> {
-        let addresses = |texts: Option<OneOrMore>, at: &str| {
+        let locations = |texts: Option<OneOrMore>, at: &str| {
             let parse = |list: OneOrMore| {
-                list.0
-                    .iter()
-                    .map(|text| FieldLocation::parse(text, at))
-                    .collect::<Result<Vec<_>, _>>()
+                let parse_one = |text: &String| FieldLocation::parse(text, at);
+                list.0.iter().map(parse_one).collect::<Result<Vec<_>, _>>()
             };
             texts.map(parse).transpose()
         };
         if let Some(pointer) = batch.as_deref().filter(|p| !p.is_empty() && !p.starts_with('/')) {
-            let message =
-                format!("`{pointer}` is no pointer; write /pointer, or \"\" for the whole body");
+            let message = format!(
+                "`{pointer}` is not a JSON pointer; write /pointer, or \"\" for the whole body"
+            );
             return Err(SchemeError::new("/batch", message));
         }
         Ok(Self {
-            event_type: addresses(event_type, "/event_type")?,
-            event_id: addresses(event_id, "/event_id")?,
+            event_type: locations(event_type, "/event_type")?,
+            event_id: locations(event_id, "/event_id")?,
             batch,
         })
     }
 
-    /// Refuses a head in which a header that names the event is ambiguous or not a text. One that
-    /// is absent is fine.
+    /// Rejects a head in which a header that names the event has several values or is not visible
+    /// ASCII. A header that is absent is accepted.
+    ///
+    /// # Errors
+    /// [`VerifyError::InvalidFormat`].
     pub fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.addresses().try_for_each(|address| match address {
+        self.locations().try_for_each(|location| match location {
             FieldLocation::Header(name) => head.single(name).map(drop),
             _ => Ok(()),
         })
     }
 
-    /// Names the events of a proven delivery; `signed` says whether the proof covers a place.
+    /// Names the events of a proven delivery. `is_signed` says whether the proof covers a location; an
+    /// id from elsewhere is marked as unsigned.
+    ///
+    /// # Errors
+    /// [`IdentifyError`] for a batch whose body is not strict JSON, has no array at the batch's pointer,
+    /// or has no events or more than 10,000.
     pub fn identify(
         &self,
         delivery: &Verified,
-        signed: impl Fn(&FieldLocation) -> bool,
+        is_signed: impl Fn(&FieldLocation) -> bool,
     ) -> Result<Vec<Identity>, IdentifyError> {
         let Some(batch) = &self.batch else {
-            let reads_json = self.addresses().any(FieldLocation::reads_json);
+            let reads_json = self.locations().any(FieldLocation::reads_json);
             let item = if reads_json { delivery.json().ok() } else { None };
-            return Ok(vec![self.identity(delivery, item, None, &signed)]);
+            return Ok(vec![self.identity(delivery, item, None, &is_signed)]);
         };
         let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
         let items = body.pointer(batch).and_then(|v| v.as_array()).ok_or_else(|| {
             IdentifyError { reason: format!("there is no array of events at `{batch}`") }
         })?;
-        if items.is_empty() || items.len() > MAX_BATCH {
-            let reason = format!("a batch of {} events; allowed are 1 to {MAX_BATCH}", items.len());
+        if items.is_empty() || items.len() > MAX_BATCH_EVENTS {
+            let reason = format!(
+                "the batch has {} events; 1 to {MAX_BATCH_EVENTS} are allowed",
+                items.len()
+            );
             return Err(IdentifyError { reason });
         }
-        let one =
-            |(n, item)| self.identity(delivery, Some(item), Some(format!("{batch}/{n}")), &signed);
-        Ok(items.iter().enumerate().map(one).collect())
+        let identity_of = |(n, item)| {
+            self.identity(delivery, Some(item), Some(format!("{batch}/{n}")), &is_signed)
+        };
+        Ok(items.iter().enumerate().map(identity_of).collect())
     }
 
     fn identity(
@@ -89,13 +108,14 @@ impl IdentityRules {
         delivery: &Verified,
         item: Option<&Value>,
         part: Option<String>,
-        signed: &impl Fn(&FieldLocation) -> bool,
+        is_signed: &impl Fn(&FieldLocation) -> bool,
     ) -> Identity {
         let first = |list: &Vec<FieldLocation>| {
-            list.iter().find_map(|a| a.text(delivery, item).map(|text| (signed(a), text)))
+            let read = |l: &FieldLocation| l.read(delivery, item).map(|text| (is_signed(l), text));
+            list.iter().find_map(read)
         };
         let event_type = match &self.event_type {
-            None => Some(UNNAMED.to_owned()),
+            None => Some(DEFAULT_EVENT_TYPE.to_owned()),
             Some(list) => first(list).map(|(_, text)| text),
         };
         let event_id = self.event_id.as_ref().and_then(first);
@@ -103,32 +123,32 @@ impl IdentityRules {
         Identity { event_type, event_id, part }
     }
 
-    /// The headers that carry type and id, with these: for signing.
+    /// The headers that name an event of this type and id, as name and value: what a signer sets.
     pub fn headers<'a>(
         &'a self,
         event_type: &'a str,
         event_id: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let in_header = |a: &'a FieldLocation| match a {
+        let header_name = |location: &'a FieldLocation| match location {
             FieldLocation::Header(name) => Some(name.as_str()),
             _ => None,
         };
         let first =
-            move |list: &'a Option<Vec<FieldLocation>>| list.iter().flatten().find_map(in_header);
+            move |list: &'a Option<Vec<FieldLocation>>| list.iter().flatten().find_map(header_name);
         let event_type = first(&self.event_type).map(|name| (name, event_type));
         let event_id = first(&self.event_id).map(|name| (name, event_id));
         event_type.into_iter().chain(event_id)
     }
 
-    pub(crate) fn is_batch(&self) -> bool {
+    pub(super) fn is_batch(&self) -> bool {
         self.batch.is_some()
     }
 
-    pub(crate) fn type_addresses(&self) -> impl Iterator<Item = &FieldLocation> {
+    pub(super) fn type_locations(&self) -> impl Iterator<Item = &FieldLocation> {
         self.event_type.iter().flatten()
     }
 
-    fn addresses(&self) -> impl Iterator<Item = &FieldLocation> {
+    fn locations(&self) -> impl Iterator<Item = &FieldLocation> {
         [&self.event_type, &self.event_id].into_iter().flatten().flatten()
     }
 }

@@ -1,127 +1,163 @@
-//! Signing by a compiled scheme, as the sender would: for `hookward send`, tests and the kit.
+//! Signs by a compiled scheme, as the sender does: for `hookward send`, tests and the conformance kit.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::crypto::ProofAlgorithm;
 use crate::provider::{Draft, SignError};
 use crate::request::{Head, Request};
-use crate::scheme::compiled::{CompiledScheme, TimeSource};
+use crate::scheme::compiled::{CompiledScheme, TimestampLocation};
 use crate::scheme::field_location::FieldLocation;
 use crate::scheme::spec::{SignatureLocation, TimeUnit};
 use crate::scheme::template::Segment;
 use crate::secret::Secret;
 
+fn error(reason: &str) -> SignError {
+    SignError { reason: reason.to_owned() }
+}
+
 impl CompiledScheme {
-    /// Whether requests can be made: the signature is in a header, nothing in its message is a part
-    /// of the body, and the key is not the public one of a pair.
-    pub(crate) fn can_sign(&self) -> bool {
-        let of_body = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
-        self.signature.place == SignatureLocation::Header
-            && !self.message.iter().any(of_body)
+    /// Whether requests can be signed: the signature stands in a header, no segment of the message is a
+    /// field of the body, and the key is not the public one of a pair.
+    pub(super) fn can_sign(&self) -> bool {
+        let is_body_field = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
+        self.signature.location == SignatureLocation::Header
+            && !self.message.iter().any(is_body_field)
             && !self.alg.is_some_and(ProofAlgorithm::is_public)
     }
 
-    /// The full request. Headers that only name the event (`event_type`, `event_id`) are set from
-    /// the draft; those that the message needs likewise, as its id.
+    /// Builds the whole request of a draft: a POST with the headers that the scheme signs or reads the
+    /// event's type and id from, and the signature. Signed headers of another meaning get the event id.
+    ///
+    /// # Errors
+    /// [`SignError`] where the signature stands elsewhere than in a header, a field of the body is
+    /// signed on its own, the sender signs with a private key, or the secret or a value is unusable.
     pub fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError { reason: reason.to_owned() };
-        if self.signature.place != SignatureLocation::Header {
-            return Err(fail("only signatures in headers can be made"));
+        if self.signature.location != SignatureLocation::Header {
+            return Err(error("only signatures that stand in a header can be made"));
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let mut set = |name: &str, value: &str| -> Result<(), SignError> {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| fail(&e.to_string()))?;
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| fail("a header value has a character that headers cannot hold"))?;
-            headers.insert(name, value);
-            Ok(())
-        };
-        for (name, value) in self.naming.headers(&draft.event_type, &draft.event_id) {
-            set(name, value)?;
-        }
-        let time = self.time_of(draft);
-        let time_header = self.timestamp.as_ref().and_then(|t| match &t.from {
-            TimeSource::At(FieldLocation::Header(name)) => Some(name.as_str()),
-            _ => None,
-        });
-        if let (Some(name), Some(text)) = (time_header, &time) {
-            set(name, text)?;
-        }
-        let named = |header: &str| {
-            let mut headers = self.naming.headers(&draft.event_type, &draft.event_id);
-            headers.find(|(name, _)| *name == header).map(|(_, value)| value)
-        };
-        for segment in &self.message {
-            match segment {
-                Segment::Header(name) if Some(name.as_str()) != time_header => {
-                    set(name, named(name).unwrap_or(&draft.event_id))?;
-                }
-                _ => {}
-            }
-        }
-        let key =
-            self.key_bytes(secret).ok_or_else(|| fail("the secret is not of the expected form"))?;
+        let timestamp = self.timestamp_text(draft);
+        let mut headers = self.unsigned_headers(draft, timestamp.as_deref())?;
+        let key = self
+            .key_bytes(secret)
+            .ok_or_else(|| error("the secret cannot be decoded as a key of this scheme"))?;
         let tag = match self.alg {
             None => secret.expose().to_owned(),
             Some(alg) => {
-                let time = time.as_deref().unwrap_or_default().as_bytes();
-                let mut parts: Vec<&[u8]> = Vec::with_capacity(self.message.len());
-                for segment in &self.message {
-                    parts.push(match segment {
-                        Segment::Literal(text) => text.as_bytes(),
-                        Segment::Key => &key,
-                        Segment::Body => draft.body.bytes(),
-                        Segment::Timestamp | Segment::Sig(_) => time,
-                        Segment::Header(name) if Some(name.as_str()) == time_header => time,
-                        Segment::Header(name) => named(name).unwrap_or(&draft.event_id).as_bytes(),
-                        Segment::Url => draft.url.as_bytes(),
-                        Segment::Method => b"POST",
-                        Segment::Json(_) | Segment::Form(_) => {
-                            return Err(fail("messages made of body fields cannot be signed"));
-                        }
-                    });
-                }
-                let tag = alg.tag(&key, &parts);
-                self.signature
-                    .encoding
-                    .encode(&tag.ok_or_else(|| fail("its sender holds a private key"))?)
+                let parts = self.draft_parts(draft, &key, timestamp.as_deref())?;
+                let tag = alg.tag(&key, &parts).ok_or_else(|| {
+                    error("this sender signs with a private key, which only the sender has")
+                })?;
+                self.signature.encoding.encode(&tag)
             }
         };
         let name = match self.signature.name.strip_suffix('*') {
             Some(stem) => format!("{stem}1"),
             None => self.signature.name.clone(),
         };
-        set(&name, &self.written(&tag, time.as_deref()))?;
+        set_header(&mut headers, &name, &self.signature_value(&tag, timestamp.as_deref()))?;
         let target = draft.target().to_owned();
         let head = Head { method: Method::POST, target, headers, client: None };
         Ok(Request::new(head, draft.body.clone()))
     }
 
-    /// The signature header's value: prefix or list around the tag.
-    fn written(&self, tag: &str, time: Option<&str>) -> String {
+    /// All headers but the signature.
+    fn unsigned_headers(
+        &self,
+        draft: &Draft,
+        timestamp: Option<&str>,
+    ) -> Result<HeaderMap, SignError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.identity.headers(&draft.event_type, &draft.event_id) {
+            set_header(&mut headers, name, value)?;
+        }
+        let timestamp_header = self.timestamp_header();
+        if let (Some(name), Some(text)) = (timestamp_header, timestamp) {
+            set_header(&mut headers, name, text)?;
+        }
+        for segment in &self.message {
+            match segment {
+                Segment::Header(name) if Some(name.as_str()) != timestamp_header => {
+                    set_header(&mut headers, name, self.signed_header_value(draft, name))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The parts of the signed message.
+    fn draft_parts<'a>(
+        &'a self,
+        draft: &'a Draft,
+        key: &'a [u8],
+        timestamp: Option<&'a str>,
+    ) -> Result<Vec<&'a [u8]>, SignError> {
+        let timestamp = timestamp.unwrap_or_default().as_bytes();
+        let timestamp_header = self.timestamp_header();
+        let part = |segment: &'a Segment| -> Result<&'a [u8], SignError> {
+            Ok(match segment {
+                Segment::Literal(text) => text.as_bytes(),
+                Segment::Key => key,
+                Segment::Body => draft.body.bytes(),
+                Segment::Timestamp | Segment::SignatureListValue(_) => timestamp,
+                Segment::Header(name) if Some(name.as_str()) == timestamp_header => timestamp,
+                Segment::Header(name) => self.signed_header_value(draft, name).as_bytes(),
+                Segment::Url => draft.url.as_bytes(),
+                Segment::Method => b"POST",
+                Segment::Json(_) | Segment::Form(_) => {
+                    return Err(error("messages made of fields of the body cannot be signed"));
+                }
+            })
+        };
+        self.message.iter().map(part).collect()
+    }
+
+    /// The value of a header that the signature covers: the event's type or id.
+    fn signed_header_value<'a>(&'a self, draft: &'a Draft, header: &str) -> &'a str {
+        let mut headers = self.identity.headers(&draft.event_type, &draft.event_id);
+        let named = headers.find(|(name, _)| *name == header).map(|(_, value)| value);
+        named.unwrap_or(&draft.event_id)
+    }
+
+    /// The header in which the timestamp stands, if it stands in one.
+    fn timestamp_header(&self) -> Option<&str> {
+        match self.timestamp.as_ref().map(|t| &t.location) {
+            Some(TimestampLocation::Field(FieldLocation::Header(name))) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The value of the signature header: the tag with its prefix, as an element of the list where the
+    /// scheme has one.
+    fn signature_value(&self, tag: &str, timestamp: Option<&str>) -> String {
         let spec = &self.signature;
         let tag = format!("{}{tag}", spec.prefix.as_deref().unwrap_or_default());
         let (Some(split), Some(pair), Some(take)) = (spec.split, spec.pair, &spec.take) else {
             return tag;
         };
         let element = format!("{take}{}{tag}", pair.as_char());
-        match (&self.timestamp, time) {
-            (Some(t), Some(time)) => match &t.from {
-                TimeSource::Sig(key) => {
-                    format!("{key}{}{time}{}{element}", pair.as_char(), split.as_char())
-                }
-                TimeSource::At(_) => element,
-            },
+        match (self.timestamp.as_ref().map(|t| &t.location), timestamp) {
+            (Some(TimestampLocation::SignatureList(key)), Some(timestamp)) => {
+                format!("{key}{}{timestamp}{}{element}", pair.as_char(), split.as_char())
+            }
             _ => element,
         }
     }
 
-    fn time_of(&self, draft: &Draft) -> Option<String> {
+    fn timestamp_text(&self, draft: &Draft) -> Option<String> {
         self.timestamp.as_ref().map(|spec| match spec.unit {
             TimeUnit::S => draft.now.as_secs().to_string(),
             TimeUnit::Ms => draft.now.as_millis().to_string(),
             TimeUnit::Rfc3339 => draft.now.to_string(),
         })
     }
+}
+
+fn set_header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SignError> {
+    let header_name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| error(&e.to_string()))?;
+    let header_value = HeaderValue::from_str(value)
+        .map_err(|_| error("a header value has a character that headers cannot hold"))?;
+    headers.insert(header_name, header_value);
+    Ok(())
 }

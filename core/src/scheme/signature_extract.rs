@@ -1,5 +1,5 @@
-//! What a request gives as its signature: found in its place, stripped of prefix and list. Called
-//! by `verify`.
+//! Reads the signature of a request: finds its place, strips the prefix and splits the list. Called by
+//! `verify`.
 
 use std::borrow::Cow;
 
@@ -7,29 +7,54 @@ use serde_json::Value;
 
 use crate::crypto::Tag;
 use crate::request::{Head, Request};
-use crate::scheme::compiled::{CompiledScheme, MAX_ELEMENTS};
+use crate::scheme::compiled::CompiledScheme;
 use crate::scheme::field_location::texts_at;
-use crate::scheme::form::{form_text, form_value};
+use crate::scheme::form::{form_value, required_form_text};
 use crate::scheme::spec::SignatureLocation;
 use crate::verify_error::VerifyError;
 
-/// What stands in the place of the signature: candidates, and the other keys of its list.
+/// Most elements of a list, and most headers of a family `name-*`. Bounds the work on one request.
+const MAX_SIGNATURE_ELEMENTS: usize = 32;
+
+/// What stands in the signature's place, not decoded yet.
 pub(super) struct ExtractedSignature<'a> {
+    /// The texts that may be the signature.
     pub(super) candidates: Vec<Cow<'a, str>>,
-    /// With `*` every candidate must match, else any.
-    pub(super) all: bool,
-    pub(super) pairs: Vec<(&'a str, &'a str)>,
+    /// Whether every candidate must match. Otherwise one is enough.
+    pub(super) all_must_match: bool,
+    /// Keys and values of the list, among them those that are not signatures.
+    list: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> ExtractedSignature<'a> {
+    /// Candidates that came without a list; one match is enough.
+    fn any_of(candidates: Vec<Cow<'a, str>>) -> Self {
+        Self { candidates, all_must_match: false, list: Vec::new() }
+    }
+
+    /// The value of a key in the list. The key must be there once, with a value.
+    pub(super) fn list_value(&self, key: &str) -> Result<&'a str, VerifyError> {
+        let mut values = self.list.iter().filter(|(k, _)| *k == key).map(|(_, v)| *v);
+        match (values.next(), values.next()) {
+            (Some(value), None) if !value.is_empty() => Ok(value),
+            (Some(_), Some(_)) => Err(VerifyError::invalid_format(format!(
+                "the signature has several `{key}` elements"
+            ))),
+            _ => Err(VerifyError::invalid_format(format!("the signature has no `{key}` element"))),
+        }
+    }
 }
 
 impl CompiledScheme {
+    /// Reads a signature that stands in the JSON or form body.
     pub(super) fn extract_from_body<'a>(
         &'a self,
         request: &Request,
         json: Option<&Value>,
     ) -> Result<ExtractedSignature<'a>, VerifyError> {
         let name = self.signature.name.as_str();
-        if self.signature.place == SignatureLocation::Form {
-            return self.split(Cow::Owned(form_text(request, name)?));
+        if self.signature.location == SignatureLocation::Form {
+            return self.split_list(Cow::Owned(required_form_text(request, name)?));
         }
         let missing =
             || VerifyError::missing_signature(format!("the signature at {name} of the body"));
@@ -39,76 +64,76 @@ impl CompiledScheme {
         }
         let strip = |text| self.strip_prefix(Cow::Owned(text));
         let candidates = texts.into_iter().map(strip).collect::<Result<_, _>>()?;
-        Ok(ExtractedSignature { candidates, all: name.contains("/*"), pairs: Vec::new() })
+        let all_must_match = name.contains("/*");
+        Ok(ExtractedSignature { candidates, all_must_match, list: Vec::new() })
     }
 
+    /// Reads a signature that stands in a header, in several headers or in the query.
     pub(super) fn extract_from_head<'a>(
         &'a self,
         head: &'a Head,
     ) -> Result<ExtractedSignature<'a>, VerifyError> {
         let name = self.signature.name.as_str();
-        if self.signature.place == SignatureLocation::Query {
+        if self.signature.location == SignatureLocation::Query {
             let query = head.query().unwrap_or_default();
             let value = form_value(query.as_bytes(), name)?.ok_or_else(|| {
                 VerifyError::missing_signature(format!("the query parameter {name}"))
             })?;
-            return self.split(Cow::Owned(value));
+            return self.split_list(Cow::Owned(value));
         }
         let Some(stem) = name.strip_suffix('*') else {
-            return self.split(Cow::Borrowed(head.required(name)?));
+            return self.split_list(Cow::Borrowed(head.required(name)?));
         };
         let stem = stem.to_ascii_lowercase();
         let names = head.headers.keys().filter(|k| k.as_str().starts_with(&stem));
-        let mut given =
-            ExtractedSignature { candidates: Vec::new(), all: false, pairs: Vec::new() };
-        for header in names.take(MAX_ELEMENTS) {
-            let one = self.split(Cow::Borrowed(head.required(header.as_str())?))?;
-            given.candidates.extend(one.candidates);
+        let mut candidates = Vec::new();
+        for header in names.take(MAX_SIGNATURE_ELEMENTS) {
+            let one = self.split_list(Cow::Borrowed(head.required(header.as_str())?))?;
+            candidates.extend(one.candidates);
         }
-        if given.candidates.is_empty() {
+        if candidates.is_empty() {
             return Err(VerifyError::missing_signature(format!("a header {name}")));
         }
-        Ok(given)
+        Ok(ExtractedSignature::any_of(candidates))
     }
 
-    /// Takes prefix and list apart. Without a list there is one candidate.
-    fn split<'a>(&'a self, text: Cow<'a, str>) -> Result<ExtractedSignature<'a>, VerifyError> {
+    /// Splits a list and strips the prefix of its signatures. Without a list, the text is the candidate.
+    fn split_list<'a>(&'a self, text: Cow<'a, str>) -> Result<ExtractedSignature<'a>, VerifyError> {
         let spec = &self.signature;
         let (Some(separator), Cow::Borrowed(list)) = (spec.split, &text) else {
-            let candidates = vec![self.strip_prefix(text)?];
-            return Ok(ExtractedSignature { candidates, all: false, pairs: Vec::new() });
+            return Ok(ExtractedSignature::any_of(vec![self.strip_prefix(text)?]));
         };
         let list: &'a str = list;
         let elements: Vec<&str> = list
             .split(separator.as_char())
             .map(|e| if spec.trim { e.trim() } else { e })
             .filter(|e| !e.is_empty())
-            .take(MAX_ELEMENTS + 1)
+            .take(MAX_SIGNATURE_ELEMENTS + 1)
             .collect();
-        if elements.len() > MAX_ELEMENTS {
+        if elements.len() > MAX_SIGNATURE_ELEMENTS {
             return Err(VerifyError::invalid_format(format!(
-                "over {MAX_ELEMENTS} elements in the signature"
+                "the signature has more than {MAX_SIGNATURE_ELEMENTS} elements"
             )));
         }
-        // Elements of another form are of no interest, such as those of a version yet to come.
+        // Elements of another form are skipped: a sender may add those of a later version.
         let strip = |e: &'a str| self.strip_prefix(Cow::Borrowed(e)).ok();
-        let (Some(mark), Some(take)) = (spec.pair, &spec.take) else {
+        let (Some(pair), Some(take)) = (spec.pair, &spec.take) else {
             let candidates: Vec<_> = elements.into_iter().filter_map(strip).collect();
             return match candidates.is_empty() {
-                true => Err(VerifyError::invalid_format("the list holds no signature")),
-                false => Ok(ExtractedSignature { candidates, all: false, pairs: Vec::new() }),
+                true => Err(VerifyError::invalid_format("the list has no signature in it")),
+                false => Ok(ExtractedSignature::any_of(candidates)),
             };
         };
-        let pairs: Vec<_> =
-            elements.into_iter().filter_map(|e| e.split_once(mark.as_char())).collect();
-        let taken = pairs.iter().filter(|(key, _)| key == take);
-        let candidates: Vec<_> = taken.filter_map(|(_, value)| strip(value)).collect();
+        let list: Vec<_> =
+            elements.into_iter().filter_map(|e| e.split_once(pair.as_char())).collect();
+        let signatures = list.iter().filter(|(key, _)| key == take);
+        let candidates: Vec<_> = signatures.filter_map(|(_, value)| strip(value)).collect();
         if candidates.is_empty() {
             return Err(VerifyError::invalid_format(format!(
                 "the signature has no `{take}` element"
             )));
         }
-        Ok(ExtractedSignature { candidates, all: false, pairs })
+        Ok(ExtractedSignature { candidates, all_must_match: false, list })
     }
 
     fn strip_prefix<'a>(&self, text: Cow<'a, str>) -> Result<Cow<'a, str>, VerifyError> {
@@ -122,38 +147,28 @@ impl CompiledScheme {
         })
     }
 
-    /// Decodes the candidates; those of a wrong form are passed over as long as one is right.
-    pub(super) fn tags(&self, given: &ExtractedSignature<'_>) -> Result<Vec<Tag>, VerifyError> {
+    /// Decodes the candidates. Where one match is enough, malformed candidates are skipped as long as
+    /// one can be decoded; where all must match, each must be decoded.
+    pub(super) fn decode_tags(
+        &self,
+        signature: &ExtractedSignature<'_>,
+    ) -> Result<Vec<Tag>, VerifyError> {
         let Some(alg) = self.alg else { return Ok(Vec::new()) };
         let spec = &self.signature;
         let length = alg.tag_len();
         let decode = |c: &Cow<'_, str>| Tag::decode(c, spec.encoding, length.clone());
-        let tags: Vec<Tag> = given.candidates.iter().filter_map(decode).collect();
-        if tags.is_empty() || (given.all && tags.len() < given.candidates.len()) {
-            let form = format!("{:?}", spec.encoding).to_lowercase();
+        let tags: Vec<Tag> = signature.candidates.iter().filter_map(decode).collect();
+        let lacks_one = signature.all_must_match && tags.len() < signature.candidates.len();
+        if tags.is_empty() || lacks_one {
+            let encoding = format!("{:?}", spec.encoding).to_lowercase();
             let bytes = match (length.start(), length.end()) {
                 (least, most) if least == most => most.to_string(),
                 (least, most) => format!("{least} to {most}"),
             };
             return Err(VerifyError::invalid_format(format!(
-                "the signature is not {form} of {bytes} bytes"
+                "the signature is not {encoding} of {bytes} bytes"
             )));
         }
         Ok(tags)
-    }
-}
-
-/// The one value of a key of the list.
-pub(super) fn single_pair<'a>(
-    given: &ExtractedSignature<'a>,
-    key: &str,
-) -> Result<&'a str, VerifyError> {
-    let mut values = given.pairs.iter().filter(|(k, _)| *k == key).map(|(_, v)| *v);
-    match (values.next(), values.next()) {
-        (Some(value), None) if !value.is_empty() => Ok(value),
-        (Some(_), Some(_)) => {
-            Err(VerifyError::invalid_format(format!("the signature has several `{key}` elements")))
-        }
-        _ => Err(VerifyError::invalid_format(format!("the signature has no `{key}` element"))),
     }
 }

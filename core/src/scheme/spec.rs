@@ -1,13 +1,15 @@
-//! The shape of a scheme, as it stands in JSON and YAML.
+//! The keys of a scheme, as they stand in JSON and YAML. Their doc comments are the descriptions in the
+//! JSON Schema of routes.yaml.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::crypto::Encoding;
+use crate::scheme::one_or_more::OneOrMore;
 use crate::units::HumanDuration;
 
 /// How a sender signs and where it names its events.
@@ -17,36 +19,36 @@ pub struct Scheme {
     /// Where the signature is and how it is written.
     pub signature: SignatureSpec,
     /// What is signed: text with `{body}`, `{timestamp}`, `{header:NAME}`, `{sig:KEY}`, `{url}`,
-    /// `{method}`, `{json:/pointer}`, `{form:field}`; with `alg: sha256` also `{key}`. Not used with
+    /// `{method}`, `{json:/pointer}`, `{form:field}`; with `alg: sha256` also `{key}`. Ignored with
     /// `alg: equal`.
-    #[serde(default = "body")]
+    #[serde(default = "whole_body")]
     pub message: String,
-    /// The algorithm.
+    /// How the signature is made from the message and the secret.
     pub alg: SignatureAlgorithm,
-    /// How the secret's text becomes the key.
+    /// How the configured secret becomes the key.
     #[serde(default)]
     pub key: KeyFormat,
-    /// The signed time, where there is one.
+    /// The signed timestamp, for senders that sign one.
     #[serde(default)]
     pub timestamp: Option<TimestampSpec>,
     /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is there. Without this key every event has the type `event`.
+    /// the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
-    /// Where the event id is; as for `event_type`.
+    /// Where the event id is, written as for `event_type`. Without this key events have no id.
     #[serde(default)]
     pub event_id: Option<OneOrMore>,
-    /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
+    /// Where the array of events is, for senders that batch: a JSON pointer, or `""` for the whole body.
     /// Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at the body.
     #[serde(default)]
     pub batch: Option<String>,
-    /// Where a signed text is that no other delivery carries, for signatures that leave the body open:
+    /// Where a signed text is that no other delivery carries, for signatures that do not cover the body:
     /// `header:NAME`, `json:/pointer` or `form:FIELD`. A second delivery with it is a duplicate of the first.
     #[serde(default)]
     pub replay_token: Option<String>,
 }
 
-fn body() -> String {
+fn whole_body() -> String {
     "{body}".to_owned()
 }
 
@@ -54,28 +56,28 @@ fn body() -> String {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureSpec {
-    /// Where to look.
+    /// The part of the request in which the signature is.
     #[serde(rename = "in")]
-    pub place: SignatureLocation,
-    /// A header name (ending in `-*`: all headers that start so), a JSON pointer (`*` as one segment:
-    /// every item, all of which must match), a form field or a query parameter.
+    pub location: SignatureLocation,
+    /// The header's name (one that ends in `-*` means all headers that begin so), a JSON pointer (with
+    /// `*` as one segment it means every item, and all must match), a form field or a query parameter.
     pub name: String,
-    /// What stands before the signature, such as `sha256=`. Case-sensitive.
+    /// Text before the signature that is not a part of it, such as `sha256=`. Case-sensitive.
     #[serde(default)]
     pub prefix: Option<String>,
-    /// For lists: what stands between the elements.
+    /// For lists: the character between two elements.
     #[serde(default)]
     pub split: Option<ListSeparator>,
-    /// For lists: what stands between key and value of an element.
+    /// For lists: the character between key and value of an element.
     #[serde(default)]
     pub pair: Option<PairSeparator>,
-    /// For lists: the key whose values are signatures. Any match is enough.
+    /// For lists: the key of the elements that are signatures. One match is enough.
     #[serde(default)]
     pub take: Option<String>,
-    /// For lists: white space around elements is passed over.
+    /// For lists: whether white space around elements is removed.
     #[serde(default)]
     pub trim: bool,
-    /// How the signature is written. Not used with `alg: equal`.
+    /// How the signature is written. Ignored with `alg: equal`.
     #[serde(default = "hex")]
     pub encoding: Encoding,
 }
@@ -84,13 +86,13 @@ fn hex() -> Encoding {
     Encoding::Hex
 }
 
-/// Where a signature is.
+/// The part of a request in which a signature is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureLocation {
-    /// In a header.
+    /// In a header, or in several headers of one prefix.
     Header,
-    /// In the JSON body.
+    /// At a JSON pointer into the body.
     Json,
     /// In a field of a form body.
     Form,
@@ -98,16 +100,16 @@ pub enum SignatureLocation {
     Query,
 }
 
-/// What stands between the elements of a list.
+/// The character between two elements of a signature's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum ListSeparator {
-    /// `,`
+    /// A comma, as in `t=1,v1=ab`.
     #[serde(rename = ",")]
     Comma,
-    /// `;`
+    /// A semicolon, as in `t=1;v1=ab`.
     #[serde(rename = ";")]
     Semicolon,
-    /// A space.
+    /// A space, as in `v1,ab v1,cd` (Standard Webhooks).
     #[serde(rename = " ")]
     Space,
 }
@@ -122,13 +124,13 @@ impl ListSeparator {
     }
 }
 
-/// What stands between key and value of an element.
+/// The character between key and value of a list's element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum PairSeparator {
-    /// `=`
+    /// An equals sign, as in `v1=ab`.
     #[serde(rename = "=")]
     Equals,
-    /// `,`
+    /// A comma, as in `v1,ab` (Standard Webhooks).
     #[serde(rename = ",")]
     Comma,
 }
@@ -142,65 +144,66 @@ impl PairSeparator {
     }
 }
 
-/// The algorithm.
+/// How a signature is made from the message and the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SignatureAlgorithm {
-    /// HMAC with SHA-1.
+    /// HMAC (RFC 2104) with SHA-1.
     #[serde(rename = "hmac-sha1")]
     HmacSha1,
-    /// HMAC with SHA-256.
+    /// HMAC (RFC 2104) with SHA-256.
     #[serde(rename = "hmac-sha256")]
     HmacSha256,
-    /// HMAC with SHA-512.
+    /// HMAC (RFC 2104) with SHA-512.
     #[serde(rename = "hmac-sha512")]
     HmacSha512,
-    /// SHA-256 without a MAC; the secret is part of the message, as `{key}`.
+    /// Plain SHA-256; the secret is a part of the message, as `{key}`.
     #[serde(rename = "sha256")]
     Sha256,
-    /// Ed25519. The secret is the sender's public key.
+    /// Ed25519 (RFC 8032). The secret is the sender's public key.
     #[serde(rename = "ed25519")]
     Ed25519,
     /// ECDSA over P-256 with SHA-256, in DER. The secret is the sender's public key.
     #[serde(rename = "ecdsa-p256-sha256-der")]
     EcdsaP256Sha256Der,
-    /// The signature is the secret itself: a token. Says who sent it, not that the bytes are as sent.
+    /// The signature is the secret itself, a token. It shows who sent the request, not that the bytes are
+    /// as they were sent.
     #[serde(rename = "equal")]
     Equal,
 }
 
-/// How the secret's text becomes the key.
+/// How the configured secret becomes the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyFormat {
-    /// Its bytes as they are.
+    /// The secret's bytes as they are.
     #[default]
     Utf8,
-    /// Hex digits, decoded.
+    /// Hexadecimal, decoded.
     Hex,
-    /// Base64, decoded, after `whsec_` where the text starts so (Standard Webhooks).
+    /// Base64, decoded; a leading `whsec_` is removed (Standard Webhooks, symmetric).
     Whsec,
-    /// A public key in base64, after `whpk_` where the text starts so (Standard Webhooks).
+    /// An Ed25519 public key in base64; a leading `whpk_` is removed (Standard Webhooks, asymmetric).
     Whpk,
-    /// A public key of P-256 as SubjectPublicKeyInfo in base64: a PEM file without its frame.
+    /// A P-256 public key as SubjectPublicKeyInfo in base64: a PEM file without its first and last line.
     #[serde(rename = "spki-b64")]
     SpkiB64,
 }
 
-/// The signed time.
+/// The signed timestamp of a request.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampSpec {
-    /// Where it is: `header:NAME`, `sig:KEY`, `json:/pointer` or `form:FIELD`.
+    /// Where the timestamp is: `header:NAME`, `sig:KEY`, `json:/pointer` or `form:FIELD`.
     pub from: String,
-    /// How it is written.
+    /// How the timestamp is written.
     pub unit: TimeUnit,
-    /// How long ago it may be; the source's `tolerance` overrides both.
-    #[serde(default = "five_minutes", deserialize_with = "seconds")]
-    #[schemars(with = "Window")]
+    /// How long ago the timestamp may be. The source's `tolerance` overrides `past` and `future`.
+    #[serde(default = "five_minutes", deserialize_with = "duration_or_seconds")]
+    #[schemars(with = "DurationOrSeconds")]
     pub past: HumanDuration,
-    /// How far ahead it may be.
-    #[serde(default = "five_minutes", deserialize_with = "seconds")]
-    #[schemars(with = "Window")]
+    /// How far in the future the timestamp may be.
+    #[serde(default = "five_minutes", deserialize_with = "duration_or_seconds")]
+    #[schemars(with = "DurationOrSeconds")]
     pub future: HumanDuration,
 }
 
@@ -208,39 +211,40 @@ fn five_minutes() -> HumanDuration {
     HumanDuration::from_secs(300)
 }
 
-/// Stands for a period or a number of seconds in the JSON Schema.
-struct Window;
+/// JSON Schema of a [`HumanDuration`] that may also be a number of seconds.
+struct DurationOrSeconds;
 
-impl JsonSchema for Window {
+impl JsonSchema for DurationOrSeconds {
     fn schema_name() -> Cow<'static, str> {
-        "Window".into()
+        "DurationOrSeconds".into()
     }
     fn inline_schema() -> bool {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer"], "minimum": 0, "description": "A span such as 5m, or a number of seconds." })
+        json_schema!({ "type": ["string", "integer"], "minimum": 0, "description": "A duration such as 5m, or a number of seconds." })
     }
 }
 
-fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<HumanDuration, D::Error> {
-    struct Seconds;
-    impl Visitor<'_> for Seconds {
+/// Reads a duration, or a number of seconds.
+fn duration_or_seconds<'de, D: Deserializer<'de>>(d: D) -> Result<HumanDuration, D::Error> {
+    struct DurationVisitor;
+    impl Visitor<'_> for DurationVisitor {
         type Value = HumanDuration;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a span such as 5m, or a number of seconds")
+            f.write_str("a duration such as 5m, or a number of seconds")
         }
         fn visit_u64<E: de::Error>(self, n: u64) -> Result<HumanDuration, E> {
             Ok(HumanDuration::from_secs(n))
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<HumanDuration, E> {
-            HumanDuration::parse(text).map_err(E::custom)
+            text.parse().map_err(E::custom)
         }
     }
-    d.deserialize_any(Seconds)
+    d.deserialize_any(DurationVisitor)
 }
 
-/// How a time is written.
+/// How a timestamp is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TimeUnit {
@@ -248,67 +252,6 @@ pub enum TimeUnit {
     S,
     /// Milliseconds since the Unix epoch, digits only.
     Ms,
-    /// RFC 3339.
+    /// A time by RFC 3339, such as `2026-01-31T12:00:00Z`.
     Rfc3339,
-}
-
-/// One text or a list of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OneOrMore(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Texts;
-        impl<'de> Visitor<'de> for Texts {
-            type Value = OneOrMore;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a list of texts")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMore, E> {
-                Ok(OneOrMore(vec![text.to_owned()]))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMore, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = seq.next_element()? {
-                    texts.push(text);
-                }
-                Ok(OneOrMore(texts))
-            }
-        }
-        d.deserialize_any(Texts)
-    }
-}
-
-impl JsonSchema for OneOrMore {
-    fn schema_name() -> Cow<'static, str> {
-        "OneOrMore".into()
-    }
-    fn inline_schema() -> bool {
-        true
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "array"], "items": { "type": "string" }, "minItems": 1 })
-    }
-}
-
-/// Why a scheme cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SchemeError {
-    /// JSON pointer into the scheme.
-    pub at: String,
-    /// What was found and what is allowed.
-    pub message: String,
-}
-
-impl SchemeError {
-    pub(crate) fn new(at: &str, message: impl Into<String>) -> Self {
-        Self { at: at.to_owned(), message: message.into() }
-    }
-}
-
-impl From<SchemeError> for crate::plugin::BuildError {
-    fn from(e: SchemeError) -> Self {
-        Self::at(e.at, e.message)
-    }
 }

@@ -1,4 +1,4 @@
-//! Signed times: where they are, how they are written, how far they may be away. Called by `verify`.
+//! Signed timestamps: where they stand, how they are written, how far they may be from now.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,69 +8,84 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::provider::VerifyCx;
 use crate::request::Request;
-use crate::scheme::compiled::{CompiledTime, TimeSource};
-use crate::scheme::field_location::{FieldLocation, json_text};
-use crate::scheme::form::{form_text, non_empty};
-use crate::scheme::signature_extract::{ExtractedSignature, single_pair};
+use crate::scheme::compiled::{CompiledTimestamp, TimestampLocation};
+use crate::scheme::field_location::{FieldLocation, required_json_text};
+use crate::scheme::form::{non_empty_header, required_form_text};
+use crate::scheme::signature_extract::ExtractedSignature;
 use crate::scheme::spec::TimeUnit;
 use crate::verify_error::VerifyError;
 
-impl CompiledTime {
-    /// The text, as it was signed.
+/// Most digits of a number of seconds or milliseconds: 15 reach the year 33658 in milliseconds.
+const MAX_TIMESTAMP_DIGITS: usize = 15;
+
+impl CompiledTimestamp {
+    /// The timestamp as received, because that text is what was signed.
     pub(super) fn text<'a>(
         &self,
-        given: &ExtractedSignature<'a>,
+        signature: &ExtractedSignature<'a>,
         request: &'a Request,
         json: Option<&Value>,
     ) -> Result<Cow<'a, str>, VerifyError> {
-        Ok(match &self.from {
-            TimeSource::Sig(key) => Cow::Borrowed(single_pair(given, key)?),
-            TimeSource::At(FieldLocation::Header(name)) => {
-                Cow::Borrowed(non_empty(request.head.required(name)?, name)?)
+        Ok(match &self.location {
+            TimestampLocation::SignatureList(key) => Cow::Borrowed(signature.list_value(key)?),
+            TimestampLocation::Field(FieldLocation::Header(name)) => {
+                Cow::Borrowed(non_empty_header(request.head.required(name)?, name)?)
             }
-            TimeSource::At(FieldLocation::Form(field)) => Cow::Owned(form_text(request, field)?),
-            TimeSource::At(FieldLocation::Pointer(p) | FieldLocation::Root(p)) => {
-                Cow::Owned(json_text(json, p)?)
+            TimestampLocation::Field(FieldLocation::Form(field)) => {
+                Cow::Owned(required_form_text(request, field)?)
+            }
+            TimestampLocation::Field(FieldLocation::Pointer(p) | FieldLocation::Root(p)) => {
+                Cow::Owned(required_json_text(json, p)?)
             }
         })
     }
-}
 
-/// Judges the signed time: the tolerance of the source, else that of the scheme, both ways.
-pub(super) fn check(spec: &CompiledTime, text: &str, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-    let at = parse(text, spec.unit).ok_or_else(bad)?;
-    let (past, future) = cx.tolerance.map_or((spec.past, spec.future), |t| (t, t));
-    let (age, ahead) = match spec.unit {
-        // Whole seconds against whole seconds: at the edge exactly still passes.
-        TimeUnit::S => {
-            let diff = cx.now.as_secs().saturating_sub(at.as_secs());
-            let secs = |n: i64| Duration::from_secs(u64::try_from(n).unwrap_or(0));
-            (secs(diff), secs(diff.saturating_neg()))
+    /// Checks that the timestamp is within the tolerance of the source, else that of the scheme, on
+    /// either side of now. A timestamp exactly at the edge passes.
+    pub(super) fn check(&self, text: &str, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
+        let signed_at = self.parse(text)?;
+        let (past, future) = cx.tolerance.map_or((self.past, self.future), |t| (t, t));
+        let (age, ahead) = match self.unit {
+            // Whole seconds against whole seconds: with the clock's fraction, a timestamp at the edge
+            // would be too old for all but the first instant of that second.
+            TimeUnit::S => {
+                let age_seconds = cx.now.as_secs().saturating_sub(signed_at.as_secs());
+                let non_negative = |n: i64| Duration::from_secs(u64::try_from(n).unwrap_or(0));
+                (non_negative(age_seconds), non_negative(age_seconds.saturating_neg()))
+            }
+            TimeUnit::Ms | TimeUnit::Rfc3339 => (cx.now.since(signed_at), signed_at.since(cx.now)),
+        };
+        if age > past {
+            Err(VerifyError::TimestampTooOld { age, tolerance: past })
+        } else if ahead > future {
+            Err(VerifyError::TimestampInFuture { ahead, tolerance: future })
+        } else {
+            Ok(())
         }
-        TimeUnit::Ms | TimeUnit::Rfc3339 => (cx.now.since(at), at.since(cx.now)),
-    };
-    if age > past {
-        Err(VerifyError::TimestampTooOld { age, tolerance: past })
-    } else if ahead > future {
-        Err(VerifyError::TimestampInFuture { ahead, tolerance: future })
-    } else {
-        Ok(())
     }
-}
 
-pub(super) fn parse(text: &str, unit: TimeUnit) -> Option<Timestamp> {
-    if unit == TimeUnit::Rfc3339 {
-        return Timestamp::parse_rfc3339(text);
+    /// Parses a timestamp in the scheme's unit.
+    pub(super) fn parse(&self, text: &str) -> Result<Timestamp, VerifyError> {
+        let expected = match self.unit {
+            TimeUnit::S => "a number of seconds since 1970",
+            TimeUnit::Ms => "a number of milliseconds since 1970",
+            TimeUnit::Rfc3339 => "a time by RFC 3339",
+        };
+        self.parse_text(text)
+            .ok_or_else(|| VerifyError::invalid_format(format!("the timestamp is not {expected}")))
     }
-    let digits = (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let number = digits.then(|| text.parse().ok()).flatten()?;
-    Some(if unit == TimeUnit::S {
-        Timestamp::from_secs(number)
-    } else {
-        Timestamp::from_millis(number)
-    })
-}
 
-pub(super) fn bad() -> VerifyError {
-    VerifyError::invalid_format("the timestamp is not of the expected form")
+    fn parse_text(&self, text: &str) -> Option<Timestamp> {
+        if self.unit == TimeUnit::Rfc3339 {
+            return Timestamp::parse_rfc3339(text);
+        }
+        let is_number = (1..=MAX_TIMESTAMP_DIGITS).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_digit());
+        let number = is_number.then(|| text.parse().ok()).flatten()?;
+        Some(if self.unit == TimeUnit::S {
+            Timestamp::from_secs(number)
+        } else {
+            Timestamp::from_millis(number)
+        })
+    }
 }

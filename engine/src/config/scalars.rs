@@ -34,9 +34,9 @@ const fn format(name: &'static str, noun: &'static str, check: CheckFn) -> Forma
 
 /// All formats, with the checks that the schema check runs.
 pub(super) const FORMATS: &[Format] = &[
-    format("period", "a duration", |t| HumanDuration::parse(t).map(drop)),
+    format("period", "a duration", |t| parse_duration(t).map(drop)),
     format("period-above-zero", "a duration", |t| parse_positive_duration(t).map(drop)),
-    format("size", "a size", |t| ByteSize::parse(t).map(drop)),
+    format("size", "a size", |t| t.parse::<ByteSize>().map(drop).map_err(|e| e.to_string())),
     format("listen", "an IP address and a port", |t| parse_listen_address(t).map(drop)),
     format("public-url", "a URL of scheme and host", |t| parse_public_url(t).map(drop)),
     format("rate", "a rate", |t| compiled::Rate::parse(t).map(drop)),
@@ -80,8 +80,7 @@ macro_rules! text_type {
     };
 }
 
-text_type!(DurationText(std::time::Duration), "period", |t: &str| HumanDuration::parse(t)
-    .map(|p| p.0));
+text_type!(DurationText(std::time::Duration), "period", parse_duration);
 text_type!(PositiveDurationText(std::time::Duration), "period-above-zero", parse_positive_duration);
 text_type!(ListenText(SocketAddr), "listen", parse_listen_address);
 text_type!(PublicUrlText(String), "public-url", parse_public_url);
@@ -126,8 +125,12 @@ impl JsonSchema for SecretText {
     }
 }
 
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    text.parse::<HumanDuration>().map(|d| d.0).map_err(|e| e.to_string())
+}
+
 fn parse_positive_duration(text: &str) -> Result<std::time::Duration, String> {
-    match HumanDuration::parse(text)?.0 {
+    match parse_duration(text)? {
         span if span.is_zero() => {
             Err(format!("`{text}` is zero; write a duration above zero, such as 30s"))
         }

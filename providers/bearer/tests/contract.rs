@@ -35,5 +35,5 @@ fn bearer_agrees_with_every_vector() {
 #[test]
 fn a_place_that_is_none_is_refused() {
     let wrong = subject(json!({"event_type": "type"})).build().unwrap_err();
-    assert!(wrong.contains("`type` is no address"), "{wrong}");
+    assert!(wrong.contains("`type` is not a place in a request"), "{wrong}");
 }

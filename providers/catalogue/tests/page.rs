@@ -4,6 +4,7 @@
 #[test]
 fn the_readme_counts_the_senders() {
     let readme = include_str!("../../../README.md");
-    let many = format!("{} more senders as data", hookward_provider_catalogue::DATA.len());
+    let many =
+        format!("{} more senders described as data", hookward_provider_catalogue::DATA.len());
     assert!(readme.contains(&many), "it should say `{many}`");
 }

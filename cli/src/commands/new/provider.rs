@@ -141,7 +141,7 @@ fn secrets(scheme: &Value, name: &Name) -> [String; 2] {
 fn tolerance(scheme: &Value) -> (String, &'static str) {
     let window = |key: &str| match scheme.pointer(&format!("/timestamp/{key}")) {
         Some(Value::Number(n)) => n.as_u64(),
-        Some(Value::String(text)) => HumanDuration::parse(text).ok().map(|p| p.0.as_secs()),
+        Some(Value::String(text)) => text.parse::<HumanDuration>().ok().map(|d| d.0.as_secs()),
         _ => Some(300),
     };
     let timed = scheme.get("timestamp").is_some_and(Value::is_object);

@@ -63,7 +63,7 @@ pub(super) fn choose(args: &SchemeArgs, name: &Name) -> Result<Chosen, String> {
         None => from_flags(args, name),
     };
     let compiled = Scheme::from_json(&json.to_string()).and_then(Scheme::compile).map_err(|e| {
-        let at = if e.at.is_empty() { String::new() } else { format!(" at {}", e.at) };
+        let at = if e.pointer.is_empty() { String::new() } else { format!(" at {}", e.pointer) };
         format!("this scheme cannot be used{at}: {e}")
     })?;
     Ok(Chosen { json, compiled })
