@@ -1,4 +1,4 @@
-//! routes.yaml: the whole way from text to configuration, or to messages.
+//! Loading routes.yaml: any text becomes a configuration or a list of messages, without a panic.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,13 +10,13 @@ use hookward_engine::config::{Diagnostics, Environment, LoadCx, Loaded, load_tex
 use super::input::text;
 use super::senders::{NOW, registry};
 
-/// What must not be shown of the environment.
+/// The value that variables and files hold, which no message may show.
 const HIDDEN: &str = "hidden-in-the-environment";
 
-/// Variables that are all set to one value, and three files.
-struct World;
+/// Variables by the first letter of their name, and three files.
+struct FuzzEnvironment;
 
-impl Environment for World {
+impl Environment for FuzzEnvironment {
     fn var(&self, name: &str) -> Option<String> {
         match name.as_bytes().first()? {
             b'N' => Some("8".to_owned()),
@@ -36,25 +36,25 @@ impl Environment for World {
     }
 }
 
-/// Any text.
+/// Loads any text, and checks its messages.
 pub fn run(data: &[u8]) {
     let Some(file) = text(data) else { return };
     match load(file) {
         Ok(loaded) => {
-            judge(file, &loaded.warnings);
+            check_messages(file, &loaded.warnings);
             assert_eq!(loaded.warnings.errors(), 0);
             let shown = format!("{:?}", loaded.config.sources);
             assert!(!shown.contains(HIDDEN), "Debug shows a secret");
         }
         Err(diagnostics) => {
-            assert!(diagnostics.errors() > 0, "refused without a word");
-            judge(file, &diagnostics);
+            assert!(diagnostics.errors() > 0, "rejected without an error");
+            check_messages(file, &diagnostics);
         }
     }
 }
 
-/// The configuration of a text that is right.
-pub fn plan_of(file: &str) -> Option<CompiledConfig> {
+/// Loads a text; `None` where it has errors.
+pub fn load_config(file: &str) -> Option<CompiledConfig> {
     load(file).ok().map(|loaded| loaded.config)
 }
 
@@ -62,7 +62,7 @@ fn load(file: &str) -> Result<Loaded, Diagnostics> {
     let handlers = BTreeMap::new();
     let cx = LoadCx {
         registry: registry(),
-        environment: &World,
+        environment: &FuzzEnvironment,
         builtin_schemas: &[("stripe/invoice.paid", r#"{"type":"object"}"#)],
         handlers: &handlers,
         now: NOW,
@@ -70,8 +70,8 @@ fn load(file: &str) -> Result<Loaded, Diagnostics> {
     load_text(Path::new("routes.yaml"), file, &cx)
 }
 
-/// Every message has a place within the file, and none shows what the environment holds.
-fn judge(file: &str, diagnostics: &Diagnostics) {
+/// Checks that every message has a place within the file and shows no value of the environment.
+fn check_messages(file: &str, diagnostics: &Diagnostics) {
     let file = file.strip_prefix('\u{feff}').unwrap_or(file);
     let text = file.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.split('\n').collect();

@@ -50,13 +50,13 @@ fn hop_of(hop: &str) -> Option<IpAddr> {
 }
 
 fn configs() -> &'static [CompiledConfig] {
-    static PLANS: OnceLock<Vec<CompiledConfig>> = OnceLock::new();
+    static CONFIGS: OnceLock<Vec<CompiledConfig>> = OnceLock::new();
     let config = |trusted: &&[&str]| {
         let sources = json!({ "stripe": { "secrets": ["a secret"] } });
         let server = json!({ "trusted_proxies": trusted });
         let file =
             json!({ "store": "memory:", "server": server, "sources": sources, "routes": [] });
-        super::config::plan_of(&file.to_string())
+        super::config::load_config(&file.to_string())
     };
-    PLANS.get_or_init(|| TRUSTED.iter().filter_map(config).collect())
+    CONFIGS.get_or_init(|| TRUSTED.iter().filter_map(config).collect())
 }

@@ -102,10 +102,10 @@ pub fn json_schema(registry: &Registry) -> Value {
         let named = names.iter().map(|name| {
             let with =
                 json!({ "properties": { "with": { "$ref": format!("#/$defs/provider.{name}") } } });
-            let unless = json!({ "required": ["provider"] });
+            let has_provider = json!({ "required": ["provider"] });
             (
                 name.to_string(),
-                json!({ "$ref": "#/$defs/source", "if": { "not": unless }, "then": with }),
+                json!({ "$ref": "#/$defs/source", "if": { "not": has_provider }, "then": with }),
             )
         });
         sources.insert("properties".to_owned(), Value::Object(named.collect()));
@@ -175,7 +175,7 @@ fn qualify_references(schema: &mut Value, name: &str) {
 /// Allows the shorthands beside the long form.
 fn add_shorthands(schema: &mut Value) {
     let text = |what: &str| json!({ "type": "string", "minLength": 1, "description": what });
-    let mut either = |at: &str, short: Value, first: bool| {
+    let mut allow_either = |at: &str, short: Value, first: bool| {
         if let Some(place) = schema.pointer_mut(at) {
             let long = place.take();
             *place = json!({ "anyOf": if first { [short, long] } else { [long, short] } });
@@ -183,9 +183,9 @@ fn add_shorthands(schema: &mut Value) {
     };
     let source = "/properties/sources/additionalProperties/properties";
     let route = "/properties/routes/items/properties";
-    either(&format!("{source}/secrets/items"), text("Short for { value: … }."), true);
-    either(&format!("{route}/events"), text("One SOURCE/TYPE."), true);
-    either(&format!("{route}/chain/items"), text("Short for { handler: … }."), true);
+    allow_either(&format!("{source}/secrets/items"), text("Short for { value: … }."), true);
+    allow_either(&format!("{route}/events"), text("One SOURCE/TYPE."), true);
+    allow_either(&format!("{route}/chain/items"), text("Short for { handler: … }."), true);
 }
 
 /// Adds the texts of `key_docs.yaml` as descriptions.
