@@ -1,34 +1,36 @@
-//! What is sent: pushes as GitHub signs them, all different, signed before anything is measured. The
-//! load generator sends them, and every variant and round gets the same ones.
+//! The load: GitHub pushes, all different, signed before anything is measured. Every variant and round
+//! gets the same ones.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What both servers know and every event is signed with.
+/// The secret of all events, which both servers are configured with.
 pub(crate) const SECRET: &str = "a-secret-for-measuring-only";
 
-/// Where both servers receive.
+/// The path on which both servers receive.
 pub(crate) const PATH: &str = "/webhooks/github";
 
-const PUSH: &str = include_str!("push.json");
-const COMMIT: &str = "{{commit}}";
+/// The body; each [`COMMIT_PLACEHOLDER`] in it becomes the commit id of the event.
+const BODY_TEMPLATE: &str = include_str!("push.json");
+const COMMIT_PLACEHOLDER: &str = "{{commit}}";
 
-/// Signed events. Only what differs between them is kept: 140 bytes for each.
+/// Signed events. Only what differs between them is in memory: 140 bytes each.
 pub(crate) struct Events {
     head: Head,
-    /// What stands between the commit ids.
-    body: Vec<&'static [u8]>,
-    each: Vec<Signed>,
+    /// The parts of the body between the commit ids.
+    body_parts: Vec<&'static [u8]>,
+    signed: Vec<Signed>,
 }
 
-/// The request head in the order of its parts.
+/// The parts of a request head, in order, between which the values of one event stand.
 struct Head {
-    to_delivery: Vec<u8>,
-    to_signature: Vec<u8>,
-    to_body: Vec<u8>,
+    before_delivery: Vec<u8>,
+    before_signature: Vec<u8>,
+    before_body: Vec<u8>,
 }
 
+/// The values of one event.
 struct Signed {
     delivery: [u8; 36],
     commit: [u8; 40],
@@ -36,55 +38,58 @@ struct Signed {
 }
 
 impl Events {
+    /// Signs `count` events.
     pub(crate) fn sign(count: usize) -> Result<Self, hmac::digest::InvalidLength> {
         let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
-        let body: Vec<_> = PUSH.trim_end().split(COMMIT).map(str::as_bytes).collect();
+        let body_parts: Vec<_> =
+            BODY_TEMPLATE.trim_end().split(COMMIT_PLACEHOLDER).map(str::as_bytes).collect();
         let mut bytes = Vec::new();
-        let each = (0..count as u64).map(|n| {
-            let (delivery, commit) = names(n);
+        let signed = (0..count as u64).map(|n| {
+            let (delivery, commit) = ids(n);
             bytes.clear();
-            interleave(&body, &commit, &mut bytes);
+            interleave(&body_parts, &commit, &mut bytes);
             let mut mac = key.clone();
             mac.update(&bytes);
             let mut signature = [0; 64];
             HEXLOWER.encode_mut(&mac.finalize().into_bytes(), &mut signature);
             Signed { delivery, commit, signature }
         });
-        let each = each.collect();
+        let signed = signed.collect();
         let head = Head {
-            to_delivery: format!(
+            before_delivery: format!(
                 "POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: GitHub-Hookshot/bench\r\n\
                  accept: */*\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
                  x-github-hook-id: 292430182\r\nx-github-delivery: "
             )
             .into_bytes(),
-            to_signature: b"\r\nx-hub-signature-256: sha256=".to_vec(),
-            to_body: format!("\r\ncontent-length: {}\r\n\r\n", bytes.len()).into_bytes(),
+            before_signature: b"\r\nx-hub-signature-256: sha256=".to_vec(),
+            before_body: format!("\r\ncontent-length: {}\r\n\r\n", bytes.len()).into_bytes(),
         };
-        Ok(Self { head, body, each })
+        Ok(Self { head, body_parts, signed })
     }
 
-    /// How long each body is.
+    /// The length of each body; all have the same.
     pub(crate) fn body_bytes(&self) -> usize {
         let mut bytes = Vec::new();
-        interleave(&self.body, &[0; 40], &mut bytes);
+        interleave(&self.body_parts, &[0; 40], &mut bytes);
         bytes.len()
     }
 
-    /// Puts the whole request number `n` into `out`; false when there are not so many.
+    /// Writes the complete request of event `n` into `out`; returns false if there are fewer events.
     pub(crate) fn request(&self, n: usize, out: &mut Vec<u8>) -> bool {
-        let Some(signed) = self.each.get(n) else { return false };
+        let Some(signed) = self.signed.get(n) else { return false };
         out.clear();
-        out.extend_from_slice(&self.head.to_delivery);
+        out.extend_from_slice(&self.head.before_delivery);
         out.extend_from_slice(&signed.delivery);
-        out.extend_from_slice(&self.head.to_signature);
+        out.extend_from_slice(&self.head.before_signature);
         out.extend_from_slice(&signed.signature);
-        out.extend_from_slice(&self.head.to_body);
-        interleave(&self.body, &signed.commit, out);
+        out.extend_from_slice(&self.head.before_body);
+        interleave(&self.body_parts, &signed.commit, out);
         true
     }
 }
 
+/// Writes the parts with `between` between each two.
 fn interleave(parts: &[&[u8]], between: &[u8], out: &mut Vec<u8>) {
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
@@ -94,9 +99,9 @@ fn interleave(parts: &[&[u8]], between: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Ids that are spread like random ones, because an index filled in order would flatter a store; never
-/// the same one twice, because the mixing can be undone.
-fn names(n: u64) -> ([u8; 36], [u8; 40]) {
+/// The delivery id and commit id of event `n`. Spread like random ids, because a store would look better
+/// than it is if its index were filled in order; all different, because `mix` is a bijection.
+fn ids(n: u64) -> ([u8; 36], [u8; 40]) {
     let (high, low) = (mix(n), mix(n ^ 0x5bd1_e995_97f4_a7c5));
     let hex = format!("{high:016x}{low:016x}");
     let mut digits = hex.bytes();

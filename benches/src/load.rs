@@ -1,5 +1,6 @@
-//! The load generator: so many connections, each of which sends its next request once the last one is
-//! answered. It speaks just enough HTTP to stay out of the way: it shares the cores with the server.
+//! The load generator: a number of connections, each of which sends its next request when the previous
+//! one is answered (a closed loop). It speaks as little HTTP as possible, because it shares the cores
+//! with the server that is measured.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,33 +12,33 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::Outcome;
+use crate::BenchResult;
 use crate::events::Events;
 
-/// How long the requests under way may still take once no more are sent.
-const LAST_ANSWERS: Duration = Duration::from_secs(30);
+/// How long the last requests may take to be answered after the load has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Open connections and the events that were not sent yet.
+/// Open connections, and the index of the next event to send.
 pub(crate) struct Client {
     connections: Vec<Connection>,
     events: Arc<Events>,
     next: Arc<AtomicUsize>,
 }
 
-/// What came of a load.
+/// The results of one load.
 #[derive(Default)]
 pub(crate) struct Load {
-    /// Of each acknowledged request, from its first byte sent to its last byte received.
+    /// The time of each acknowledged request, from its first byte sent to its last byte received.
     pub(crate) latencies: Vec<Duration>,
     /// Answers other than 2xx.
-    pub(crate) refused: u64,
+    pub(crate) rejected: u64,
     /// Requests without an answer.
-    pub(crate) broken: u64,
-    /// The first of these, in words.
-    pub(crate) trouble: Option<String>,
+    pub(crate) failed: u64,
+    /// The first rejection or failure, as text.
+    pub(crate) first_error: Option<String>,
     /// From the first request to the last answer.
     pub(crate) elapsed: Duration,
-    /// The events were used up before the time was.
+    /// Whether all events were sent before the time was over.
     pub(crate) exhausted: bool,
 }
 
@@ -51,31 +52,31 @@ impl Client {
         for _ in 0..connections {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let (out, inbox) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
-            open.push(Connection { stream, out, inbox });
+            let (out, response) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
+            open.push(Connection { stream, out, response });
         }
         Ok(Self { connections: open, events, next: Arc::default() })
     }
 
-    /// Sends on all connections for that long, and waits for what is then still under way.
-    pub(crate) async fn drive(&mut self, span: Duration) -> Outcome<Load> {
+    /// Sends on all connections for `span`, then waits for the answers that are still missing.
+    pub(crate) async fn drive(&mut self, span: Duration) -> BenchResult<Load> {
         let started = Instant::now();
-        let mut driven = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for connection in self.connections.drain(..) {
             let (events, next) = (self.events.clone(), self.next.clone());
-            driven.spawn(connection.drive(events, next, started + span));
+            tasks.spawn(connection.drive(events, next, started + span));
         }
         let mut load = Load::default();
-        let all = async {
-            while let Some(joined) = driven.join_next().await {
+        let collect = async {
+            while let Some(joined) = tasks.join_next().await {
                 let (connection, part) = joined?;
                 self.connections.push(connection);
                 load.add(part);
             }
-            Outcome::Ok(())
+            BenchResult::Ok(())
         };
-        let late = |_| format!("answers were missing {LAST_ANSWERS:?} after the last request");
-        tokio::time::timeout(span + LAST_ANSWERS, all).await.map_err(late)??;
+        let late = |_| format!("answers were missing {DRAIN_TIMEOUT:?} after the last request");
+        tokio::time::timeout(span + DRAIN_TIMEOUT, collect).await.map_err(late)??;
         load.elapsed = started.elapsed();
         load.latencies.sort_unstable();
         Ok(load)
@@ -89,17 +90,17 @@ impl Load {
 
     fn add(&mut self, part: Load) {
         self.latencies.extend(part.latencies);
-        self.refused += part.refused;
-        self.broken += part.broken;
+        self.rejected += part.rejected;
+        self.failed += part.failed;
         self.exhausted |= part.exhausted;
-        self.trouble = self.trouble.take().or(part.trouble);
+        self.first_error = self.first_error.take().or(part.first_error);
     }
 }
 
 struct Connection {
     stream: TcpStream,
     out: Vec<u8>,
-    inbox: Vec<u8>,
+    response: Vec<u8>,
 }
 
 impl Connection {
@@ -122,13 +123,13 @@ impl Connection {
             match self.exchange().await {
                 Ok(200..=299) => load.latencies.push(started.elapsed()),
                 Ok(_) => {
-                    load.refused += 1;
-                    let answer = String::from_utf8_lossy(&self.inbox);
-                    load.trouble.get_or_insert_with(|| answer.trim().to_owned());
+                    load.rejected += 1;
+                    let answer = String::from_utf8_lossy(&self.response);
+                    load.first_error.get_or_insert_with(|| answer.trim().to_owned());
                 }
                 Err(error) => {
-                    load.broken += 1;
-                    load.trouble = Some(error.to_string());
+                    load.failed += 1;
+                    load.first_error = Some(error.to_string());
                     break;
                 }
             }
@@ -136,17 +137,17 @@ impl Connection {
         (self, load)
     }
 
-    /// Sends what is in `out` and takes the whole answer in; its status.
+    /// Sends the request in `out`, reads the complete response, and returns its status.
     async fn exchange(&mut self) -> io::Result<u16> {
         self.stream.write_all(&self.out).await?;
-        self.inbox.clear();
+        self.response.clear();
         loop {
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+            if self.stream.read_buf(&mut self.response).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some((status, length)) = head(&self.inbox)? {
-                while self.inbox.len() < length {
-                    if self.stream.read_buf(&mut self.inbox).await? == 0 {
+            if let Some((status, length)) = parse_head(&self.response)? {
+                while self.response.len() < length {
+                    if self.stream.read_buf(&mut self.response).await? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
@@ -156,9 +157,11 @@ impl Connection {
     }
 }
 
-/// Status, and how long the answer is with its body; `None` while the head is not complete.
-fn head(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
-    let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "an answer without a length");
+/// Returns the status and the length of the response with its body; `None` while the head is not
+/// complete.
+fn parse_head(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
+    let unreadable =
+        || io::Error::new(io::ErrorKind::InvalidData, "a response without Content-Length");
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -180,10 +183,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_complete_when_its_length_says_so() {
+    fn a_response_is_complete_after_its_content_length() {
         let answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\na: b\r\n\r\n{}";
-        assert_eq!(head(answer).unwrap(), Some((503, answer.len())));
-        assert_eq!(head(&answer[..30]).unwrap(), None);
-        assert!(head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert_eq!(parse_head(answer).unwrap(), Some((503, answer.len())));
+        assert_eq!(parse_head(&answer[..30]).unwrap(), None);
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! Measures Hookward on this machine, beside a bare axum handler with the same store settings: events
-//! per second, latency, and the server's CPU per event. `README.md` says how to read the figures.
+//! Measures Hookward on this machine beside a bare axum handler with the same store settings: events per
+//! second, latency, and the server's CPU time per event. `README.md` explains how to read the figures.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -26,63 +26,64 @@ use clap::{Parser, Subcommand};
 
 use crate::events::Events;
 use crate::report::{Fsync, Machine, Report};
-use crate::run::{Run, WARM_UP};
+use crate::run::{Run, WARM_UP_DURATION};
 use crate::variant::Variant;
 
-/// A measuring program only ever prints what went wrong.
-pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// Any error: the program prints it and exits.
+pub(crate) type BenchResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// So many events are signed for each second; faster servers end their run early, which is said.
-const SIGNED_PER_SECOND: f64 = 60_000.0;
-/// 140 bytes each.
-const SIGNED_AT_MOST: usize = 400_000;
+/// The number of events that are signed for each measured second. A server that is faster ends its run
+/// early, and the report says so.
+const SIGNED_EVENTS_PER_SECOND: f64 = 60_000.0;
+/// The most events that are signed, 140 bytes each.
+const MAX_SIGNED_EVENTS: usize = 400_000;
 
 #[derive(Debug, Parser)]
 #[command(
     about = "Measures Hookward beside a bare axum handler with the same store settings",
     after_help = "Example: cargo build --release && cargo run --release -p hookward-benches -- --connections 64"
 )]
-struct Arguments {
+struct Args {
     #[command(subcommand)]
-    part: Option<Part>,
+    command: Option<BenchCommand>,
     /// How long each run is measured, after half a second of warm-up.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// Numbers of keep-alive connections, each with one request under way.
+    /// Numbers of keep-alive connections, each with one request at a time.
     #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
     connections: Vec<usize>,
-    /// How often each variant is run; every second round goes backwards.
+    /// How many times each variant runs; every second round runs in reverse order.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=20))]
     rounds: u64,
-    /// What to run.
+    /// The variants to run.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = Variant::ALL)]
     variants: Vec<Variant>,
-    /// Where the stores lie while they are measured: on the disk to be measured [default: beside this
+    /// Where the stores are while they are measured, so the disk that is measured [default: beside this
     /// program].
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// One round of one second: whether everything works, not how fast.
+    /// Run one round of one second: checks that everything works, not how fast.
     #[arg(long)]
     quick: bool,
-    /// One JSON object instead of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Part {
-    /// The bare handler itself; the program starts it as a process of its own.
+enum BenchCommand {
+    /// Run the bare handler; the program starts itself with it as a separate process.
     #[command(hide = true)]
     Bare { database: PathBuf },
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let ended = match &arguments.part {
-        Some(Part::Bare { database }) => bare::run(database),
-        None => bench(arguments),
+    let args = Args::parse();
+    let result = match &args.command {
+        Some(BenchCommand::Bare { database }) => bare::run(database),
+        None => bench(args),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -91,28 +92,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(arguments: Arguments) -> Outcome<()> {
-    if arguments.variants.iter().any(|variant| *variant != Variant::Bare) {
-        variant::hookward()?;
+fn bench(args: Args) -> BenchResult<()> {
+    if args.variants.iter().any(|variant| *variant != Variant::Bare) {
+        variant::hookward_path()?;
     }
-    if let Some(odd) = arguments.connections.iter().find(|n| !(1..=512).contains(*n)) {
-        return Err(format!("--connections {odd}: from 1 to 512").into());
+    if let Some(invalid) = args.connections.iter().find(|n| !(1..=512).contains(*n)) {
+        return Err(format!("--connections {invalid}: allowed are 1 to 512").into());
     }
-    let (seconds, rounds) =
-        if arguments.quick { (1, 1) } else { (arguments.seconds, arguments.rounds) };
+    let (seconds, rounds) = if args.quick { (1, 1) } else { (args.seconds, args.rounds) };
     let span = Duration::from_secs(seconds);
-    let wanted = (span + WARM_UP).as_secs_f64() * SIGNED_PER_SECOND;
-    let events = Arc::new(Events::sign((wanted as usize).min(SIGNED_AT_MOST))?);
+    let count = (span + WARM_UP_DURATION).as_secs_f64() * SIGNED_EVENTS_PER_SECOND;
+    let events = Arc::new(Events::sign((count as usize).min(MAX_SIGNED_EVENTS))?);
 
-    let mut config = Vec::new();
-    for connections in &arguments.connections {
-        config.extend(arguments.variants.iter().map(|variant| (*connections, *variant)));
+    let mut cases = Vec::new();
+    for connections in &args.connections {
+        cases.extend(args.variants.iter().map(|variant| (*connections, *variant)));
     }
     let (mut runs, mut fsyncs) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        fsyncs.extend(fsync::probe(folder(&arguments)?.path())?);
-        for (connections, variant) in &config {
-            let folder = folder(&arguments)?;
+        fsyncs.extend(fsync::probe(new_folder(&args)?.path())?);
+        for (connections, variant) in &cases {
+            let folder = new_folder(&args)?;
             let run = run::measure(*variant, *connections, span, &events, folder.path());
             let name = variant.name();
             let run = run.map_err(|error| format!("{name} at {connections}: {error}"))?;
@@ -122,46 +122,51 @@ fn bench(arguments: Arguments) -> Outcome<()> {
             );
             runs.push(run);
         }
-        config.reverse();
+        // In reverse, so that a drift of the machine affects all variants alike.
+        cases.reverse();
     }
     let rows = report::rows(&runs);
-    let aims = report::aims(&rows);
+    let targets = report::targets(&rows);
     let report = Report {
         machine: Machine::this()?,
         body_bytes: events.body_bytes(),
         seconds,
         fsync: Fsync::of(fsyncs),
         rows,
-        aims,
+        targets,
         runs,
     };
-    if arguments.json {
+    if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");
     }
-    all_acknowledged(&report.runs)
+    check_all_acknowledged(&report.runs)
 }
 
-/// A new one for each run, removed after it. The system's folder for temporary files may be in memory,
-/// where a sync costs nothing; the build's folder is on a disk.
-fn folder(arguments: &Arguments) -> Outcome<tempfile::TempDir> {
+/// Creates a folder for one run, which is removed after it. Not in the system's folder for temporary
+/// files, which may be in memory, where a sync costs nothing; the build's folder is on a disk.
+fn new_folder(args: &Args) -> BenchResult<tempfile::TempDir> {
     let program = std::env::current_exe()?;
-    let parent = arguments.folder.as_deref().or(program.parent()).ok_or("no folder")?;
+    let parent = args
+        .folder
+        .as_deref()
+        .or(program.parent())
+        .ok_or("this program has no folder; give one with --folder")?;
     Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(parent.canonicalize()?)?)
 }
 
-/// A figure that counts refused requests as work would be a lie.
-fn all_acknowledged(runs: &[Run]) -> Outcome<()> {
+/// Fails if any request was not acknowledged: figures that count rejections as work are worthless.
+fn check_all_acknowledged(runs: &[Run]) -> BenchResult<()> {
     let mut lines = String::new();
-    for run in runs.iter().filter(|run| run.refused + run.broken > 0) {
+    for run in runs.iter().filter(|run| run.rejected + run.failed > 0) {
         lines += &format!(
-            "\n  {} at {}: {} refused, {} broken; the first: {}",
+            "\n  {} at {}: {} rejected, {} failed; the first: {}",
             run.variant.name(),
             run.connections,
-            run.refused,
-            run.broken,
-            run.trouble.as_deref().unwrap_or_default()
+            run.rejected,
+            run.failed,
+            run.first_error.as_deref().unwrap_or_default()
         );
     }
     if lines.is_empty() {

@@ -1,22 +1,22 @@
-//! What the reader gets: a table of medians, what was aimed at, what spoils the figures.
+//! The report: a table of medians, the targets, and the runs that were disturbed.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Outcome;
+use crate::BenchResult;
 use crate::run::Run;
 use crate::statistics::{median, quantile};
 use crate::variant::Variant;
 
-/// The client's work is always the same, so a run in which it needed so much more than in the cheapest
-/// one was disturbed.
-const DEARER_CLIENT: f64 = 1.45;
-/// So was one during which others used so much of a core.
-const NEIGHBOURS: f64 = 0.2;
+/// A run is disturbed if the client needed this many times the CPU per event of the cheapest run: its
+/// work is always the same.
+const MAX_CLIENT_CPU_RATIO: f64 = 1.45;
+/// A run is disturbed if other processes used more than this part of a core.
+const MAX_OTHER_CORES: f64 = 0.2;
 
-/// Everything that is known at the end.
+/// Everything that the program prints, as a table or as JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
@@ -24,7 +24,7 @@ pub(crate) struct Report {
     pub(crate) seconds: u64,
     pub(crate) fsync: Fsync,
     pub(crate) rows: Vec<Row>,
-    pub(crate) aims: Vec<Aim>,
+    pub(crate) targets: Vec<Target>,
     pub(crate) runs: Vec<Run>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Machine {
     cpu: String,
 }
 
-/// 4 KiB written and synced, probed before each round.
+/// The time to write and sync 4 KiB, measured before each round.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fsync {
     p50_ms: f64,
@@ -51,25 +51,25 @@ pub(crate) struct Row {
     p99_ms: f64,
     server_us: f64,
     client_us: f64,
-    neighbours: f64,
+    other_cores: f64,
     done_per_second: Option<f64>,
-    /// The server's CPU per event against that of the bare handler.
+    /// The server's CPU time per event divided by that of the bare handler.
     times_bare: Option<f64>,
-    /// So many runs were disturbed by something else.
+    /// How many of the runs were disturbed.
     disturbed: usize,
 }
 
-/// A figure and what it should be.
+/// A measured figure and the value that the design targets at.
 #[derive(Debug, Serialize)]
-pub(crate) struct Aim {
+pub(crate) struct Target {
     what: String,
     measured: f64,
-    aim: f64,
+    target: f64,
     met: bool,
 }
 
 impl Machine {
-    pub(crate) fn this() -> Outcome<Self> {
+    pub(crate) fn this() -> BenchResult<Self> {
         let info = std::fs::read_to_string("/proc/cpuinfo")?;
         let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let cpu = name.map_or("unknown CPU", |(_, name)| name).to_owned();
@@ -85,7 +85,7 @@ impl Fsync {
     }
 }
 
-/// One row for each number of connections and variant that were run.
+/// Computes one row for each number of connections and variant that ran.
 pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
     let mut kinds: Vec<_> = runs.iter().map(|run| (run.connections, run.variant)).collect();
     kinds.sort_unstable();
@@ -96,8 +96,8 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
             .iter()
             .filter(|run| (run.connections, run.variant) == (connections, variant))
             .collect();
-        let over = |figure: fn(&Run) -> f64| median(same.iter().map(|run| figure(run)));
-        let server_us = over(|run| run.server_us);
+        let median_of = |figure: fn(&Run) -> f64| median(same.iter().map(|run| figure(run)));
+        let server_us = median_of(|run| run.server_us);
         let bare = rows.iter().find(|row| row.is(connections, Variant::Bare));
         let least = runs
             .iter()
@@ -106,52 +106,60 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
         rows.push(Row {
             variant,
             connections,
-            events_per_second: over(|run| run.events_per_second),
-            p50_ms: over(|run| run.p50_ms),
-            p99_ms: over(|run| run.p99_ms),
+            events_per_second: median_of(|run| run.events_per_second),
+            p50_ms: median_of(|run| run.p50_ms),
+            p99_ms: median_of(|run| run.p99_ms),
             server_us,
-            client_us: over(|run| run.client_us),
-            neighbours: over(|run| run.neighbours),
+            client_us: median_of(|run| run.client_us),
+            other_cores: median_of(|run| run.other_cores),
             done_per_second: variant
-                .works()
-                .then(|| over(|run| run.done_per_second.unwrap_or(0.0))),
+                .runs_jobs()
+                .then(|| median_of(|run| run.done_per_second.unwrap_or(0.0))),
             times_bare: bare.map(|bare| server_us / bare.server_us),
-            disturbed: same.iter().filter(|run| disturbed(run, least)).count(),
+            disturbed: same.iter().filter(|run| is_disturbed(run, least)).count(),
         });
     }
     rows
 }
 
-fn disturbed(run: &Run, least_client: f64) -> bool {
-    run.client_us > least_client * DEARER_CLIENT || run.neighbours > NEIGHBOURS
+fn is_disturbed(run: &Run, least_client: f64) -> bool {
+    run.client_us > least_client * MAX_CLIENT_CPU_RATIO || run.other_cores > MAX_OTHER_CORES
 }
 
-/// What the design aims at, for the numbers of connections it names.
-pub(crate) fn aims(rows: &[Row]) -> Vec<Aim> {
-    let mut aims = Vec::new();
+/// The targets of the design, for the numbers of connections that it names.
+pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
+    let mut targets = Vec::new();
     for row in rows.iter().filter(|row| row.connections >= 64 && row.variant != Variant::Bare) {
         let at = format!("{} at {}", row.variant.name(), row.connections);
         let rate = row.events_per_second;
-        aims.push(Aim::at_least(format!("{at}: events/s durably acknowledged"), rate, 10_000.0));
+        targets.push(Target::at_least(
+            format!("{at}: events/s durably acknowledged"),
+            rate,
+            10_000.0,
+        ));
         let (until, budget) = match row.variant {
             Variant::Noop => ("the job is done", 55.0),
             Variant::Bare | Variant::Unrouted => ("the answer", 35.0),
         };
-        aims.push(Aim::at_most(format!("{at}: CPU µs until {until}"), row.server_us, budget));
+        targets.push(Target::at_most(format!("{at}: CPU µs until {until}"), row.server_us, budget));
         if let (Variant::Unrouted, Some(times)) = (row.variant, row.times_bare) {
-            aims.push(Aim::at_most(format!("{at}: times the bare handler's CPU"), times, 1.35));
+            targets.push(Target::at_most(
+                format!("{at}: times the bare handler's CPU"),
+                times,
+                1.35,
+            ));
         }
     }
-    aims
+    targets
 }
 
-impl Aim {
-    fn at_least(what: String, measured: f64, aim: f64) -> Self {
-        Self { what, measured, aim, met: measured >= aim }
+impl Target {
+    fn at_least(what: String, measured: f64, target: f64) -> Self {
+        Self { what, measured, target, met: measured >= target }
     }
 
-    fn at_most(what: String, measured: f64, aim: f64) -> Self {
-        Self { what, measured, aim, met: measured <= aim }
+    fn at_most(what: String, measured: f64, target: f64) -> Self {
+        Self { what, measured, target, met: measured <= target }
     }
 }
 
@@ -177,23 +185,23 @@ impl Display for Report {
         )?;
         writeln!(
             f,
-            "| conns | variant   | events/s | p50 ms | p99 ms | server µs/event | × bare | done/s | client µs/event | neighbours |"
+            "| conns | variant   | events/s | p50 ms | p99 ms | server µs/event | × bare | done/s | client µs/event | other cores |"
         )?;
         writeln!(f, "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         for row in &self.rows {
             writeln!(f, "{row}")?;
         }
-        if !self.aims.is_empty() {
-            writeln!(f, "\nAims:")?;
+        if !self.targets.is_empty() {
+            writeln!(f, "\nTargets:")?;
         }
-        for aim in &self.aims {
-            let Aim { what, measured, aim, met } = aim;
+        for target in &self.targets {
+            let Target { what, measured, target, met } = target;
             let met = if *met { "met" } else { "missed" };
-            writeln!(f, "  {met:<6} {what}: {measured:.2} (aim {aim})")?;
+            writeln!(f, "  {met:<6} {what}: {measured:.2} (target {target})")?;
         }
         for run in self.runs.iter().filter(|run| run.exhausted) {
             let (name, at) = (run.variant.name(), run.connections);
-            writeln!(f, "  {name} at {at} sent all events before its time was over")?;
+            writeln!(f, "  {name} at {at} sent all signed events before its time was over")?;
         }
         let disturbed: usize = self.rows.iter().map(|row| row.disturbed).sum();
         if disturbed > 0 {
@@ -212,7 +220,7 @@ impl Display for Row {
         let or_none = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
         write!(
             f,
-            "| {:>5} | {:<9} | {:>8.0} | {:>6.2} | {:>6.2} | {:>15.1} | {:>6} | {:>6} | {:>15.1} | {:>10.2} |",
+            "| {:>5} | {:<9} | {:>8.0} | {:>6.2} | {:>6.2} | {:>15.1} | {:>6} | {:>6} | {:>15.1} | {:>11.2} |",
             self.connections,
             self.variant.name(),
             self.events_per_second,
@@ -222,7 +230,7 @@ impl Display for Row {
             or_none(self.times_bare.map(|times| format!("{times:.2}"))),
             or_none(self.done_per_second.map(|done| format!("{done:.0}"))),
             self.client_us,
-            self.neighbours,
+            self.other_cores,
         )
     }
 }

@@ -1,4 +1,4 @@
-//! One measured run: a new server, a warm-up, the load, and what it cost.
+//! One measured run: a new server, a warm-up, the load, and the CPU time that it took.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::Outcome;
+use crate::BenchResult;
 use crate::child::{Child, cpu_of, cpu_of_machine};
 use crate::events::Events;
 use crate::load::{Client, Load};
 use crate::statistics::quantile;
-use crate::variant::{Variant, worked_off};
+use crate::variant::{Variant, wait_until_done};
 
-/// Opens connections, fills caches and the allocator; its events are not counted.
-pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
+/// The load before the measurement, which fills caches and the allocator. Its events are not counted.
+pub(crate) const WARM_UP_DURATION: Duration = Duration::from_millis(500);
 
 /// The figures of one run.
 #[derive(Debug, Clone, Serialize)]
@@ -27,55 +27,55 @@ pub(crate) struct Run {
     pub(crate) p99_ms: f64,
     pub(crate) server_us: f64,
     pub(crate) client_us: f64,
-    /// Cores that neither server nor client used, but someone did.
-    pub(crate) neighbours: f64,
+    /// The number of cores that processes other than server and client used.
+    pub(crate) other_cores: f64,
     /// Jobs per second from the first request to the last settled job.
     pub(crate) done_per_second: Option<f64>,
-    pub(crate) refused: u64,
-    pub(crate) broken: u64,
-    pub(crate) trouble: Option<String>,
-    /// All signed events were sent before the time was over.
+    pub(crate) rejected: u64,
+    pub(crate) failed: u64,
+    pub(crate) first_error: Option<String>,
+    /// Whether all signed events were sent before the time was over.
     pub(crate) exhausted: bool,
 }
 
-/// Runs `variant` in `folder`, which is empty.
+/// Measures `variant` once, in an empty folder.
 pub(crate) fn measure(
     variant: Variant,
     connections: usize,
     span: Duration,
     events: &Arc<Events>,
     folder: &Path,
-) -> Outcome<Run> {
+) -> BenchResult<Run> {
     let child = variant.start(folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = runtime.block_on(loaded(variant, connections, span, events, &child));
-    // The client's connections close with its runtime, so that the server may end.
+    let run = runtime.block_on(measure_load(variant, connections, span, events, &child));
+    // Closes the client's connections, so that the server can stop.
     drop(runtime);
-    let run = run.map_err(|error| format!("{error}\n{}", child.tail()))?;
+    let run = run.map_err(|error| format!("{error}\n{}", child.log_tail()))?;
     child.stop()?;
     Ok(run)
 }
 
-async fn loaded(
+async fn measure_load(
     variant: Variant,
     connections: usize,
     span: Duration,
     events: &Arc<Events>,
     child: &Child,
-) -> Outcome<Run> {
+) -> BenchResult<Run> {
     let mut client = Client::connect(child.receiving, connections, events.clone()).await?;
-    let warm = client.drive(WARM_UP).await?;
-    if variant.works() {
-        // What the warm-up left to do would be paid in the measured time.
-        worked_off(child, warm.acknowledged()).await?;
+    let warm = client.drive(WARM_UP_DURATION).await?;
+    if variant.runs_jobs() {
+        // The jobs of the warm-up must not run in the measured time.
+        wait_until_done(child, warm.acknowledged()).await?;
     }
-    let (before, started) = (Used::now(child)?, Instant::now());
+    let (before, started) = (CpuTimes::now(child)?, Instant::now());
     let load = client.drive(span).await?;
-    if variant.works() {
-        worked_off(child, warm.acknowledged() + load.acknowledged()).await?;
+    if variant.runs_jobs() {
+        wait_until_done(child, warm.acknowledged() + load.acknowledged()).await?;
     }
     let elapsed = started.elapsed();
-    let used = Used::now(child)?.since(&before);
+    let used = CpuTimes::now(child)?.since(&before);
     Ok(Run::of(variant, connections, warm, load, elapsed, &used))
 }
 
@@ -86,7 +86,7 @@ impl Run {
         warm: Load,
         load: Load,
         elapsed: Duration,
-        used: &Used,
+        used: &CpuTimes,
     ) -> Self {
         let count = load.acknowledged() as f64;
         let micros = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count.max(1.0);
@@ -101,25 +101,25 @@ impl Run {
             p99_ms: millis(0.99),
             server_us: micros(used.server),
             client_us: micros(used.client),
-            neighbours: others.as_secs_f64() / elapsed.as_secs_f64(),
-            done_per_second: variant.works().then(|| count / elapsed.as_secs_f64()),
-            refused: warm.refused + load.refused,
-            broken: warm.broken + load.broken,
+            other_cores: others.as_secs_f64() / elapsed.as_secs_f64(),
+            done_per_second: variant.runs_jobs().then(|| count / elapsed.as_secs_f64()),
+            rejected: warm.rejected + load.rejected,
+            failed: warm.failed + load.failed,
             exhausted: warm.exhausted || load.exhausted,
-            trouble: warm.trouble.or(load.trouble),
+            first_error: warm.first_error.or(load.first_error),
         }
     }
 }
 
-/// CPU time, up to a moment or in a span.
-struct Used {
+/// CPU times, up to now or within a span.
+struct CpuTimes {
     server: Duration,
     client: Duration,
     machine: Duration,
 }
 
-impl Used {
-    fn now(child: &Child) -> Outcome<Self> {
+impl CpuTimes {
+    fn now(child: &Child) -> BenchResult<Self> {
         Ok(Self { server: child.cpu()?, client: cpu_of("self")?, machine: cpu_of_machine()? })
     }
 

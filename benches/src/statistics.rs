@@ -1,14 +1,14 @@
-//! The few numbers that many are told by.
+//! Quantiles and medians.
 
 use std::time::Duration;
 
-/// Of sorted spans; zero where there are none.
+/// The `q`-quantile of sorted durations; zero for an empty slice.
 pub(crate) fn quantile(sorted: &[Duration], q: f64) -> Duration {
     let rank = (sorted.len() as f64 * q).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// The middle one, or between the middle two; NaN where there are none.
+/// The middle value, or the mean of the two middle values; NaN without values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_quantiles_of_few_values() {
+    fn medians_and_quantiles_of_few_values_are_exact() {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0]), 2.5);
         assert!(median([]).is_nan());

@@ -1,4 +1,4 @@
-//! What is measured: three ways to run a server, each in a new process with an empty store.
+//! The variants that are measured: three servers, each started as a new process with an empty store.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,21 +8,22 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::Outcome;
+use crate::BenchResult;
 use crate::child::Child;
 use crate::events::SECRET;
 
-/// How long jobs may still run once everything is accepted.
-const WORKED_OFF: Duration = Duration::from_secs(60);
+/// How long jobs may take after the last event is accepted.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A server to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Variant {
     /// An axum handler that verifies and stores, nothing else.
     Bare,
-    /// Hookward with no route for the event: the way until the answer.
+    /// Hookward with no route for the event: everything up to the answer.
     Unrouted,
-    /// Hookward with one route to a `noop` step: the way until the job is done.
+    /// Hookward with one route to a `noop` step: everything until the job is settled.
     Noop,
 }
 
@@ -37,20 +38,20 @@ impl Variant {
         }
     }
 
-    /// Its jobs are waited for.
-    pub(crate) fn works(self) -> bool {
+    /// Whether its events have jobs, which a run waits for.
+    pub(crate) fn runs_jobs(self) -> bool {
         self == Self::Noop
     }
 
-    /// Starts it in `folder`, which is empty.
-    pub(crate) fn start(self, folder: &Path) -> Outcome<Child> {
+    /// Starts it in an empty folder.
+    pub(crate) fn start(self, folder: &Path) -> BenchResult<Child> {
         if self == Self::Bare {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("bare").arg(folder.join("bench.db"));
             return Child::start(command, folder, false);
         }
         std::fs::write(folder.join("routes.yaml"), self.routes())?;
-        let mut command = Command::new(hookward()?);
+        let mut command = Command::new(hookward_path()?);
         command.args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         Child::start(command, folder, true)
     }
@@ -67,8 +68,8 @@ impl Variant {
     }
 }
 
-/// The server that was built by the same command and lies beside this program.
-pub(crate) fn hookward() -> Outcome<PathBuf> {
+/// The path of the `hookward` command that was built with the same profile: beside this program.
+pub(crate) fn hookward_path() -> BenchResult<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("hookward");
     if path.is_file() {
         return Ok(path);
@@ -76,26 +77,26 @@ pub(crate) fn hookward() -> Outcome<PathBuf> {
     Err(format!("{} is missing: run `cargo build --release` first", path.display()).into())
 }
 
-/// Waits until as many jobs are done as events were accepted.
-pub(crate) async fn worked_off(child: &Child, accepted: u64) -> Outcome<()> {
+/// Waits until `accepted` jobs are done. A job that ends otherwise is an error.
+pub(crate) async fn wait_until_done(child: &Child, accepted: u64) -> BenchResult<()> {
     let started = Instant::now();
     loop {
-        let jobs = Jobs::read(&metrics(child).await?);
-        if jobs.ended_badly > 0 {
-            return Err(format!("{} jobs did not end as done", jobs.ended_badly).into());
+        let jobs = JobCounts::parse(&metrics(child).await?);
+        if jobs.not_done > 0 {
+            return Err(format!("{} attempts did not end as done", jobs.not_done).into());
         }
         if jobs.done >= accepted {
             return Ok(());
         }
-        if started.elapsed() > WORKED_OFF {
-            let late = format!("{} of {accepted} jobs done after {WORKED_OFF:?}", jobs.done);
+        if started.elapsed() > JOBS_TIMEOUT {
+            let late = format!("{} of {accepted} jobs done after {JOBS_TIMEOUT:?}", jobs.done);
             return Err(late.into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn metrics(child: &Child) -> Outcome<String> {
+async fn metrics(child: &Child) -> BenchResult<String> {
     let address = child.admin.ok_or("no admin port")?;
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -109,22 +110,22 @@ async fn metrics(child: &Child) -> Outcome<String> {
     Err(format!("GET /metrics: {}", answer.lines().next().unwrap_or("no answer")).into())
 }
 
-/// Attempts by what followed.
+/// The counts of `hookward_jobs_total`: attempts that ended as done, and all others.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Jobs {
+struct JobCounts {
     done: u64,
-    ended_badly: u64,
+    not_done: u64,
 }
 
-impl Jobs {
-    fn read(metrics: &str) -> Self {
+impl JobCounts {
+    fn parse(metrics: &str) -> Self {
         let mut jobs = Self::default();
         for line in metrics.lines().filter(|line| line.starts_with("hookward_jobs_total{")) {
             let count = line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
             if line.contains(r#"outcome="done""#) {
                 jobs.done += count;
             } else {
-                jobs.ended_badly += count;
+                jobs.not_done += count;
             }
         }
         jobs
@@ -136,12 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn done_jobs_are_counted_apart_from_all_others() {
+    fn jobs_that_are_done_are_counted_apart_from_all_others() {
         let text = "# TYPE hookward_jobs_total counter\n\
                     hookward_jobs_total{route=\"a\",outcome=\"done\"} 40\n\
                     hookward_jobs_total{outcome=\"done\",route=\"b\"} 2\n\
                     hookward_jobs_total{route=\"a\",outcome=\"dead\"} 3\n\
                     hookward_step_seconds_count{route=\"a\"} 9\n";
-        assert_eq!(Jobs::read(text), Jobs { done: 42, ended_badly: 3 });
+        assert_eq!(JobCounts::parse(text), JobCounts { done: 42, not_done: 3 });
     }
 }
