@@ -13,7 +13,7 @@ use crate::queue::{CacheUpdate, CachedJob};
 use crate::reply_codec;
 use crate::telemetry;
 use crate::transaction::Transaction;
-use crate::write_behind_index::KeyOwner;
+use crate::write_behind_index::{Hash, KeyOwner};
 
 /// Writes what is new of a delivery. If all its events are duplicates, nothing is written and the
 /// stored answer is returned.
@@ -26,9 +26,14 @@ pub(crate) fn accept(
     let first = batch.next_seq();
     let mut known = Vec::new();
     for event in &delivery.events {
-        match owner(transaction, batch, event, delivery.dedupe_since)? {
-            None => write_event(transaction, batch, delivery, source, first, event)?,
-            Some((seq, by)) => {
+        match find_owner(transaction, batch, event, delivery.dedupe_since)? {
+            KeyLookup::New { expired } => {
+                for (seq, hash) in expired {
+                    release_key(transaction, batch, seq, &hash)?;
+                }
+                write_event(transaction, batch, delivery, source, first, event)?;
+            }
+            KeyLookup::Duplicate { seq, by } => {
                 if by == KeyKind::Content {
                     write_content_duplicate(transaction, seq, event, delivery.received_at)?;
                 }
@@ -47,30 +52,75 @@ pub(crate) fn accept(
     }
 }
 
-/// The event of which this one is a duplicate, if its dedupe window is still open.
-fn owner(
+/// What the dedupe keys of an event say.
+enum KeyLookup {
+    /// No event in the dedupe window has one of the keys; `expired`: older events that have one.
+    New { expired: Vec<(i64, Hash)> },
+    /// The event `seq` has one of the keys.
+    Duplicate { seq: i64, by: KeyKind },
+}
+
+/// Looks up the event of which this one is a duplicate.
+fn find_owner(
     conn: &Connection,
     batch: &Batch<'_>,
     event: &NewEvent,
     since: Timestamp,
-) -> Result<Option<(i64, KeyKind)>> {
+) -> Result<KeyLookup> {
     // A key counts only while its event has it too: with a key that the disk changed, an event that
     // was never seen would be dropped as a duplicate.
     let mut written = conn.prepare_cached(
         "select k.event, e.received_at from keys k join events e on e.seq = k.event
          where k.hash = ?1 and instr(e.keys, ?1) > 0",
     )?;
+    let mut expired = Vec::new();
     for DedupeKey { kind, hash } in &event.keys {
         let read = |row: &Row<'_>| Ok(KeyOwner { seq: row.get(0)?, at: row.get(1)? });
         let owner = match batch.key_owner(hash) {
             None => written.query_row([hash], read).optional()?,
             in_memory => in_memory,
         };
-        if let Some(owner) = owner.filter(|owner| owner.at >= since.as_millis()) {
-            return Ok(Some((owner.seq, *kind)));
+        match owner {
+            Some(KeyOwner { seq, at }) if at >= since.as_millis() => {
+                return Ok(KeyLookup::Duplicate { seq, by: *kind });
+            }
+            Some(KeyOwner { seq, .. }) => expired.push((seq, *hash)),
+            None => {}
         }
     }
-    Ok(None)
+    Ok(KeyLookup::New { expired })
+}
+
+/// Removes a key from an event whose dedupe window is over, in its row too: after a purge of the
+/// event that gets the key now, the next owner of the file would read the key from the older row
+/// and take a new event for its duplicate.
+fn release_key(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    seq: i64,
+    hash: &Hash,
+) -> Result<()> {
+    batch.remove_key(seq, hash);
+    transaction
+        .prepare_cached("delete from keys where hash = ?1 and event = ?2")?
+        .execute(params![hash, seq])?;
+    // A corrupt row stays as it is: a new sum would hide the damage.
+    let mut keys = transaction.prepare_cached(concat!(
+        "select keys from events where seq = ?1 and ",
+        row_intact!(events "events")
+    ))?;
+    let keys = keys.query_row([seq], |row| row.get::<_, Vec<u8>>(0)).optional()?;
+    let Some(keys) = keys else { return Ok(()) };
+    let others = keys.as_chunks::<16>().0.iter().filter(|key| *key != hash);
+    let others: Vec<u8> = others.flatten().copied().collect();
+    let mut write = transaction.prepare_cached(
+        "update events set keys = ?2,
+             sum = checksum(seq, delivery, id, source, received_at, status, event_type, event_id,
+                            part, ?2, notes)
+         where seq = ?1",
+    )?;
+    write.execute(params![seq, others])?;
+    Ok(())
 }
 
 /// The stored answer of the event `seq`.

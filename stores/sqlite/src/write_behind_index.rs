@@ -140,17 +140,22 @@ impl WriteBehindIndex {
         if let Some(was) = flush.as_mut().and_then(|flush| flush.layer.ids.remove(&seq)) {
             undo.push(IndexUndo::FlushId(seq, was));
         }
-        let own = |owner: &&mut KeyOwner| owner.seq == seq;
         for hash in hashes.as_chunks::<16>().0 {
-            if let Some(owner) = recent.keys.get_mut(hash).filter(own).copied() {
-                recent.keys.remove(hash);
-                undo.push(IndexUndo::RecentKey(*hash, Some(owner)));
-            }
-            let Some(flush) = flush else { continue };
-            if let Some(owner) = flush.layer.keys.get_mut(hash).filter(own).copied() {
-                flush.layer.keys.remove(hash);
-                undo.push(IndexUndo::FlushKey(*hash, owner));
-            }
+            self.remove_key(seq, hash, undo);
+        }
+    }
+
+    /// Removes a key of an event, if the event owns it.
+    pub(crate) fn remove_key(&mut self, seq: i64, hash: &Hash, undo: &mut Vec<IndexUndo>) {
+        let own = |owner: &&KeyOwner| owner.seq == seq;
+        if let Some(owner) = self.recent.keys.get(hash).filter(own).copied() {
+            self.recent.keys.remove(hash);
+            undo.push(IndexUndo::RecentKey(*hash, Some(owner)));
+        }
+        let Some(flush) = &mut self.flush else { return };
+        if let Some(owner) = flush.layer.keys.get(hash).filter(own).copied() {
+            flush.layer.keys.remove(hash);
+            undo.push(IndexUndo::FlushKey(*hash, owner));
         }
     }
 

@@ -169,6 +169,11 @@ impl Batch<'_> {
         self.memory.index.add_event_id(seq, event_id, &mut self.index_undo);
     }
 
+    /// Removes a key of an event that is out of its dedupe window.
+    pub(crate) fn remove_key(&mut self, seq: i64, hash: &Hash) {
+        self.memory.index.remove_key(seq, hash, &mut self.index_undo);
+    }
+
     /// Removes the id and the keys of a purged event.
     pub(crate) fn remove_event(&mut self, seq: i64, hashes: &[u8]) {
         self.memory.index.remove_event(seq, hashes, &mut self.index_undo);

@@ -243,6 +243,28 @@ fn after_its_window_a_key_belongs_to_the_newest_event() {
     }
 }
 
+/// The older event stays because its job is open. Its row still had the key, which a start read.
+#[test]
+fn a_key_of_a_purged_event_does_not_return_to_an_older_one() {
+    for (steps, then) in [(0, 0), (0, 20), (4, 0), (4, 20), (10, 0), (10, 20)] {
+        let mut store = TestStore::new();
+        store.accept(vec![delivery("3")]);
+        store.accept((10..20).map(numbered).collect());
+        store.flush(steps);
+        let mut again = numbered(3);
+        (again.received_at, again.dedupe_since) = (after(100), after(50));
+        assert!(store.is_new(again), "the first window is over");
+        store.flush(then);
+        assert_eq!(store.purge(after(200)), EVENTS + 1, "all but the event with an open job");
+        let context = format!("{steps} steps, then {then}");
+        assert!(store.killed().is_new(numbered(3)), "{context}");
+        assert!(store.is_new(numbered(3)), "{context}");
+        store.accept((30..50).map(numbered).collect());
+        store.flush(40);
+        assert_eq!(store.count("keys"), 42, "{context}");
+    }
+}
+
 #[test]
 fn a_duplicate_by_either_key_is_found_and_reports_the_kind_of_key() {
     for steps in [0, 4, 10] {
