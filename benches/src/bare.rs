@@ -1,6 +1,7 @@
-//! The baseline: the least that verifies a delivery and stores it before it answers. An axum handler
-//! checks the signature; one thread writes body, id and one job to SQLite, with the settings of
-//! Hookward's store and one commit for all deliveries that wait. No routes.yaml, limits, metrics or log.
+//! The baseline: the least that verifies a delivery and stores it before it answers. An axum
+//! handler checks the signature; one thread writes body, id and one job to SQLite, with the
+//! settings of Hookward's store and one commit for all deliveries that wait. No routes.yaml,
+//! limits, metrics or log.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use crate::events::{PATH, SECRET};
 /// covers every delivery that waits.
 const MAX_GROUP_DELIVERIES: usize = 512;
 
-/// Serves until SIGTERM and stores deliveries in `database`. Prints its address to standard output, in
-/// the form of `hookward serve`.
+/// Serves until SIGTERM and stores deliveries in `database`. Prints its address to standard output,
+/// in the form of `hookward serve`.
 pub(crate) fn run(database: &Path) -> BenchResult<()> {
     let conn = open(database)?;
     let (writer, deliveries) = channel();
@@ -100,8 +101,8 @@ fn is_genuine(key: &Hmac<Sha256>, headers: &HeaderMap, body: &[u8]) -> bool {
     mac.finalize().into_bytes().ct_eq(&claimed[..]).into()
 }
 
-/// Opens a database with the settings of `stores/sqlite`. They must stay equal, or the comparison means
-/// nothing.
+/// Opens a database with the settings of `stores/sqlite`. They must stay equal, or the comparison
+/// means nothing.
 fn open(database: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open(database)?;
     conn.execute_batch(

@@ -1,4 +1,5 @@
-//! The measured server as a process of its own: starts it, reads the CPU time that it used, stops it.
+//! The measured server as a process of its own: starts it, reads the CPU time that it used, stops
+//! it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -14,7 +15,8 @@ use crate::BenchResult;
 
 /// How long a server may take until it prints its addresses.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a server may take to stop: the drain of connections and of running steps, and a reserve.
+/// How long a server may take to stop: the drain of connections and of running steps, and a
+/// reserve.
 const STOP_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// A running server, which is killed if it is dropped without [`Child::stop`].
@@ -26,8 +28,8 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts a server and waits until it prints where it listens, and with `admin` where its admin port
-    /// is. Its log goes to a file in `folder`.
+    /// Starts a server and waits until it prints where it listens, and with `admin` where its admin
+    /// port is. Its log goes to a file in `folder`.
     pub(crate) fn start(mut command: Command, folder: &Path, admin: bool) -> BenchResult<Self> {
         let log = folder.join("server.log");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
@@ -96,7 +98,8 @@ pub(crate) fn cpu_of_machine() -> BenchResult<Duration> {
         .split_whitespace()
         .map_while(|field| field.parse().ok())
         .collect();
-    // The fields are user nice system idle iowait irq softirq steal; guests are part of user (proc(5)).
+    // The fields are user nice system idle iowait irq softirq steal; guests are part of user
+    // (proc(5)).
     let busy = fields.iter().enumerate().filter(|(n, _)| ![3, 4].contains(n) && *n < 8);
     Ok(ticks_to_duration(busy.map(|(_, ticks)| ticks).sum()))
 }

@@ -1,5 +1,5 @@
-//! The load: GitHub pushes, all different, signed before anything is measured. Every variant and round
-//! gets the same ones.
+//! The load: GitHub pushes, all different, signed before anything is measured. Every variant and
+//! round gets the same ones.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
@@ -75,7 +75,8 @@ impl Events {
         bytes.len()
     }
 
-    /// Writes the complete request of event `n` into `out`; returns false if there are fewer events.
+    /// Writes the complete request of event `n` into `out`; returns false if there are fewer
+    /// events.
     pub(crate) fn request(&self, n: usize, out: &mut Vec<u8>) -> bool {
         let Some(signed) = self.signed.get(n) else { return false };
         out.clear();
@@ -99,8 +100,9 @@ fn interleave(parts: &[&[u8]], between: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The delivery id and commit id of event `n`. Spread like random ids, because a store would look better
-/// than it is if its index were filled in order; all different, because `mix` is a bijection.
+/// The delivery id and commit id of event `n`. Spread like random ids, because a store would look
+/// better than it is if its index were filled in order; all different, because `mix` is a
+/// bijection.
 fn ids(n: u64) -> ([u8; 36], [u8; 40]) {
     let (high, low) = (mix(n), mix(n ^ 0x5bd1_e995_97f4_a7c5));
     let hex = format!("{high:016x}{low:016x}");

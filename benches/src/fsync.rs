@@ -1,5 +1,5 @@
-//! Measures the disk: the time of one sync is the floor of every durable answer, so the latencies in the
-//! report mean little without it.
+//! Measures the disk: the time of one sync is the floor of every durable answer, so the latencies
+//! in the report mean little without it.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 pub(crate) fn probe(folder: &Path) -> std::io::Result<Vec<Duration>> {
     let mut file = File::create(folder.join("fsync.probe"))?;
     let block = [0xa5; 4096];
-    // Allocates the blocks first, because SQLite overwrites its write-ahead log in place as well: a sync
-    // that also grows the file is slower.
+    // Allocates the blocks first, because SQLite overwrites its write-ahead log in place as well: a
+    // sync that also grows the file is slower.
     for _ in 0..64 {
         file.write_all(&block)?;
     }

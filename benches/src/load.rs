@@ -1,6 +1,6 @@
-//! The load generator: a number of connections, each of which sends its next request when the previous
-//! one is answered (a closed loop). It speaks as little HTTP as possible, because it shares the cores
-//! with the server that is measured.
+//! The load generator: a number of connections, each of which sends its next request when the
+//! previous one is answered (a closed loop). It speaks as little HTTP as possible, because it
+//! shares the cores with the server that is measured.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! Measures Hookward on this machine beside a bare axum handler with the same store settings: events per
-//! second, latency, and the server's CPU time per event. `README.md` explains how to read the figures.
+//! Measures Hookward on this machine beside a bare axum handler with the same store settings:
+//! events per second, latency, and the server's CPU time per event. `README.md` explains how to
+//! read the figures.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -32,8 +33,8 @@ use crate::variant::Variant;
 /// Any error: the program prints it and exits.
 pub(crate) type BenchResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The number of events that are signed for each measured second. A server that is faster ends its run
-/// early, and the report says so.
+/// The number of events that are signed for each measured second. A server that is faster ends its
+/// run early, and the report says so.
 const SIGNED_EVENTS_PER_SECOND: f64 = 60_000.0;
 /// The most events that are signed, 140 bytes each.
 const MAX_SIGNED_EVENTS: usize = 400_000;
@@ -58,8 +59,8 @@ struct Args {
     /// The variants to run.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = Variant::ALL)]
     variants: Vec<Variant>,
-    /// Where the stores are while they are measured, so the disk that is measured [default: beside this
-    /// program].
+    /// Where the stores are while they are measured, so the disk that is measured [default: beside
+    /// this program].
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Run one round of one second: checks that everything works, not how fast.
@@ -144,8 +145,9 @@ fn bench(args: Args) -> BenchResult<()> {
     check_all_acknowledged(&report.runs)
 }
 
-/// Creates a folder for one run, which is removed after it. Not in the system's folder for temporary
-/// files, which may be in memory, where a sync costs nothing; the build's folder is on a disk.
+/// Creates a folder for one run, which is removed after it. Not in the system's folder for
+/// temporary files, which may be in memory, where a sync costs nothing; the build's folder is on a
+/// disk.
 fn new_folder(args: &Args) -> BenchResult<tempfile::TempDir> {
     let program = std::env::current_exe()?;
     let parent = args

@@ -10,8 +10,8 @@ use crate::run::Run;
 use crate::statistics::{median, quantile};
 use crate::variant::Variant;
 
-/// A run is disturbed if the client needed this many times the CPU per event of the cheapest run: its
-/// work is always the same.
+/// A run is disturbed if the client needed this many times the CPU per event of the cheapest run:
+/// its work is always the same.
 const MAX_CLIENT_CPU_RATIO: f64 = 1.45;
 /// A run is disturbed if other processes used more than this part of a core.
 const MAX_OTHER_CORES: f64 = 0.2;

@@ -13,7 +13,8 @@ use crate::load::{Client, Load};
 use crate::statistics::quantile;
 use crate::variant::{Variant, wait_until_done};
 
-/// The load before the measurement, which fills caches and the allocator. Its events are not counted.
+/// The load before the measurement, which fills caches and the allocator. Its events are not
+/// counted.
 pub(crate) const WARM_UP_DURATION: Duration = Duration::from_millis(500);
 
 /// The figures of one run.

@@ -1,4 +1,5 @@
-//! The variants that are measured: three servers, each started as a new process with an empty store.
+//! The variants that are measured: three servers, each started as a new process with an empty
+//! store.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -131,7 +131,8 @@ impl App {
     /// Adds a function as the handler `name`, for use in `chain:`.
     ///
     /// The function is `async fn(Payload<T>, HandlerCx) -> Result<(), HandlerError>`; see
-    /// [`HandlerFn`] for the other forms. It takes precedence over a linked handler of the same name.
+    /// [`HandlerFn`] for the other forms. It takes precedence over a linked handler of the same
+    /// name.
     #[must_use]
     pub fn handler<Args: 'static>(self, name: &str, function: impl HandlerFn<Args>) -> Self {
         self.handler_value(name, Arc::new(FnHandler::new(name, function)))
@@ -160,8 +161,8 @@ impl App {
         self
     }
 
-    /// Sets the clock for signature tolerances, leases, due times and dedupe windows. By default the
-    /// system's. Timers use tokio's clock in any case.
+    /// Sets the clock for signature tolerances, leases, due times and dedupe windows. By default
+    /// the system's. Timers use tokio's clock in any case.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.loader.clock = clock;
@@ -219,7 +220,8 @@ impl App {
     /// Deliveries are accepted once a router of the [`Hooks`] is served.
     ///
     /// # Errors
-    /// If routes.yaml has a mistake, the store cannot be opened, or the system denies threads or TLS.
+    /// If routes.yaml has a mistake, the store cannot be opened, or the system denies threads or
+    /// TLS.
     pub async fn build(self) -> Result<Hooks, BuildAppError> {
         let engine = self.start_engine().await?;
         let runtime = start_handler_runtime()?;

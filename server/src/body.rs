@@ -1,5 +1,5 @@
-//! Reads a request body within four bounds: its size, its total time, its pace, and the memory of all
-//! bodies together. The only place where a sender's body is read.
+//! Reads a request body within four bounds: its size, its total time, its pace, and the memory of
+//! all bodies together. The only place where a sender's body is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 /// after 5 to 30 s, so a slower body would be sent again anyway.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The slowest pace, in bytes a second, after [`PACE_GRACE`]. Without it, a peer that sends a byte now
-/// and then would hold its connection and its memory for the whole [`BODY_TIMEOUT`].
+/// The slowest pace, in bytes a second, after [`PACE_GRACE`]. Without it, a peer that sends a byte
+/// now and then would hold its connection and its memory for the whole [`BODY_TIMEOUT`].
 const MIN_BYTES_PER_SECOND: usize = 1024;
 
 /// How long the pace is not measured: a slow network takes this long for its first packets.
@@ -61,8 +61,8 @@ impl ReadBody for Incoming {
     async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let start = Instant::now();
         let declared = usize::try_from(self.body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-        // Copied, never kept as it came: a frame is a slice of its connection's read buffer, and would
-        // keep all of that in memory until its event is stored.
+        // Copied, never kept as it came: a frame is a slice of its connection's read buffer, and
+        // would keep all of that in memory until its event is stored.
         let mut bytes = Vec::new();
         loop {
             let deadline = pace_deadline(bytes.len()).min(BODY_TIMEOUT);
@@ -99,10 +99,11 @@ impl ReadBody for Incoming {
     }
 }
 
-/// The next capacity of a buffer that must hold `total` bytes: twice the present one, so that a body
-/// in small frames is copied a constant number of times, but no more than the declared length.
+/// The next capacity of a buffer that must hold `total` bytes: twice the present one, so that a
+/// body in small frames is copied a constant number of times, but no more than the declared length.
 ///
-/// The declared length alone is not allocated in advance: a peer could announce much and send nothing.
+/// The declared length alone is not allocated in advance: a peer could announce much and send
+/// nothing.
 fn grown_capacity(total: usize, capacity: usize, declared: usize) -> usize {
     let doubled = capacity * 2;
     total.max(if declared > 0 { doubled.min(declared) } else { doubled })

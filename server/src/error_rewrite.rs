@@ -1,6 +1,6 @@
-//! Gives hyper's own error responses a body. To a head that it cannot parse, hyper answers by itself
-//! with a bare 400, 414 or 431; [`PrefixedIo`](crate::prefixed_io) recognises such a response as it is
-//! written and sends this server's form of the error instead.
+//! Gives hyper's own error responses a body. To a head that it cannot parse, hyper answers by
+//! itself with a bare 400, 414 or 431; [`PrefixedIo`](crate::prefixed_io) recognises such a
+//! response as it is written and sends this server's form of the error instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +21,8 @@ impl ResponseOrigin {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the next response is hyper's own, and clears the mark: one mark stands for one
-    /// response.
+    /// Returns whether the next response is hyper's own, and clears the mark: one mark stands for
+    /// one response.
     pub(crate) fn take_is_hyper(&self) -> bool {
         !self.0.swap(false, Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! The limit of open files: every connection is one, and a process without free file descriptors can
-//! neither accept nor store. Called by the listener and by servers at their start.
+//! The limit of open files: every connection is one, and a process without free file descriptors
+//! can neither accept nor store. Called by the listener and by servers at their start.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -27,7 +27,8 @@ pub fn raise_file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Returns how many of `wanted` connections the limit of open files allows, and logs if it is fewer.
+/// Returns how many of `wanted` connections the limit of open files allows, and logs if it is
+/// fewer.
 pub(crate) fn allowed_connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     let allowed = connections_within(wanted, limit.and_then(|limit| usize::try_from(limit).ok()));
@@ -37,8 +38,8 @@ pub(crate) fn allowed_connections(wanted: usize) -> usize {
     allowed
 }
 
-/// The smaller of `wanted` and the limit without the reserve, but at least half of the limit: under a
-/// very small limit the reserve would leave no connection at all.
+/// The smaller of `wanted` and the limit without the reserve, but at least half of the limit: under
+/// a very small limit the reserve would leave no connection at all.
 fn connections_within(wanted: usize, limit: Option<usize>) -> usize {
     let Some(limit) = limit else { return wanted };
     wanted.min(limit.saturating_sub(RESERVED_FILES).max(limit / 2))

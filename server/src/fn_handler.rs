@@ -1,5 +1,5 @@
-//! Handlers that are plain functions of an app: no crate of their own, no registration. Used through
-//! [`App::handler`](crate::App::handler).
+//! Handlers that are plain functions of an app: no crate of their own, no registration. Used
+//! through [`App::handler`](crate::App::handler).
 
 use std::fmt;
 use std::future::Future;
@@ -86,9 +86,9 @@ impl IntoFlow for Flow {
 /// An async function that can be a handler: its arguments are a [`Payload`] or an [`Event`], and a
 /// [`HandlerCx`].
 ///
-/// A function that needs a state (clients, a pool, settings) is given as the pair `(state, function)`
-/// and takes the state as its first argument. Each call gets a clone of the state, so put what is
-/// expensive to clone into an `Arc`:
+/// A function that needs a state (clients, a pool, settings) is given as the pair `(state,
+/// function)` and takes the state as its first argument. Each call gets a clone of the state, so
+/// put what is expensive to clone into an `Arc`:
 ///
 /// ```
 /// # use hookward::{App, AppError, HandlerCx, HandlerError, Payload};
@@ -170,8 +170,8 @@ where
 
 /// Describes why a body is not a `type_name`, from serde's error.
 ///
-/// serde quotes the value that it found, and payloads belong neither into the store's record nor into
-/// the log. What it expected comes from the type, so only that is repeated.
+/// serde quotes the value that it found, and payloads belong neither into the store's record nor
+/// into the log. What it expected comes from the type, so only that is repeated.
 fn describe_mismatch(type_name: &str, serde_error: &str) -> String {
     let missing =
         serde_error.strip_prefix("missing field ").map(|field| format!("{field} is missing"));

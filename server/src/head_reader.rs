@@ -1,7 +1,7 @@
-//! Reads the first request head of a connection with as little memory as has arrived. hyper allocates
-//! 8 to 24 KiB for the first byte of a connection, so thousands of peers that each send half a head
-//! would occupy that much each; here they occupy what they have sent. Called by the listener, which
-//! passes the bytes on to hyper.
+//! Reads the first request head of a connection with as little memory as has arrived. hyper
+//! allocates 8 to 24 KiB for the first byte of a connection, so thousands of peers that each send
+//! half a head would occupy that much each; here they occupy what they have sent. Called by the
+//! listener, which passes the bytes on to hyper.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,19 +10,19 @@ use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The most bytes that are read of a head, and the size of hyper's buffer. It lies above the 16 KiB of
-/// `head_validation.rs`, whose sum counts differently, so that whichever of the two rejects the head
-/// has enough of it to answer 431.
+/// The most bytes that are read of a head, and the size of hyper's buffer. It lies above the 16 KiB
+/// of `head_validation.rs`, whose sum counts differently, so that whichever of the two rejects the
+/// head has enough of it to answer 431.
 pub(crate) const MAX_HEAD_BUFFER: usize = 20 * 1024;
 
 /// The bytes that one `read` may fetch, on the stack.
 const READ_CHUNK_BYTES: usize = 4096;
 
-/// Reads into `head` until it is complete, or until more of it could not change the answer: it is too
-/// long, it cannot be HTTP, or the peer has closed its side.
+/// Reads into `head` until it is complete, or until more of it could not change the answer: it is
+/// too long, it cannot be HTTP, or the peer has closed its side.
 ///
-/// Returns `false` if the peer closed, or the server began to stop, before the first byte. A peer that
-/// has begun a request is waited for even while the server stops.
+/// Returns `false` if the peer closed, or the server began to stop, before the first byte. A peer
+/// that has begun a request is waited for even while the server stops.
 pub(crate) async fn read_first_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     head: &mut Vec<u8>,
@@ -63,8 +63,9 @@ async fn read_some<S: AsyncRead + Unpin>(stream: &mut S, head: &mut Vec<u8>) -> 
     .await
 }
 
-/// Whether these bytes can be the start of a request: a letter, after any number of empty lines (RFC
-/// 9112, 2.2). Anything else, such as a TLS handshake on a plain port, is rejected without waiting.
+/// Whether these bytes can be the start of a request: a letter, after any number of empty lines
+/// (RFC 9112, 2.2). Anything else, such as a TLS handshake on a plain port, is rejected without
+/// waiting.
 fn can_begin_request(head: &[u8]) -> bool {
     let first = head.iter().find(|byte| !matches!(byte, b'\r' | b'\n'));
     first.is_none_or(u8::is_ascii_alphabetic)
@@ -86,8 +87,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends these pieces; returns the head that was read and whether reading waited for the peer to
-    /// close.
+    /// Sends these pieces; returns the head that was read and whether reading waited for the peer
+    /// to close.
     fn read_pieces(pieces: &[&[u8]]) -> (Option<Vec<u8>>, bool) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -1,6 +1,6 @@
-//! Rejects request heads that are too long, and heads that a proxy and this server could read as two
-//! different requests (request smuggling). Runs for each request on the receiving port and, as a
-//! layer, on the admin port.
+//! Rejects request heads that are too long, and heads that a proxy and this server could read as
+//! two different requests (request smuggling). Runs for each request on the receiving port and, as
+//! a layer, on the admin port.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -13,8 +13,8 @@ use crate::response::into_response;
 
 /// More headers are answered with 431.
 const MAX_HEADERS: usize = 64;
-/// A longer head is answered with 431: the sum of all names and values and 4 bytes each for `: ` and
-/// the line break.
+/// A longer head is answered with 431: the sum of all names and values and 4 bytes each for `: `
+/// and the line break.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// A longer path with its query is answered with 414.
 const MAX_TARGET_BYTES: usize = 4096;
@@ -66,8 +66,8 @@ fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
 }
 
-/// Accepts a path with a query only. A target with an authority is for proxies, and this server and a
-/// proxy before it could disagree on which of the two hosts counts.
+/// Accepts a path with a query only. A target with an authority is for proxies, and this server and
+/// a proxy before it could disagree on which of the two hosts counts.
 fn validate_target(parts: &Parts) -> Result<(), Rejection> {
     let uri = &parts.uri;
     if uri.path_and_query().is_some_and(|t| t.as_str().len() > MAX_TARGET_BYTES) {
@@ -93,8 +93,8 @@ fn validate_single_value(headers: &HeaderMap, name: &HeaderName) -> Result<(), R
     Ok(())
 }
 
-/// Whether `name` has a `_` and the same name with `-` is present too. CGI-like servers turn one into
-/// the other, so a proxy could check one header and the app behind it read the other.
+/// Whether `name` has a `_` and the same name with `-` is present too. CGI-like servers turn one
+/// into the other, so a proxy could check one header and the app behind it read the other.
 fn has_dashed_double(headers: &HeaderMap, name: &HeaderName) -> bool {
     let name = name.as_str();
     name.contains('_') && headers.contains_key(name.replace('_', "-"))

@@ -15,15 +15,15 @@ use crate::{admin, ingress, telemetry};
 /// still running then is released to the store.
 const WORKER_DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long the store may take to close. Everything acknowledged is durable already, so a store that
-/// hangs must not keep the process alive.
+/// How long the store may take to close. Everything acknowledged is durable already, so a store
+/// that hangs must not keep the process alive.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running app: an open store, a worker on it, and the routers that serve it.
 ///
 /// Made by [`App::build`](crate::App::build). Clones are handles to the same app. Serve it with
-/// [`serve`](crate::serve)`(…).with(hooks)`, which also stops it; another server calls [`Hooks::stop`]
-/// before it exits.
+/// [`serve`](crate::serve)`(…).with(hooks)`, which also stops it; another server calls
+/// [`Hooks::stop`] before it exits.
 ///
 /// ```no_run
 /// # async fn example(hooks: hookward::Hooks) -> std::io::Result<()> {
@@ -85,8 +85,8 @@ impl Hooks {
 
     /// Reads routes.yaml again and puts it in force; returns whether it succeeded.
     ///
-    /// A file with a mistake, or with a change that needs a restart (ports, store), changes nothing:
-    /// the error is logged and shown as `lastReloadError` by the admin port.
+    /// A file with a mistake, or with a change that needs a restart (ports, store), changes
+    /// nothing: the error is logged and shown as `lastReloadError` by the admin port.
     pub fn reload(&self) -> bool {
         let reloaded = self.0.loader.load().map_err(|e| e.to_string()).and_then(|loaded| {
             telemetry::config_warnings(&loaded.warnings);

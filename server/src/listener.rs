@@ -1,6 +1,6 @@
-//! The listener: accepts connections and bounds their number and the time that each may take for its
-//! TLS handshake and its heads; shuts down gracefully. Takes the place of `axum::serve`, which arms no
-//! timer, so that a slow peer could stay for ever.
+//! The listener: accepts connections and bounds their number and the time that each may take for
+//! its TLS handshake and its heads; shuts down gracefully. Takes the place of `axum::serve`, which
+//! arms no timer, so that a slow peer could stay for ever.
 
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
@@ -68,23 +68,24 @@ const TIMEOUT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// counted and a flood of them must not pile up.
 const OVERLOAD_CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The pause after a failed `accept`. Mostly the process is out of file descriptors; without a pause
-/// the loop would spin until one is free.
+/// The pause after a failed `accept`. Mostly the process is out of file descriptors; without a
+/// pause the loop would spin until one is free.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The length of the accept queue; the system caps it at `somaxconn`. A connection that finds the queue
-/// full looks established to its peer and never is, so the queue should be as long as possible.
+/// The length of the accept queue; the system caps it at `somaxconn`. A connection that finds the
+/// queue full looks established to its peer and never is, so the queue should be as long as
+/// possible.
 const ACCEPT_QUEUE_LENGTH: u32 = 65_535;
 
-/// hyper's own bound on headers. Above the 64 of `head_validation.rs`, so that the JSON answer of this
-/// server is given rather than hyper's bare one.
+/// hyper's own bound on headers. Above the 64 of `head_validation.rs`, so that the JSON answer of
+/// this server is given rather than hyper's bare one.
 const HYPER_MAX_HEADERS: usize = 128;
 
 /// The 408 of a peer that has begun a head and not completed it in time.
 static REQUEST_TIMEOUT_RESPONSE: LazyLock<Bytes> =
     LazyLock::new(|| response::into_http1_bytes(&response::request_timeout()));
-/// The 503 of a connection beyond the limit. Rendered once, because it is sent when the process has the
-/// least to spare.
+/// The 503 of a connection beyond the limit. Rendered once, because it is sent when the process has
+/// the least to spare.
 static OVERLOADED_RESPONSE: LazyLock<Bytes> =
     LazyLock::new(|| response::into_http1_bytes(&response::overloaded()));
 
@@ -175,16 +176,17 @@ impl IntoFuture for Serve {
             let (running, stopping) = watch::channel(());
             let cx = ConnectionCx { app, limits, tls: tls.flatten(), stopping };
             accept_connections(&listener, &cx, &mut shutdown, &graceful).await;
-            // The order of a drain. First the listener closes, so that new connections go to another
-            // process, and silent peers are dropped (`running`). Then new deliveries on open
-            // connections get 503. Then requests finish while the worker drains beside them, because
-            // neither needs the other. The store closes last, when nothing writes to it any more.
+            // The order of a drain. First the listener closes, so that new connections go to
+            // another process, and silent peers are dropped (`running`). Then new deliveries on
+            // open connections get 503. Then requests finish while the worker drains beside them,
+            // because neither needs the other. The store closes last, when nothing writes to it any
+            // more.
             drop((listener, running));
             if let Some(hooks) = &hooks {
                 hooks.stop_accepting();
             }
-            // A connection that is still busy at the end is cut. Nothing is lost: a delivery that was
-            // answered is stored, and one that was not is sent again.
+            // A connection that is still busy at the end is cut. Nothing is lost: a delivery that
+            // was answered is stored, and one that was not is sent again.
             let connections = timeout(limits.drain, graceful.shutdown());
             match hooks {
                 None => drop(connections.await),
@@ -343,8 +345,8 @@ async fn call_app(
     response
 }
 
-/// Answers a connection beyond the limit with 503 and closes it. The write cannot wait: the socket's
-/// buffer is empty, and a peer that does not read must not hold anything.
+/// Answers a connection beyond the limit with 503 and closes it. The write cannot wait: the
+/// socket's buffer is empty, and a peer that does not read must not hold anything.
 fn reject_overloaded(mut stream: TcpStream) {
     let _ = stream.try_write(&OVERLOADED_RESPONSE);
     tokio::spawn(async move {

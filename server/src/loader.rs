@@ -1,5 +1,5 @@
-//! Compiles routes.yaml together with what the app adds to it. Used at start, by `check` and by each
-//! reload, so that all three accept and reject the same files.
+//! Compiles routes.yaml together with what the app adds to it. Used at start, by `check` and by
+//! each reload, so that all three accept and reject the same files.
 
 use std::collections::BTreeMap;
 use std::fmt;

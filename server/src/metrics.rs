@@ -25,8 +25,8 @@ impl Metrics {
     /// Installs Hookward's recorder for this process.
     ///
     /// If the process has a recorder already, Hookward's metrics go to that one, and
-    /// [`render`](Metrics::render) returns `None`. Running [`Hooks`](crate::Hooks) bound the memory of
-    /// recorded samples; without them, call `render` from time to time.
+    /// [`render`](Metrics::render) returns `None`. Running [`Hooks`](crate::Hooks) bound the memory
+    /// of recorded samples; without them, call `render` from time to time.
     ///
     /// ```
     /// let metrics = hookward::Metrics::install();

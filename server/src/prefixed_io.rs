@@ -1,6 +1,6 @@
-//! The stream that hyper reads and writes: it first yields the bytes that were read while waiting for
-//! the head, then those of the connection. Where hyper writes an error response of its own, it sends
-//! one with a body instead (`error_rewrite.rs`).
+//! The stream that hyper reads and writes: it first yields the bytes that were read while waiting
+//! for the head, then those of the connection. Where hyper writes an error response of its own, it
+//! sends one with a body instead (`error_rewrite.rs`).
 
 use std::io;
 use std::pin::Pin;
@@ -27,8 +27,8 @@ impl PrefixedIo {
         Self { stream, prefix, origin, rewrite: None }
     }
 
-    /// Writes a replacement if `buf` is an error response of hyper's own; `None` means that the caller
-    /// writes `buf` itself.
+    /// Writes a replacement if `buf` is an error response of hyper's own; `None` means that the
+    /// caller writes `buf` itself.
     fn poll_rewrite(
         &mut self,
         cx: &mut Context<'_>,

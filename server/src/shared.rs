@@ -62,7 +62,8 @@ impl Shared {
         *self.last_reload_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// Takes the worker in order to stop it; `None` if it was never started or another call took it.
+    /// Takes the worker in order to stop it; `None` if it was never started or another call took
+    /// it.
     pub(crate) fn take_worker(&self) -> Option<Worker> {
         self.worker.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

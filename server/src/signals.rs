@@ -1,6 +1,6 @@
-//! Signals of the operating system: when to stop, when to reload routes.yaml. Both functions install
-//! their handlers when they are called, not when they are first polled: a process that reports that
-//! it is ready must not lose a signal that follows immediately.
+//! Signals of the operating system: when to stop, when to reload routes.yaml. Both functions
+//! install their handlers when they are called, not when they are first polled: a process that
+//! reports that it is ready must not lose a signal that follows immediately.
 
 use std::future::Future;
 

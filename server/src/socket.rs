@@ -1,6 +1,6 @@
 //! The TCP socket of a connection, with two protections that tokio and hyper leave out: a peer that
-//! stops reading is cut off, and closing waits for the last answer to arrive. TLS, where there is TLS,
-//! runs on top.
+//! stops reading is cut off, and closing waits for the last answer to arrive. TLS, where there is
+//! TLS, runs on top.
 
 use std::io;
 use std::pin::Pin;
@@ -11,15 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a write may make no progress before the connection is reset. Without it, a peer that never
-/// reads its answer would hold a connection permit for ever.
+/// How long a write may make no progress before the connection is reset. Without it, a peer that
+/// never reads its answer would hold a connection permit for ever.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long closing waits for the peer to close its side.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many bytes of a peer that still sends are read and dropped while closing; at more, the socket
-/// is closed. A sender of a large rejected body gets its answer, and a flood gets a reset.
+/// How many bytes of a peer that still sends are read and dropped while closing; at more, the
+/// socket is closed. A sender of a large rejected body gets its answer, and a flood gets a reset.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
 /// The bytes that one `read` drops while closing, on the stack.
@@ -39,8 +39,8 @@ impl Socket {
         Self { stream, write_stall: None, lingering: None }
     }
 
-    /// Passes the result of a write on; starts the timer of a pending one and fails when it elapses.
-    /// Any progress clears the timer.
+    /// Passes the result of a write on; starts the timer of a pending one and fails when it
+    /// elapses. Any progress clears the timer.
     fn poll_write_stall<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -111,8 +111,8 @@ impl AsyncWrite for Socket {
             this.lingering = Some((Box::pin(sleep(LINGER_TIMEOUT)), 0));
         }
         let Some((timer, dropped)) = &mut this.lingering else { return Poll::Ready(Ok(())) };
-        // The deadline as well: to a task that has used up its cooperative budget, as one that reads
-        // from a flooding peer does, tokio shows an elapsed timer as pending.
+        // The deadline as well: to a task that has used up its cooperative budget, as one that
+        // reads from a flooding peer does, tokio shows an elapsed timer as pending.
         if timer.as_mut().poll(cx).is_ready() || timer.deadline() <= Instant::now() {
             return Poll::Ready(Ok(()));
         }

@@ -32,8 +32,8 @@ pub(crate) fn acceptor(engine: &Arc<Engine>) -> io::Result<Option<TlsAcceptor>> 
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-/// Resolves every handshake to the certificate in force, whatever name the peer asks for: a receiver
-/// has one name, and a peer that checks it fails by itself on another.
+/// Resolves every handshake to the certificate in force, whatever name the peer asks for: a
+/// receiver has one name, and a peer that checks it fails by itself on another.
 #[derive(Debug)]
 struct CurrentCertificate(Arc<Engine>);
 

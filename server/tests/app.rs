@@ -1,5 +1,5 @@
-//! Hookward inside an app: every form of handler function, the app's own routes and server beside it,
-//! the errors of a failed start, and the JSON errors of both ports.
+//! Hookward inside an app: every form of handler function, the app's own routes and server beside
+//! it, the errors of a failed start, and the JSON errors of both ports.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::future::IntoFuture;

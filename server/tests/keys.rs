@@ -41,7 +41,8 @@ impl KeySource for RecordingKeys {
     }
 }
 
-/// Posts the vector's request to a new app; returns status, whether Retry-After is set, and the code.
+/// Posts the vector's request to a new app; returns status, whether Retry-After is set, and the
+/// code.
 async fn post(keys: Arc<dyn KeySource>, vector: &Vector) -> (StatusCode, bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("routes.yaml");

@@ -1,8 +1,8 @@
 //! `handler: redact` removes members from an event's JSON, so that later steps never see them.
 //!
-//! This is a complete handler plugin, in three parts: the line that registers it, a config type (the
-//! `with:` block in routes.yaml), and the handler. To write your own, copy the crate and replace the
-//! last two; `tests/contract.rs` then checks the rules that every handler must follow.
+//! This is a complete handler plugin, in three parts: the line that registers it, a config type
+//! (the `with:` block in routes.yaml), and the handler. To write your own, copy the crate and
+//! replace the last two; `tests/contract.rs` then checks the rules that every handler must follow.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use serde::Deserialize;
 // list their plugins instead.
 hookward_core::register_handler!(RedactConfig);
 
-/// The `with:` block. Its schema is derived, so editors show these doc comments and complete the keys;
-/// unknown keys are reported with their position.
+/// The `with:` block. Its schema is derived, so editors show these doc comments and complete the
+/// keys; unknown keys are reported with their position.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedactConfig {
@@ -29,8 +29,9 @@ impl HandlerConfig for RedactConfig {
     const NAME: &'static str = "redact";
     const SUMMARY: &'static str = "Removes members from an event's JSON";
 
-    // Called by `hookward check` too, so it is pure: it finds mistakes, and leaves files and networks to
-    // `handle`. `BuildError::at` names the place below `with:` that the error message points to.
+    // Called by `hookward check` too, so it is pure: it finds mistakes, and leaves files and
+    // networks to `handle`. `BuildError::at` names the place below `with:` that the error message
+    // points to.
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
         match self.remove.iter().position(|pointer| !pointer.starts_with('/')) {
             Some(n) => Err(BuildError::at(format!("/remove/{n}"), "a pointer begins with `/`")),
@@ -48,8 +49,8 @@ struct Redact {
 #[async_trait]
 impl Handler for Redact {
     async fn handle(&self, event: Event, _: &HandlerCx) -> Result<Flow, HandlerError> {
-        // A body that is not JSON has nothing to remove. `?` would retry the step in vain: the body is
-        // the same at every attempt.
+        // A body that is not JSON has nothing to remove. `?` would retry the step in vain: the body
+        // is the same at every attempt.
         let Ok(json) = event.json() else { return Ok(Flow::Next) };
         let mut json = json.clone();
         for pointer in &self.remove {
@@ -59,7 +60,8 @@ impl Handler for Redact {
                 object.remove(&name.replace("~1", "/").replace("~0", "~"));
             }
         }
-        // Later steps get this event. The stored one stays as received, for the admin port and replays.
+        // Later steps get this event. The stored one stays as received, for the admin port and
+        // replays.
         Ok(Flow::Replace(event.with_body(Body::from_json(json))))
     }
 }

@@ -1,9 +1,9 @@
 //! `provider: acme` verifies the deliveries of Acme, which signs time and body with an HMAC.
 //!
-//! This is a complete provider plugin. How Acme signs is data, in `scheme.json`: Hookward's own code
-//! reads the headers, computes the HMAC and compares it in constant time, so there is no code here that
-//! could get a comparison wrong. Only a provider that signs in a way the scheme language cannot express
-//! implements `Provider` itself.
+//! This is a complete provider plugin. How Acme signs is data, in `scheme.json`: Hookward's own
+//! code reads the headers, computes the HMAC and compares it in constant time, so there is no code
+//! here that could get a comparison wrong. Only a provider that signs in a way the scheme language
+//! cannot express implements `Provider` itself.
 //!
 //! An app links the crate with `use example_custom_provider as _;` and writes `provider: acme`.
 
@@ -20,8 +20,8 @@ use serde::Deserialize;
 // list their plugins instead.
 hookward_core::register_provider!(AcmeConfig);
 
-/// The `with:` block of a source. Each field would be a key of it; Acme needs none, because secrets and
-/// tolerance are keys of every source.
+/// The `with:` block of a source. Each field would be a key of it; Acme needs none, because secrets
+/// and tolerance are keys of every source.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcmeConfig {}

@@ -1,5 +1,5 @@
-//! The rules that every provider must follow, checked by the kit. There are no recorded deliveries of
-//! Acme, so the kit starts from samples that the provider signs itself.
+//! The rules that every provider must follow, checked by the kit. There are no recorded deliveries
+//! of Acme, so the kit starts from samples that the provider signs itself.
 
 use example_custom_provider::PLUGINS;
 use hookward_testkit::provider::Subject;

@@ -1,5 +1,5 @@
-//! The services in memory: they record the work that they did, and fail when a test asks for it. The
-//! example runs on them, and the tests check their records.
+//! The services in memory: they record the work that they did, and fail when a test asks for it.
+//! The example runs on them, and the tests check their records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,7 +63,8 @@ impl<T: Clone> Ledger<T> {
         self.failures_left.store(calls, Ordering::SeqCst);
     }
 
-    /// Makes the next `calls` calls do their work and fail all the same, as if the response were lost.
+    /// Makes the next `calls` calls do their work and fail all the same, as if the response were
+    /// lost.
     pub fn lose_next_responses(&self, calls: usize) {
         self.lost_responses_left.store(calls, Ordering::SeqCst);
     }

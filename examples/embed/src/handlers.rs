@@ -1,8 +1,8 @@
 //! The functions that `chain:` in routes.yaml names. Each calls one service once, because a retry
 //! resumes at the step that failed: what a step does before its failure is repeated.
 //!
-//! Every function has the same three arguments: what it works with, the decoded body, and the context
-//! of the run. It returns:
+//! Every function has the same three arguments: what it works with, the decoded body, and the
+//! context of the run. It returns:
 //!
 //! - `Ok(())` or `Flow::Next`: the next step runs.
 //! - `Flow::Stop`: the chain ends here, successfully.
@@ -10,8 +10,8 @@
 //! - `HandlerError::fatal`: no retry; the job goes to the dead letters.
 //!
 //! `cx.idempotency_key()` is the same in every attempt at a job and differs between jobs. A service
-//! that does the work of each key once therefore does it once per job. The key consists of event and
-//! route; a chain that calls one such service in two steps appends `cx.step`.
+//! that does the work of each key once therefore does it once per job. The key consists of event
+//! and route; a chain that calls one such service in two steps appends `cx.step`.
 
 use hookward::{Flow, HandlerCx, HandlerError, Payload};
 
@@ -20,8 +20,8 @@ use crate::services::{
     Alert, Email, Measurement, OrderStatus, Reservation, Services, SubscriptionState,
 };
 
-/// The body of a Stripe event whose object is a `T`. A body that is not one sends the job to the dead
-/// letters before the function is called.
+/// The body of a Stripe event whose object is a `T`. A body that is not one sends the job to the
+/// dead letters before the function is called.
 type StripePayload<T> = Payload<StripeEvent<T>>;
 type HandlerResult<T = ()> = Result<T, HandlerError>;
 
@@ -36,11 +36,7 @@ pub(crate) async fn update_order(
         Some("payment_intent.succeeded") => OrderStatus::Paid,
         Some("payment_intent.payment_failed") => OrderStatus::PaymentFailed,
         // Only a mistake in routes.yaml sends another type here, and a retry would not correct it.
-        _ => {
-            return Err(HandlerError::fatal(
-                "update_order handles payment_intent.succeeded and payment_intent.payment_failed only",
-            ));
-        }
+        _ => return Err(HandlerError::fatal("update_order handles payment events only")),
     };
     let current = shop.orders.set_status(event.data.object.order(), status).await?;
     if current == status {

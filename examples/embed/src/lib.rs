@@ -1,9 +1,9 @@
 //! A shop with Hookward inside: Stripe reports payments, GitHub reports pushes, routes.yaml decides
 //! which functions of `handlers.rs` run for which event, and the shop serves its own pages beside.
 //!
-//! Read it in this order: `routes.yaml`, [`webhooks`] (the functions by name), [`app`] (how they are
-//! started and merged into the shop's router), `handlers.rs`, and then `tests/embed.rs`, which sends
-//! signed requests and checks their effects.
+//! Read it in this order: `routes.yaml`, [`webhooks`] (the functions by name), [`app`] (how they
+//! are started and merged into the shop's router), `handlers.rs`, and then `tests/embed.rs`, which
+//! sends signed requests and checks their effects.
 #![cfg_attr(test, allow(unused_crate_dependencies, reason = "some are for `tests/` alone"))]
 
 mod fakes;
@@ -19,8 +19,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hookward::{App, AppError, BuildAppError, Hooks};
 
-// A crate that is only listed in Cargo.toml is not linked. These lines link the plugins, and linking
-// registers them: without the second, `provider: stripe` would be unknown.
+// A crate that is only listed in Cargo.toml is not linked. These lines link the plugins, and
+// linking registers them: without the second, `provider: stripe` would be unknown.
 use hookward_provider_github as _;
 use hookward_provider_stripe as _;
 use hookward_store_sqlite as _;
@@ -36,7 +36,8 @@ pub use services::{
 /// Puts the app together: the routing table and every function that it may name. Reads and opens
 /// nothing yet, so the tests can replace the environment before they build it.
 pub fn webhooks(routes: impl AsRef<Path>, services: &Services) -> Result<App, AppError> {
-    // A pair of state and function is a handler; each call of the function gets a clone of the state.
+    // A pair of state and function is a handler; each call of the function gets a clone of the
+    // state.
     let shop = || services.clone();
     Ok(App::from_file(routes)?
         // What `schema: builtin:…` in routes.yaml finds.
@@ -57,8 +58,8 @@ pub fn webhooks(routes: impl AsRef<Path>, services: &Services) -> Result<App, Ap
         .handler("track_push", (shop(), handlers::track_push)))
 }
 
-/// Builds the app and merges its routes into the shop's. From here on stored jobs run; deliveries are
-/// accepted once the router is served.
+/// Builds the app and merges its routes into the shop's. From here on stored jobs run; deliveries
+/// are accepted once the router is served.
 pub async fn app(webhooks: App, services: &Services) -> Result<(Router, Hooks), BuildAppError> {
     let hooks = webhooks.build().await?;
     let pages = Router::new()

@@ -40,8 +40,8 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Checks routes.yaml without opening the store. `hookward check` cannot do it: it does not know the
-/// functions of this app.
+/// Checks routes.yaml without opening the store. `hookward check` cannot do it: it does not know
+/// the functions of this app.
 fn check() -> Result<(), Box<dyn std::error::Error>> {
     let warnings = webhooks(ROUTES, &Fakes::default().services())?.check();
     let warnings = warnings.map_err(|mistakes| mistakes.to_string())?;

@@ -1,6 +1,6 @@
-//! The members that the handlers read from a body, and no others: what is not listed here may change
-//! at the sender without breaking a handler. A member that is always there and checked by the route's
-//! schema is not an `Option`.
+//! The members that the handlers read from a body, and no others: what is not listed here may
+//! change at the sender without breaking a handler. A member that is always there and checked by
+//! the route's schema is not an `Option`.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +36,8 @@ pub(crate) struct PaymentError {
 }
 
 impl PaymentIntent {
-    /// The order number, which the shop writes into the metadata when it creates the payment; without
-    /// one, the payment's id.
+    /// The order number, which the shop writes into the metadata when it creates the payment;
+    /// without one, the payment's id.
     pub(crate) fn order(&self) -> &str {
         self.metadata.get("order").unwrap_or(&self.id)
     }

@@ -1,13 +1,13 @@
 //! The services that the handlers call, each behind a trait, so that the tests can replace the real
 //! ones by those in memory (`fakes.rs`).
 //!
-//! Hookward runs a step *at least* once: again after a failure further down the chain, and again if the
-//! process died before it could record that the step was done. So every method here must be safe to
-//! call twice, and is so in one of two ways:
+//! Hookward runs a step *at least* once: again after a failure further down the chain, and again if
+//! the process died before it could record that the step was done. So every method here must be
+//! safe to call twice, and is so in one of two ways:
 //!
 //! - A method that *sets* something (orders, accounts) changes nothing the second time.
-//! - A method that *does* something (mail, inventory, analytics, alerts) takes a `key` that names the
-//!   work, and does the work of each key once. Mail and payment APIs offer the same as their
+//! - A method that *does* something (mail, inventory, analytics, alerts) takes a `key` that names
+//!   the work, and does the work of each key once. Mail and payment APIs offer the same as their
 //!   `Idempotency-Key` header.
 
 use std::fmt::Debug;

@@ -1,6 +1,6 @@
-//! Who may use the admin port: whoever holds the token or, without a token, programs of this machine.
-//! Browser pages of other origins are rejected in both cases, because a browser on an operator's
-//! machine can reach the port as well as the operator.
+//! Who may use the admin port: whoever holds the token or, without a token, programs of this
+//! machine. Browser pages of other origins are rejected in both cases, because a browser on an
+//! operator's machine can reach the port as well as the operator.
 
 use std::sync::Arc;
 

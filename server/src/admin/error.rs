@@ -1,5 +1,5 @@
-//! Errors of the admin port. They have the form of all errors, `{"error":…,"code":…}`; unlike those of
-//! the receiving port, their messages are for operators and name what was found.
+//! Errors of the admin port. They have the form of all errors, `{"error":…,"code":…}`; unlike those
+//! of the receiving port, their messages are for operators and name what was found.
 
 use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;

@@ -21,8 +21,8 @@ pub(crate) fn event_json(detail: &EventDetail) -> Value {
     object.insert("bodyBytes".to_owned(), bytes.len().into());
     object.insert("notes".to_owned(), json!(detail.notes));
     object.insert("contentDuplicates".to_owned(), json!(detail.content_duplicates));
-    // `jobs` of a listing are counts; here they are the jobs themselves, and the counts get a name of
-    // their own.
+    // `jobs` of a listing are counts; here they are the jobs themselves, and the counts get a name
+    // of their own.
     if let Some(counts) = object.remove("jobs") {
         object.insert("jobCounts".to_owned(), counts);
     }

@@ -59,8 +59,8 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// Gives rejections of the router itself, such as 405, the form of every other error. Answers that are
-/// JSON already stay as they are, and so does the readiness probe's text, which is a 503.
+/// Gives rejections of the router itself, such as 405, the form of every other error. Answers that
+/// are JSON already stay as they are, and so does the readiness probe's text, which is a 503.
 async fn rejection_as_json(response: Response) -> Response {
     let status = response.status();
     let is_json = |v: &axum::http::HeaderValue| v.as_bytes().starts_with(b"application/json");

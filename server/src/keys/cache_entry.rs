@@ -17,8 +17,8 @@ const MAX_FRESHNESS: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a copy that is no longer fresh may still be used while its owner cannot be reached, so
 /// that an outage of the owner does not become one of the receiver.
 const STALE_USE_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// The shortest time between two requests to one address. Within it the last result is final: a flood
-/// of forged key ids costs one request a minute.
+/// The shortest time between two requests to one address. Within it the last result is final: a
+/// flood of forged key ids costs one request a minute.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// A copy that was used within this time is never evicted: made-up addresses must not displace it.
 const EVICTION_IDLE_TIME: Duration = Duration::from_secs(60 * 60);
@@ -59,7 +59,8 @@ impl CacheEntry {
         (is_fresh || was_just_asked).then(|| self.current(now))
     }
 
-    /// Returns the copy unless it is too old even for an outage; else why the document is unavailable.
+    /// Returns the copy unless it is too old even for an outage; else why the document is
+    /// unavailable.
     pub(super) fn current(&mut self, now: Timestamp) -> Result<KeyDocument, VerifyError> {
         self.last_use = now;
         let is_usable = |copy: &&CachedCopy| now < copy.fresh_until.plus(STALE_USE_DURATION);
@@ -72,7 +73,8 @@ impl CacheEntry {
         })
     }
 
-    /// Records that the address is asked now. Before the answer: a fetch that is cut off counts too.
+    /// Records that the address is asked now. Before the answer: a fetch that is cut off counts
+    /// too.
     pub(super) fn start_fetch(&mut self, now: Timestamp) {
         self.last_fetch = Some(now);
         self.last_error = None;

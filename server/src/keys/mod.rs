@@ -1,6 +1,6 @@
-//! Keys that senders publish, over the network: each document is fetched once for all deliveries that
-//! need it at the same time, cached while it is fresh, and used a while longer if its owner cannot be
-//! reached. Called by providers through the engine, while a sender waits for its answer.
+//! Keys that senders publish, over the network: each document is fetched once for all deliveries
+//! that need it at the same time, cached while it is fresh, and used a while longer if its owner
+//! cannot be reached. Called by providers through the engine, while a sender waits for its answer.
 
 mod budget;
 mod cache_entry;
@@ -23,7 +23,8 @@ use transport::{Https, Transport};
 /// The most documents in the cache.
 const MAX_DOCUMENTS: usize = 256;
 
-/// An entry is locked while its document is fetched, so that others who need it wait for the result.
+/// An entry is locked while its document is fetched, so that others who need it wait for the
+/// result.
 type SharedEntry = Arc<AsyncMutex<CacheEntry>>;
 
 /// Fetches the keys that senders publish (JWKS, certificates) over https and caches them.
@@ -52,8 +53,8 @@ pub struct NetworkKeys {
 }
 
 impl NetworkKeys {
-    /// Creates an empty cache that trusts Mozilla's root certificates. `clock` decides how old a copy
-    /// is.
+    /// Creates an empty cache that trusts Mozilla's root certificates. `clock` decides how old a
+    /// copy is.
     ///
     /// # Errors
     /// If TLS cannot be set up.
@@ -103,8 +104,8 @@ impl NetworkKeys {
         if let Some(document) = entry.cached(want.newer_than, now) {
             return document;
         }
-        // Only new documents spend the budget: known ones are limited to one fetch a minute, and must
-        // be renewed even while a flood of made-up addresses has used the budget up.
+        // Only new documents spend the budget: known ones are limited to one fetch a minute, and
+        // must be renewed even while a flood of made-up addresses has used the budget up.
         if !entry.has_copy() && !self.try_spend(&want.url) {
             return Err(VerifyError::key_unavailable("its host was asked for too many documents"));
         }

@@ -55,8 +55,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Connects to public addresses only: senders choose the name, and must not reach the receiver's
-    /// own network through it.
+    /// Connects to public addresses only: senders choose the name, and must not reach the
+    /// receiver's own network through it.
     fn public() -> Self {
         let resolve = |host: String, port| -> Pin<Box<dyn Future<Output = Addresses> + Send>> {
             Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
@@ -98,7 +98,8 @@ pub(super) struct Https(Client<HttpsConnector<Connector>, Full<Bytes>>);
 
 impl Https {
     pub(super) fn new() -> Result<Self, String> {
-        // Named, because rustls panics if an app links several crypto providers and has chosen none.
+        // Named, because rustls panics if an app links several crypto providers and has chosen
+        // none.
         let crypto = rustls::crypto::ring::default_provider();
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(crypto)
@@ -109,7 +110,8 @@ impl Https {
     }
 
     fn with_connector(connector: HttpsConnector<Connector>) -> Self {
-        // Documents are fetched minutes apart; the peer would have closed an idle connection by then.
+        // Documents are fetched minutes apart; the peer would have closed an idle connection by
+        // then.
         Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
     }
 
@@ -157,7 +159,8 @@ impl fmt::Debug for Https {
     }
 }
 
-/// The freshness in `Cache-Control`: zero for `no-store` and `no-cache`, `None` without a `max-age`.
+/// The freshness in `Cache-Control`: zero for `no-store` and `no-cache`, `None` without a
+/// `max-age`.
 fn max_age(cache_control: &str) -> Option<Duration> {
     let directives = || cache_control.split(',').map(str::trim);
     if directives()
@@ -171,8 +174,8 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     seconds.trim_matches('"').parse().ok().map(Duration::from_secs)
 }
 
-/// Describes why no connection was made, by the innermost error: hyper's own around it says only that
-/// connecting failed.
+/// Describes why no connection was made, by the innermost error: hyper's own around it says only
+/// that connecting failed.
 fn connection_error(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -172,8 +172,8 @@ fn sample(provider: &ProviderDescriptor, kind: &str, id: &str) -> String {
     sample.render(kind, id, SystemClock.now())
 }
 
-/// The job of an event in `route`: its state, its number of attempts, and the error or outcome of the
-/// last one.
+/// The job of an event in `route`: its state, its number of attempts, and the error or outcome of
+/// the last one.
 pub fn job(detail: &EventDetail, route: &str) -> (JobState, u32, String) {
     let job = detail.jobs.iter().find(|job| job.route == route).unwrap();
     let last = job.attempts.last().unwrap();

@@ -1,5 +1,5 @@
-//! The https client against a server on this machine, whose certificate is for certs.example.com and
-//! issued by a test root.
+//! The https client against a server on this machine, whose certificate is for certs.example.com
+//! and issued by a test root.
 
 use std::sync::Mutex;
 
