@@ -37,7 +37,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("stripe/payment_intent.succeeded", include_str!("../stripe/payment_intent.succeeded.json")),
 ];
 
-/// Returns the text of the schema of a name; `None` where there is none of this name.
+/// Returns the text of the schema of a name; `None` where no schema has this name.
 #[must_use]
 pub fn get(name: &str) -> Option<&'static str> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
