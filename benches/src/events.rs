@@ -38,7 +38,7 @@ struct Signed {
 }
 
 impl Events {
-    /// Signs `count` events.
+    /// Signs `count` events; the same count gives the same events.
     pub(crate) fn sign(count: usize) -> Result<Self, hmac::digest::InvalidLength> {
         let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
         let body_parts: Vec<_> =

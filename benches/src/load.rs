@@ -30,9 +30,9 @@ pub(crate) struct Client {
 pub(crate) struct Load {
     /// The time of each acknowledged request, from its first byte sent to its last byte received.
     pub(crate) latencies: Vec<Duration>,
-    /// Answers other than 2xx.
+    /// The number of answers other than 2xx.
     pub(crate) rejected: u64,
-    /// Requests without an answer.
+    /// The number of requests that got no answer.
     pub(crate) failed: u64,
     /// The first rejection or failure, as text.
     pub(crate) first_error: Option<String>,

@@ -16,7 +16,7 @@ use crate::events::SECRET;
 /// How long jobs may take after the last event is accepted.
 const JOBS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server to measure.
+/// A server to measure: the baseline, or Hookward in one of two configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Variant {

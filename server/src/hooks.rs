@@ -102,6 +102,19 @@ impl Hooks {
 
     /// Completes when the store has failed in a way that only a restart can repair. No delivery is
     /// accepted then; stop the process, and a new one recovers what the store holds.
+    ///
+    /// ```no_run
+    /// # async fn example(listener: tokio::net::TcpListener, hooks: hookward::Hooks) -> std::io::Result<()> {
+    /// let (signal, running) = (hookward::shutdown_signal(), hooks.clone());
+    /// let shutdown = async move {
+    ///     tokio::select! {
+    ///         () = signal => {}
+    ///         () = running.store_failed() => {}
+    ///     }
+    /// };
+    /// hookward::serve(listener, hooks.standalone(), shutdown).with(hooks).await
+    /// # }
+    /// ```
     pub async fn store_failed(&self) {
         self.0.engine.until_failed().await;
     }

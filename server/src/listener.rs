@@ -233,7 +233,7 @@ async fn accept_connections(
     }
 }
 
-/// What every connection shares.
+/// The state that every connection of a listener shares.
 #[derive(Clone)]
 struct ConnectionCx {
     app: Router,

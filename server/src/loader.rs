@@ -13,7 +13,7 @@ use hookward_engine::config::{self, Diagnostics, Environment, LoadCx, Loaded, Sy
 /// Everything that a compiled configuration depends on besides the text of its file.
 #[derive(Clone)]
 pub(crate) struct Loader {
-    /// The path of routes.yaml.
+    /// The path of routes.yaml; relative paths in it start at its folder.
     pub(crate) file: PathBuf,
     /// The plugins that routes.yaml may name.
     pub(crate) registry: Registry,

@@ -15,11 +15,17 @@ use crate::services::{
 /// One fake of each service.
 #[derive(Debug, Default)]
 pub struct Fakes {
+    /// The orders that events have named.
     pub orders: Arc<MemoryOrders>,
+    /// The mails that were sent.
     pub mail: Arc<Ledger<Email>>,
+    /// The reservations that were made.
     pub inventory: Arc<Ledger<Reservation>>,
+    /// The measurements that were recorded.
     pub analytics: Arc<Ledger<Measurement>>,
+    /// The alerts that were raised.
     pub alerts: Arc<Ledger<Alert>>,
+    /// The accounts that events have named.
     pub accounts: Arc<MemoryAccounts>,
 }
 
@@ -160,14 +166,17 @@ pub struct MemoryAccounts {
 }
 
 impl MemoryAccounts {
+    /// The state of a subscription; `None` if no event has named it.
     pub fn subscription(&self, id: &str) -> Option<SubscriptionState> {
         lock(&self.subscriptions).get(id).copied()
     }
 
+    /// Whether a customer's account was suspended.
     pub fn is_suspended(&self, customer: &str) -> bool {
         lock(&self.suspended).contains(customer)
     }
 
+    /// Whether the access of a subscription was removed.
     pub fn is_cleaned_up(&self, subscription: &str) -> bool {
         lock(&self.cleaned_up).contains(subscription)
     }

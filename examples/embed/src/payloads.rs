@@ -64,7 +64,7 @@ pub(crate) struct Invoice {
 /// A push, as GitHub sends it: without an envelope.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Push {
-    /// Only counted, so what is in them is skipped.
+    /// Only their number is needed, so their content is not decoded.
     pub(crate) commits: Vec<serde::de::IgnoredAny>,
     pub(crate) repository: Repository,
 }

@@ -15,7 +15,7 @@ use crate::admin::event_json::{dead_jobs_json, event_json};
 use crate::admin::query::EventQuery;
 use crate::shared::Shared;
 
-/// `GET /api/v1/events`
+/// `GET /api/v1/events`: one page of events, newest first.
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<EventQuery>, QueryRejection>,
@@ -55,7 +55,7 @@ fn next_cursor(page: &EventPage) -> Option<String> {
     page.next.map(|Cursor(n)| n.to_string())
 }
 
-/// `GET /api/v1/events/{id}`
+/// `GET /api/v1/events/{id}`: one event with everything that the store holds of it.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,

@@ -1,4 +1,4 @@
-//! Probes, metrics, and what is configured and stored in total.
+//! Probes, metrics, the configuration in force, and totals of the store.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// `GET /metrics`
+/// `GET /metrics`: the recorder's metrics; 404 if the app has a recorder of its own.
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, AdminError> {
     match shared.metrics.render() {
         Some(text) => {
@@ -37,7 +37,7 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Respons
     }
 }
 
-/// `GET /api/v1/sources`
+/// `GET /api/v1/sources`: the sources of the configuration in force, without their secrets.
 pub(crate) async fn sources(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let config = shared.engine.config();
     let source_json = |source: &Arc<Source>| {
@@ -50,7 +50,7 @@ pub(crate) async fn sources(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({"sources": config.sources.values().map(source_json).collect::<Vec<_>>()}))
 }
 
-/// `GET /api/v1/routes`
+/// `GET /api/v1/routes`: the routes of the configuration in force, in the order of the file.
 pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let config = shared.engine.config();
     let step_json = |step: &Step| json!({"name": step.name, "handler": step.handler_name});
@@ -69,12 +69,12 @@ pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({"routes": config.route_table.all().iter().map(route_json).collect::<Vec<_>>()}))
 }
 
-/// `GET /api/v1/plugins`
+/// `GET /api/v1/plugins`: the plugins that routes.yaml may name.
 pub(crate) async fn plugins(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({"plugins": plugin_list(&shared.loader.registry)}))
 }
 
-/// `GET /api/v1/stats`
+/// `GET /api/v1/stats`: open and dead jobs by route, and the result of the last reload.
 pub(crate) async fn stats(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, AdminError> {
     let depth = shared.engine.store().depth().await?;
     let newest = match shared.engine.store().browse() {

@@ -32,7 +32,7 @@ fn parse_body<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, AdminErr
         .map_err(|e| AdminError::bad_request(format!("the body is not valid: {e}")))
 }
 
-/// `POST /api/v1/events/{id}/replay`
+/// `POST /api/v1/events/{id}/replay`: answers with the number of jobs that run again.
 pub(crate) async fn replay_event(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
@@ -44,7 +44,7 @@ pub(crate) async fn replay_event(
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"jobs": jobs}))))
 }
 
-/// `POST /api/v1/replay`
+/// `POST /api/v1/replay`: answers with the numbers of events and jobs that run again, or would.
 pub(crate) async fn replay_matching(
     State(shared): State<Arc<Shared>>,
     body: Bytes,

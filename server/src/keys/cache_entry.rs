@@ -23,7 +23,7 @@ const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// A copy that was used within this time is never evicted: made-up addresses must not displace it.
 const EVICTION_IDLE_TIME: Duration = Duration::from_secs(60 * 60);
 
-/// What is known of one document.
+/// The copy of one document, and the times and the error that decide whether to fetch it again.
 #[derive(Debug, Default)]
 pub(super) struct CacheEntry {
     copy: Option<CachedCopy>,
