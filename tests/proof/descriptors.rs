@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::checker::{settled, stored};
 use crate::load::{Known, Load};
 use crate::process_stats::{descriptors, file_limit, limit_files, worked};
@@ -24,8 +24,8 @@ const SHORT: usize = 1;
 /// Far from what is promised, which is two seconds: no test judges speed.
 const RECOVERED: Duration = Duration::from_secs(15);
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    let runs = Extent { runs: if extent.short { SHORT } else { extent.runs }, ..extent.clone() };
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    let runs = RunOptions { runs: if options.short { SHORT } else { options.runs }, ..options.clone() };
     let place = Place::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - {{ name: r, events: stripe/**, chain: [{{ handler: file, with: {{ path: done.jsonl }} }}], retry: {{ attempts: 100, first_delay: 100ms, max_delay: 1s }} }}\n"
     ));
@@ -37,7 +37,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let known = Arc::new(Mutex::new(Known::default()));
     let (mut rounds, mut missed) = (0, 0);
     let (mut slowest, mut busiest) = (Duration::ZERO, Duration::ZERO);
-    while runs.goes_on(rounds) {
+    while runs.wants_another(rounds) {
         let load = Load::start(&server.addr, 4, rounds, &known);
         std::thread::sleep(Duration::from_millis(300));
         let work = exhausted(&server)?;

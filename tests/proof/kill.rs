@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::checker::{Found, judge, settled};
 use crate::effect_sink::Sink;
 use crate::load::{Known, Load};
@@ -13,13 +13,13 @@ use crate::server::Place;
 /// Kills between two looks at everything.
 const ROUND: usize = 25;
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     // A store that forgets: the oracle must see it, or it sees nothing.
-    let canary = suite("memory", &Extent { runs: 2, until: None, ..extent.clone() })?;
+    let canary = suite("memory", &RunOptions { runs: 2, until: None, ..options.clone() })?;
     if canary.1.lost == 0 {
         return Err("the canary, a store in memory, lost nothing".to_owned());
     }
-    let (kills, found, acknowledged) = suite("sqlite:events.db", extent)?;
+    let (kills, found, acknowledged) = suite("sqlite:events.db", options)?;
     if found.lost > 0 {
         return Err(format!(
             "{} of {acknowledged} acknowledged events lost in {kills} kills",
@@ -39,15 +39,15 @@ pub(crate) fn routes(store: &str, sink: &Sink) -> String {
     )
 }
 
-fn suite(store: &str, extent: &Extent) -> Result<(usize, Found, usize), String> {
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
+fn suite(store: &str, options: &RunOptions) -> Result<(usize, Found, usize), String> {
+    let mut chance = fastrand::Rng::with_seed(options.seed);
     let sink = Sink::start();
     let place = Place::new(&routes(store, &sink));
     let known = Arc::new(Mutex::new(Known::default()));
     let (mut kills, mut found) = (0, Found::default());
-    while extent.goes_on(kills) {
-        for _ in 0..ROUND.min(extent.runs) {
-            if !extent.goes_on(kills) {
+    while options.wants_another(kills) {
+        for _ in 0..ROUND.min(options.runs) {
+            if !options.wants_another(kills) {
                 break;
             }
             let server = place.start();

@@ -46,19 +46,19 @@ mod timing;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long a suite runs, and from which chance.
+/// How long a suite runs, and its seed.
 #[derive(Debug, Clone)]
-pub(crate) struct Extent {
+pub(crate) struct RunOptions {
     pub(crate) seed: u64,
     pub(crate) runs: usize,
     pub(crate) until: Option<Instant>,
-    /// Neither a number nor a time was asked for.
+    /// The short form: neither `--runs` nor `--minutes` is given.
     pub(crate) short: bool,
 }
 
-impl Extent {
-    /// Whether one more run is wanted.
-    pub(crate) fn goes_on(&self, done: usize) -> bool {
+impl RunOptions {
+    /// Returns whether another run is wanted after `done` runs.
+    pub(crate) fn wants_another(&self, done: usize) -> bool {
         match self.until {
             Some(until) => Instant::now() < until,
             None => done < self.runs,
@@ -67,7 +67,7 @@ impl Extent {
 }
 
 /// A suite: what it proved, in words, or what it found.
-type Suite = fn(&Extent) -> Result<String, String>;
+type Suite = fn(&RunOptions) -> Result<String, String>;
 
 /// Run only when they are named: what these see depends on how the kernel queues and writes back, too much
 /// so for a test that every change has to pass.
@@ -86,10 +86,10 @@ fn main() -> ExitCode {
     let suite = args.first().filter(|a| !a.starts_with('-')).map(String::as_str);
     let seed = value("--seed").unwrap_or_else(|| fastrand::u64(..));
     let until = value("--minutes").map(|m| Instant::now() + Duration::from_secs(m * 60));
-    let extent = |short: usize| {
+    let options = |short: usize| {
         let runs = value("--runs").and_then(|n| usize::try_from(n).ok()).unwrap_or(short);
         let short = until.is_none() && value("--runs").is_none();
-        Extent { seed, runs, until, short }
+        RunOptions { seed, runs, until, short }
     };
     let suites: [(&str, Suite); 16] = [
         ("kill", kill::run),
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
         if !wanted {
             continue;
         }
-        match run(&extent(20)) {
+        match run(&options(20)) {
             Ok(told) if told.starts_with("SKIP") => {
                 skipped += 1;
                 println!("{name}: {told}");

@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::fault::process::{Ended, Process};
-use crate::fault::trial::{Found, Ground, examine, explained, spread};
+use crate::fault::trial::{Found, Fixture, examine, explained, run_parallel};
 use crate::fault::{CHANGES, Fault, Shim};
 use crate::recovery::{STORE, crash, points};
 use crate::sender::now;
@@ -19,19 +19,19 @@ const RESUME: i64 = 5_000;
 /// Kills between two looks at everything.
 const ROUND: usize = 25;
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = Shim::missing() {
         return Ok(format!("SKIP: {missing}"));
     }
     let shim = Shim::build()?;
     let canary = canary(&shim)?;
-    let half = extent.until.map(|until| {
+    let half = options.until.map(|until| {
         let now = std::time::Instant::now();
         now + until.saturating_duration_since(now) / 2
     });
-    let mut kills = Kills::new(&shim, extent.seed);
-    kills.run(&Extent { until: half, ..extent.clone() })?;
-    let at_points = at_points(&shim, extent)?;
+    let mut kills = Kills::new(&shim, options.seed);
+    kills.run(&RunOptions { until: half, ..options.clone() })?;
+    let at_points = at_points(&shim, options)?;
     Ok(format!("{}; {at_points}; canary: {canary}", kills.told()))
 }
 
@@ -45,7 +45,7 @@ fn step(shim: &Shim) -> String {
 
 /// Kills at random moments, again and again on one store.
 struct Kills {
-    ground: Ground,
+    fixture: Fixture,
     chance: fastrand::Rng,
     kills: usize,
     events: usize,
@@ -58,7 +58,7 @@ struct Kills {
 impl Kills {
     fn new(shim: &Shim, seed: u64) -> Self {
         Self {
-            ground: Ground::new(STORE, &step(shim)),
+            fixture: Fixture::new(STORE, &step(shim)),
             chance: fastrand::Rng::with_seed(seed),
             kills: 0,
             events: 0,
@@ -68,9 +68,9 @@ impl Kills {
         }
     }
 
-    fn run(&mut self, extent: &Extent) -> Result<(), String> {
-        while extent.goes_on(self.kills) {
-            while extent.goes_on(self.kills) {
+    fn run(&mut self, options: &RunOptions) -> Result<(), String> {
+        while options.wants_another(self.kills) {
+            while options.wants_another(self.kills) {
                 self.kill_once()?;
                 if self.kills.is_multiple_of(ROUND) {
                     break;
@@ -79,14 +79,14 @@ impl Kills {
             let mut process = self.start()?;
             self.resume(&mut process)?;
             drop(process);
-            self.found = self.ground.judge()?;
+            self.found = self.fixture.judge()?;
         }
         Ok(())
     }
 
     fn start(&mut self) -> Result<Process, String> {
         self.resumed.push(-now().as_millis());
-        let process = Process::start(self.ground.place.0.path(), &[], Duration::from_secs(20));
+        let process = Process::start(self.fixture.place.0.path(), &[], Duration::from_secs(20));
         if process.ready.is_some() {
             return Ok(process);
         }
@@ -101,7 +101,7 @@ impl Kills {
         if !process.settle(Duration::from_secs(20)) {
             return Err("interrupted work was not done within 20 s of the restart".to_owned());
         }
-        for line in self.ground.place.lines("begun.jsonl") {
+        for line in self.fixture.place.lines("begun.jsonl") {
             let (id, attempt) = (line["id"].to_string(), line["attempt"].as_u64().unwrap_or(0));
             let at = line["at"].as_i64().unwrap_or(0);
             if self.known.insert((id, attempt)) && attempt > 1 && at >= started {
@@ -118,15 +118,15 @@ impl Kills {
         let mut process = self.start()?;
         self.resume(&mut process)?;
         let Some((addr, _)) = process.ready.clone() else { return Ok(()) };
-        let before = self.ground.place.lines("begun.jsonl").len();
+        let before = self.fixture.place.lines("begun.jsonl").len();
         for _ in 0..5 {
             let id = format!("evt_{}", self.events);
             self.events += 1;
-            if !self.ground.send(&addr, &id, Duration::from_secs(5))? {
+            if !self.fixture.send(&addr, &id, Duration::from_secs(5))? {
                 return Err(format!("{id} was refused"));
             }
         }
-        eventually("a step began", || self.ground.place.lines("begun.jsonl").len() > before);
+        eventually("a step began", || self.fixture.place.lines("begun.jsonl").len() > before);
         self.let_it_work(process);
         // Now and then the restart dies, too, with a job alone at work.
         if self.chance.u8(..4) == 0 {
@@ -166,25 +166,25 @@ impl Kills {
 const IDS: [&str; 4] = ["evt_a", "evt_b", "evt_c", "evt_d"];
 
 /// A crash at every storage call from the start of a server to its end, with work in between.
-fn at_points(shim: &Shim, extent: &Extent) -> Result<String, String> {
-    let template = Ground::new(STORE, &step(shim));
+fn at_points(shim: &Shim, options: &RunOptions) -> Result<String, String> {
+    let template = Fixture::new(STORE, &step(shim));
     crash(&template, shim, &Fault::NONE, &["evt_before"])?;
     let plain = template.copy();
     let (_, calls) = crash(&plain, shim, &Fault::NONE, &IDS)?;
     plain.judge()?;
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let mut chance = fastrand::Rng::with_seed(options.seed);
     let mut jobs = points(&calls, &mut chance);
     chance.shuffle(&mut jobs);
     let changes = calls.chars().filter(|call| CHANGES.contains(*call)).count();
-    let runs = spread(
+    let runs = run_parallel(
         3,
         &jobs,
-        |n| extent.goes_on(n),
+        |n| options.wants_another(n),
         |fault| {
-            let ground = template.copy();
+            let fixture = template.copy();
             let one = || {
-                let (crashed, _) = crash(&ground, shim, fault, &IDS)?;
-                Ok((crashed, ground.judge()?))
+                let (crashed, _) = crash(&fixture, shim, fault, &IDS)?;
+                Ok((crashed, fixture.judge()?))
             };
             one().map_err(|e: String| format!("{fault}: {e}"))
         },
@@ -211,10 +211,10 @@ fn canary(shim: &Shim) -> Result<&'static str, String> {
         Err(told) if told.contains("lost") => {}
         other => return Err(format!("a store in memory lost nothing: {other:?}")),
     }
-    let ground = killed_within(shim, STORE)?;
-    let server = ground.place.start();
+    let fixture = killed_within(shim, STORE)?;
+    let server = fixture.place.start();
     crate::checker::settled(&server)?;
-    let (known, ledger) = (ground.known.lock().unwrap(), ground.ledger());
+    let (known, ledger) = (fixture.known.lock().unwrap(), fixture.ledger());
     examine(&server, &known, &ledger, 0)?;
     let seen = |what: &str, ledger: &[serde_json::Value]| match examine(&server, &known, ledger, 0)
     {
@@ -238,15 +238,15 @@ fn canary(shim: &Shim) -> Result<&'static str, String> {
 }
 
 /// One event, and a kill while its step is at work.
-fn killed_within(shim: &Shim, store: &str) -> Result<Ground, String> {
-    let ground = Ground::new(store, &step(shim));
-    let mut process = Process::start(ground.place.0.path(), &[], Duration::from_secs(20));
+fn killed_within(shim: &Shim, store: &str) -> Result<Fixture, String> {
+    let fixture = Fixture::new(store, &step(shim));
+    let mut process = Process::start(fixture.place.0.path(), &[], Duration::from_secs(20));
     let (addr, _) = process.ready.clone().ok_or("it does not start")?;
-    ground.send(&addr, "evt_1", Duration::from_secs(5))?;
-    eventually("the step began", || !ground.place.lines("begun.jsonl").is_empty());
+    fixture.send(&addr, "evt_1", Duration::from_secs(5))?;
+    eventually("the step began", || !fixture.place.lines("begun.jsonl").is_empty());
     process.kill();
     match process.end(Duration::from_secs(5)) {
-        (Ended::Killed, _) => Ok(ground),
+        (Ended::Killed, _) => Ok(fixture),
         (ended, log) => Err(format!("it ended with {ended:?}: {log}")),
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::process_stats::{Spans, file_limit, limit_files, peak_mib};
 use crate::raw_http::{Answer, Fault, exchange};
 use crate::sender::paid;
@@ -31,7 +31,7 @@ const MEMORY: u64 = 400;
 /// Until it serves again; far from what is promised, five seconds.
 const RECOVERED: Duration = Duration::from_secs(20);
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if !Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success()) {
         return Ok("SKIP: no strace".to_owned());
     }
@@ -40,10 +40,10 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     if ours < needed && limit_files(std::process::id(), needed, hard.max(needed)).is_err() {
         return Ok(format!("SKIP: {needed} descriptors are needed, {hard} are allowed"));
     }
-    let span = match extent.until {
+    let span = match options.until {
         Some(until) => until.saturating_duration_since(Instant::now()),
-        None if extent.short => SHORT,
-        None => Duration::from_secs(extent.runs as u64),
+        None if options.short => SHORT,
+        None => Duration::from_secs(options.runs as u64),
     };
     let seen = burst("64MiB", SMALL, span)?;
     if seen.memory > MEMORY {

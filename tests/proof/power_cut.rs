@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::checker::stored;
 use crate::effect_sink::Sink;
 use crate::kill::routes;
@@ -17,13 +17,13 @@ use crate::server::{Place, Server};
 /// Of the image; a run stays far below it.
 const SIZE: &str = "256M";
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = missing() {
         return Ok(format!("SKIP: {missing}"));
     }
     let mut lost_by_canary = 0;
     for n in 0..5 {
-        lost_by_canary += cut(extent.seed + n, true)?.lost;
+        lost_by_canary += cut(options.seed + n, true)?.lost;
         if lost_by_canary > 0 {
             break;
         }
@@ -32,8 +32,8 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
         return Err("the canary, syncs that do nothing, lost nothing in 5 cuts".to_owned());
     }
     let (mut cuts, mut acknowledged) = (0, 0);
-    while extent.goes_on(cuts) {
-        let seen = cut(extent.seed.wrapping_add(cuts as u64), false)?;
+    while options.wants_another(cuts) {
+        let seen = cut(options.seed.wrapping_add(cuts as u64), false)?;
         if seen.lost > 0 {
             return Err(format!("cut {cuts}: {} of {} lost", seen.lost, seen.acknowledged));
         }

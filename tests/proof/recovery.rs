@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::checker::stored;
 use crate::fault::process::Ended;
-use crate::fault::trial::{FILE_STEP, Found, Ground, spread};
+use crate::fault::trial::{FILE_STEP, Found, Fixture, run_parallel};
 use crate::fault::{CHANGES, Fault, Shim};
 use crate::load::Load;
 use crate::server::eventually;
@@ -35,14 +35,14 @@ const CRASHES: [(&str, &str, bool); 6] = [
 /// What is found at the start.
 struct Template {
     name: &'static str,
-    ground: Ground,
+    fixture: Fixture,
     /// What is sent as soon as it is open.
     ids: &'static [&'static str],
     /// The calls from there to the end of an undisturbed run.
     calls: String,
 }
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = Shim::missing() {
         return Ok(format!("SKIP: {missing}"));
     }
@@ -50,17 +50,17 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let unclean = unclean(40)?;
     canary(&unclean)?;
     let older = older(&unclean)?;
-    let new = Ground::new(STORE, FILE_STEP);
-    let large = Ground { padding: LARGE, ..Ground::new(STORE, FILE_STEP) };
+    let new = Fixture::new(STORE, FILE_STEP);
+    let large = Fixture { padding: LARGE, ..Fixture::new(STORE, FILE_STEP) };
     let named = [
         ("unclean", unclean, &[][..]),
         ("format 1", older, &[]),
         ("new", new, &["evt_1", "evt_2"]),
         ("large", large, &["evt_1", "evt_2", "evt_3", "evt_4", "evt_5", "evt_6"]),
     ];
-    let templates = named.map(|(name, ground, ids)| template(&shim, name, ground, ids));
+    let templates = named.map(|(name, fixture, ids)| template(&shim, name, fixture, ids));
     let templates = templates.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let mut chance = fastrand::Rng::with_seed(options.seed);
     let mut jobs = Vec::new();
     for template in &templates {
         for fault in points(&template.calls, &mut chance) {
@@ -73,12 +73,12 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let all = jobs.len();
     // Large events take most of the time.
     jobs.retain(|(template, ..)| {
-        !extent.short || template.ground.padding == 0 || chance.u8(..5) == 0
+        !options.short || template.fixture.padding == 0 || chance.u8(..5) == 0
     });
-    let runs = spread(
+    let runs = run_parallel(
         3,
         &jobs,
-        |n| extent.goes_on(n),
+        |n| options.wants_another(n),
         |(template, first, second)| {
             twice(&shim, template, first, second)
                 .map_err(|e| format!("{}: {first}, then {second}: {e}", template.name))
@@ -103,19 +103,19 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
 }
 
 /// A store that a kill left under load, with so many events or some more.
-fn unclean(events: usize) -> Result<Ground, String> {
-    let ground = Ground::new(STORE, FILE_STEP);
-    let server = ground.place.start();
-    let load = Load::start(&server.addr, 4, 0, &ground.known);
-    eventually("some are taken in", || ground.known.lock().unwrap().acknowledged.len() >= events);
+fn unclean(events: usize) -> Result<Fixture, String> {
+    let fixture = Fixture::new(STORE, FILE_STEP);
+    let server = fixture.place.start();
+    let load = Load::start(&server.addr, 4, 0, &fixture.known);
+    eventually("some are taken in", || fixture.known.lock().unwrap().acknowledged.len() >= events);
     server.kill();
     load.stop();
-    Ok(ground)
+    Ok(fixture)
 }
 
 /// The same store as the first format kept it, and stopped as uncleanly: its last changes are only
 /// in the log.
-fn older(unclean: &Ground) -> Result<Ground, String> {
+fn older(unclean: &Fixture) -> Result<Fixture, String> {
     let now = unclean.copy();
     let old = unclean.copy();
     std::fs::remove_dir_all(old.place.path("store")).map_err(|e| e.to_string())?;
@@ -179,17 +179,17 @@ fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
 fn template(
     shim: &Shim,
     name: &'static str,
-    ground: Ground,
+    fixture: Fixture,
     ids: &'static [&'static str],
 ) -> Result<Template, String> {
-    let plain = ground.copy();
+    let plain = fixture.copy();
     let (crashed, calls) = crash(&plain, shim, &Fault::NONE, ids)?;
     if crashed {
         return Err(format!("{name}: it crashed without a fault"));
     }
     plain.judge().map_err(|e| format!("{name}, undisturbed: {e}"))?;
     let calls = calls.chars().filter(|call| CHANGES.contains(*call)).collect();
-    Ok(Template { name, ground, ids, calls })
+    Ok(Template { name, fixture, ids, calls })
 }
 
 /// Every call with every crash that fits it.
@@ -221,28 +221,28 @@ fn twice(
     first: &Fault,
     second: &Fault,
 ) -> Result<(usize, Found), String> {
-    let ground = template.ground.copy();
+    let fixture = template.fixture.copy();
     let mut crashes = 0;
     for fault in [first, second] {
-        let (crashed, _) = crash(&ground, shim, fault, template.ids)?;
+        let (crashed, _) = crash(&fixture, shim, fault, template.ids)?;
         crashes += usize::from(crashed);
     }
-    let found = ground.judge()?;
-    repetitions(&ground)?;
+    let found = fixture.judge()?;
+    repetitions(&fixture)?;
     Ok((crashes, found))
 }
 
 /// Starts, sends, works, drains, and crashes somewhere on the way: whether it did, and its calls.
 pub(crate) fn crash(
-    ground: &Ground,
+    fixture: &Fixture,
     shim: &Shim,
     fault: &Fault,
     ids: &[&str],
 ) -> Result<(bool, String), String> {
-    let (mut process, trace) = ground.start(shim, fault, Duration::from_secs(20));
+    let (mut process, trace) = fixture.start(shim, fault, Duration::from_secs(20));
     if let Some((addr, _)) = process.ready.clone() {
         std::thread::scope(|scope| {
-            let send = |id| ground.send(&addr, id, Duration::from_secs(7)).map(drop);
+            let send = |id| fixture.send(&addr, id, Duration::from_secs(7)).map(drop);
             let sent: Vec<_> = ids.iter().map(|id| scope.spawn(move || send(id))).collect();
             sent.into_iter().try_for_each(|one| one.join().expect("a sender does not panic"))
         })?;
@@ -259,15 +259,15 @@ pub(crate) fn crash(
 }
 
 /// Some that were acknowledged come again: each is known.
-fn repetitions(ground: &Ground) -> Result<(), String> {
-    let known: Vec<_> = ground.known.lock().unwrap().acknowledged.iter().cloned().collect();
+fn repetitions(fixture: &Fixture) -> Result<(), String> {
+    let known: Vec<_> = fixture.known.lock().unwrap().acknowledged.iter().cloned().collect();
     if known.is_empty() {
         return Ok(());
     }
-    let server = ground.place.start();
+    let server = fixture.place.start();
     let before = stored(&server)?.len();
     for id in known.iter().step_by(known.len().div_ceil(3)) {
-        if !ground.send(&server.addr, id, Duration::from_secs(7))? {
+        if !fixture.send(&server.addr, id, Duration::from_secs(7))? {
             return Err(format!("{id} was refused when it came again"));
         }
     }
@@ -277,12 +277,12 @@ fn repetitions(ground: &Ground) -> Result<(), String> {
 }
 
 /// A recovery that forgets the log: the oracle must see it.
-fn canary(unclean: &Ground) -> Result<(), String> {
-    let ground = unclean.copy();
-    let mut log = ground.database().into_os_string();
+fn canary(unclean: &Fixture) -> Result<(), String> {
+    let fixture = unclean.copy();
+    let mut log = fixture.database().into_os_string();
     log.push("-wal");
     std::fs::remove_file(&log).map_err(|e| format!("{}: {e}", log.display()))?;
-    match ground.judge() {
+    match fixture.judge() {
         Err(told) if told.contains("lost") => Ok(()),
         other => Err(format!("the canary, a log thrown away, was not seen: {other:?}")),
     }

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::fault::process::Ended;
-use crate::fault::trial::{FILE_STEP, Found, Ground, spread};
+use crate::fault::trial::{FILE_STEP, Found, Fixture, run_parallel};
 use crate::fault::{ALL, Fault, Shim};
 use crate::recovery::{LARGE, STORE, spread_over};
 
@@ -59,13 +59,13 @@ struct Seen {
     kind: &'static str,
 }
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = Shim::missing() {
         return Ok(format!("SKIP: {missing}"));
     }
     let shim = Shim::build()?;
-    let canary = canary(&shim, extent.seed)?;
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let canary = canary(&shim, options.seed)?;
+    let mut chance = fastrand::Rng::with_seed(options.seed);
     let (mut all, mut calls) = (Vec::new(), Vec::new());
     for padding in [0, LARGE] {
         let plain = one(&shim, &Fault::NONE, Ending::Drain, padding)?;
@@ -79,18 +79,18 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     let all = points.len();
     chance.shuffle(&mut points);
     // The short form takes some of each kind.
-    let per_kind = if extent.short { 5 } else { usize::MAX };
+    let per_kind = if options.short { 5 } else { usize::MAX };
     let mut taken = BTreeMap::new();
     points.retain(|(fault, ending, padding)| {
         // To drain with a store that stays broken takes all of its time, 20 s.
-        if extent.short && fault.ever && *ending == Ending::Drain {
+        if options.short && fault.ever && *ending == Ending::Drain {
             return false;
         }
         let n = taken.entry((fault.kind, fault.ever, padding > &0)).or_insert(0);
         *n += 1;
         *n <= per_kind >> (2 * u8::from(*padding > 0)) || (fault.calls == SYNCS && *padding == 0)
     });
-    let goes_on = |n: usize| extent.short || extent.goes_on(n);
+    let wants_another = |n: usize| options.short || options.wants_another(n);
     // Those that hang wait most of their time; large events keep a processor busy.
     let (hang, fail): (Vec<_>, Vec<_>) = points.into_iter().partition(|(f, ..)| f.kind == "delay");
     let (large, small): (Vec<_>, Vec<_>) = fail.into_iter().partition(|(.., padding)| *padding > 0);
@@ -98,9 +98,9 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
         one(&shim, fault, *ending, *padding)
             .map_err(|e| format!("{fault}, then {ending:?}, events of {padding} bytes: {e}"))
     };
-    let mut seen = spread(6, &small, goes_on, trial)?;
-    seen.extend(spread(2, &large, goes_on, trial)?);
-    seen.extend(spread(12, &hang, goes_on, trial)?);
+    let mut seen = run_parallel(6, &small, wants_another, trial)?;
+    seen.extend(run_parallel(2, &large, wants_another, trial)?);
+    seen.extend(run_parallel(12, &hang, wants_another, trial)?);
     Ok(told(&seen, all, &calls, &canary))
 }
 
@@ -145,15 +145,15 @@ const EVENTS: usize = 6;
 
 /// Starts on nothing, takes events in, works them, ends; then judges what is left.
 fn one(shim: &Shim, fault: &Fault, ending: Ending, padding: usize) -> Result<Seen, String> {
-    let ground = Ground { padding, ..Ground::new(STORE, FILE_STEP) };
-    let mut seen = spoil(&ground, shim, fault, ending)?;
-    seen.found = ground.judge()?;
+    let fixture = Fixture { padding, ..Fixture::new(STORE, FILE_STEP) };
+    let mut seen = spoil(&fixture, shim, fault, ending)?;
+    seen.found = fixture.judge()?;
     Ok(seen)
 }
 
 /// The part in which things go wrong.
-fn spoil(ground: &Ground, shim: &Shim, fault: &Fault, ending: Ending) -> Result<Seen, String> {
-    let (mut process, trace) = ground.start(shim, fault, Duration::from_secs(20));
+fn spoil(fixture: &Fixture, shim: &Shim, fault: &Fault, ending: Ending) -> Result<Seen, String> {
+    let (mut process, trace) = fixture.start(shim, fault, Duration::from_secs(20));
     let Some((addr, _)) = process.ready.clone() else {
         let (ended, log) = process.end(Duration::from_secs(5));
         return started_not(ended, &log).map(|()| Seen {
@@ -165,7 +165,7 @@ fn spoil(ground: &Ground, shim: &Shim, fault: &Fault, ending: Ending) -> Result<
     };
     // What stays broken is not waited for.
     let patience = Duration::from_millis(if fault.ever { 500 } else { 7000 });
-    let refused = send(ground, &addr, patience)?;
+    let refused = send(fixture, &addr, patience)?;
     process.settle(Duration::from_secs(if fault.ever { 2 } else { 8 }));
     // A store that is lost is to be opened anew, and soon.
     let by_itself = if process.log().contains(LOST) {
@@ -216,13 +216,13 @@ fn started_not(ended: Ended, log: &str) -> Result<(), String> {
 }
 
 /// Two senders, and one of them says something twice. Who was refused to the end.
-fn send(ground: &Ground, addr: &str, patience: Duration) -> Result<Vec<String>, String> {
+fn send(fixture: &Fixture, addr: &str, patience: Duration) -> Result<Vec<String>, String> {
     let sender = |sender: usize| {
         let mut refused = Vec::new();
         for n in 0..EVENTS / 2 {
             let id = format!("evt_{sender}_{n}");
             for _ in 0..=usize::from(n == 0) {
-                if !ground.send(addr, &id, patience)? {
+                if !fixture.send(addr, &id, patience)? {
                     refused.push(id.clone());
                 }
             }

@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag, tokens_equal};
 
-use crate::Extent;
+use crate::RunOptions;
 
 /// A larger |t| is a difference, a smaller one is none.
 const THRESHOLD: f64 = 10.0;
 /// A busy machine may spoil a measurement; a leak is in every one.
 const ATTEMPTS: usize = 6;
-/// Measurements of an attempt, per run of the suite's extent.
+/// Measurements of an attempt, per run of the suite's options.
 const SAMPLES: usize = 1_500;
 /// Bytes of a tag of HMAC-SHA-512, and of the tokens.
 const LENGTH: usize = 64;
 /// Tags compared in one measurement: what one comparison may leak is that many times larger.
 const TAGS: usize = 48;
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
-    let samples = SAMPLES * extent.runs.max(2);
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    let mut chance = fastrand::Rng::with_seed(options.seed);
+    let samples = SAMPLES * options.runs.max(2);
     let (tags, tokens) = (Tags::new()?, Tokens::new());
     let mut told = Vec::new();
     let mut rounds = 0;
@@ -44,7 +44,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
         compare("tags", &mut tags.ours(), &mut tags.canary())?;
         compare("tokens", &mut tokens.ours(), &mut tokens.canary())?;
         rounds += 1;
-        if extent.until.is_none() || !extent.goes_on(rounds) {
+        if options.until.is_none() || !options.wants_another(rounds) {
             return Ok(told.join("; "));
         }
         told.clear();

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::checker::{judge, stored};
 use crate::disk::load::{Senders, Sent, typed};
 use crate::disk::mount::{Disk, Refused, missing, refused};
@@ -25,20 +25,20 @@ const BACK: Duration = Duration::from_secs(20);
 /// Nobody's user id.
 const NOBODY: u32 = 65534;
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = missing() {
         return Ok(format!("SKIP: {missing}"));
     }
     let canary = canary()?;
     let mut told = vec![starts()?];
-    let rounds = if extent.short { 3 } else { extent.runs.max(3) };
+    let rounds = if options.short { 3 } else { options.runs.max(3) };
     let mut total = Total::default();
     let mut n = 0;
-    while if extent.until.is_some() { extent.goes_on(n) } else { n == 0 } {
-        let seed = extent.seed.wrapping_add(n as u64);
+    while if options.until.is_some() { options.wants_another(n) } else { n == 0 } {
+        let seed = options.seed.wrapping_add(n as u64);
         total.add(full(seed, rounds).map_err(|e| format!("full: {e}"))?);
         total.add(broken(seed).map_err(|e| format!("broken: {e}"))?);
-        let spans: &[u64] = if extent.short { &[1, 5] } else { &[1, 5, 5, 60] };
+        let spans: &[u64] = if options.short { &[1, 5] } else { &[1, 5, 5, 60] };
         // The longest once is enough for a run.
         let spans = if n > 0 { spans.get(..2).unwrap_or(spans) } else { spans };
         total.add(frozen(seed, spans).map_err(|e| format!("frozen: {e}"))?);

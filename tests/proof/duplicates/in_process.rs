@@ -18,7 +18,7 @@ use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use hookward_store_sqlite::SqliteStore;
 use tokio::sync::Barrier;
 
-use crate::duplicates::{Heard, One, count, look};
+use crate::duplicates::{Heard, One, count, open_read_only};
 use crate::sender::{now, paid};
 
 const SENDERS: usize = 64;
@@ -131,7 +131,7 @@ pub(crate) fn over(storing: Storing, keys: usize) -> Result<Vec<One>, String> {
     runtime.block_on(async {
         let inner = SqliteStore::open(path.clone(), now()).await.map_err(|e| e.0)?;
         let engine = engine(Strange { storing, inner })?;
-        let file = Arc::new(Mutex::new(look(&path)));
+        let file = Arc::new(Mutex::new(open_read_only(&path)));
         let mut all = Vec::new();
         for n in 0..keys {
             let id = format!("evt_{n}");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::duplicates::in_process::{Checks, Rolls, Storing, over};
 use crate::sender::{Signed, paid};
 use crate::server::Place;
@@ -28,8 +28,8 @@ pub(crate) struct Heard {
     pub(crate) stored: bool,
 }
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    let keys = if extent.short { 40 } else { extent.runs.max(100) };
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    let keys = if options.short { 40 } else { options.runs.max(100) };
     let twice = over(Storing::Checks(Checks::default()), 3)?;
     let Err(canary) = judge(&twice, 0) else {
         return Err("the canary, a store that looks first and inserts later, passed".to_owned());
@@ -38,8 +38,8 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     judge(&rolled, 1).map_err(|e| format!("with the winner rolled back: {e}"))?;
     let mut asked = 0;
     let mut rounds = 0;
-    while if extent.until.is_some() { extent.goes_on(rounds) } else { rounds == 0 } {
-        let all = server(extent.seed.wrapping_add(rounds as u64), keys)?;
+    while if options.until.is_some() { options.wants_another(rounds) } else { rounds == 0 } {
+        let all = server(options.seed.wrapping_add(rounds as u64), keys)?;
         judge(&all, 0)?;
         asked += all.len();
         rounds += 1;
@@ -98,7 +98,7 @@ fn server(seed: u64, keys: usize) -> Result<Vec<One>, String> {
             let (requests, heard, at_once) = (requests.clone(), heard.clone(), at_once.clone());
             let (addr, path) = (server.addr.clone(), place.path("events.db"));
             std::thread::spawn(move || {
-                let file = look(&path);
+                let file = open_read_only(&path);
                 for ((id, signed), heard) in requests.iter().zip(heard.iter()) {
                     at_once.wait();
                     let answer = signed.try_post(&addr).unwrap();
@@ -112,7 +112,7 @@ fn server(seed: u64, keys: usize) -> Result<Vec<One>, String> {
     for sender in senders {
         sender.join().map_err(|_| "a sender had no answer")?;
     }
-    let file = look(&place.path("events.db"));
+    let file = open_read_only(&place.path("events.db"));
     let all = requests
         .iter()
         .zip(heard.iter())
@@ -123,7 +123,7 @@ fn server(seed: u64, keys: usize) -> Result<Vec<One>, String> {
 }
 
 /// The file, to be read alone.
-pub(crate) fn look(path: &Path) -> Connection {
+pub(crate) fn open_read_only(path: &Path) -> Connection {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     conn.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     conn

@@ -26,7 +26,7 @@ const ANSWER_TO_LARGE: Duration = Duration::from_secs(8);
 pub(crate) const FILE_STEP: &str = "{ handler: file, with: { path: ledger.jsonl } }";
 
 /// A folder with a store, a ledger outside of it, and what is known of what was sent.
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     pub(crate) place: Place,
     pub(crate) known: Arc<Mutex<Known>>,
     /// How much longer each event is than it has to be.
@@ -55,9 +55,9 @@ impl Found {
     }
 }
 
-impl Ground {
+impl Fixture {
     pub(crate) fn new(store: &str, step: &str) -> Self {
-        let place = Place(folder());
+        let place = Place(temp_dir());
         std::fs::create_dir(place.path("store")).unwrap();
         place.write(
             "routes.yaml",
@@ -70,7 +70,7 @@ impl Ground {
 
     /// The same, to be spoilt apart from this one.
     pub(crate) fn copy(&self) -> Self {
-        let place = Place(folder());
+        let place = Place(temp_dir());
         for from in ["store", ""] {
             let to = place.path(from);
             std::fs::create_dir_all(&to).unwrap();
@@ -153,7 +153,7 @@ impl Ground {
             return Err(format!("a panic: {}", server.log()));
         }
         server.kill();
-        sound(&self.database())?;
+        check_integrity(&self.database())?;
         Ok(found)
     }
 }
@@ -246,7 +246,7 @@ pub(crate) fn explained(
 }
 
 /// SQLite's own look at the file, the log included.
-pub(crate) fn sound(database: &Path) -> Result<(), String> {
+pub(crate) fn check_integrity(database: &Path) -> Result<(), String> {
     let conn = rusqlite::Connection::open(database).map_err(|e| e.to_string())?;
     let told: rusqlite::Result<String> =
         conn.pragma_query_value(None, "integrity_check", |row| row.get(0));
@@ -258,7 +258,7 @@ pub(crate) fn sound(database: &Path) -> Result<(), String> {
 }
 
 /// In memory where that is possible: what a fault does to the file is the shim's work, not the disk's.
-pub(crate) fn folder() -> tempfile::TempDir {
+pub(crate) fn temp_dir() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.unwrap()
@@ -266,10 +266,10 @@ pub(crate) fn folder() -> tempfile::TempDir {
 
 /// Does all of it, so many at a time, until one fails; a panic is a failure. What was done, in any
 /// order.
-pub(crate) fn spread<J: Sync, R: Send>(
+pub(crate) fn run_parallel<J: Sync, R: Send>(
     width: usize,
     jobs: &[J],
-    goes_on: impl Fn(usize) -> bool + Sync,
+    wants_another: impl Fn(usize) -> bool + Sync,
     one: impl Fn(&J) -> Result<R, String> + Sync,
 ) -> Result<Vec<R>, String> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new((Vec::new(), BTreeSet::new())));
@@ -277,7 +277,7 @@ pub(crate) fn spread<J: Sync, R: Send>(
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
             let failed = !done.lock().unwrap().1.is_empty();
-            let Some(job) = jobs.get(n).filter(|_| goes_on(n) && !failed) else { return };
+            let Some(job) = jobs.get(n).filter(|_| wants_another(n) && !failed) else { return };
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one(job)));
             match ended.unwrap_or_else(|_| Err(format!("run {n} panicked"))) {
                 Ok(result) => done.lock().unwrap().0.push(result),

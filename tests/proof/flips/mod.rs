@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::flips::fixture::{Files, Known, make};
 use crate::flips::trial::{Hit, Verdict, trial};
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -26,21 +26,21 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     std::panic::set_hook(Box::new(|_| {
         PANICS.fetch_add(1, Ordering::Relaxed);
     }));
-    let told = runtime.block_on(suite(extent));
+    let told = runtime.block_on(suite(options));
     std::panic::set_hook(before);
-    let served = server::run(extent)?;
+    let served = server::run(options)?;
     Ok(format!("{}; {served}", told?))
 }
 
-async fn suite(extent: &Extent) -> Result<String, String> {
+async fn suite(options: &RunOptions) -> Result<String, String> {
     let known = make().await?;
     let canary = canary(&known).await?;
-    let runs = if extent.short { 300 } else { extent.runs };
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let runs = if options.short { 300 } else { options.runs };
+    let mut chance = fastrand::Rng::with_seed(options.seed);
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     let mut done = 0;
-    while match extent.until {
-        Some(_) => extent.goes_on(done),
+    while match options.until {
+        Some(_) => options.wants_another(done),
         None => done < runs,
     } {
         let (mut files, killed) = match done % 3 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::disk::mount::refused;
 use crate::flips::fixture::Files;
 use crate::flips::{choose, strike};
@@ -26,10 +26,10 @@ struct Seen {
     signs: usize,
 }
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     let (files, bodies) = begun()?;
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
-    let runs = if extent.short { 4 } else { (extent.runs / 100).clamp(10, 200) };
+    let mut chance = fastrand::Rng::with_seed(options.seed);
+    let runs = if options.short { 4 } else { (options.runs / 100).clamp(10, 200) };
     let mut seen = Seen::default();
     for n in 0..runs {
         let mut files = files.clone();

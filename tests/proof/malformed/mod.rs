@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::malformed::case::{Case, cases};
 use crate::malformed::mutations::Mutations;
 use crate::process_stats::resident_mib;
@@ -31,8 +31,8 @@ const GROWTH: u64 = 48;
 /// The answers that are planned for a request that is not one.
 const PLANNED: [u16; 13] = [100, 200, 400, 401, 404, 405, 408, 413, 414, 415, 422, 429, 431];
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    let count = if extent.short { SHORT } else { extent.runs };
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    let count = if options.short { SHORT } else { options.runs };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -47,9 +47,9 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     runtime.block_on(table(&server.addr, &cases))?;
     let begun = Instant::now();
     let (first, rest) = (count.div_ceil(10), count - count.div_ceil(10));
-    runtime.block_on(by_chance(&server.addr, extent.seed, first))?;
+    runtime.block_on(by_chance(&server.addr, options.seed, first))?;
     let warm = resident_mib(server.pid());
-    let tally = runtime.block_on(by_chance(&server.addr, !extent.seed, rest))?;
+    let tally = runtime.block_on(by_chance(&server.addr, !options.seed, rest))?;
     let (after, took) = (resident_mib(server.pid()), begun.elapsed());
     alive(&server)?;
     runtime.block_on(canaries).map_err(|e| e.to_string())??;

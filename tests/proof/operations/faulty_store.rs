@@ -1,6 +1,5 @@
-//! The store in which a call goes wrong: around the real one, in the same process. It counts every call
-//! of every operation, spoils those that it was told to, and writes down what truly took effect,
-//! whatever it answered.
+//! A wrapper around the real store that makes scripted calls fail. It counts the calls of each operation,
+//! and records in a journal which of them took effect, whatever they answered.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -15,210 +14,217 @@ use hookward_core::store::{
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::time::Instant;
 
-use crate::sim::SCRIPTED;
-use crate::sim::disk::Durable;
+use crate::sim::SCRIPTED_PANIC;
+use crate::sim::journal::{JournalEntry, RELEASED_UNSTARTED, UNROUTED};
 use crate::sim::store::lock;
 
-/// Longer than a sender waits for a commit.
-const DELAY: Duration = Duration::from_secs(3);
+/// Delay of a slow call, longer than a request waits for a commit.
+const CALL_DELAY: Duration = Duration::from_secs(3);
 
-/// What befalls a call.
+/// What a faulty call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    /// It did not take effect, and says so.
-    Before,
-    /// It took effect, and says that it did not.
-    After,
-    /// There is no room.
+pub(super) enum FaultKind {
+    /// It has no effect and returns an error.
+    ErrorBefore,
+    /// It takes effect and returns an error.
+    ErrorAfter,
+    /// It has no effect because the disk is full.
     Full,
-    /// The store can no longer be trusted, from this call on; it took effect or did not.
-    PoisonBefore,
-    PoisonAfter,
-    /// From this call on the store is closed, and nobody closed it.
+    /// It has no effect, and the store has failed from then on.
+    FailedBefore,
+    /// It takes effect, and the store has failed from then on.
+    FailedAfter,
+    /// The store is closed from this call on, although nobody closed it.
     Closed,
-    /// It takes effect, late.
+    /// It takes effect after [`CALL_DELAY`].
     Delay,
+    /// It panics without effect.
     PanicBefore,
+    /// It takes effect and panics.
     PanicAfter,
-    /// For a canary: it took no effect, and says that it did.
-    Lie,
-    /// For a canary: it never comes back.
+    /// Canary: `accept` has no effect and reports success.
+    FalseAccept,
+    /// Canary: the call never returns.
     Hang,
 }
 
-impl Kind {
+impl FaultKind {
     pub(super) const ALL: [Self; 9] = [
-        Self::Before,
-        Self::After,
+        Self::ErrorBefore,
+        Self::ErrorAfter,
         Self::Full,
-        Self::PoisonBefore,
-        Self::PoisonAfter,
+        Self::FailedBefore,
+        Self::FailedAfter,
         Self::Closed,
         Self::Delay,
         Self::PanicBefore,
         Self::PanicAfter,
     ];
 
-    /// Behind it nothing but a new owner helps.
-    pub(super) fn is_the_end(self) -> bool {
-        matches!(self, Self::PoisonBefore | Self::PoisonAfter | Self::Closed)
+    /// Returns whether only a new process can use the store afterwards.
+    pub(super) fn ends_store(self) -> bool {
+        matches!(self, Self::FailedBefore | Self::FailedAfter | Self::Closed)
     }
 
     fn takes_effect(self) -> bool {
-        matches!(self, Self::After | Self::PoisonAfter | Self::PanicAfter | Self::Delay)
+        matches!(self, Self::ErrorAfter | Self::FailedAfter | Self::PanicAfter | Self::Delay)
     }
 
-    /// Where it does not answer well. Panics here.
-    fn answer(self) -> Option<StoreError> {
+    /// Returns the error that the call answers, if any; panics for the faults that panic.
+    fn error(self) -> Option<StoreError> {
         match self {
-            Self::Delay | Self::Lie | Self::Hang => None,
-            Self::Before => Some(StoreError::Unavailable("it did not take effect".to_owned())),
-            Self::After => Some(StoreError::Unavailable("nobody knows".to_owned())),
-            Self::Full => Some(StoreError::Full("no room".to_owned())),
-            Self::PoisonBefore | Self::PoisonAfter => {
+            Self::Delay | Self::FalseAccept | Self::Hang => None,
+            Self::ErrorBefore => Some(StoreError::Unavailable("the call had no effect".to_owned())),
+            Self::ErrorAfter => Some(StoreError::Unavailable("the effect of the call is unknown".to_owned())),
+            Self::Full => Some(StoreError::Full("no disk space".to_owned())),
+            Self::FailedBefore | Self::FailedAfter => {
                 Some(StoreError::Failed("a sync failed".to_owned()))
             }
             Self::Closed => Some(StoreError::Closed),
-            Self::PanicBefore | Self::PanicAfter => panic!("{SCRIPTED}"),
+            Self::PanicBefore | Self::PanicAfter => panic!("{SCRIPTED_PANIC}"),
         }
     }
 }
 
-/// Which calls, from the first one on.
+/// Which calls fail, beginning with the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
+pub(super) enum FaultScope {
     Once,
-    /// It, and all later ones of the same operation.
-    Same,
-    /// It, and all later ones.
+    /// This call and all later ones of the same operation.
+    Operation,
+    /// This call and all later ones.
     All,
 }
 
-/// What goes wrong, and where.
+/// A fault and the calls that it affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Point {
-    pub(super) kind: Kind,
-    pub(super) reach: Reach,
-    /// The operation, and which of its calls is the first, from 0: how those of several mix is chance.
+pub(super) struct FaultPoint {
+    pub(super) kind: FaultKind,
+    pub(super) scope: FaultScope,
+    /// The operation, and which of its calls is the first, from 0. Calls are numbered per operation because
+    /// the order between operations differs from run to run.
     pub(super) operation: &'static str,
     pub(super) nth: usize,
 }
 
-/// What the store is told, and what it saw.
+/// The fault that the store injects, and what the store observed.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// Nothing, once the trouble is over.
-    pub(super) point: Option<Point>,
-    /// Every call so far.
+    /// `None` once the faults have ended.
+    pub(super) point: Option<FaultPoint>,
+    /// The operations of all calls so far.
     pub(super) calls: Vec<&'static str>,
-    /// The operations that were struck.
-    pub(super) struck: BTreeSet<&'static str>,
-    /// Since when there is no way back, and what is said from then on.
-    pub(super) ended: Option<(Instant, StoreError)>,
-    /// What took effect.
-    pub(super) journal: Vec<Durable>,
+    /// Operations in which a fault was injected.
+    pub(super) injected: BTreeSet<&'static str>,
+    /// Since when the store has failed or is closed, and the error of all calls from then on.
+    pub(super) failed: Option<(Instant, StoreError)>,
+    /// Changes that took effect.
+    pub(super) journal: Vec<JournalEntry>,
 }
 
+/// The wrapper around the real store.
 #[derive(Debug)]
-pub(super) struct Spoilt {
+pub(super) struct FaultyStore {
     pub(super) inner: Arc<dyn Store>,
     pub(super) script: Arc<Mutex<Script>>,
-    turn: Arc<Mutex<()>>,
+    /// Serializes calls, so that the journal has the order in which they took effect.
+    order: Arc<Mutex<()>>,
 }
 
-impl Spoilt {
-    pub(super) fn over(inner: Arc<dyn Store>, script: Arc<Mutex<Script>>) -> Self {
-        Self { inner, script, turn: Arc::default() }
+impl FaultyStore {
+    pub(super) fn new(inner: Arc<dyn Store>, script: Arc<Mutex<Script>>) -> Self {
+        Self { inner, script, order: Arc::default() }
     }
 
-    fn next(&self, operation: &'static str) -> Result<Option<Kind>, StoreError> {
+    /// Counts a call and returns the fault that it has.
+    fn next_fault(&self, operation: &'static str) -> Result<Option<FaultKind>, StoreError> {
         let mut script = lock(&self.script);
         let n = script.calls.iter().filter(|call| **call == operation).count();
         script.calls.push(operation);
-        if let Some((_, error)) = &script.ended {
+        if let Some((_, error)) = &script.failed {
             return Err(error.clone());
         }
         let Some(point) = script.point else { return Ok(None) };
-        let same = point.operation == operation && n >= point.nth;
-        let first = script.struck.is_empty();
-        let hit = match point.reach {
-            Reach::Once => same && first,
-            Reach::Same => same,
-            Reach::All => same || !first,
+        let in_operation = point.operation == operation && n >= point.nth;
+        let first = script.injected.is_empty();
+        let hit = match point.scope {
+            FaultScope::Once => in_operation && first,
+            FaultScope::Operation => in_operation,
+            FaultScope::All => in_operation || !first,
         };
         if hit {
-            script.struck.insert(operation);
+            script.injected.insert(operation);
         }
-        if hit && point.kind.is_the_end() {
-            script.ended = point.kind.answer().map(|error| (Instant::now(), error));
+        if hit && point.kind.ends_store() {
+            script.failed = point.kind.error().map(|error| (Instant::now(), error));
         }
         Ok(hit.then_some(point.kind))
     }
 
-    /// Makes the call, or does with it what is to be done; `noted` writes down what took effect.
+    /// Makes the call, or injects its fault; `journal` returns the entries for what took effect.
     async fn call<T: Send + 'static>(
         &self,
         operation: &'static str,
-        asked: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-        noted: impl FnOnce(&T) -> Vec<Durable> + Send + 'static,
+        call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        journal: impl FnOnce(&T) -> Vec<JournalEntry> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let kind = self.next(operation)?;
+        let kind = self.next_fault(operation)?;
         match kind {
-            Some(Kind::Delay) => tokio::time::sleep(DELAY).await,
-            Some(Kind::Hang) => std::future::pending().await,
+            Some(FaultKind::Delay) => tokio::time::sleep(CALL_DELAY).await,
+            Some(FaultKind::Hang) => std::future::pending().await,
             _ => {}
         }
         let mut done = None;
-        if kind.is_none_or(Kind::takes_effect) {
-            let (script, turn) = (self.script.clone(), self.turn.clone());
-            // The store has threads of its own. Simulated time stands still while a thread is made to
-            // wait for them, and only then.
+        if kind.is_none_or(FaultKind::takes_effect) {
+            let (script, order) = (self.script.clone(), self.order.clone());
+            // The real store has threads of its own. Simulated time must not advance while they work, and
+            // tokio holds it only while a blocking task runs.
             let real = tokio::task::spawn_blocking(move || {
-                // The journal is in the order in which things happened. Deliveries are not in it, and
-                // share commits.
-                let _turn = (operation != "accept").then(|| lock(&turn));
-                let done = tokio::runtime::Handle::current().block_on(asked)?;
-                lock(&script).journal.extend(noted(&done));
+                // Accepts are not in the journal, and must be able to share a commit.
+                let _order = (operation != "accept").then(|| lock(&order));
+                let done = tokio::runtime::Handle::current().block_on(call)?;
+                lock(&script).journal.extend(journal(&done));
                 Ok(done)
             });
             done = real.await.ok();
         }
-        match kind.and_then(Kind::answer) {
+        match kind.and_then(FaultKind::error) {
             Some(error) => Err(error),
             None => done.unwrap_or(Err(StoreError::Closed)),
         }
     }
 }
 
-fn nothing<T>(_: &T) -> Vec<Durable> {
+/// Journal entries of an operation that changes nothing the invariants check.
+fn no_entries<T>(_: &T) -> Vec<JournalEntry> {
     Vec::new()
 }
 
 #[async_trait]
-impl Store for Spoilt {
+impl Store for FaultyStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
-        let lies = lock(&self.script).point.is_some_and(|point| point.kind == Kind::Lie);
-        if lies && self.next("accept")?.is_some() {
+        let is_false = lock(&self.script).point.is_some_and(|point| point.kind == FaultKind::FalseAccept);
+        if is_false && self.next_fault("accept")?.is_some() {
             return Ok(vec![Acceptance::Accepted { known: 0 }; deliveries.len()]);
         }
         let inner = self.inner.clone();
-        self.call("accept", async move { inner.accept(deliveries).await }, nothing).await
+        self.call("accept", async move { inner.accept(deliveries).await }, no_entries).await
     }
 
     async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
         let inner = self.inner.clone();
-        let handed_out = |jobs: &Vec<Job>| {
+        let claimed = |jobs: &Vec<Job>| {
             let each = jobs.iter().map(|job| job.lease);
-            each.map(|lease| Durable::HandedOut { lease, before: None, early: false }).collect()
+            each.map(|lease| JournalEntry::Claimed { lease, overtaken: None, early: false }).collect()
         };
-        self.call("claim", async move { inner.claim(want).await }, handed_out).await
+        self.call("claim", async move { inner.claim(want).await }, claimed).await
     }
 
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
-        let (inner, said) = (self.inner.clone(), outcomes.clone());
+        let (inner, sent) = (self.inner.clone(), outcomes.clone());
         let settled = move |answers: &Vec<Settled>| {
-            let each = said.iter().zip(answers).filter(|(_, s)| **s == Settled::Applied);
-            each.map(|(o, _)| Durable::Settled { lease: o.lease, word: word(o) }).collect()
+            let each = sent.iter().zip(answers).filter(|(_, s)| **s == Settled::Applied);
+            each.map(|(o, _)| JournalEntry::Settled { lease: o.lease, settlement: settlement_name(o) }).collect()
         };
         self.call("settle", async move { inner.settle(outcomes).await }, settled).await
     }
@@ -228,32 +234,32 @@ impl Store for Spoilt {
         leases: Vec<Lease>,
         until: Timestamp,
     ) -> Result<Vec<Settled>, StoreError> {
-        let (inner, said) = (self.inner.clone(), leases.clone());
+        let (inner, sent) = (self.inner.clone(), leases.clone());
         let extended = move |answers: &Vec<Settled>| {
-            let each = said.iter().zip(answers).filter(|(_, s)| **s == Settled::Applied);
-            each.map(|(lease, _)| Durable::Extended(*lease)).collect()
+            let each = sent.iter().zip(answers).filter(|(_, s)| **s == Settled::Applied);
+            each.map(|(lease, _)| JournalEntry::Extended(*lease)).collect()
         };
         self.call("extend", async move { inner.extend(leases, until).await }, extended).await
     }
 
     async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
         let inner = self.inner.clone();
-        self.call("purge", async move { inner.purge(what).await }, nothing).await
+        self.call("purge", async move { inner.purge(what).await }, no_entries).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let inner = self.inner.clone();
-        self.call("next_due", async move { inner.next_due().await }, nothing).await
+        self.call("next_due", async move { inner.next_due().await }, no_entries).await
     }
 
     async fn depth(&self) -> Result<Depth, StoreError> {
         let inner = self.inner.clone();
-        self.call("depth", async move { inner.depth().await }, nothing).await
+        self.call("depth", async move { inner.depth().await }, no_entries).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
         let inner = self.inner.clone();
-        self.call("check", async move { inner.check().await }, nothing).await
+        self.call("check", async move { inner.check().await }, no_entries).await
     }
 
     async fn close(&self) {
@@ -262,7 +268,7 @@ impl Store for Spoilt {
             inner.close().await;
             Ok(())
         };
-        let _ = self.call("close", closing, nothing).await;
+        let _ = self.call("close", closing, no_entries).await;
     }
 
     fn browse(&self) -> Option<&dyn Browse> {
@@ -270,21 +276,21 @@ impl Store for Spoilt {
     }
 }
 
-/// The word of the simulation's journal, as far as its judge asks for one.
-fn word(outcome: &JobOutcome) -> &'static str {
+/// Names a settlement as the simulation's journal does, as far as the invariants distinguish them.
+fn settlement_name(outcome: &JobOutcome) -> &'static str {
     match (&outcome.settlement, &outcome.attempt) {
-        (Settlement::Unrouted, _) => "unrouted",
-        (Settlement::Released { .. }, None) => "given back",
+        (Settlement::Unrouted, _) => UNROUTED,
+        (Settlement::Released { .. }, None) => RELEASED_UNSTARTED,
         _ => "settled",
     }
 }
 
-fn unable() -> StoreError {
-    StoreError::Unavailable("the real store does not list".to_owned())
+fn no_browse() -> StoreError {
+    StoreError::Unavailable("the real store has no browse operations".to_owned())
 }
 
 #[async_trait]
-impl Browse for Spoilt {
+impl Browse for FaultyStore {
     async fn list(
         &self,
         filter: &Filter,
@@ -292,34 +298,34 @@ impl Browse for Spoilt {
         after: Option<Cursor>,
     ) -> Result<EventPage, StoreError> {
         let (inner, filter) = (self.inner.clone(), filter.clone());
-        let asked =
-            async move { inner.browse().ok_or_else(unable)?.list(&filter, limit, after).await };
-        self.call("list", asked, nothing).await
+        let call =
+            async move { inner.browse().ok_or_else(no_browse)?.list(&filter, limit, after).await };
+        self.call("list", call, no_entries).await
     }
 
     async fn show(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
         let inner = self.inner.clone();
-        let asked = async move { inner.browse().ok_or_else(unable)?.show(id).await };
-        self.call("show", asked, nothing).await
+        let call = async move { inner.browse().ok_or_else(no_browse)?.show(id).await };
+        self.call("show", call, no_entries).await
     }
 
     async fn find(&self, event_id: &str, limit: usize) -> Result<Vec<EventId>, StoreError> {
         let (inner, event_id) = (self.inner.clone(), event_id.to_owned());
-        let asked = async move { inner.browse().ok_or_else(unable)?.find(&event_id, limit).await };
-        self.call("find", asked, nothing).await
+        let call = async move { inner.browse().ok_or_else(no_browse)?.find(&event_id, limit).await };
+        self.call("find", call, no_entries).await
     }
 
     async fn replay(&self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<usize, StoreError> {
-        let (inner, said) = (self.inner.clone(), jobs.clone());
-        let revived = move |made: &usize| {
-            // Each event of this workload came with one job, so what is added is the second.
-            let each = said.iter().filter(|_| *made > 0).map(|job| match job {
+        let (inner, sent) = (self.inner.clone(), jobs.clone());
+        let replayed = move |count: &usize| {
+            // Each event of this workload has one job, so an added job is the second.
+            let each = sent.iter().filter(|_| *count > 0).map(|job| match job {
                 ReplayJob::Revive(id) => *id,
                 ReplayJob::Add { event, .. } => JobId { event: *event, n: 1 },
             });
-            each.map(Durable::Replayed).collect()
+            each.map(JournalEntry::Replayed).collect()
         };
-        let asked = async move { inner.browse().ok_or_else(unable)?.replay(now, jobs).await };
-        self.call("replay", asked, revived).await
+        let call = async move { inner.browse().ok_or_else(no_browse)?.replay(now, jobs).await };
+        self.call("replay", call, replayed).await
     }
 }

@@ -1,5 +1,5 @@
-//! The handler of all steps. What an event says under `do` is done to it once: it fails, is refused,
-//! panics, takes long; then it goes well. Each run is written down.
+//! The handler of all steps. The body's `do` says how the first run of an event behaves: it fails with
+//! `fail` or `fatal`, panics, is slow, or replaces the body. Later runs succeed. Every run is recorded.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -10,77 +10,78 @@ use hookward_core::store::JobId;
 use hookward_core::{Body, Event, Flow, Handler, HandlerCx, HandlerError};
 use serde_json::{Value, json};
 
-use crate::sim::SCRIPTED;
-use crate::sim::handler::Run;
+use crate::sim::SCRIPTED_PANIC;
+use crate::sim::handler::StepRun;
 use crate::sim::store::lock;
 
-/// Longer than it takes until its lease is extended.
-const SLOW: Duration = Duration::from_secs(12);
+/// Duration of a slow run, longer than the interval in which leases are extended.
+const SLOW_RUN: Duration = Duration::from_secs(12);
 
+/// All runs of steps, in the order in which they began.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    pub(super) runs: Vec<Run>,
-    /// The order keys of what runs now.
-    busy: BTreeSet<(String, JobId)>,
-    pub(super) broken: Vec<String>,
+    pub(super) runs: Vec<StepRun>,
+    /// Order keys of the jobs that run now.
+    active: BTreeSet<(String, JobId)>,
+    pub(super) violations: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hand(pub(super) Arc<Mutex<Ledger>>);
+pub(super) struct ScriptedHandler(pub(super) Arc<Mutex<Ledger>>);
 
-/// A run that is under way; ends when it is let go.
-struct Under {
+/// Marks a run as ended when it is dropped, also by a panic or a cancellation.
+struct RunGuard {
     ledger: Arc<Mutex<Ledger>>,
-    at: usize,
+    index: usize,
     key: (String, JobId),
     end: &'static str,
 }
 
-impl Drop for Under {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         let mut ledger = lock(&self.ledger);
-        ledger.busy.remove(&self.key);
-        ledger.runs[self.at].end = self.end;
+        ledger.active.remove(&self.key);
+        ledger.runs[self.index].end = self.end;
     }
 }
 
-impl Hand {
-    /// The run, and whether this step of the job went wrong before.
-    fn begin(&self, key: &str, cx: &HandlerCx) -> (Under, bool) {
+impl ScriptedHandler {
+    /// Records a run; returns it with whether this step of the job has run to its end before.
+    fn begin(&self, key: &str, cx: &HandlerCx) -> (RunGuard, bool) {
         let mut ledger = lock(&self.0);
-        let again = |run: &Run| run.job == cx.job && run.step == cx.step && run.end != "cut";
+        let again = |run: &StepRun| run.job == cx.job && run.step == cx.step && run.end != "cut";
         let again = ledger.runs.iter().any(again);
-        let beside = ledger.busy.iter().find(|(k, job)| k == key && *job != cx.job).cloned();
-        if let Some((_, beside)) = beside {
-            ledger.broken.push(format!("INV-6: {} runs beside {beside}", cx.job));
+        let other = ledger.active.iter().find(|(k, job)| k == key && *job != cx.job).cloned();
+        if let Some((_, other)) = other {
+            ledger.violations.push(format!("INV-6: {} runs while {other} of the same order key runs", cx.job));
         }
-        let (at, key) = (ledger.runs.len(), (key.to_owned(), cx.job));
-        ledger.runs.push(Run { job: cx.job, step: cx.step.clone(), end: "cut" });
-        ledger.busy.insert(key.clone());
-        (Under { ledger: self.0.clone(), at, key, end: "cut" }, again)
+        let (index, key) = (ledger.runs.len(), (key.to_owned(), cx.job));
+        ledger.runs.push(StepRun { job: cx.job, step: cx.step.clone(), end: "cut" });
+        ledger.active.insert(key.clone());
+        (RunGuard { ledger: self.0.clone(), index, key, end: "cut" }, again)
     }
 }
 
 #[async_trait]
-impl Handler for Hand {
+impl Handler for ScriptedHandler {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         let body: Value = serde_json::from_slice(event.body().bytes())?;
         let object = &body["data"]["object"];
         let key = object["customer"].as_str().unwrap_or(body["id"].as_str().unwrap_or_default());
         let (mut run, again) = self.begin(key, cx);
-        let todo = object["do"].as_str().unwrap_or_default();
-        if &*cx.step == "second" && todo == "replace" && body["replaced"] != true {
-            lock(&self.0).broken.push(format!("INV-9: {} has lost what it had come to", cx.job));
+        let behavior = object["do"].as_str().unwrap_or_default();
+        if &*cx.step == "second" && behavior == "replace" && body["replaced"] != true {
+            lock(&self.0).violations.push(format!("INV-9: {} lost the body that its first step made", cx.job));
         }
-        let (end, result) = match (todo, &*cx.step) {
+        let (end, result) = match (behavior, &*cx.step) {
             ("slow", "first") => {
-                tokio::time::sleep(SLOW).await;
+                tokio::time::sleep(SLOW_RUN).await;
                 ("ok", Ok(Flow::Next))
             }
-            ("refuse", "first") if !cx.replay => ("fatal", Err(HandlerError::fatal("never"))),
+            ("fatal", "first") if !cx.replay => ("fatal", Err(HandlerError::fatal("never"))),
             ("panic", "first") if !again => {
                 run.end = "panic";
-                panic!("{SCRIPTED}");
+                panic!("{SCRIPTED_PANIC}");
             }
             ("replace", "first") => {
                 let mut body = body.clone();

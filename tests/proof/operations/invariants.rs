@@ -1,4 +1,5 @@
-//! What must hold once the store was opened anew and nothing waits any more.
+//! The oracle of the suite `operations`: what must hold once a second process has opened the store and
+//! finished all work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,90 +7,97 @@ use hookward_core::store::{EventDetail, JobId, Status};
 use serde_json::Value;
 
 use super::run::World;
-use crate::sim::invariants::{Handed, leased};
+use crate::sim::invariants::{ClaimCounts, check_leases};
 use crate::sim::store::lock;
 
-/// Everything that is wrong; `stored` in the order of acceptance.
-pub(super) fn judge(world: &World, lost: bool, stored: &[EventDetail]) -> Vec<String> {
+/// Returns all violations. `stored` is in the order of acceptance.
+pub(super) fn check(world: &World, store_failed: bool, stored: &[EventDetail]) -> Vec<String> {
     let script = lock(&world.script);
-    let ledger = lock(&world.hand.0);
-    let mut broken = lock(&world.broken).clone();
-    broken.extend(ledger.broken.clone());
-    broken.extend(leased(&script.journal));
-    broken.extend(kept(world, stored));
-    broken.extend(without_need(&script.struck, lost, stored));
-    broken.extend(in_order(stored, &ledger.runs.iter().map(|run| run.job).collect::<Vec<_>>()));
-    let handed = Handed::of(&script.journal);
+    let ledger = lock(&world.handler.0);
+    let mut violations = lock(&world.violations).clone();
+    violations.extend(ledger.violations.clone());
+    violations.extend(check_leases(&script.journal));
+    violations.extend(check_stored(world, stored));
+    violations.extend(check_interruptions(&script.injected, store_failed, stored));
+    let runs: Vec<_> = ledger.runs.iter().map(|run| run.job).collect();
+    violations.extend(check_order(stored, &runs));
+    let counts = ClaimCounts::from_journal(&script.journal);
     for event in stored {
         for job in &event.jobs {
             let id = JobId { event: event.event.id(), n: job.n };
-            broken.extend(handed.wrong(id, job, job.n > 0, &ledger.runs));
+            violations.extend(counts.violation(id, job, job.n > 0, &ledger.runs));
         }
     }
-    broken
+    violations
 }
 
-/// All that was acknowledged is there, each event once, with the bytes that were sent; nothing else is;
-/// each has ended; and one letter has one answer.
-fn kept(world: &World, stored: &[EventDetail]) -> Vec<String> {
-    let mut broken = Vec::new();
+/// Checks that every acknowledged event is stored once with the bytes that were sent and is closed, that
+/// nothing else is stored, and that all requests of one delivery got the same answer.
+fn check_stored(world: &World, stored: &[EventDetail]) -> Vec<String> {
+    let mut violations = Vec::new();
     let mut found = BTreeMap::new();
     for event in stored {
         let name = event.summary.event_id.clone().unwrap_or_default();
         if found.insert(name.clone(), event).is_some() {
-            broken.push(format!("INV-4: {name} is stored twice"));
+            violations.push(format!("INV-4: {name} is stored twice"));
         }
     }
     let (acks, mut answers) = (lock(&world.acks), BTreeMap::new());
     for (n, answer) in acks.iter() {
         if answers.entry(*n).or_insert(answer) != &answer {
-            broken.push(format!("INV-4: letter {n} has two answers"));
+            violations.push(format!("INV-4: delivery {n} got two different answers"));
         }
     }
-    for (n, letter) in world.letters.iter().enumerate() {
-        for (name, bytes) in &letter.events {
+    for (n, delivery) in world.deliveries.iter().enumerate() {
+        for (name, bytes) in &delivery.events {
             let Some(event) = found.remove(name) else {
-                broken.extend(answers.get(&n).map(|_| format!("INV-1: {name} is lost")));
+                let lost = format!("INV-1: {name} is acknowledged and not stored");
+                violations.extend(answers.get(&n).map(|_| lost));
                 continue;
             };
             if event.event.body().bytes() != bytes.as_bytes() {
-                broken.push(format!("INV-9: {name} has other bytes"));
+                violations.push(format!("INV-9: {name} is stored with other bytes"));
             }
             let status = event.summary.status;
-            let ends = match name.as_str() {
+            let expected = match name.as_str() {
                 "evt_unwanted" => [Status::Unrouted; 2],
-                // It is dead until an operator asks for it again.
-                "evt_refuse" => [Status::Done, Status::Dead],
+                // Dead until the operator replays it.
+                "evt_fatal" => [Status::Done, Status::Dead],
                 _ => [Status::Done; 2],
             };
-            if !ends.contains(&status) {
-                broken.push(format!("INV-2: {name} is {status:?}: {:?}", event.jobs));
+            if !expected.contains(&status) {
+                violations.push(format!(
+                    "INV-2: {name} is {status:?}, expected {expected:?}: {:?}",
+                    event.jobs
+                ));
             }
         }
     }
-    broken.extend(found.keys().map(|name| format!("{name} is past its time, or nobody sent it")));
-    broken
+    violations.extend(found.keys().map(|name| {
+        format!("{name} is stored, and its retention is over or it was never sent")
+    }));
+    violations
 }
 
-/// A lease ends only where a claim or an extension went wrong, and a job is found running only behind a
-/// store that was lost. Else an outcome was thrown away, and what it stood for ran once more.
-fn without_need(
-    struck: &BTreeSet<&'static str>,
-    lost: bool,
+/// Checks that leases expired only after a failed claim or extension, and that jobs count as crashed only
+/// after a failed store. Otherwise the worker dropped an outcome, and its step ran again for nothing.
+fn check_interruptions(
+    injected: &BTreeSet<&'static str>,
+    store_failed: bool,
     stored: &[EventDetail],
 ) -> Vec<String> {
-    let may = |outcome: &str| match outcome {
-        "lease" => lost || struck.contains("claim") || struck.contains("extend"),
-        "crash" => lost,
+    let allowed = |outcome: &str| match outcome {
+        "lease" => store_failed || injected.contains("claim") || injected.contains("extend"),
+        "crash" => store_failed,
         _ => true,
     };
     let runs = stored.iter().flat_map(|event| &event.jobs).flat_map(|job| &job.attempts);
-    let wrong = runs.filter(|run| !may(&run.outcome));
-    wrong.map(|run| format!("INV-3: a run ended without need: {run:?}")).collect()
+    let wrong = runs.filter(|run| !allowed(&run.outcome));
+    wrong.map(|run| format!("INV-3: an outcome was dropped: {run:?}")).collect()
 }
 
-/// The events of a customer ran for the first time in the order in which they were accepted.
-fn in_order(stored: &[EventDetail], runs: &[JobId]) -> Vec<String> {
+/// Checks that the events of a customer ran for the first time in the order of acceptance.
+fn check_order(stored: &[EventDetail], runs: &[JobId]) -> Vec<String> {
     let mut by_customer: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for event in stored {
         let body: Value = serde_json::from_slice(event.event.body().bytes()).unwrap_or_default();
@@ -97,7 +105,12 @@ fn in_order(stored: &[EventDetail], runs: &[JobId]) -> Vec<String> {
         let first = runs.iter().position(|job| job.event == event.event.id());
         by_customer.entry(customer.to_owned()).or_default().extend(first);
     }
-    let sorted = |firsts: &[usize]| firsts.iter().collect::<BTreeSet<_>>().into_iter().eq(firsts);
-    let wrong = by_customer.iter().filter(|(_, firsts)| !sorted(firsts));
-    wrong.map(|(customer, firsts)| format!("INV-6: {customer} ran as {firsts:?}")).collect()
+    let is_sorted =
+        |firsts: &[usize]| firsts.iter().collect::<BTreeSet<_>>().into_iter().eq(firsts);
+    let wrong = by_customer.iter().filter(|(_, firsts)| !is_sorted(firsts));
+    wrong
+        .map(|(customer, firsts)| {
+            format!("INV-6: events of {customer} first ran at the positions {firsts:?}")
+        })
+        .collect()
 }

@@ -1,10 +1,15 @@
-//! Every call of every operation of a store, spoilt in every way, one run each: it fails before it takes
-//! effect or after, the store is full, lost or closed, it is slow, it panics; once, or from then on. The
-//! engine is the real one, in this process, and so is the store that is spoilt. Whatever happens, an
-//! answer comes in time and is true, no panic comes out, no loop ends, and a new process finds all.
+//! Suite `operations`: every failing operation of a store. Each call of each operation fails before or
+//! after it takes effect, finds the store full, failed or closed, takes 3 s, or panics, once or from then
+//! on, one run each. The engine and the store behind [`faulty_store`] are the real ones, in this process.
+//!
+//! It proves that no 2xx is sent without a commit, that every answer comes within 3 s, that no panic
+//! escapes and no loop of the worker ends, and that work continues without a restart unless the store has
+//! failed. The oracle is [`invariants`], over what is stored after a second process has finished the work.
+//! The canaries are a store that reports an accept that it did not do, a claim that never returns, and an
+//! operator's call outside the panic guard.
 //!
 //! ```text
-//! cargo test -p hookward-cli --test proof -- operations --runs 100000     # every call, every way
+//! cargo test -p hookward-cli --test proof -- operations --runs 100000     # every call, every fault
 //! ```
 
 mod faulty_store;
@@ -16,85 +21,90 @@ mod senders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use faulty_store::{Kind, Point, Reach};
-use run::{Played, ground, play};
+use faulty_store::{FaultKind, FaultPoint, FaultScope};
+use run::{RunResult, prepare_store, run_with_fault};
 
-use crate::Extent;
-use crate::fault::trial::{folder, spread};
-use crate::sim::quiet;
+use crate::RunOptions;
+use crate::fault::trial::{run_parallel, temp_dir};
+use crate::sim::silence_scripted_panics;
 
-/// All that a store can be asked, but for what it says of itself: every one of them is in the workload.
+/// Runs at the same time.
+const PARALLEL_RUNS: usize = 4;
+
+/// All operations of a store that can fail. The workload calls each of them.
 const OPERATIONS: [&str; 13] = [
     "accept", "check", "claim", "close", "depth", "extend", "find", "list", "next_due", "purge",
     "replay", "settle", "show",
 ];
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    quiet();
-    let place = folder();
-    ground(place.path())?;
-    let plain = play(place.path(), None, false)?;
-    if !plain.broken.is_empty() || plain.lost {
-        return Err(format!("without a fault: {}", plain.broken.join("\n")));
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    silence_scripted_panics();
+    let template = temp_dir();
+    prepare_store(template.path())?;
+    let without_fault = run_with_fault(template.path(), None, false)?;
+    if !without_fault.violations.is_empty() || without_fault.store_failed {
+        return Err(format!("without a fault: {}", without_fault.violations.join("\n")));
     }
-    let asked: BTreeSet<_> = plain.calls.iter().copied().collect();
-    if !asked.iter().eq(&OPERATIONS) {
-        return Err(format!("the workload asks for {asked:?} alone"));
+    let called: BTreeSet<_> = without_fault.calls.iter().copied().collect();
+    if !called.iter().eq(&OPERATIONS) {
+        return Err(format!("the workload calls only {called:?} of {OPERATIONS:?}"));
     }
-    let canaries = canaries(place.path())?;
-    let mut points = points(&plain.calls);
+    let canaries = check_canaries(template.path())?;
+    let mut points = fault_points(&without_fault.calls);
     let all = points.len();
-    fastrand::Rng::with_seed(extent.seed).shuffle(&mut points);
-    if extent.short {
-        // Each kind in each operation, once or from then on.
+    fastrand::Rng::with_seed(options.seed).shuffle(&mut points);
+    if options.short {
+        // The short form has each kind of fault in each operation in one drawn call and scope.
         let mut seen = BTreeSet::new();
         points.retain(|p| seen.insert((p.operation, p.kind)));
     }
-    let goes_on = |n: usize| extent.short || extent.goes_on(n);
-    let played = spread(4, &points, goes_on, |point| {
-        let played = play(place.path(), Some(*point), false).and_then(|played| {
-            let broken = played.broken.join("\n");
-            if broken.is_empty() { Ok(played) } else { Err(broken) }
+    let wants_another = |n: usize| options.short || options.wants_another(n);
+    let results = run_parallel(PARALLEL_RUNS, &points, wants_another, |point| {
+        let result = run_with_fault(template.path(), Some(*point), false).and_then(|result| {
+            let violations = result.violations.join("\n");
+            if violations.is_empty() { Ok(result) } else { Err(violations) }
         });
-        let Point { kind, reach, operation, nth } = point;
-        let way = format!("{kind:?} in call {nth} of `{operation}`, {reach:?}");
-        played.map(|played| (point.kind, played)).map_err(|broken| format!("{way}: {broken}"))
+        let FaultPoint { kind, scope, operation, nth } = point;
+        let fault = format!("{kind:?} in call {nth} of `{operation}`, {scope:?}");
+        result.map(|result| (point.kind, result)).map_err(|e| format!("{fault}: {e}"))
     })?;
-    Ok(told(&played, all, plain.calls.len(), &canaries))
+    Ok(summary(&results, all, without_fault.calls.len(), &canaries))
 }
 
-fn told(played: &[(Kind, Played)], all: usize, calls: usize, canaries: &str) -> String {
-    let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
-    for (kind, run) in played {
-        *kinds.entry(*kind).or_default() += usize::from(run.struck);
+fn summary(results: &[(FaultKind, RunResult)], all: usize, calls: usize, canaries: &str) -> String {
+    let mut kinds: BTreeMap<FaultKind, usize> = BTreeMap::new();
+    for (kind, result) in results {
+        *kinds.entry(*kind).or_default() += usize::from(result.injected);
     }
-    let struck: usize = kinds.values().sum();
+    let injected: usize = kinds.values().sum();
     let kinds: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {kind:?}")).collect();
-    let sum = |count: fn(&Played) -> usize| played.iter().map(|(_, run)| count(run)).sum::<usize>();
+    let sum = |count: fn(&RunResult) -> usize| results.iter().map(|(_, r)| count(r)).sum::<usize>();
     format!(
-        "{} of {all} runs over {calls} calls of {} operations; {struck} faults took place ({}), {} ended with a lost store; {} acknowledged, {} stored, 0 lost; canaries: {canaries}",
-        played.len(),
+        "{} of {all} runs over {calls} calls of {} operations; {injected} faults injected ({}), {} ended with a failed store; {} acknowledged, {} stored, 0 lost; canaries: {canaries}",
+        results.len(),
         OPERATIONS.len(),
         kinds.join(", "),
-        sum(|run| usize::from(run.lost)),
-        sum(|run| run.acknowledged),
-        sum(|run| run.stored),
+        sum(|result| usize::from(result.store_failed)),
+        sum(|result| result.acknowledged),
+        sum(|result| result.stored),
     )
 }
 
-/// Every call in every way that makes sense for it.
-fn points(calls: &[&'static str]) -> Vec<Point> {
+/// Returns every call with every fault that makes sense for it.
+fn fault_points(calls: &[&'static str]) -> Vec<FaultPoint> {
     let mut points = Vec::new();
     for (at, operation) in calls.iter().enumerate() {
         let nth = calls[..at].iter().filter(|before| before == &operation).count();
-        for kind in Kind::ALL {
-            for reach in [Reach::Once, Reach::Same, Reach::All] {
-                let once_for_all = kind.is_the_end() && reach != Reach::Once;
-                // To close says nothing, so it cannot fail, and it is the last one.
-                let panics = matches!(kind, Kind::PanicBefore | Kind::PanicAfter | Kind::Delay);
-                let closing = *operation == "close" && !(panics && reach == Reach::Once);
-                if !once_for_all && !closing {
-                    points.push(Point { kind, reach, operation, nth });
+        for kind in FaultKind::ALL {
+            for scope in [FaultScope::Once, FaultScope::Operation, FaultScope::All] {
+                // After such a fault every later call fails anyway.
+                let redundant = kind.ends_store() && scope != FaultScope::Once;
+                // `close` returns nothing, so it cannot fail, and it is the last call.
+                let no_error =
+                    matches!(kind, FaultKind::PanicBefore | FaultKind::PanicAfter | FaultKind::Delay);
+                let impossible = *operation == "close" && !(no_error && scope == FaultScope::Once);
+                if !redundant && !impossible {
+                    points.push(FaultPoint { kind, scope, operation, nth });
                 }
             }
         }
@@ -102,24 +112,37 @@ fn points(calls: &[&'static str]) -> Vec<Point> {
     points
 }
 
-/// Each must be found out, by this word.
-fn canaries(ground: &Path) -> Result<String, String> {
-    let way = |kind, operation| Point { kind, reach: Reach::Same, operation, nth: 0 };
+/// Checks that the oracle finds each canary, by a violation that contains the given text.
+fn check_canaries(template: &Path) -> Result<String, String> {
+    let fault =
+        |kind, operation| FaultPoint { kind, scope: FaultScope::Operation, operation, nth: 0 };
     let canaries = [
-        ("a store that says it took in what it did not", way(Kind::Lie, "accept"), false, "INV-1"),
-        ("a worker that claims no more", way(Kind::Hang, "claim"), false, "INV-2"),
-        ("an operator past the guard", way(Kind::PanicBefore, "list"), true, "a panic reached"),
+        (
+            "a store that reports an accept that it did not do",
+            fault(FaultKind::FalseAccept, "accept"),
+            false,
+            "INV-1",
+        ),
+        ("a claim that never returns", fault(FaultKind::Hang, "claim"), false, "INV-2"),
+        (
+            "an operator's call outside the panic guard",
+            fault(FaultKind::PanicBefore, "list"),
+            true,
+            "a panic reached",
+        ),
     ];
     let mut found = Vec::new();
-    for (what, point, past_guard, word) in canaries {
-        let broken = match play(ground, Some(point), past_guard) {
-            Ok(played) => played.broken.join("\n"),
-            Err(broken) => broken,
+    for (what, point, outside_guard, expected) in canaries {
+        let violations = match run_with_fault(template, Some(point), outside_guard) {
+            Ok(result) => result.violations.join("\n"),
+            Err(e) => e,
         };
-        if !broken.contains(word) {
-            return Err(format!("the canary, {what}, is not found: {broken:?}"));
+        if !violations.contains(expected) {
+            return Err(format!(
+                "the canary, {what}, is not found: expected `{expected}` in {violations:?}"
+            ));
         }
-        found.push(format!("{what} by {word}"));
+        found.push(format!("{what} by {expected}"));
     }
     Ok(found.join(", "))
 }

@@ -1,5 +1,5 @@
-//! One run: a process over a store of which some calls go wrong, and the process after it, in which all
-//! is well. In simulated time, but for what the store does.
+//! One run: a process over a faulty store, and then a second process without faults over the same file.
+//! Time is simulated except inside the store.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,30 +17,35 @@ use rusqlite::Connection;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::faulty_store::{Point, Script, Spoilt};
-use super::handler::Hand;
-use super::invariants::judge;
-use super::senders::{self, Letter, deliver, send};
-use crate::duplicates::look;
-use crate::fault::trial::sound;
-use crate::sim::disk::Durable;
+use super::faulty_store::{FaultPoint, FaultyStore, Script};
+use super::handler::ScriptedHandler;
+use super::invariants::check;
+use super::senders::{self, Delivery, send_once, send_until_acknowledged};
+use crate::duplicates::open_read_only;
+use crate::fault::trial::check_integrity;
+use crate::sim::journal::JournalEntry;
 use crate::sim::store::lock;
 
-/// The trouble lasts so long: longer than a lease.
-const TROUBLE: Duration = Duration::from_secs(35);
-/// Behind it, all is done within so long, without a restart.
-const DONE: Duration = Duration::from_secs(240);
-/// A store that is lost is noticed within so long: the worker looks every 5 s.
-const NOTICED: Duration = Duration::from_secs(10);
-/// What stops has stopped.
-const STOPPED: Duration = Duration::from_secs(30);
+/// Duration of the faults, longer than a lease.
+const FAULTS_DURATION: Duration = Duration::from_secs(35);
+/// Once the faults have ended, all work is done within this time, without a restart.
+const WORK_TIMEOUT: Duration = Duration::from_secs(240);
+/// A failed store is noticed within this time; the worker checks every 5 s.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stop ends within this time.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-const BEFORE: Timestamp = Timestamp::from_secs(1_760_000_000);
-/// What was kept from before is past its time here.
-const FIRST: Timestamp = Timestamp::from_secs(1_760_007_200);
-const SECOND: Timestamp = Timestamp::from_secs(1_760_008_400);
+/// Start of the process that fills the store before the runs.
+const TEMPLATE_START: Timestamp = Timestamp::from_secs(1_760_000_000);
+/// Start of the first process; the retention of the events stored before is over.
+const FIRST_START: Timestamp = Timestamp::from_secs(1_760_007_200);
+/// Start of the second process.
+const SECOND_START: Timestamp = Timestamp::from_secs(1_760_008_400);
 
-const FILE: &str = "events.db";
+/// Attempts to open the store, 5 ms apart.
+const MAX_OPEN_TRIES: usize = 400;
+
+const STORE_FILE: &str = "events.db";
 const ROUTES: &str = r#"
 store: sqlite:events.db
 defaults:
@@ -63,10 +68,10 @@ routes:
     events: stripe/charge.*
     order_by: /data/object/customer
     concurrency: 3
-    chain: [{ handler: hand, name: first }, { handler: hand, name: second }]
+    chain: [{ handler: scripted, name: first }, { handler: scripted, name: second }]
   - name: items
     events: shop/**
-    chain: [{ handler: hand, name: only }]
+    chain: [{ handler: scripted, name: only }]
 "#;
 
 const PLUGINS: [&[Plugin]; 3] = [
@@ -75,11 +80,11 @@ const PLUGINS: [&[Plugin]; 3] = [
     hookward_provider_hmac::PLUGINS,
 ];
 
-/// Simulated time, from a moment on.
+/// Simulated time since a start.
 #[derive(Debug)]
-struct Simulated(Timestamp, Instant);
+struct SimulatedClock(Timestamp, Instant);
 
-impl Clock for Simulated {
+impl Clock for SimulatedClock {
     fn now(&self) -> Timestamp {
         self.0.plus(self.monotonic())
     }
@@ -89,74 +94,73 @@ impl Clock for Simulated {
     }
 }
 
-/// What both processes of a run share, and those who judge them.
+/// What both processes of a run and the oracle share.
 #[derive(Default)]
 pub(super) struct World {
-    pub(super) letters: Vec<Letter>,
+    pub(super) deliveries: Vec<Delivery>,
     pub(super) script: Arc<Mutex<Script>>,
-    pub(super) hand: Hand,
-    /// Letters and the bytes of their answers.
+    pub(super) handler: ScriptedHandler,
+    /// Acknowledged deliveries with the bytes of their answers.
     pub(super) acks: Mutex<Vec<(usize, Bytes)>>,
-    /// What was seen to be wrong on the way.
-    pub(super) broken: Mutex<Vec<String>>,
-    /// The store's file, to be looked at by others.
+    /// Violations that were observed during the run.
+    pub(super) violations: Mutex<Vec<String>>,
+    /// A read-only connection to the store's file.
     pub(super) file: Mutex<Option<Connection>>,
 }
 
-/// What a run came to.
+/// Result of one run.
 #[derive(Debug)]
-pub(super) struct Played {
-    pub(super) broken: Vec<String>,
+pub(super) struct RunResult {
+    pub(super) violations: Vec<String>,
     pub(super) calls: Vec<&'static str>,
-    pub(super) struck: bool,
-    /// The process had to end.
-    pub(super) lost: bool,
+    pub(super) injected: bool,
+    /// The store failed and the process ended.
+    pub(super) store_failed: bool,
     pub(super) acknowledged: usize,
     pub(super) stored: usize,
 }
 
 impl World {
-    pub(super) fn broken(&self, what: String) {
-        lock(&self.broken).push(what);
+    pub(super) fn violation(&self, what: String) {
+        lock(&self.violations).push(what);
     }
 }
 
-/// One process.
+/// A process: an engine over a faulty store.
 struct Process {
     engine: Arc<Engine>,
-    store: Arc<Spoilt>,
+    store: Arc<FaultyStore>,
 }
 
 impl Process {
     async fn open(world: &World, folder: &Path, now: Timestamp) -> Result<Self, String> {
         let mut registry = Registry::empty();
         PLUGINS.iter().try_for_each(|plugins| registry.add(*plugins)).map_err(|e| e.to_string())?;
-        let handler: Arc<dyn Handler> = Arc::new(world.hand.clone());
+        let handler: Arc<dyn Handler> = Arc::new(world.handler.clone());
         let cx = LoadCx {
             registry: &registry,
             environment: &SystemEnvironment,
             builtin_schemas: &[],
-            handlers: &BTreeMap::from([("hand".to_owned(), handler)]),
+            handlers: &BTreeMap::from([("scripted".to_owned(), handler)]),
             now,
         };
         let config = load_text(&folder.join("routes.yaml"), ROUTES, &cx);
         let config = config.map_err(|e| e.to_string())?.config;
-        let clock = Arc::new(Simulated(now, Instant::now()));
-        let tries = 0..400;
-        for left in tries.rev() {
+        let clock = Arc::new(SimulatedClock(now, Instant::now()));
+        for tries_left in (0..MAX_OPEN_TRIES).rev() {
             let cx = OpenCx { base_dir: folder.to_owned(), now };
             match (config.store.descriptor.open)(config.store.rest.clone(), cx).await {
                 Ok(inner) => {
-                    *lock(&world.file) = Some(look(&folder.join(FILE)));
-                    let store = Arc::new(Spoilt::over(inner, world.script.clone()));
+                    *lock(&world.file) = Some(open_read_only(&folder.join(STORE_FILE)));
+                    let store = Arc::new(FaultyStore::new(inner, world.script.clone()));
                     return Ok(Self { engine: Engine::new(config, store.clone(), clock), store });
                 }
-                Err(e) if left == 0 => return Err(format!("it does not open: {e}")),
-                // The owner before it was not closed, and its thread is about to end.
+                Err(e) if tries_left == 0 => return Err(format!("the store does not open: {e}")),
+                // The first process did not close the store, and its thread may still hold the lock.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
-        Err("it does not open".to_owned())
+        Err("the store does not open".to_owned())
     }
 
     async fn open_jobs(&self) -> Result<u64, String> {
@@ -164,7 +168,7 @@ impl Process {
         Ok(depth.routes.iter().map(|route| route.open).sum())
     }
 
-    /// As the server does it.
+    /// Stops as the server does.
     async fn stop(self, worker: Option<Worker>) {
         self.engine.drain();
         if let Some(worker) = worker {
@@ -173,9 +177,9 @@ impl Process {
         let _ = timeout(Duration::from_secs(5), self.engine.store().close()).await;
     }
 
-    /// Everything that is stored, in the order of acceptance.
+    /// Returns all stored events in the order of acceptance.
     async fn stored(&self) -> Result<Vec<EventDetail>, String> {
-        let browse = self.store.inner.browse().ok_or("it does not list")?;
+        let browse = self.store.inner.browse().ok_or("the store has no browse operations")?;
         let page = browse.list(&Filter::default(), 1_000, None).await.map_err(|e| e.to_string())?;
         let mut all = Vec::new();
         for event in page.events.iter().rev() {
@@ -190,134 +194,149 @@ fn runtime() -> tokio::runtime::Runtime {
     builder.enable_time().start_paused(true).build().expect("a runtime")
 }
 
-/// A store that holds what is past its time when the others begin.
-pub(super) fn ground(folder: &Path) -> Result<(), String> {
-    let letters = (0..3).map(|n| senders::unwanted(&format!("evt_old_{n}"))).collect();
-    let world = World { letters, ..World::default() };
+/// Makes the store that each run copies. Its events are past their retention when the runs begin, so that
+/// `purge` has work.
+pub(super) fn prepare_store(folder: &Path) -> Result<(), String> {
+    let deliveries = (0..3).map(|n| senders::unrouted(&format!("evt_old_{n}"))).collect();
+    let world = World { deliveries, ..World::default() };
     runtime().block_on(async {
-        let process = Process::open(&world, folder, BEFORE).await?;
-        for n in 0..world.letters.len() {
-            send(&world, &process.engine, n).await?;
+        let process = Process::open(&world, folder, TEMPLATE_START).await?;
+        for n in 0..world.deliveries.len() {
+            send_once(&world, &process.engine, n).await?;
         }
         process.stop(None).await;
         Ok(())
     })
 }
 
-/// Plays a run over a copy of the ground. `past_guard`: the operator asks the store itself, for a canary.
-pub(super) fn play(
-    ground: &Path,
-    point: Option<Point>,
-    past_guard: bool,
-) -> Result<Played, String> {
-    let folder = crate::fault::trial::folder();
-    std::fs::copy(ground.join(FILE), folder.path().join(FILE)).map_err(|e| e.to_string())?;
-    let world = Arc::new(World { letters: senders::all(), ..World::default() });
+/// Runs over a copy of the prepared store. `outside_guard` is a canary: the operator calls the store itself,
+/// without the engine's panic guard.
+pub(super) fn run_with_fault(
+    template: &Path,
+    point: Option<FaultPoint>,
+    outside_guard: bool,
+) -> Result<RunResult, String> {
+    let folder = crate::fault::trial::temp_dir();
+    std::fs::copy(template.join(STORE_FILE), folder.path().join(STORE_FILE)).map_err(|e| e.to_string())?;
+    let world = Arc::new(World { deliveries: senders::all(), ..World::default() });
     lock(&world.script).point = point;
-    let lost = runtime().block_on(trouble(&world, folder.path(), past_guard))?;
-    // Whatever was running is gone with its runtime.
+    let store_failed =
+        runtime().block_on(first_process(&world, folder.path(), outside_guard))?;
+    // The tasks of the first process ended with its runtime.
     *lock(&world.file) = None;
-    let (calls, struck) = {
+    let (calls, injected) = {
         let mut script = lock(&world.script);
-        script.journal.push(Durable::Reopened);
-        (script.point, script.ended) = (None, None);
-        (script.calls.clone(), !script.struck.is_empty())
+        script.journal.push(JournalEntry::Reopened);
+        (script.point, script.failed) = (None, None);
+        (script.calls.clone(), !script.injected.is_empty())
     };
-    let stored = runtime().block_on(after(&world, folder.path()))?;
+    let stored = runtime().block_on(second_process(&world, folder.path()))?;
     *lock(&world.file) = None;
-    let mut broken = judge(&world, lost, &stored);
-    broken.extend(sound(&folder.path().join(FILE)).err());
+    let mut violations = check(&world, store_failed, &stored);
+    violations.extend(check_integrity(&folder.path().join(STORE_FILE)).err());
     let acknowledged = lock(&world.acks).len();
-    Ok(Played { broken, calls, struck, lost, acknowledged, stored: stored.len() })
+    Ok(RunResult {
+        violations,
+        calls,
+        injected,
+        store_failed,
+        acknowledged,
+        stored: stored.len(),
+    })
 }
 
-/// The process that meets the fault; whether it had to end for it.
-async fn trouble(world: &Arc<World>, folder: &Path, past_guard: bool) -> Result<bool, String> {
-    let process = Process::open(world, folder, FIRST).await?;
+/// Runs the process that has the fault; returns whether the store failed and the process ended.
+async fn first_process(
+    world: &Arc<World>,
+    folder: &Path,
+    outside_guard: bool,
+) -> Result<bool, String> {
+    let process = Process::open(world, folder, FIRST_START).await?;
     let engine = process.engine.clone();
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
-    let mut people = JoinSet::new();
-    for (n, letter) in world.letters.iter().enumerate() {
-        for _ in 0..letter.senders {
-            people.spawn(deliver(world.clone(), engine.clone(), n));
+    let mut clients = JoinSet::new();
+    for (n, delivery) in world.deliveries.iter().enumerate() {
+        for _ in 0..delivery.senders {
+            clients.spawn(send_until_acknowledged(world.clone(), engine.clone(), n));
         }
     }
     let direct: Arc<dyn Store> = process.store.clone();
-    let asked = if past_guard { direct } else { engine.store().clone() };
-    people.spawn(operate(engine.clone(), asked));
-    let began = Instant::now();
-    let lost = loop {
+    let browsed = if outside_guard { direct } else { engine.store().clone() };
+    clients.spawn(operate(engine.clone(), browsed));
+    let start = Instant::now();
+    let store_failed = loop {
         let second = tokio::time::sleep(Duration::from_secs(1));
         tokio::select! {
             biased;
             () = engine.until_failed() => break true,
             () = second => {}
         }
-        let ended = {
+        let failed = {
             let mut script = lock(&world.script);
-            if began.elapsed() >= TROUBLE {
+            if start.elapsed() >= FAULTS_DURATION {
                 script.point = None;
             }
-            script.ended.clone()
+            script.failed.clone()
         };
-        while let Some(ended) = people.try_join_next() {
-            arrived(world, ended);
+        while let Some(ended) = clients.try_join_next() {
+            check_client(world, ended);
         }
-        match ended {
-            Some((since, _)) if since.elapsed() < NOTICED => continue,
+        match failed {
+            Some((since, _)) if since.elapsed() < NOTICE_TIMEOUT => continue,
             Some((_, error)) => {
-                world.broken(format!("nobody noticed within {NOTICED:?}: {error}"));
+                world.violation(format!("the failed store was not noticed within {NOTICE_TIMEOUT:?}: {error}"));
                 break false;
             }
-            None if began.elapsed() < TROUBLE => continue,
+            None if start.elapsed() < FAULTS_DURATION => continue,
             None => {}
         }
         let open = process.open_jobs().await?;
-        if people.is_empty() && open == 0 {
+        if clients.is_empty() && open == 0 {
             break false;
         }
-        if began.elapsed() > TROUBLE + DONE {
-            let left = people.len();
-            world.broken(format!(
-                "INV-2: {open} jobs are open and {left} people wait, though all is well"
+        if start.elapsed() > FAULTS_DURATION + WORK_TIMEOUT {
+            let left = clients.len();
+            world.violation(format!(
+                "INV-2: {open} jobs are open and {left} clients wait, {WORK_TIMEOUT:?} after the faults ended"
             ));
             break false;
         }
     };
-    if lost && lock(&world.script).ended.is_none() {
-        world.broken("the process ended, and could have gone on".to_owned());
+    if store_failed && lock(&world.script).failed.is_none() {
+        world.violation("the process ended although the store had not failed".to_owned());
     }
     engine.drain();
     let all = async {
-        while let Some(ended) = people.join_next().await {
-            arrived(world, ended)
+        while let Some(ended) = clients.join_next().await {
+            check_client(world, ended);
         }
     };
-    let gone = timeout(STOPPED, all).await.is_ok();
-    let stopped = timeout(STOPPED, process.stop(Some(worker))).await.is_ok();
-    if !(gone && stopped) {
-        world.broken(format!("it did not stop within {STOPPED:?}"));
+    let clients_ended = timeout(STOP_TIMEOUT, all).await.is_ok();
+    let stopped = timeout(STOP_TIMEOUT, process.stop(Some(worker))).await.is_ok();
+    if !(clients_ended && stopped) {
+        world.violation(format!("the process did not stop within {STOP_TIMEOUT:?}"));
     }
-    Ok(lost)
+    Ok(store_failed)
 }
 
-fn arrived(world: &World, ended: Result<(), tokio::task::JoinError>) {
+/// Records a client whose task panicked.
+fn check_client(world: &World, ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
-        world.broken("a panic reached one who asked".to_owned());
+        world.violation("a panic reached a client".to_owned());
     }
 }
 
-/// An operator looks around, and asks for what is dead once more. What cannot be had is not missed.
+/// Uses the store as an operator does: browses, and replays dead jobs. Errors are allowed, panics are not.
 async fn operate(engine: Arc<Engine>, store: Arc<dyn Store>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let _ = (store.check().await, store.depth().await);
-    let browse = store.browse().expect("it lists");
+    let browse = store.browse().expect("a store with browse operations");
     let page = browse.list(&Filter::default(), 2, None).await.unwrap_or_default();
     if let Some(event) = page.events.first() {
         let _ = browse.show(event.id).await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let found = browse.find("evt_refuse", 1).await.unwrap_or_default();
+    let found = browse.find("evt_fatal", 1).await.unwrap_or_default();
     if let Some(id) = found.first() {
         let _ = engine.replay_event(*id, None).await;
     }
@@ -326,19 +345,19 @@ async fn operate(engine: Arc<Engine>, store: Arc<dyn Store>) {
     let _ = engine.replay_matching(&dead, 10, false).await;
 }
 
-/// The process after it: it brings to an end what was begun, and knows what was acknowledged.
-async fn after(world: &World, folder: &Path) -> Result<Vec<EventDetail>, String> {
-    let process = Process::open(world, folder, SECOND).await?;
+/// Runs the process without faults: it finishes all work, and recognises what was acknowledged.
+async fn second_process(world: &World, folder: &Path) -> Result<Vec<EventDetail>, String> {
+    let process = Process::open(world, folder, SECOND_START).await?;
     let worker = Worker::start(process.engine.clone(), tokio::runtime::Handle::current());
-    for n in 0..world.letters.len() {
-        if !send(world, &process.engine, n).await? {
-            return Err(format!("letter {n} is not taken in by the process after it"));
+    for n in 0..world.deliveries.len() {
+        if !send_once(world, &process.engine, n).await? {
+            return Err(format!("delivery {n} is not accepted by the second process"));
         }
     }
-    let began = Instant::now();
+    let start = Instant::now();
     while process.open_jobs().await? > 0 {
-        if began.elapsed() > DONE {
-            world.broken("INV-2: jobs are open in the process after it".to_owned());
+        if start.elapsed() > WORK_TIMEOUT {
+            world.violation(format!("INV-2: jobs are open in the second process after {WORK_TIMEOUT:?}"));
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::order::sink::{OrderSink, Seen};
 use crate::sender::stripe;
 use crate::server::{Place, Server};
@@ -16,16 +16,16 @@ use crate::server::{Place, Server};
 /// So many threads send; a key belongs to one of them, so that the order is known.
 const SENDERS: usize = 16;
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     let short = ByteSize { keys: 40, events: 15, kills: 3 };
-    let canary = suite(extent.seed, ByteSize { kills: 0, ..short }, "")?;
+    let canary = suite(options.seed, ByteSize { kills: 0, ..short }, "")?;
     if canary.violated == 0 {
         return Err("the canary, a route without an order, ran everything in order".to_owned());
     }
-    let size = if extent.short { short } else { ByteSize { keys: 1000, events: 100, kills: 12 } };
+    let size = if options.short { short } else { ByteSize { keys: 1000, events: 100, kills: 12 } };
     let (mut total, mut rounds) = (Seen::default(), 0);
-    while if extent.short { rounds == 0 } else { extent.goes_on(rounds) } {
-        let seed = extent.seed.wrapping_add(rounds as u64);
+    while if options.short { rounds == 0 } else { options.wants_another(rounds) } {
+        let seed = options.seed.wrapping_add(rounds as u64);
         let seen = suite(seed, size, "    order_by: /data/object/customer\n")?;
         if seen.violated > 0 {
             return Err(format!("{} out of order: {:?}", seen.violated, seen.violations));

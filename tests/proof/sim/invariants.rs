@@ -1,223 +1,237 @@
-//! What must hold after every run, by the invariants' numbers.
+//! The oracle of the simulation: what must hold after every run. A violation begins with the number that
+//! the invariant has in `docs/architecture.md`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hookward_core::EventId;
 use hookward_core::store::{DedupeKey, JobDetail, JobId, JobState, Status};
 
-use super::disk::Durable;
-use super::handler::Run;
-use super::senders::Letter;
+use super::handler::StepRun;
+use super::journal::{JournalEntry, RELEASED_UNSTARTED, UNROUTED};
+use super::senders::Delivery;
 use super::store::{detail, lock};
 use super::world::World;
 
-/// Everything that is wrong.
-pub(crate) fn judge(world: &World, letters: &[Letter]) -> Vec<String> {
-    let mut broken = lock(&world.broken).clone();
+/// Returns all violations of a run, those that were observed on the way included.
+pub(crate) fn check(world: &World, deliveries: &[Delivery]) -> Vec<String> {
+    let mut violations = lock(&world.violations).clone();
     let journal = lock(&world.disk).journal.clone();
-    broken.extend(leased(&journal));
-    broken.extend(once(&journal));
-    broken.extend(answered(world, letters, &journal));
-    broken.extend(ended(world, letters, &journal));
-    broken
+    violations.extend(check_leases(&journal));
+    violations.extend(check_dedupe(&journal));
+    violations.extend(check_answers(world, deliveries, &journal));
+    violations.extend(check_outcomes(world, deliveries, &journal));
+    violations
 }
 
-/// INV-6 and INV-8: an order key's jobs leave in their order; only the lease that was given last changes
-/// anything.
-pub(crate) fn leased(journal: &[Durable]) -> Vec<String> {
+/// INV-6 and INV-8: jobs of an order key are claimed in order, and only the current lease of a job has an
+/// effect.
+pub(crate) fn check_leases(journal: &[JournalEntry]) -> Vec<String> {
     let mut current = HashMap::new();
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     for entry in journal {
         match entry {
-            Durable::HandedOut { lease, before, early } => {
+            JournalEntry::Claimed { lease, overtaken, early } => {
                 if *early {
-                    broken.push(format!("{} is handed out before its time", lease.job));
+                    violations.push(format!("{} is claimed before it is due", lease.job));
                 }
-                if let Some(before) = before {
-                    broken.push(format!("INV-6: {} is handed out before {before}", lease.job));
+                if let Some(overtaken) = overtaken {
+                    violations.push(format!(
+                        "INV-6: {} is claimed while {overtaken}, accepted earlier, is open",
+                        lease.job
+                    ));
                 }
                 current.insert(lease.job, lease.token);
             }
-            Durable::Settled { lease, word } => {
+            JournalEntry::Settled { lease, settlement } => {
                 let last = current.remove(&lease.job);
-                let what = format!("INV-8: a stale lease made {} {word}", lease.job);
-                broken.extend((last != Some(lease.token)).then_some(what));
+                let what = format!("INV-8: a stale lease settled {} as {settlement}", lease.job);
+                violations.extend((last != Some(lease.token)).then_some(what));
             }
-            Durable::Extended(lease) => {
+            JournalEntry::Extended(lease) => {
                 let last = current.get(&lease.job).copied();
                 let what = format!("INV-8: a stale lease of {} was extended", lease.job);
-                broken.extend((last != Some(lease.token)).then_some(what));
+                violations.extend((last != Some(lease.token)).then_some(what));
             }
-            Durable::Reopened => current.clear(),
+            JournalEntry::Reopened => current.clear(),
             _ => {}
         }
     }
-    broken
+    violations
 }
 
-/// INV-4: a key within its window has one event. A removal must have been due by the clock of its time.
-fn once(journal: &[Durable]) -> Vec<String> {
+/// INV-2 and INV-4: a dedupe key has one event within its window, and no event is removed before its
+/// retention is over by the clock of that time.
+fn check_dedupe(journal: &[JournalEntry]) -> Vec<String> {
     let mut owners: HashMap<DedupeKey, (EventId, hookward_core::Timestamp)> = HashMap::new();
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     for entry in journal {
         match entry {
-            Durable::Accepted { event, at, since, keys, .. } => {
+            JournalEntry::Accepted { event, at, since, keys, .. } => {
                 for key in keys {
-                    if let Some((other, taken)) = owners.insert(*key, (*event, *at))
-                        && taken >= *since
+                    if let Some((other, accepted_at)) = owners.insert(*key, (*event, *at))
+                        && accepted_at >= *since
                     {
-                        broken.push(format!("INV-4: {event} is {other} once more"));
+                        violations.push(format!("INV-4: {event} repeats {other} and is stored again"));
                     }
                 }
             }
-            Durable::Removed { event, received_at, before } => {
+            JournalEntry::Removed { event, received_at, before } => {
                 owners.retain(|_, (owner, _)| owner != event);
                 if received_at >= before {
-                    broken.push(format!("INV-2: {event} was removed before its time"));
+                    violations.push(format!("INV-2: {event} was removed before its retention was over"));
                 }
             }
             _ => {}
         }
     }
-    broken
+    violations
 }
 
-/// INV-1, INV-4, INV-5: every sender that went on was acknowledged; the answer is that of an event with
-/// these bytes; nothing is stored that no sender sent.
-fn answered(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<String> {
+/// INV-1, INV-4, INV-5: every sender that did not give up got a 2xx, each 2xx has the bytes of the stored
+/// answer, and every stored event was sent.
+fn check_answers(
+    world: &World,
+    deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
     let mut answers: HashMap<&[u8], Vec<&hookward_core::Reply>> = HashMap::new();
     for entry in journal {
-        if let Durable::Accepted { body, answer, .. } = entry {
+        if let JournalEntry::Accepted { body, answer, .. } = entry {
             answers.entry(body).or_default().push(answer);
         }
     }
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     let mut acknowledged = BTreeSet::new();
     for ack in lock(&world.acks).iter() {
-        acknowledged.insert(ack.letter);
-        let own = answers.get(&letters[ack.letter].body[..]);
-        if !own.is_some_and(|own| own.iter().any(|answer| **answer == ack.reply)) {
-            let n = ack.letter;
-            broken.push(format!("INV-4: letter {n} got an answer that is not stored: {own:?}"));
+        acknowledged.insert(ack.delivery);
+        let stored = answers.get(&deliveries[ack.delivery].body[..]);
+        if !stored.is_some_and(|stored| stored.iter().any(|answer| **answer == ack.reply)) {
+            let n = ack.delivery;
+            violations.push(format!("INV-4: delivery {n} got {:?}, stored is {stored:?}", ack.reply));
         }
     }
-    for (n, letter) in letters.iter().enumerate() {
-        let patient = letter.gives_up.is_none() && !letter.forged;
-        if patient && !acknowledged.contains(&n) {
-            broken.push(format!("INV-1: letter {n} was never acknowledged"));
+    for (n, delivery) in deliveries.iter().enumerate() {
+        let persists = delivery.gives_up_after.is_none() && !delivery.forged;
+        if persists && !acknowledged.contains(&n) {
+            violations.push(format!("INV-1: delivery {n} was never acknowledged"));
         }
     }
     let sent: BTreeSet<&[u8]> =
-        letters.iter().filter(|letter| !letter.forged).map(|letter| &letter.body[..]).collect();
+        deliveries.iter().filter(|d| !d.forged).map(|d| &d.body[..]).collect();
     for body in answers.keys().filter(|body| !sent.contains(*body)) {
-        broken.push(format!("INV-5 or 9: nobody sent {}", String::from_utf8_lossy(body)));
+        violations.push(format!("INV-5 or INV-9: stored and never sent: {}", String::from_utf8_lossy(body)));
     }
-    broken
+    violations
 }
 
-/// How often each job was handed out, how often nothing ran then, and what an operator asked for again.
-pub(crate) struct Handed {
-    out: BTreeMap<JobId, usize>,
-    unrun: BTreeMap<JobId, usize>,
+/// Claims of each job, those of them that ran no step, and the jobs that an operator replayed.
+pub(crate) struct ClaimCounts {
+    claims: BTreeMap<JobId, usize>,
+    without_run: BTreeMap<JobId, usize>,
     replayed: BTreeSet<JobId>,
 }
 
-impl Handed {
-    pub(crate) fn of(journal: &[Durable]) -> Self {
-        let (mut out, mut unrun) = (BTreeMap::new(), BTreeMap::new());
+impl ClaimCounts {
+    pub(crate) fn from_journal(journal: &[JournalEntry]) -> Self {
+        let (mut claims, mut without_run) = (BTreeMap::new(), BTreeMap::new());
         for entry in journal {
             match entry {
-                Durable::HandedOut { lease, .. } => *out.entry(lease.job).or_default() += 1,
-                Durable::Settled { lease, word: "unrouted" | "given back" } => {
-                    *unrun.entry(lease.job).or_default() += 1;
+                JournalEntry::Claimed { lease, .. } => *claims.entry(lease.job).or_default() += 1,
+                JournalEntry::Settled { lease, settlement: UNROUTED | RELEASED_UNSTARTED } => {
+                    *without_run.entry(lease.job).or_default() += 1;
                 }
                 _ => {}
             }
         }
-        Self { out, unrun, replayed: journal.iter().filter_map(replayed).collect() }
+        Self { claims, without_run, replayed: journal.iter().filter_map(replayed).collect() }
     }
 
-    /// INV-3 of one job; `added`: by an operator, after its event was accepted.
-    pub(crate) fn wrong(
+    /// INV-3 for one job: each claim and each run has a record with its cause. `added` jobs were created by
+    /// an operator after the event was accepted.
+    pub(crate) fn violation(
         &self,
         id: JobId,
         job: &JobDetail,
         added: bool,
-        runs: &[Run],
+        runs: &[StepRun],
     ) -> Option<String> {
-        let claims = self.out.get(&id).copied().unwrap_or(0);
-        let unrun = self.unrun.get(&id).copied().unwrap_or(0);
-        caused(job, claims - unrun.min(claims), added, self.replayed.contains(&id))
-            .or_else(|| ran(runs, id, job))
-            .map(|wrong| format!("INV-3: {id} {wrong}: {job:?}"))
+        let claims = self.claims.get(&id).copied().unwrap_or(0);
+        let without_run = self.without_run.get(&id).copied().unwrap_or(0);
+        let expected = claims - without_run.min(claims);
+        check_causes(job, expected, added, self.replayed.contains(&id))
+            .or_else(|| check_runs(runs, id, job))
+            .map(|problem| format!("INV-3: {id} {problem}: {job:?}"))
     }
 }
 
-/// INV-2 and INV-3: every accepted event is there and has ended, or was removed; every run has its
-/// cause on record.
-fn ended(world: &World, letters: &[Letter], journal: &[Durable]) -> Vec<String> {
+/// INV-2, INV-3 and INV-9: every accepted event that was not removed is stored with its bytes and closed,
+/// and every run has a recorded cause.
+fn check_outcomes(
+    world: &World,
+    deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
     let removed: BTreeSet<EventId> = journal.iter().filter_map(removed).collect();
-    let handed = Handed::of(journal);
+    let counts = ClaimCounts::from_journal(journal);
     let ledger = lock(&world.ledger);
     let disk = lock(&world.disk);
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     for entry in journal {
-        let Durable::Accepted { event, body, jobs, .. } = entry else { continue };
+        let JournalEntry::Accepted { event, body, jobs, .. } = entry else { continue };
         if removed.contains(event) {
             continue;
         }
-        let Some(row) = disk.places.get(event).and_then(|place| disk.rows.get(place)) else {
-            broken.push(format!("INV-2: {event} has vanished"));
+        let Some(row) = disk.positions.get(event).and_then(|position| disk.rows.get(position)) else {
+            violations.push(format!("INV-2: {event} was accepted, not removed, and is not stored"));
             continue;
         };
-        let shown = detail(row);
-        if shown.summary.status == Status::Pending {
-            broken.push(format!("INV-2: {event} has not ended"));
+        let stored = detail(row);
+        if stored.summary.status == Status::Pending {
+            violations.push(format!("INV-2: {event} has open jobs"));
         }
-        if shown.event.body().bytes() != body {
-            broken.push(format!("INV-9: {event} has other bytes"));
+        if stored.event.body().bytes() != body {
+            violations.push(format!("INV-9: {event} has other bytes"));
         }
-        let letter = letters.iter().find(|letter| letter.body == *body);
-        let own = shown.jobs.iter().take(*jobs as usize).map(|job| &*job.route).collect::<Vec<_>>();
-        if letter.is_some_and(|letter| !one_plan(letter, &own)) {
-            broken.push(format!("{event} was routed by two configurations: {own:?}"));
+        let delivery = deliveries.iter().find(|delivery| delivery.body == *body);
+        let routes = stored.jobs.iter().take(*jobs as usize).map(|job| &*job.route).collect::<Vec<_>>();
+        if delivery.is_some_and(|delivery| !routed_by_one_config(delivery, &routes)) {
+            violations.push(format!("{event} was routed by a mix of two configurations: {routes:?}"));
         }
-        for job in &shown.jobs {
+        for job in &stored.jobs {
             let id = JobId { event: *event, n: job.n };
-            broken.extend(handed.wrong(id, job, job.n >= *jobs, &ledger.runs));
+            violations.extend(counts.violation(id, job, job.n >= *jobs, &ledger.runs));
         }
     }
-    broken
+    violations
 }
 
-fn removed(entry: &Durable) -> Option<EventId> {
-    if let Durable::Removed { event, .. } = entry { Some(*event) } else { None }
+fn removed(entry: &JournalEntry) -> Option<EventId> {
+    if let JournalEntry::Removed { event, .. } = entry { Some(*event) } else { None }
 }
 
-fn replayed(entry: &Durable) -> Option<JobId> {
-    if let Durable::Replayed(job) = entry { Some(*job) } else { None }
+fn replayed(entry: &JournalEntry) -> Option<JobId> {
+    if let JournalEntry::Replayed(job) = entry { Some(*job) } else { None }
 }
 
-/// The routes of one of the two configurations, not some of each.
-fn one_plan(letter: &Letter, routes: &[&str]) -> bool {
-    let allowed: &[&[&str]] = match letter.event_type {
+/// Returns whether one of the two configurations alone makes these routes. A mix shows a reload in the
+/// middle of a request.
+fn routed_by_one_config(delivery: &Delivery, routes: &[&str]) -> bool {
+    let allowed: &[&[&str]] = match delivery.event_type {
         "charge.succeeded" => &[&["orders", "mail"], &["orders", "audit"]],
         "invoice.paid" => &[&["orders"]],
         "push" => &[&["mail"], &["audit"]],
         _ => &[&[]],
     };
-    let is: BTreeSet<_> = routes.iter().collect();
-    is.len() == routes.len() && allowed.iter().any(|set| set.iter().collect::<BTreeSet<_>>() == is)
+    let unique: BTreeSet<_> = routes.iter().collect();
+    let same = |set: &&[&str]| set.iter().collect::<BTreeSet<_>>() == unique;
+    unique.len() == routes.len() && allowed.iter().any(same)
 }
 
-/// Each claim has its record, and each record behind another says why it is there.
-fn caused(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> Option<String> {
+/// Checks that each claim has a record, and that each further record has the cause that the record before
+/// it implies.
+fn check_causes(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> Option<String> {
     if job.attempts.len() != claims {
-        return Some(format!("was handed out {claims} times"));
+        return Some(format!("was claimed {claims} times and has {} records", job.attempts.len()));
     }
     let first = job.attempts.first().and_then(|record| record.cause.as_deref());
     if claims > 0 && (first.is_some() || added) && !(first == Some("replay") && replayed) {
-        return Some("has a cause before its first attempt, or none as a replay".to_owned());
+        return Some(format!("has the cause {first:?} for its first attempt"));
     }
     for pair in job.attempts.windows(2) {
         let cause = pair[1].cause.as_deref();
@@ -231,24 +245,25 @@ fn caused(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> Option
         };
         let revived = replayed && cause == Some("replay") && pair[0].outcome != "done";
         if !fits && !revived {
-            return Some(format!("ran again after {:?} because of {cause:?}", pair[0].outcome));
+            return Some(format!("ran again after {:?} with the cause {cause:?}", pair[0].outcome));
         }
     }
     None
 }
 
-/// At least once where it is done; no run of a step without a claim.
-fn ran(runs: &[Run], id: JobId, job: &JobDetail) -> Option<String> {
+/// Checks that a job that is done ran its last step or was stopped, and that no step ran more often than
+/// the job was claimed.
+fn check_runs(runs: &[StepRun], id: JobId, job: &JobDetail) -> Option<String> {
     let mut by_step: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut well = false;
+    let mut finished = false;
     for run in runs.iter().filter(|run| run.job == id) {
         *by_step.entry(&*run.step).or_default() += 1;
         let last = matches!(&*run.step, "second" | "third" | "only") && run.end == "ok";
-        well |= last || run.end == "stopped";
+        finished |= last || run.end == "stopped";
     }
-    let most = by_step.values().copied().max().unwrap_or(0);
-    if most > job.attempts.len() {
-        return Some(format!("ran {most} times"));
+    let max_runs = by_step.values().copied().max().unwrap_or(0);
+    if max_runs > job.attempts.len() {
+        return Some(format!("ran a step {max_runs} times in {} attempts", job.attempts.len()));
     }
-    (job.state == JobState::Done && !well).then(|| "is done and did not run".to_owned())
+    (job.state == JobState::Done && !finished).then(|| "is done and did not run its last step".to_owned())
 }

@@ -1,18 +1,26 @@
-//! A simulation of accepting and working: the engine as it is, on one thread, in simulated time, over a
-//! store whose commits are slow, fail, and die with the process; with senders that repeat themselves,
-//! handlers that fail, an operator, and a clock that goes wrong. A seed is a run: everything that
-//! happens follows from it, and each run is judged by the invariants.
+//! Suite `sim`: the ingest pipeline and the worker on one thread in simulated time. It proves that every
+//! acknowledged event is stored once, runs to its end in order, and keeps its bytes, through crashes,
+//! restarts, clock steps, reloads and replays, over a store whose commits are slow, fail, panic, or die
+//! with the process, and with senders that repeat, give up and forge, and handlers that fail.
+//!
+//! A seed is a run: everything that happens follows from it. The oracle is [`invariants`], which compares
+//! the journal of the simulated store, the runs of the handler and the senders' answers after each run.
+//! The canaries are five flawed stores ([`disk::Flaw`]), of which the oracle must find each.
 //!
 //! ```text
 //! cargo test -p hookward-cli --test proof -- sim --runs 20000
-//! cargo test -p hookward-cli --test proof -- sim --seed 1234 --runs 1     # that run again, told
+//! cargo test -p hookward-cli --test proof -- sim --seed 1234 --runs 1     # repeats one run, with its trace
 //! ```
 
+mod config;
 pub(crate) mod disk;
 mod faults;
 pub(crate) mod handler;
 pub(crate) mod invariants;
+pub(crate) mod journal;
 mod rows;
+mod run;
+mod scenario;
 mod senders;
 pub(crate) mod store;
 mod trace;
@@ -25,28 +33,30 @@ use hookward_core::{Store, Timestamp};
 use hookward_testkit::store::Subject;
 use hookward_testkit::store::model::{ModelOptions, find};
 
-use crate::Extent;
+use crate::RunOptions;
+use config::Configs;
 use disk::{Disk, Flaw};
-use faults::Weather;
-use store::{Life, SimStore};
+use scenario::Scenario;
+use store::{ProcessLifetime, SimStore};
 use world::Counts;
 
-/// What a handler or a store says that panics because it was told to.
-pub(crate) const SCRIPTED: &str = "the weather says panic";
+/// Message of every panic that a suite causes on purpose.
+pub(crate) const SCRIPTED_PANIC: &str = "a panic that the suite scripted";
 
-/// Seeds of the short form, over and above what the command line says.
-const SHORT: usize = 300;
-/// A flawed store must be found out within so many.
-const CANARY: u64 = 60;
-/// So many runs are made twice and compared.
-const TWICE: u64 = 10;
+/// Seeds of the short form; the default of the other suites is too few for runs of some milliseconds.
+const SHORT_FORM_SEEDS: usize = 300;
+/// A flawed store must be found within this number of seeds.
+const CANARY_SEEDS: u64 = 60;
+/// Seeds that run twice, to compare the traces.
+const DETERMINISM_SEEDS: u64 = 10;
 
-/// What must have happened in a run of many seeds.
-const SEEN: [&str; 13] = [
+/// Counters that a run of [`SHORT_FORM_SEEDS`] seeds or more must have raised: a suite in which one of
+/// these never happens proves less than it says.
+const REQUIRED_COUNTS: [&str; 13] = [
     "acknowledged",
     "repetitions sent",
     "503",
-    "other refusals",
+    "other rejections",
     "crashes",
     "restarts",
     "clock steps",
@@ -58,130 +68,133 @@ const SEEN: [&str; 13] = [
     "fatal",
 ];
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    quiet();
-    honest()?;
-    let twice = deterministic(extent.seed)?;
-    let canaries = canaries(extent.seed)?;
-    // The short form of the other suites is too short for runs of some milliseconds.
-    let runs = if extent.short { SHORT } else { extent.runs };
-    let extent = Extent { runs, ..extent.clone() };
-    let (mut done, mut counts, mut simulated) = (0, Counts::new(), 0);
-    while extent.goes_on(done) {
-        let seed = extent.seed.wrapping_add(done as u64);
-        let played = one(seed, Flaw::None, false);
-        if !played.broken.is_empty() {
-            return Err(told(seed));
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    silence_scripted_panics();
+    check_store_contract()?;
+    let determinism = check_determinism(options.seed)?;
+    let canaries = check_canaries(options.seed)?;
+    let runs = if options.short { SHORT_FORM_SEEDS } else { options.runs };
+    let options = RunOptions { runs, ..options.clone() };
+    let (mut done, mut counts, mut simulated_ms) = (0, Counts::new(), 0);
+    while options.wants_another(done) {
+        let seed = options.seed.wrapping_add(done as u64);
+        let result = run_seed(seed, Flaw::None, false);
+        if !result.violations.is_empty() {
+            return Err(report_failure(seed));
         }
-        for (what, n) in played.counts {
+        for (what, n) in result.counts {
             *counts.entry(what).or_default() += n;
         }
-        simulated += played.ms;
+        simulated_ms += result.simulated_ms;
         done += 1;
     }
-    if let Some(unseen) = SEEN.iter().find(|what| done >= SHORT && !counts.contains_key(*what)) {
-        return Err(format!("in {done} runs there were no {unseen}"));
+    let enough = done >= SHORT_FORM_SEEDS;
+    if let Some(absent) = REQUIRED_COUNTS.iter().find(|what| enough && !counts.contains_key(*what)) {
+        return Err(format!("{done} runs had no {absent}, so they prove nothing about these"));
     }
     let counts: Vec<_> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
     Ok(format!(
-        "{done} runs, {} simulated hours, 0 broken; {}; {twice}; canaries: {canaries}",
-        simulated / 3_600_000,
+        "{done} runs, {} simulated hours, 0 violations; {}; {determinism}; canaries: {canaries}",
+        simulated_ms / 3_600_000,
         counts.join(", ")
     ))
 }
 
-/// What a run came to.
-struct Played {
-    broken: Vec<String>,
+/// Result of one run.
+struct RunResult {
+    violations: Vec<String>,
     counts: Counts,
-    hash: u64,
-    ms: u64,
+    trace_hash: u64,
+    simulated_ms: u64,
 }
 
-fn one(seed: u64, flaw: Flaw, kept: bool) -> Played {
+fn run_seed(seed: u64, flaw: Flaw, retain_trace: bool) -> RunResult {
     fastrand::seed(seed);
-    trace::begin(kept);
+    trace::begin(retain_trace);
     thread_local! {
-        static PLANS: world::Plans = world::Plans::read();
+        static CONFIGS: Configs = Configs::load();
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
-    PLANS.with(|configs| {
+    CONFIGS.with(|configs| {
         runtime.block_on(async {
-            let (world, letters) = world::play(flaw, configs).await;
-            let broken = invariants::judge(&world, &letters);
-            let counts = world.counts.lock().expect("not poisoned").clone();
-            Played { broken, counts, hash: trace::hash(), ms: world::elapsed_ms() }
+            let (world, deliveries) = run::simulate(flaw, configs).await;
+            let violations = invariants::check(&world, &deliveries);
+            let counts = world.counts.lock().expect("no panic while locked").clone();
+            let (trace_hash, simulated_ms) = (trace::hash(), world::elapsed_ms());
+            RunResult { violations, counts, trace_hash, simulated_ms }
         })
     })
 }
 
-/// Plays it once more and tells it.
-fn told(seed: u64) -> String {
-    let played = one(seed, Flaw::None, true);
-    let tail = trace::tail(usize::MAX);
+/// Repeats the run of a seed and writes its trace to a file that the report names.
+fn report_failure(seed: u64) -> String {
+    let result = run_seed(seed, Flaw::None, true);
     let path = std::env::temp_dir().join(format!("hookward-sim-{seed}.txt"));
-    let kept = std::fs::write(&path, tail.join("\n")).is_ok();
-    let at = if kept { format!("; all of it in {}", path.display()) } else { String::new() };
-    format!("--seed {seed} --runs 1: {}{at}", played.broken.join("\n"))
+    let written = std::fs::write(&path, trace::lines().join("\n")).is_ok();
+    let trace = if written { format!("; its trace is {}", path.display()) } else { String::new() };
+    format!("--seed {seed} --runs 1: {}{trace}", result.violations.join("\n"))
 }
 
-/// The same seed makes the same run.
-fn deterministic(seed: u64) -> Result<String, String> {
-    for seed in (0..TWICE).map(|n| seed.wrapping_add(n)) {
-        let (first, second) = (one(seed, Flaw::None, true), trace::tail(usize::MAX));
-        let again = one(seed, Flaw::None, true);
-        if first.hash != again.hash {
-            let third = trace::tail(usize::MAX);
-            let differs = second.iter().zip(&third).position(|(a, b)| a != b).unwrap_or(0);
-            let (a, b) = (second.get(differs), third.get(differs));
-            return Err(format!("seed {seed} made two runs, from line {differs}:\n{a:?}\n{b:?}"));
+/// Checks that a seed makes the same run each time: without that, no failure could be repeated.
+fn check_determinism(seed: u64) -> Result<String, String> {
+    for seed in (0..DETERMINISM_SEEDS).map(|n| seed.wrapping_add(n)) {
+        let first = run_seed(seed, Flaw::None, true);
+        let first_lines = trace::lines();
+        let second = run_seed(seed, Flaw::None, true);
+        if first.trace_hash != second.trace_hash {
+            let lines = trace::lines();
+            let line = first_lines.iter().zip(&lines).position(|(a, b)| a != b).unwrap_or(0);
+            let (a, b) = (first_lines.get(line), lines.get(line));
+            return Err(format!(
+                "seed {seed} made two different runs, from line {line} of the trace:\n{a:?}\n{b:?}"
+            ));
         }
     }
-    Ok(format!("{TWICE} of them twice, the same"))
+    Ok(format!("{DETERMINISM_SEEDS} seeds run twice with the same trace"))
 }
 
-/// Each flaw of the store is found.
-fn canaries(seed: u64) -> Result<String, String> {
+/// Checks that the invariants find each flaw of the simulated store.
+fn check_canaries(seed: u64) -> Result<String, String> {
     use Flaw::{AckEarly, DedupeOutside, ForgetsRunning, NoFencing, NoOrder};
     let mut found = Vec::new();
     for flaw in [AckEarly, NoFencing, DedupeOutside, NoOrder, ForgetsRunning] {
-        let caught = (0..CANARY).find_map(|n| {
-            let played = one(seed.wrapping_add(n), flaw, false);
-            Some((n + 1, played.broken.into_iter().next()?))
+        let first = (0..CANARY_SEEDS).find_map(|n| {
+            let result = run_seed(seed.wrapping_add(n), flaw, false);
+            Some((n + 1, result.violations.into_iter().next()?))
         });
-        let Some((n, what)) = caught else {
-            return Err(format!("the canary {flaw:?} went through {CANARY} runs"));
+        let Some((n, violation)) = first else {
+            return Err(format!("the canary {flaw:?} was not found in {CANARY_SEEDS} runs"));
         };
-        let invariant: String = what.chars().take_while(|c| *c != ':').collect();
+        let invariant: String = violation.chars().take_while(|c| *c != ':').collect();
         found.push(format!("{flaw:?} in run {n} by {invariant}"));
     }
     Ok(found.join(", "))
 }
 
-/// The simulated store keeps the contract, where it is not told to break it.
-fn honest() -> Result<(), String> {
-    struct Still(Arc<Mutex<Disk>>);
+/// Checks the simulated store against the store contract, as any other store: what the simulation finds
+/// would otherwise be faults of its own store.
+fn check_store_contract() -> Result<(), String> {
+    struct WithoutFaults(Arc<Mutex<Disk>>);
     #[async_trait]
-    impl Subject for Still {
+    impl Subject for WithoutFaults {
         async fn open(&self, _: Timestamp) -> Arc<dyn Store> {
-            let sky = Arc::new(Mutex::new(Weather::draw().still()));
-            Arc::new(SimStore::open(self.0.clone(), Life::new(), sky))
+            let scenario = Arc::new(Mutex::new(Scenario::draw().instant_commits()));
+            Arc::new(SimStore::open(self.0.clone(), ProcessLifetime::new(), scenario))
         }
     }
-    find(|| Still(Arc::new(Mutex::new(Disk::new(Flaw::None)))), ModelOptions::default())
-        .map_err(|e| format!("the simulated store: {e}"))
+    find(|| WithoutFaults(Arc::new(Mutex::new(Disk::new(Flaw::None)))), ModelOptions::default())
+        .map_err(|e| format!("the simulated store breaks the contract: {e}"))
 }
 
-/// Panics that were asked for are not told.
-pub(crate) fn quiet() {
+/// Keeps scripted panics out of the output, where they would look like failures.
+pub(crate) fn silence_scripted_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let scripted = panic.payload_as_str() == Some(SCRIPTED);
-        if !scripted {
+        if panic.payload_as_str() != Some(SCRIPTED_PANIC) {
             before(panic);
         }
     }));

@@ -1,4 +1,4 @@
-//! An event and its jobs as the simulated store keeps them, and what changes a job.
+//! An event and its jobs as rows of the simulated store, and the changes of a job row.
 
 use std::sync::Arc;
 
@@ -8,10 +8,13 @@ use hookward_core::store::{
 };
 use hookward_core::{Event, Reply, Timestamp};
 
+use super::journal::{RELEASED_UNSTARTED, UNROUTED};
+
+/// A stored event, its answer and its jobs.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct EventRow {
     pub(crate) event: Event,
-    pub(crate) otherwise: Status,
+    pub(crate) status_without_jobs: Status,
     pub(crate) notes: Vec<String>,
     pub(crate) answer: Reply,
     pub(super) keys: Vec<DedupeKey>,
@@ -19,6 +22,7 @@ pub(crate) struct Row {
     pub(crate) jobs: Vec<JobRow>,
 }
 
+/// A job: one route of one event.
 #[derive(Debug)]
 pub(crate) struct JobRow {
     pub(crate) route: Arc<str>,
@@ -34,6 +38,7 @@ pub(crate) struct JobRow {
     pub(super) cause: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) attempts: Vec<AttemptRecord>,
+    /// Time of the last claim.
     pub(super) started: Timestamp,
 }
 
@@ -57,7 +62,8 @@ impl JobRow {
         }
     }
 
-    pub(super) fn replayed(&mut self, now: Timestamp) {
+    /// Makes the job pending again, with the attempts and crashes of a new job.
+    pub(super) fn replay(&mut self, now: Timestamp) {
         self.state = JobState::Pending;
         self.due = now;
         (self.attempt, self.crashes) = (0, 0);
@@ -66,7 +72,8 @@ impl JobRow {
         self.reason = None;
     }
 
-    pub(super) fn interrupted(&mut self, outcome: &str, started: Timestamp) {
+    /// Records a run that ended without a settlement, by a crash or an expired lease.
+    pub(super) fn interrupt(&mut self, outcome: &str, started: Timestamp) {
         self.attempts.push(AttemptRecord {
             attempt: self.attempt,
             step: self.step.clone(),
@@ -80,7 +87,8 @@ impl JobRow {
         self.state = JobState::Pending;
     }
 
-    pub(super) fn settled(&mut self, outcome: &JobOutcome) -> &'static str {
+    /// Applies an outcome; returns its name for the journal.
+    pub(super) fn settle(&mut self, outcome: &JobOutcome) -> &'static str {
         self.attempts.extend(outcome.attempt.clone());
         match &outcome.settlement {
             Settlement::Done => {
@@ -91,7 +99,7 @@ impl JobRow {
             Settlement::Unrouted => {
                 self.state = JobState::Unrouted;
                 self.body = None;
-                "unrouted"
+                UNROUTED
             }
             Settlement::Retry { at, step, body, cause } => {
                 self.state = JobState::Pending;
@@ -110,7 +118,7 @@ impl JobRow {
                 self.state = JobState::Pending;
                 self.attempt = self.attempt.saturating_sub(1);
                 (self.step, self.body) = (step.clone(), body.clone());
-                if outcome.attempt.is_some() { "released" } else { "given back" }
+                if outcome.attempt.is_some() { "released" } else { RELEASED_UNSTARTED }
             }
         }
     }

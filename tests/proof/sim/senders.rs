@@ -1,5 +1,5 @@
-//! What senders send, and how they go on at it: again until it is answered well, twice at once, late,
-//! under another id, forged.
+//! Senders of a simulation: each sends a delivery until it gets a 2xx or gives up. Some send it again at
+//! the same time, later or under another id, and some forge it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,38 +10,42 @@ use hookward_core::{Body, Draft, Head, Reply, Secret};
 use hookward_engine::Engine;
 use tokio::task::JoinHandle;
 
-use super::disk::Durable;
-use super::faults::Weather;
+use super::journal::JournalEntry;
+use super::scenario::Scenario;
 use super::store::lock;
-use super::trace::note;
+use super::trace::trace;
 use super::world::{World, true_now};
 
-/// One event of a sender; its bytes are its own.
+/// Requests for one delivery after the faults ended, from which on it counts as never accepted.
+const MAX_TRIES: u32 = 500;
+
+/// One delivery of a sender. No two deliveries have the same bytes.
 #[derive(Debug, Clone)]
-pub(crate) struct Letter {
+pub(crate) struct Delivery {
     pub(crate) source: &'static str,
     pub(crate) event_type: &'static str,
     id: String,
     pub(crate) body: Bytes,
     pub(crate) forged: bool,
-    /// After so many tries.
-    pub(crate) gives_up: Option<u32>,
+    /// Number of requests after which the sender gives up; `None`: it never does.
+    pub(crate) gives_up_after: Option<u32>,
     at: Duration,
 }
 
-/// What a sender was told.
+/// A 2xx that a sender got.
 #[derive(Debug)]
 pub(crate) struct Ack {
-    pub(crate) letter: usize,
+    /// Index of the delivery.
+    pub(crate) delivery: usize,
     pub(crate) reply: Reply,
 }
 
-/// Draws all letters of a run.
-pub(crate) fn draw(weather: &Weather) -> Vec<Letter> {
-    (0..weather.letters).map(|n| letter(n, weather)).collect()
+/// Draws all deliveries of a run.
+pub(crate) fn draw(scenario: &Scenario) -> Vec<Delivery> {
+    (0..scenario.deliveries).map(|n| draw_one(n, scenario)).collect()
 }
 
-fn letter(n: usize, weather: &Weather) -> Letter {
+fn draw_one(n: usize, scenario: &Scenario) -> Delivery {
     let customer = fastrand::u8(..3);
     let stripe = |event_type: &str| {
         format!(
@@ -52,114 +56,119 @@ fn letter(n: usize, weather: &Weather) -> Letter {
     let (source, event_type, body) = match fastrand::u8(..10) {
         0..4 => ("stripe", "charge.succeeded", stripe("charge.succeeded")),
         4..6 => ("stripe", "invoice.paid", stripe("invoice.paid")),
-        6 => ("stripe", "", format!("no JSON at all, {n}")),
+        6 => ("stripe", "", format!("not JSON, {n}")),
         7..9 => ("github", "push", github()),
         _ => ("github", "issues", github()),
     };
-    let forged = fastrand::f64() < weather.forgeries;
-    let gives_up = (fastrand::f64() < weather.gives_up).then(|| fastrand::u32(1..4));
-    let at = Duration::from_millis(fastrand::u64(0..weather.span * 1_000));
-    let body = if forged { body.replace("\"n\":", "\"forged\":") } else { body };
-    let body = if forged { format!("{body} ") } else { body };
-    Letter { source, event_type, id: format!("id-{n}"), body: body.into(), forged, gives_up, at }
+    let forged = fastrand::f64() < scenario.forgery;
+    let gives_up = fastrand::f64() < scenario.sender_gives_up;
+    let gives_up_after = gives_up.then(|| fastrand::u32(1..4));
+    let at = Duration::from_millis(fastrand::u64(0..scenario.faulty_secs * 1_000));
+    // A forged body differs from every genuine one, so that its acceptance shows.
+    let body = if forged { format!("{} ", body.replace("\"n\":", "\"forged\":")) } else { body };
+    let (id, body) = (format!("id-{n}"), body.into());
+    Delivery { source, event_type, id, body, forged, gives_up_after, at }
 }
 
-/// Sends them all; each task ends when its sender has what it wants or gives up.
-pub(crate) fn send(world: &Arc<World>, letters: &[Letter]) -> Vec<JoinHandle<()>> {
-    let weather = lock(&world.sky).clone();
+/// Spawns all senders; each task ends when its delivery is acknowledged or its sender gives up.
+pub(crate) fn spawn(world: &Arc<World>, deliveries: &[Delivery]) -> Vec<JoinHandle<()>> {
+    let scenario = lock(&world.scenario).clone();
     let mut tasks = Vec::new();
-    for (n, letter) in letters.iter().enumerate() {
-        tasks.push(tokio::spawn(deliver(world.clone(), n, letter.clone())));
-        while !letter.forged && fastrand::f64() < weather.repeats {
-            let mut again = letter.clone();
-            // At once with the first, or at any time.
+    for (n, delivery) in deliveries.iter().enumerate() {
+        tasks.push(tokio::spawn(send(world.clone(), n, delivery.clone())));
+        while !delivery.forged && fastrand::f64() < scenario.repetition {
+            let mut again = delivery.clone();
+            // Half of the repetitions race with the first request, the others come at any time.
             again.at = match fastrand::bool() {
-                true => letter.at + Duration::from_millis(fastrand::u64(0..60)),
-                false => Duration::from_millis(fastrand::u64(0..weather.span * 1_000)),
+                true => delivery.at + Duration::from_millis(fastrand::u64(0..60)),
+                false => Duration::from_millis(fastrand::u64(0..scenario.faulty_secs * 1_000)),
             };
-            if letter.source == "github" && fastrand::bool() {
-                again.id = format!("{}-twin", letter.id);
+            // GitHub's id is outside the signature; only the content shows the repetition.
+            if delivery.source == "github" && fastrand::bool() {
+                again.id = format!("{}-content-duplicate", delivery.id);
             }
-            again.gives_up = Some(fastrand::u32(1..6));
+            again.gives_up_after = Some(fastrand::u32(1..6));
             world.count("repetitions sent");
-            tasks.push(tokio::spawn(deliver(world.clone(), n, again)));
+            tasks.push(tokio::spawn(send(world.clone(), n, again)));
         }
     }
     tasks
 }
 
-async fn deliver(world: Arc<World>, n: usize, letter: Letter) {
-    tokio::time::sleep(letter.at).await;
-    for tried in 1.. {
-        if let Some(reply) = try_once(&world, n, &letter).await {
+async fn send(world: Arc<World>, n: usize, delivery: Delivery) {
+    tokio::time::sleep(delivery.at).await;
+    for tries in 1.. {
+        if let Some(reply) = send_once(&world, n, &delivery).await {
             if reply.status.is_success() {
-                return acknowledged(&world, n, &letter, reply);
+                return acknowledge(&world, n, &delivery, reply);
             }
-            world.count(if reply.status == 503 { "503" } else { "other refusals" });
+            world.count(if reply.status == 503 { "503" } else { "other rejections" });
         }
-        let most = if letter.forged { Some(2) } else { letter.gives_up };
-        if most.is_some_and(|most| tried >= most) {
+        let max_tries = if delivery.forged { Some(2) } else { delivery.gives_up_after };
+        if max_tries.is_some_and(|max| tries >= max) {
             return;
         }
-        if tried > 500 && world.calm.load(Ordering::SeqCst) {
-            return world.broken(format!("letter {n} is never accepted"));
+        if tries > MAX_TRIES && world.faults_ended.load(Ordering::SeqCst) {
+            return world
+                .violation(format!("delivery {n} is not accepted after {tries} requests"));
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(300..40_000))).await;
     }
 }
 
-/// `None`: the connection broke, or there was nobody.
-async fn try_once(world: &World, n: usize, letter: &Letter) -> Option<Reply> {
-    let (engine, life) = world.running()?;
-    let (head, body) = signed(&engine, letter);
+/// Sends one request. Returns `None` if no process runs, or it dies before the answer.
+async fn send_once(world: &World, n: usize, delivery: &Delivery) -> Option<Reply> {
+    let (engine, lifetime) = world.running()?;
+    let (head, body) = sign(&engine, delivery);
     let reply = tokio::select! {
         biased;
-        () = life.ended() => None,
+        () = lifetime.ended() => None,
         reply = engine.receive(head, body) => Some(reply),
     };
-    let told = reply.as_ref().map(|reply| (reply.status.as_u16(), &reply.body));
-    note!("letter {n} {} {told:?}", letter.id);
+    let answer = reply.as_ref().map(|reply| (reply.status.as_u16(), &reply.body));
+    trace!("delivery {n} {} {answer:?}", delivery.id);
     reply
 }
 
-fn signed(engine: &Engine, letter: &Letter) -> (Head, Bytes) {
-    let source = engine.config().sources.get(letter.source).cloned().expect("both configs have it");
+fn sign(engine: &Engine, delivery: &Delivery) -> (Head, Bytes) {
+    let source =
+        engine.config().sources.get(delivery.source).cloned().expect("a source of both configs");
     let draft = Draft {
-        event_type: letter.event_type.to_owned(),
-        event_id: letter.id.clone(),
-        body: Body::new(letter.body.clone()),
-        url: format!("http://localhost/webhooks/{}", letter.source),
+        event_type: delivery.event_type.to_owned(),
+        event_id: delivery.id.clone(),
+        body: Body::new(delivery.body.clone()),
+        url: format!("http://localhost/webhooks/{}", delivery.source),
         now: true_now(),
     };
-    let real = if letter.source == "stripe" { "whsec_sim" } else { "s" };
-    // A forger does not know the secret, or changes what another one signed.
-    let (secret, tampered) = match (letter.forged, fastrand::bool()) {
-        (false, _) => (real, false),
+    let configured = if delivery.source == "stripe" { "whsec_sim" } else { "s" };
+    // A forger signs with a guessed secret, or changes a body after it was signed.
+    let (secret, tampered) = match (delivery.forged, fastrand::bool()) {
+        (false, _) => (configured, false),
         (true, false) => ("guessed", false),
-        (true, true) => (real, true),
+        (true, true) => (configured, true),
     };
-    let signer = source.provider.signer().expect("it can sign");
+    let signer = source.provider.signer().expect("a provider that signs");
     let request = signer.sign(&draft, &Secret::new(secret)).expect("a signed request");
-    let mut body = letter.body.to_vec();
+    let mut body = delivery.body.to_vec();
     if tampered {
         body.push(b'\n');
     }
     (request.head, body.into())
 }
 
-/// A 2xx: what it stands for must be durable by now.
-fn acknowledged(world: &World, n: usize, letter: &Letter, reply: Reply) {
-    if letter.forged {
-        return world.broken(format!("INV-5: the forged letter {n} is answered {reply:?}"));
+/// Records a 2xx and checks that its event is durable at this time.
+fn acknowledge(world: &World, n: usize, delivery: &Delivery, reply: Reply) {
+    if delivery.forged {
+        return world.violation(format!("INV-5: the forged delivery {n} got {reply:?}"));
     }
     let disk = lock(&world.disk);
-    let is_it =
-        |entry: &Durable| matches!(entry, Durable::Accepted { body, .. } if *body == letter.body);
-    let durable = disk.journal.iter().any(is_it);
+    let durable = disk.journal.iter().any(|entry| {
+        matches!(entry, JournalEntry::Accepted { body, .. } if *body == delivery.body)
+    });
     drop(disk);
     if !durable {
-        world.broken(format!("INV-1: letter {n} is acknowledged and not durable"));
+        world.violation(format!("INV-1: delivery {n} is acknowledged and not durable"));
     }
     world.count("acknowledged");
-    lock(&world.acks).push(Ack { letter: n, reply });
+    lock(&world.acks).push(Ack { delivery: n, reply });
 }

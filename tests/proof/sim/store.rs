@@ -1,6 +1,6 @@
-//! The simulated store: one owner's hold on the disk. Calls wait in a line and share commits; a
-//! commit takes its time and may fail before it took effect or after, or panic. A crash takes what waits
-//! with it, and leaves the disk.
+//! The simulated store, as one process sees it. Calls queue and share group commits; a commit takes time,
+//! and may fail before or after it takes effect, or panic. A crash loses the queued calls and leaves the
+//! disk.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,51 +16,59 @@ use hookward_core::store::{
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::disk::{Disk, Flaw, Known};
-use super::faults::{Fault, Sky};
-use super::rows::Row;
-use super::trace::note;
+use super::disk::{DedupeOwners, Disk, Flaw};
+use super::faults::CommitFault;
+use super::rows::EventRow;
+use super::scenario::SharedScenario;
+use super::trace::trace;
 
-/// One life of the process.
+/// Calls that share one group commit, at most.
+const MAX_BATCH_CALLS: usize = 16;
+
+/// The lifetime of one process: whether it has ended, and whether its store has failed.
 #[derive(Debug)]
-pub(crate) struct Life {
-    ended: AtomicBool,
-    /// Wakes in the order of waiting. The waiters of a `watch` would be woken in an order that no seed
-    /// decides.
+pub(crate) struct ProcessLifetime {
+    has_ended: AtomicBool,
+    /// Wakes waiters in the order in which they began to wait. A `watch` channel wakes them in an order
+    /// that does not follow from the seed.
     end: Notify,
-    poisoned: AtomicBool,
+    store_failed: AtomicBool,
 }
 
-impl Life {
+impl ProcessLifetime {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            ended: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
             end: Notify::new(),
-            poisoned: AtomicBool::new(false),
+            store_failed: AtomicBool::new(false),
         })
     }
 
+    /// Ends the process, by a crash or a stop.
+
     pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.has_ended.store(true, Ordering::SeqCst);
         self.end.notify_waiters();
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
+        self.has_ended.load(Ordering::SeqCst)
     }
 
+    /// Waits until the process has ended.
     pub(crate) async fn ended(&self) {
         let woken = self.end.notified();
-        // It counts from its making on, so an end between these two lines is not missed.
+        // A `Notified` counts from its creation, so an end between these two lines is not missed.
         if !self.has_ended() {
             woken.await;
         }
     }
 }
 
+/// A call that writes.
 #[derive(Debug)]
-enum Work {
-    Accept(Vec<(NewDelivery, Option<Known>)>),
+enum Write {
+    Accept(Vec<(NewDelivery, Option<DedupeOwners>)>),
     Claim(Claim),
     Settle(Vec<JobOutcome>),
     Extend(Vec<Lease>, Timestamp),
@@ -76,94 +84,100 @@ enum Answer {
     Count(u64),
 }
 
-type Reply = oneshot::Sender<Result<Answer, StoreError>>;
+type AnswerSender = oneshot::Sender<Result<Answer, StoreError>>;
 
 #[derive(Debug)]
 pub(crate) struct SimStore {
     disk: Arc<Mutex<Disk>>,
-    life: Arc<Life>,
-    line: mpsc::UnboundedSender<(Work, Reply)>,
+    lifetime: Arc<ProcessLifetime>,
+    queue: mpsc::UnboundedSender<(Write, AnswerSender)>,
+}
 }
 
-pub(crate) fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
-    it.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a mutex even if a scripted panic has poisoned it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SimStore {
-    /// Takes hold of the disk.
-    pub(crate) fn open(disk: Arc<Mutex<Disk>>, life: Arc<Life>, sky: Sky) -> Self {
+    /// Opens the disk as the store of a new process.
+    pub(crate) fn open(
+        disk: Arc<Mutex<Disk>>,
+        lifetime: Arc<ProcessLifetime>,
+        scenario: SharedScenario,
+    ) -> Self {
         lock(&disk).reopen();
-        let (line, asked) = mpsc::unbounded_channel();
-        tokio::spawn(write(disk.clone(), life.clone(), sky, asked));
-        Self { disk, life, line }
+        let (queue, calls) = mpsc::unbounded_channel();
+        tokio::spawn(commit_batches(disk.clone(), lifetime.clone(), scenario, calls));
+        Self { disk, lifetime, queue }
     }
 
-    fn trouble(&self) -> Result<(), StoreError> {
-        if self.life.has_ended() {
+    fn check_usable(&self) -> Result<(), StoreError> {
+        if self.lifetime.has_ended() {
             return Err(StoreError::Closed);
         }
-        match self.life.poisoned.load(Ordering::SeqCst) {
+        match self.lifetime.store_failed.load(Ordering::SeqCst) {
             true => Err(StoreError::Failed("a sync failed".to_owned())),
             false => Ok(()),
         }
     }
 
-    async fn ask(&self, work: Work) -> Result<Answer, StoreError> {
-        self.trouble()?;
-        let (reply, answer) = oneshot::channel();
-        self.line.send((work, reply)).map_err(|_| StoreError::Closed)?;
-        // Nobody answers, because the process has died, or because this is to panic.
-        answer.await.unwrap_or_else(|_| match self.life.has_ended() {
+    async fn write(&self, write: Write) -> Result<Answer, StoreError> {
+        self.check_usable()?;
+        let (sender, answer) = oneshot::channel();
+        self.queue.send((write, sender)).map_err(|_| StoreError::Closed)?;
+        // The sender is dropped without an answer if the process died, or if this call is to panic.
+        answer.await.unwrap_or_else(|_| match self.lifetime.has_ended() {
             true => Err(StoreError::Closed),
-            false => panic!("{}", super::SCRIPTED),
+            false => panic!("{}", super::SCRIPTED_PANIC),
         })
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Disk) -> T) -> Result<T, StoreError> {
-        self.trouble()?;
-        Ok(look(&lock(&self.disk)))
+    fn read<T>(&self, query: impl FnOnce(&Disk) -> T) -> Result<T, StoreError> {
+        self.check_usable()?;
+        Ok(query(&lock(&self.disk)))
     }
 }
 
-/// The one that writes.
-async fn write(
+/// Commits queued calls in batches until the process ends.
+async fn commit_batches(
     disk: Arc<Mutex<Disk>>,
-    life: Arc<Life>,
-    sky: Sky,
-    mut asked: mpsc::UnboundedReceiver<(Work, Reply)>,
+    lifetime: Arc<ProcessLifetime>,
+    scenario: SharedScenario,
+    mut calls: mpsc::UnboundedReceiver<(Write, AnswerSender)>,
 ) {
-    let mut group = Vec::new();
-    while asked.recv_many(&mut group, 16).await > 0 {
-        let takes = lock(&sky).commit_takes();
+    let mut batch = Vec::new();
+    while calls.recv_many(&mut batch, MAX_BATCH_CALLS).await > 0 {
+        let takes = lock(&scenario).commit_duration();
         if takes > Duration::ZERO {
             tokio::time::sleep(takes).await;
         }
-        // Whoever waits for the rest hears nothing more.
-        if life.has_ended() {
+        // The process died during the commit: nothing of it is durable, and its callers get no answer.
+        if lifetime.has_ended() {
             return;
         }
-        let fault = lock(&sky).fault();
-        if let Fault::Poison { .. } = fault {
-            life.poisoned.store(true, Ordering::SeqCst);
+        let fault = lock(&scenario).commit_fault();
+        if let CommitFault::StoreFailed { .. } = fault {
+            lifetime.store_failed.store(true, Ordering::SeqCst);
         }
-        if fault != Fault::None {
-            note!("fault {fault:?} of {} calls", group.len());
+        if fault != CommitFault::None {
+            trace!("fault {fault:?} of {} calls", batch.len());
         }
-        let (work, replies): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        let (writes, senders): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
         let answers: Vec<_> = match fault.takes_effect() {
-            true => work.into_iter().map(|work| Some(act(&mut lock(&disk), work))).collect(),
-            false => work.iter().map(|_| None).collect(),
+            true => writes.into_iter().map(|w| Some(apply(&mut lock(&disk), w))).collect(),
+            false => writes.iter().map(|_| None).collect(),
         };
         match fault {
-            Fault::Crash => return life.end(),
-            Fault::Panic { .. } => {
+            CommitFault::Crash => return lifetime.end(),
+            CommitFault::Panic { .. } => {
                 lock(&disk).panics += 1;
                 continue;
             }
             _ => {}
         }
-        for (reply, answer) in replies.into_iter().zip(answers) {
-            let _ = reply.send(match (fault.error(), answer) {
+        for (sender, answer) in senders.into_iter().zip(answers) {
+            let _ = sender.send(match (fault.error(), answer) {
                 (None, Some(answer)) => Ok(answer),
                 (error, _) => Err(error.unwrap_or(StoreError::Closed)),
             });
@@ -171,43 +185,43 @@ async fn write(
     }
 }
 
-fn act(disk: &mut Disk, work: Work) -> Answer {
-    match work {
-        Work::Accept(deliveries) => {
-            let each = deliveries.into_iter().map(|(new, known)| disk.accept(&new, known));
-            let each: Vec<_> = each.collect();
-            note!("accept {each:?}");
-            Answer::Accepted(each)
+fn apply(disk: &mut Disk, write: Write) -> Answer {
+    match write {
+        Write::Accept(deliveries) => {
+            let answers = deliveries.into_iter().map(|(new, owners)| disk.accept(&new, owners));
+            let answers: Vec<_> = answers.collect();
+            trace!("accept {answers:?}");
+            Answer::Accepted(answers)
         }
-        Work::Claim(want) => {
+        Write::Claim(want) => {
             let jobs = disk.claim(&want);
             if !jobs.is_empty() {
                 let jobs: Vec<_> = jobs.iter().map(|j| (j.lease, j.attempt, &j.cause)).collect();
-                note!("claim {jobs:?}");
+                trace!("claim {jobs:?}");
             }
             Answer::Jobs(jobs)
         }
-        Work::Settle(outcomes) => {
-            let each: Vec<_> = outcomes.iter().map(|outcome| disk.settle(outcome)).collect();
-            note!("settle {outcomes:?} {each:?}");
-            Answer::Settled(each)
+        Write::Settle(outcomes) => {
+            let answers: Vec<_> = outcomes.iter().map(|outcome| disk.settle(outcome)).collect();
+            trace!("settle {outcomes:?} {answers:?}");
+            Answer::Settled(answers)
         }
-        Work::Extend(leases, until) => {
-            let each: Vec<_> = leases.iter().map(|lease| disk.extend(*lease, until)).collect();
-            note!("extend {leases:?} {each:?}");
-            Answer::Settled(each)
+        Write::Extend(leases, until) => {
+            let answers: Vec<_> = leases.iter().map(|lease| disk.extend(*lease, until)).collect();
+            trace!("extend {leases:?} {answers:?}");
+            Answer::Settled(answers)
         }
-        Work::Purge(what) => {
+        Write::Purge(what) => {
             let removed = disk.purge(what);
             if removed > 0 {
-                note!("purge {removed}");
+                trace!("purge {removed}");
             }
             Answer::Count(removed)
         }
-        Work::Replay(now, jobs) => {
-            let made = jobs.iter().filter(|job| disk.replay(now, job)).count();
-            note!("replay {jobs:?} {made}");
-            Answer::Count(made as u64)
+        Write::Replay(now, jobs) => {
+            let replayed = jobs.iter().filter(|job| disk.replay(now, job)).count();
+            trace!("replay {jobs:?} {replayed}");
+            Answer::Count(replayed as u64)
         }
     }
 }
@@ -225,30 +239,32 @@ macro_rules! expect {
 impl Store for SimStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
         let flaw = self.read(|disk| disk.flaw)?;
-        let known = |new: &NewDelivery| match flaw {
-            Flaw::DedupeOutside => self.read(|disk| Some(disk.known(new))).ok().flatten(),
+        let owners = |new: &NewDelivery| match flaw {
+            Flaw::DedupeOutside => {
+                self.read(|disk| Some(disk.dedupe_owners(new))).ok().flatten()
+            }
             _ => None,
         };
         let early: Option<Vec<_>> = match flaw {
             Flaw::AckEarly => Some(self.read(|d| deliveries.iter().map(|n| d.peek(n)).collect())?),
             _ => None,
         };
-        let looked_up = deliveries.iter().map(known).collect::<Vec<_>>();
-        let work = Work::Accept(deliveries.into_iter().zip(looked_up).collect());
+        let looked_up = deliveries.iter().map(owners).collect::<Vec<_>>();
+        let write = Write::Accept(deliveries.into_iter().zip(looked_up).collect());
         if let Some(early) = early {
-            let (reply, _) = oneshot::channel();
-            self.line.send((work, reply)).map_err(|_| StoreError::Closed)?;
+            let (sender, _) = oneshot::channel();
+            self.queue.send((write, sender)).map_err(|_| StoreError::Closed)?;
             return Ok(early);
         }
-        expect!(self.ask(work).await?, Accepted)
+        expect!(self.write(write).await?, Accepted)
     }
 
     async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
-        expect!(self.ask(Work::Claim(want)).await?, Jobs)
+        expect!(self.write(Write::Claim(want)).await?, Jobs)
     }
 
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
-        expect!(self.ask(Work::Settle(outcomes)).await?, Settled)
+        expect!(self.write(Write::Settle(outcomes)).await?, Settled)
     }
 
     async fn extend(
@@ -256,11 +272,11 @@ impl Store for SimStore {
         leases: Vec<Lease>,
         until: Timestamp,
     ) -> Result<Vec<Settled>, StoreError> {
-        expect!(self.ask(Work::Extend(leases, until)).await?, Settled)
+        expect!(self.write(Write::Extend(leases, until)).await?, Settled)
     }
 
     async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
-        expect!(self.ask(Work::Purge(what)).await?, Count)
+        expect!(self.write(Write::Purge(what)).await?, Count)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -286,11 +302,11 @@ impl Store for SimStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.trouble()
+        self.check_usable()
     }
 
     async fn close(&self) {
-        self.life.end();
+        self.lifetime.end();
     }
 
     fn browse(&self) -> Option<&dyn Browse> {
@@ -309,7 +325,7 @@ impl Browse for SimStore {
         self.read(|disk| {
             let before = after.map_or(u64::MAX, |Cursor(at)| u64::try_from(at).unwrap_or(0));
             let (mut page, mut last) = (EventPage::default(), None);
-            for (place, row) in disk.rows.range(..before).rev() {
+            for (position, row) in disk.rows.range(..before).rev() {
                 if page.events.len() >= limit {
                     page.next = last;
                     break;
@@ -319,14 +335,14 @@ impl Browse for SimStore {
                 if status && filter.matches(&summary) {
                     page.events.push(summary);
                 }
-                last = i64::try_from(*place).ok().map(Cursor);
+                last = i64::try_from(*position).ok().map(Cursor);
             }
             page
         })
     }
 
     async fn show(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
-        self.read(|disk| Some(detail(disk.rows.get(disk.places.get(&id)?)?)))
+        self.read(|disk| Some(detail(disk.rows.get(disk.positions.get(&id)?)?)))
     }
 
     async fn find(&self, event_id: &str, limit: usize) -> Result<Vec<EventId>, StoreError> {
@@ -338,12 +354,12 @@ impl Browse for SimStore {
     }
 
     async fn replay(&self, now: Timestamp, jobs: Vec<ReplayJob>) -> Result<usize, StoreError> {
-        let made = expect!(self.ask(Work::Replay(now, jobs)).await?, Count)?;
-        Ok(usize::try_from(made).unwrap_or(usize::MAX))
+        let replayed = expect!(self.write(Write::Replay(now, jobs)).await?, Count)?;
+        Ok(usize::try_from(replayed).unwrap_or(usize::MAX))
     }
 }
 
-fn summary(row: &Row) -> EventSummary {
+fn summary(row: &EventRow) -> EventSummary {
     let mut jobs = JobCounts::default();
     row.jobs.iter().for_each(|job| jobs.add(job.state));
     EventSummary {
@@ -351,13 +367,14 @@ fn summary(row: &Row) -> EventSummary {
         source: row.event.source().to_owned(),
         event_type: row.event.event_type().map(str::to_owned),
         event_id: row.event.event_id().map(str::to_owned),
-        status: jobs.status(row.otherwise),
+        status: jobs.status(row.status_without_jobs),
         received_at: row.event.received_at(),
         jobs,
     }
 }
 
-pub(crate) fn detail(row: &Row) -> EventDetail {
+/// Builds the detail view that the store returns and that the invariants read.
+pub(crate) fn detail(row: &EventRow) -> EventDetail {
     let jobs = (0..).zip(&row.jobs).map(|(n, job)| JobDetail {
         n,
         route: job.route.to_string(),

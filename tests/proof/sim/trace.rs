@@ -1,5 +1,5 @@
-//! What happened, in order: a hash of every line, so that two runs of one seed can be compared, and
-//! the lines themselves where a run is to be told. A run happens on one thread, so this is its own.
+//! Trace of a run: a hash of every line, which shows whether two runs of one seed are equal, and the lines
+//! themselves where a run is to be reported. A run uses one thread, so its trace is thread-local.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -13,17 +13,18 @@ thread_local! {
 struct Trace {
     hash: DefaultHasher,
     lines: Option<Vec<String>>,
+    /// Reused for each line, because a run has thousands.
     line: String,
 }
 
-/// Begins anew; `kept`: with the lines.
-pub(crate) fn begin(kept: bool) {
+/// Starts an empty trace, which retains its lines if asked.
+pub(crate) fn begin(retain_lines: bool) {
     TRACE.with_borrow_mut(|trace| {
-        *trace = Trace { lines: kept.then(Vec::new), ..Trace::default() };
+        *trace = Trace { lines: retain_lines.then(Vec::new), ..Trace::default() };
     });
 }
 
-/// One line, with the simulated time before it. Called within a run.
+/// Adds a line, prefixed with the simulated time.
 pub(crate) fn add(what: std::fmt::Arguments<'_>) {
     TRACE.with_borrow_mut(|trace| {
         trace.line.clear();
@@ -37,20 +38,17 @@ pub(crate) fn add(what: std::fmt::Arguments<'_>) {
     });
 }
 
-/// The hash of all lines so far.
+/// Returns the hash of all lines so far.
 pub(crate) fn hash() -> u64 {
     TRACE.with_borrow(|trace| trace.hash.finish())
 }
 
-/// The last lines.
-pub(crate) fn tail(n: usize) -> Vec<String> {
-    TRACE.with_borrow(|trace| {
-        let lines = trace.lines.as_deref().unwrap_or_default();
-        lines[lines.len().saturating_sub(n)..].to_vec()
-    })
+/// Returns the retained lines, none unless [`begin`] was asked to retain them.
+pub(crate) fn lines() -> Vec<String> {
+    TRACE.with_borrow(|trace| trace.lines.clone().unwrap_or_default())
 }
 
-macro_rules! note {
+macro_rules! trace {
     ($($what:tt)*) => { $crate::sim::trace::add(format_args!($($what)*)) };
 }
-pub(crate) use note;
+pub(crate) use trace;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::Extent;
+use crate::RunOptions;
 use crate::process_stats::{Honest, descriptors, file_limit, limit_files, peak_mib};
 use crate::server::{Place, SOURCES, Server};
 use crate::slow::peer::{CERTIFICATE, KEY, Kept, Kind, Peer, peers, tls_peers};
@@ -24,8 +24,8 @@ const EACH: u64 = 14;
 /// Peers that read nothing of a large answer, at a server of this process.
 const UNREAD: usize = 40;
 
-pub(crate) fn run(extent: &Extent) -> Result<String, String> {
-    let count = if extent.short { SHORT } else { extent.runs };
+pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    let count = if options.short { SHORT } else { options.runs };
     let (ours, hard) = file_limit(std::process::id()).ok_or("no /proc")?;
     let needed = count as u64 + 500;
     if ours < needed && limit_files(std::process::id(), needed, hard.max(needed)).is_err() {
@@ -36,7 +36,7 @@ pub(crate) fn run(extent: &Extent) -> Result<String, String> {
     ));
     let server = place.start();
     let addr = server.addr.parse().map_err(|e| format!("{e}"))?;
-    let mut chance = fastrand::Rng::with_seed(extent.seed);
+    let mut chance = fastrand::Rng::with_seed(options.seed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
