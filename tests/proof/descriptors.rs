@@ -25,7 +25,8 @@ const SHORT: usize = 1;
 const RECOVERED: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
-    let runs = RunOptions { runs: if options.short { SHORT } else { options.runs }, ..options.clone() };
+    let runs =
+        RunOptions { runs: if options.short { SHORT } else { options.runs }, ..options.clone() };
     let place = Place::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - {{ name: r, events: stripe/**, chain: [{{ handler: file, with: {{ path: done.jsonl }} }}], retry: {{ attempts: 100, first_delay: 100ms, max_delay: 1s }} }}\n"
     ));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::RunOptions;
 use crate::fault::process::{Ended, Process};
-use crate::fault::trial::{Found, Fixture, examine, explained, run_parallel};
+use crate::fault::trial::{Fixture, Found, examine, explained, run_parallel};
 use crate::fault::{CHANGES, Fault, Shim};
 use crate::recovery::{STORE, crash, points};
 use crate::sender::now;

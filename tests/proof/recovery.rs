@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::RunOptions;
 use crate::checker::stored;
 use crate::fault::process::Ended;
-use crate::fault::trial::{FILE_STEP, Found, Fixture, run_parallel};
+use crate::fault::trial::{FILE_STEP, Fixture, Found, run_parallel};
 use crate::fault::{CHANGES, Fault, Shim};
 use crate::load::Load;
 use crate::server::eventually;

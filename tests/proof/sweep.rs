@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::RunOptions;
 use crate::fault::process::Ended;
-use crate::fault::trial::{FILE_STEP, Found, Fixture, run_parallel};
+use crate::fault::trial::{FILE_STEP, Fixture, Found, run_parallel};
 use crate::fault::{ALL, Fault, Shim};
 use crate::recovery::{LARGE, STORE, spread_over};
 

@@ -75,7 +75,9 @@ impl FaultKind {
         match self {
             Self::Delay | Self::FalseAccept | Self::Hang => None,
             Self::ErrorBefore => Some(StoreError::Unavailable("the call had no effect".to_owned())),
-            Self::ErrorAfter => Some(StoreError::Unavailable("the effect of the call is unknown".to_owned())),
+            Self::ErrorAfter => {
+                Some(StoreError::Unavailable("the effect of the call is unknown".to_owned()))
+            }
             Self::Full => Some(StoreError::Full("no disk space".to_owned())),
             Self::FailedBefore | Self::FailedAfter => {
                 Some(StoreError::Failed("a sync failed".to_owned()))
@@ -203,7 +205,8 @@ fn no_entries<T>(_: &T) -> Vec<JournalEntry> {
 #[async_trait]
 impl Store for FaultyStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
-        let is_false = lock(&self.script).point.is_some_and(|point| point.kind == FaultKind::FalseAccept);
+        let is_false =
+            lock(&self.script).point.is_some_and(|point| point.kind == FaultKind::FalseAccept);
         if is_false && self.next_fault("accept")?.is_some() {
             return Ok(vec![Acceptance::Accepted { known: 0 }; deliveries.len()]);
         }
@@ -215,7 +218,8 @@ impl Store for FaultyStore {
         let inner = self.inner.clone();
         let claimed = |jobs: &Vec<Job>| {
             let each = jobs.iter().map(|job| job.lease);
-            each.map(|lease| JournalEntry::Claimed { lease, overtaken: None, early: false }).collect()
+            each.map(|lease| JournalEntry::Claimed { lease, overtaken: None, early: false })
+                .collect()
         };
         self.call("claim", async move { inner.claim(want).await }, claimed).await
     }
@@ -224,7 +228,11 @@ impl Store for FaultyStore {
         let (inner, sent) = (self.inner.clone(), outcomes.clone());
         let settled = move |answers: &Vec<Settled>| {
             let each = sent.iter().zip(answers).filter(|(_, s)| **s == Settled::Applied);
-            each.map(|(o, _)| JournalEntry::Settled { lease: o.lease, settlement: settlement_name(o) }).collect()
+            each.map(|(o, _)| JournalEntry::Settled {
+                lease: o.lease,
+                settlement: settlement_name(o),
+            })
+            .collect()
         };
         self.call("settle", async move { inner.settle(outcomes).await }, settled).await
     }
@@ -311,7 +319,8 @@ impl Browse for FaultyStore {
 
     async fn find(&self, event_id: &str, limit: usize) -> Result<Vec<EventId>, StoreError> {
         let (inner, event_id) = (self.inner.clone(), event_id.to_owned());
-        let call = async move { inner.browse().ok_or_else(no_browse)?.find(&event_id, limit).await };
+        let call =
+            async move { inner.browse().ok_or_else(no_browse)?.find(&event_id, limit).await };
         self.call("find", call, no_entries).await
     }
 

@@ -53,7 +53,9 @@ impl ScriptedHandler {
         let again = ledger.runs.iter().any(again);
         let other = ledger.active.iter().find(|(k, job)| k == key && *job != cx.job).cloned();
         if let Some((_, other)) = other {
-            ledger.violations.push(format!("INV-6: {} runs while {other} of the same order key runs", cx.job));
+            ledger
+                .violations
+                .push(format!("INV-6: {} runs while {other} of the same order key runs", cx.job));
         }
         let (index, key) = (ledger.runs.len(), (key.to_owned(), cx.job));
         ledger.runs.push(StepRun { job: cx.job, step: cx.step.clone(), end: "cut" });
@@ -71,7 +73,9 @@ impl Handler for ScriptedHandler {
         let (mut run, again) = self.begin(key, cx);
         let behavior = object["do"].as_str().unwrap_or_default();
         if &*cx.step == "second" && behavior == "replace" && body["replaced"] != true {
-            lock(&self.0).violations.push(format!("INV-9: {} lost the body that its first step made", cx.job));
+            lock(&self.0)
+                .violations
+                .push(format!("INV-9: {} lost the body that its first step made", cx.job));
         }
         let (end, result) = match (behavior, &*cx.step) {
             ("slow", "first") => {

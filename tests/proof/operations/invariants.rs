@@ -73,9 +73,11 @@ fn check_stored(world: &World, stored: &[EventDetail]) -> Vec<String> {
             }
         }
     }
-    violations.extend(found.keys().map(|name| {
-        format!("{name} is stored, and its retention is over or it was never sent")
-    }));
+    violations.extend(
+        found.keys().map(|name| {
+            format!("{name} is stored, and its retention is over or it was never sent")
+        }),
+    );
     violations
 }
 

@@ -100,8 +100,10 @@ fn fault_points(calls: &[&'static str]) -> Vec<FaultPoint> {
                 // After such a fault every later call fails anyway.
                 let redundant = kind.ends_store() && scope != FaultScope::Once;
                 // `close` returns nothing, so it cannot fail, and it is the last call.
-                let no_error =
-                    matches!(kind, FaultKind::PanicBefore | FaultKind::PanicAfter | FaultKind::Delay);
+                let no_error = matches!(
+                    kind,
+                    FaultKind::PanicBefore | FaultKind::PanicAfter | FaultKind::Delay
+                );
                 let impossible = *operation == "close" && !(no_error && scope == FaultScope::Once);
                 if !redundant && !impossible {
                     points.push(FaultPoint { kind, scope, operation, nth });

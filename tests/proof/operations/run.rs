@@ -217,11 +217,11 @@ pub(super) fn run_with_fault(
     outside_guard: bool,
 ) -> Result<RunResult, String> {
     let folder = crate::fault::trial::temp_dir();
-    std::fs::copy(template.join(STORE_FILE), folder.path().join(STORE_FILE)).map_err(|e| e.to_string())?;
+    std::fs::copy(template.join(STORE_FILE), folder.path().join(STORE_FILE))
+        .map_err(|e| e.to_string())?;
     let world = Arc::new(World { deliveries: senders::all(), ..World::default() });
     lock(&world.script).point = point;
-    let store_failed =
-        runtime().block_on(first_process(&world, folder.path(), outside_guard))?;
+    let store_failed = runtime().block_on(first_process(&world, folder.path(), outside_guard))?;
     // The tasks of the first process ended with its runtime.
     *lock(&world.file) = None;
     let (calls, injected) = {
@@ -235,14 +235,7 @@ pub(super) fn run_with_fault(
     let mut violations = check(&world, store_failed, &stored);
     violations.extend(check_integrity(&folder.path().join(STORE_FILE)).err());
     let acknowledged = lock(&world.acks).len();
-    Ok(RunResult {
-        violations,
-        calls,
-        injected,
-        store_failed,
-        acknowledged,
-        stored: stored.len(),
-    })
+    Ok(RunResult { violations, calls, injected, store_failed, acknowledged, stored: stored.len() })
 }
 
 /// Runs the process that has the fault; returns whether the store failed and the process ended.
@@ -284,7 +277,9 @@ async fn first_process(
         match failed {
             Some((since, _)) if since.elapsed() < NOTICE_TIMEOUT => continue,
             Some((_, error)) => {
-                world.violation(format!("the failed store was not noticed within {NOTICE_TIMEOUT:?}: {error}"));
+                world.violation(format!(
+                    "the failed store was not noticed within {NOTICE_TIMEOUT:?}: {error}"
+                ));
                 break false;
             }
             None if start.elapsed() < FAULTS_DURATION => continue,
@@ -357,7 +352,9 @@ async fn second_process(world: &World, folder: &Path) -> Result<Vec<EventDetail>
     let start = Instant::now();
     while process.open_jobs().await? > 0 {
         if start.elapsed() > WORK_TIMEOUT {
-            world.violation(format!("INV-2: jobs are open in the second process after {WORK_TIMEOUT:?}"));
+            world.violation(format!(
+                "INV-2: jobs are open in the second process after {WORK_TIMEOUT:?}"
+            ));
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -49,7 +49,7 @@ fn one_event(id: &str, body: &Bytes) -> Vec<(String, String)> {
 /// An event that no route matches.
 pub(super) fn unrouted(id: &str) -> Delivery {
     let body = Bytes::from(json!({"id": id, "type": "payout.paid"}).to_string());
-    let (events, at) = (named(id, &body), Duration::ZERO);
+    let (events, at) = (one_event(id, &body), Duration::ZERO);
     Delivery { source: "stripe", event_type: "payout.paid", events, body, senders: 1, at }
 }
 
@@ -84,8 +84,12 @@ pub(super) fn all() -> Vec<Delivery> {
 
 /// Signs a delivery with the engine's time.
 fn sign(engine: &Engine, delivery: &Delivery) -> (Head, Bytes) {
-    let source =
-        engine.config().sources.get(delivery.source).cloned().expect("a source of the configuration");
+    let source = engine
+        .config()
+        .sources
+        .get(delivery.source)
+        .cloned()
+        .expect("a source of the configuration");
     let draft = Draft {
         event_type: delivery.event_type.to_owned(),
         event_id: delivery.events[0].0.clone(),
@@ -111,7 +115,10 @@ pub(super) async fn send_until_acknowledged(world: Arc<World>, engine: Arc<Engin
         }
         after_faults += usize::from(lock(&world.script).point.is_none());
         if after_faults > MAX_REQUESTS_AFTER_FAULTS && !engine.is_draining() {
-            return world.violation(format!("{} is not accepted although the faults have ended", delivery.events[0].0));
+            return world.violation(format!(
+                "{} is not accepted although the faults have ended",
+                delivery.events[0].0
+            ));
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
     }

@@ -37,7 +37,9 @@ impl CommitFault {
     pub(crate) fn error(self) -> Option<StoreError> {
         match self {
             Self::None | Self::Crash | Self::Panic { .. } => None,
-            Self::NotApplied => Some(StoreError::Unavailable("the commit had no effect".to_owned())),
+            Self::NotApplied => {
+                Some(StoreError::Unavailable("the commit had no effect".to_owned()))
+            }
             Self::DiskFull => Some(StoreError::Full("no disk space".to_owned())),
             Self::ErrorAfterApply => {
                 Some(StoreError::Unavailable("the effect of the commit is unknown".to_owned()))

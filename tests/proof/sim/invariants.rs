@@ -71,14 +71,16 @@ fn check_dedupe(journal: &[JournalEntry]) -> Vec<String> {
                     if let Some((other, accepted_at)) = owners.insert(*key, (*event, *at))
                         && accepted_at >= *since
                     {
-                        violations.push(format!("INV-4: {event} repeats {other} and is stored again"));
+                        violations
+                            .push(format!("INV-4: {event} repeats {other} and is stored again"));
                     }
                 }
             }
             JournalEntry::Removed { event, received_at, before } => {
                 owners.retain(|_, (owner, _)| owner != event);
                 if received_at >= before {
-                    violations.push(format!("INV-2: {event} was removed before its retention was over"));
+                    violations
+                        .push(format!("INV-2: {event} was removed before its retention was over"));
                 }
             }
             _ => {}
@@ -89,9 +91,7 @@ fn check_dedupe(journal: &[JournalEntry]) -> Vec<String> {
 
 /// INV-1, INV-4, INV-5: every sender that did not give up got a 2xx, each 2xx has the bytes of the stored
 /// answer, and every stored event was sent.
-fn check_answers(
-    world: &World,
-    deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
+fn check_answers(world: &World, deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
     let mut answers: HashMap<&[u8], Vec<&hookward_core::Reply>> = HashMap::new();
     for entry in journal {
         if let JournalEntry::Accepted { body, answer, .. } = entry {
@@ -105,7 +105,8 @@ fn check_answers(
         let stored = answers.get(&deliveries[ack.delivery].body[..]);
         if !stored.is_some_and(|stored| stored.iter().any(|answer| **answer == ack.reply)) {
             let n = ack.delivery;
-            violations.push(format!("INV-4: delivery {n} got {:?}, stored is {stored:?}", ack.reply));
+            violations
+                .push(format!("INV-4: delivery {n} got {:?}, stored is {stored:?}", ack.reply));
         }
     }
     for (n, delivery) in deliveries.iter().enumerate() {
@@ -117,7 +118,10 @@ fn check_answers(
     let sent: BTreeSet<&[u8]> =
         deliveries.iter().filter(|d| !d.forged).map(|d| &d.body[..]).collect();
     for body in answers.keys().filter(|body| !sent.contains(*body)) {
-        violations.push(format!("INV-5 or INV-9: stored and never sent: {}", String::from_utf8_lossy(body)));
+        violations.push(format!(
+            "INV-5 or INV-9: stored and never sent: {}",
+            String::from_utf8_lossy(body)
+        ));
     }
     violations
 }
@@ -164,9 +168,7 @@ impl ClaimCounts {
 
 /// INV-2, INV-3 and INV-9: every accepted event that was not removed is stored with its bytes and closed,
 /// and every run has a recorded cause.
-fn check_outcomes(
-    world: &World,
-    deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
+fn check_outcomes(world: &World, deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
     let removed: BTreeSet<EventId> = journal.iter().filter_map(removed).collect();
     let counts = ClaimCounts::from_journal(journal);
     let ledger = lock(&world.ledger);
@@ -177,7 +179,8 @@ fn check_outcomes(
         if removed.contains(event) {
             continue;
         }
-        let Some(row) = disk.positions.get(event).and_then(|position| disk.rows.get(position)) else {
+        let Some(row) = disk.positions.get(event).and_then(|position| disk.rows.get(position))
+        else {
             violations.push(format!("INV-2: {event} was accepted, not removed, and is not stored"));
             continue;
         };
@@ -189,9 +192,11 @@ fn check_outcomes(
             violations.push(format!("INV-9: {event} has other bytes"));
         }
         let delivery = deliveries.iter().find(|delivery| delivery.body == *body);
-        let routes = stored.jobs.iter().take(*jobs as usize).map(|job| &*job.route).collect::<Vec<_>>();
+        let routes =
+            stored.jobs.iter().take(*jobs as usize).map(|job| &*job.route).collect::<Vec<_>>();
         if delivery.is_some_and(|delivery| !routed_by_one_config(delivery, &routes)) {
-            violations.push(format!("{event} was routed by a mix of two configurations: {routes:?}"));
+            violations
+                .push(format!("{event} was routed by a mix of two configurations: {routes:?}"));
         }
         for job in &stored.jobs {
             let id = JobId { event: *event, n: job.n };
@@ -265,5 +270,6 @@ fn check_runs(runs: &[StepRun], id: JobId, job: &JobDetail) -> Option<String> {
     if max_runs > job.attempts.len() {
         return Some(format!("ran a step {max_runs} times in {} attempts", job.attempts.len()));
     }
-    (job.state == JobState::Done && !finished).then(|| "is done and did not run its last step".to_owned())
+    (job.state == JobState::Done && !finished)
+        .then(|| "is done and did not run its last step".to_owned())
 }

@@ -89,7 +89,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         done += 1;
     }
     let enough = done >= SHORT_FORM_SEEDS;
-    if let Some(absent) = REQUIRED_COUNTS.iter().find(|what| enough && !counts.contains_key(*what)) {
+    if let Some(absent) = REQUIRED_COUNTS.iter().find(|what| enough && !counts.contains_key(*what))
+    {
         return Err(format!("{done} runs had no {absent}, so they prove nothing about these"));
     }
     let counts: Vec<_> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();

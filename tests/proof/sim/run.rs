@@ -180,7 +180,8 @@ impl Simulation<'_> {
             Action::Reload => {
                 self.world.count("reloads");
                 self.second_config = !self.second_config;
-                let config = self.configs.compiled(self.second_config, self.scenario.retention_secs);
+                let config =
+                    self.configs.compiled(self.second_config, self.scenario.retention_secs);
                 if let Err(e) = process.engine.reload(config) {
                     self.world.violation(format!("a reload failed: {e}"));
                 }
@@ -241,7 +242,9 @@ impl Simulation<'_> {
             while self.open_jobs() > 0 {
                 if start.elapsed() > DRAIN_TIMEOUT {
                     let open = self.open_jobs();
-                    return self.world.violation(format!("INV-2: {open} jobs are still open {DRAIN_TIMEOUT:?} after the faults ended"));
+                    return self.world.violation(format!(
+                        "INV-2: {open} jobs are still open {DRAIN_TIMEOUT:?} after the faults ended"
+                    ));
                 }
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }

@@ -109,8 +109,7 @@ async fn send(world: Arc<World>, n: usize, delivery: Delivery) {
             return;
         }
         if tries > MAX_TRIES && world.faults_ended.load(Ordering::SeqCst) {
-            return world
-                .violation(format!("delivery {n} is not accepted after {tries} requests"));
+            return world.violation(format!("delivery {n} is not accepted after {tries} requests"));
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(300..40_000))).await;
     }
@@ -162,9 +161,9 @@ fn acknowledge(world: &World, n: usize, delivery: &Delivery, reply: Reply) {
         return world.violation(format!("INV-5: the forged delivery {n} got {reply:?}"));
     }
     let disk = lock(&world.disk);
-    let durable = disk.journal.iter().any(|entry| {
-        matches!(entry, JournalEntry::Accepted { body, .. } if *body == delivery.body)
-    });
+    let durable = disk.journal.iter().any(
+        |entry| matches!(entry, JournalEntry::Accepted { body, .. } if *body == delivery.body),
+    );
     drop(disk);
     if !durable {
         world.violation(format!("INV-1: delivery {n} is acknowledged and not durable"));

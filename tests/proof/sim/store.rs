@@ -92,7 +92,6 @@ pub(crate) struct SimStore {
     lifetime: Arc<ProcessLifetime>,
     queue: mpsc::UnboundedSender<(Write, AnswerSender)>,
 }
-}
 
 /// Locks a mutex even if a scripted panic has poisoned it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -240,9 +239,7 @@ impl Store for SimStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
         let flaw = self.read(|disk| disk.flaw)?;
         let owners = |new: &NewDelivery| match flaw {
-            Flaw::DedupeOutside => {
-                self.read(|disk| Some(disk.dedupe_owners(new))).ok().flatten()
-            }
+            Flaw::DedupeOutside => self.read(|disk| Some(disk.dedupe_owners(new))).ok().flatten(),
             _ => None,
         };
         let early: Option<Vec<_>> = match flaw {

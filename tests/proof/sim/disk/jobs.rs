@@ -13,16 +13,16 @@ impl Disk {
     pub(crate) fn claim(&mut self, want: &Claim) -> Vec<Job> {
         self.clock = (want.now, self.clock.1 + self.clock.0.since(want.now));
         let expired: Vec<_> = self
-            .held
+            .leases
             .iter()
-            .filter(|(_, h)| h.until <= want.now)
-            .map(|(id, h)| (*id, *h))
+            .filter(|(_, active)| active.until <= want.now)
+            .map(|(id, active)| (*id, *active))
             .collect();
-        for (id, held) in expired {
+        for (id, active) in expired {
             self.leases.remove(&id);
-            if let Some(job) = self.job_mut(held.key) {
-                job.interrupt("lease", held.started);
-                self.enqueue(held.key, want.now);
+            if let Some(job) = self.job_mut(active.key) {
+                job.interrupt("lease", active.started);
+                self.enqueue(active.key, want.now);
             }
         }
         let claimed = self.queue.claim(want.now, &want.slots, want.unknown);
@@ -52,7 +52,8 @@ impl Disk {
             config_hash: job.config_hash,
             cause: job.cause.clone(),
         };
-        self.leases.insert(id, ActiveLease { key, token, started: want.now, until: want.lease_until });
+        self.leases
+            .insert(id, ActiveLease { key, token, started: want.now, until: want.lease_until });
         let overtaken = self.overtaken(key);
         let early = self.job(key).is_some_and(|job| job.due > want.now.plus(self.clock.1));
         self.journal.push(JournalEntry::Claimed { lease: claimed.lease, overtaken, early });
@@ -77,26 +78,27 @@ impl Disk {
 
     /// Returns the lease if it is still the current one of its job.
     fn active_lease(&self, lease: Lease) -> Option<ActiveLease> {
-        let fenced = |held: &&ActiveLease| held.token == lease.token || self.flaw == Flaw::NoFencing;
+        let fenced =
+            |active: &&ActiveLease| active.token == lease.token || self.flaw == Flaw::NoFencing;
         self.leases.get(&lease.job).filter(fenced).copied()
     }
 
     /// Returns whether this attempt of the job has its current lease.
     pub(crate) fn has_lease(&self, job: JobId, attempt: u32) -> bool {
-        let row = self.leases.get(&job).and_then(|held| self.job(held.key));
+        let row = self.leases.get(&job).and_then(|active| self.job(active.key));
         row.is_some_and(|row| row.attempt == attempt)
     }
 
     pub(crate) fn settle(&mut self, outcome: &JobOutcome) -> Settled {
-        let Some(held) = self.active_lease(outcome.lease) else { return Settled::Stale };
+        let Some(active) = self.active_lease(outcome.lease) else { return Settled::Stale };
         self.leases.remove(&outcome.lease.job);
-        let Some(job) = self.job_mut(held.key) else { return Settled::Stale };
+        let Some(job) = self.job_mut(active.key) else { return Settled::Stale };
         let settlement = job.settle(outcome);
         self.journal.push(JournalEntry::Settled { lease: outcome.lease, settlement });
-        if self.job(held.key).is_some_and(|job| job.state == JobState::Pending) {
-            self.enqueue(held.key, held.started);
+        if self.job(active.key).is_some_and(|job| job.state == JobState::Pending) {
+            self.enqueue(active.key, active.started);
         } else {
-            self.queue.remove(held.key);
+            self.queue.remove(active.key);
         }
         Settled::Applied
     }
@@ -105,8 +107,8 @@ impl Disk {
         if self.active_lease(lease).is_none() {
             return Settled::Stale;
         }
-        if let Some(held) = self.leases.get_mut(&lease.job) {
-            held.until = until;
+        if let Some(active) = self.leases.get_mut(&lease.job) {
+            active.until = until;
         }
         self.journal.push(JournalEntry::Extended(lease));
         Settled::Applied
@@ -172,7 +174,7 @@ impl Disk {
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        let ends = self.leases.values().map(|held| held.until).min();
+        let ends = self.leases.values().map(|active| active.until).min();
         match (self.queue.next_due(), ends) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

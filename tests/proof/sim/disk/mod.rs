@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use hookward_core::store::{
-    Acceptance, ContentDuplicate, DedupeKey, JobId, JobQueue, JobState, KeyKind, NewDelivery, NewEvent,
-    QueuedJob, batch_item,
+    Acceptance, ContentDuplicate, DedupeKey, JobId, JobQueue, JobState, KeyKind, NewDelivery,
+    NewEvent, QueuedJob, batch_item,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
@@ -152,7 +152,9 @@ impl Disk {
         let mut some_new = false;
         for (i, new) in delivery.events.iter().enumerate() {
             let owner = match &looked_up {
-                Some(looked_up) => looked_up[i].filter(|(position, _)| self.rows.contains_key(position)),
+                Some(looked_up) => {
+                    looked_up[i].filter(|(position, _)| self.rows.contains_key(position))
+                }
                 None => self.owner(new, delivery.dedupe_since),
             };
             let Some((position, by)) = owner else {
