@@ -1,32 +1,36 @@
-//! The oracles: what must hold after every recovery, looked at from outside, through the admin port
-//! and the sink.
+//! The oracle of the suites that kill the real server: after a recovery it reads everything that is stored
+//! through the admin port, and compares it with what was sent and with the effects that the handlers had.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::load::{Known, object};
+use crate::load::{SentEvents, object};
 use crate::server::Server;
 
-/// What was counted while judging.
+/// All jobs must be done within this time after a start.
+const WORK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Counts of one check.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct Findings {
     pub(crate) stored: usize,
     pub(crate) lost: usize,
-    pub(crate) second_runs: usize,
+    /// Effects of an event beyond its first.
+    pub(crate) further_runs: usize,
 }
 
-/// Every stored event: the provider's id, and ours.
-pub(crate) fn stored(server: &Server) -> Result<HashMap<String, String>, String> {
+/// Returns all stored events: the provider's event id, and Hookward's id for it.
+pub(crate) fn stored_events(server: &Server) -> Result<HashMap<String, String>, String> {
     let mut all = HashMap::new();
     let mut cursor = String::new();
     loop {
         let target = format!("/api/v1/events?limit=500&cursor={cursor}");
         let page = server.admin("GET", &target, "").json();
-        for event in page["events"].as_array().ok_or("no list of events")? {
-            let name = event["eventId"].as_str().ok_or("an event without an id")?.to_owned();
-            let id = event["id"].as_str().ok_or("an event without our id")?.to_owned();
+        for event in page["events"].as_array().ok_or("a page without a list of events")? {
+            let name = event["eventId"].as_str().ok_or("an event without `eventId`")?.to_owned();
+            let id = event["id"].as_str().ok_or("an event without `id`")?.to_owned();
             if let Some(other) = all.insert(name.clone(), id) {
                 return Err(format!("{name} is stored twice, also as {other}"));
             }
@@ -38,40 +42,39 @@ pub(crate) fn stored(server: &Server) -> Result<HashMap<String, String>, String>
     }
 }
 
-/// Waits until all work is done, then judges: nothing acknowledged is lost, nothing is there that was
-/// not sent, each event is there once, has had its effect, and each further effect has its cause on
-/// record; stored bytes are those that were sent.
-pub(crate) fn judge(
+/// Checks a server without open jobs: nothing is stored that was not sent, each event is stored once with
+/// the bytes that were sent and had its effect, and each further effect has a recorded cause. Lost events
+/// are counted, because the canaries lose some.
+pub(crate) fn check(
     server: &Server,
-    known: &Known,
+    sent: &SentEvents,
     effects: &HashMap<String, usize>,
-) -> Result<Found, String> {
-    let stored = stored(server)?;
-    let lost = known.acknowledged.iter().filter(|id| !stored.contains_key(*id)).count();
-    let sent = |id: &String| known.acknowledged.contains(id) || known.unknown.contains(id);
-    if let Some(stranger) = stored.keys().find(|id| !sent(id)) {
-        return Err(format!("{stranger} is stored and was never sent"));
+) -> Result<Findings, String> {
+    let stored = stored_events(server)?;
+    let lost = sent.acknowledged.iter().filter(|id| !stored.contains_key(*id)).count();
+    if let Some(unsent) = stored.keys().find(|id| !sent.contains(id)) {
+        return Err(format!("{unsent} is stored and was never sent"));
     }
-    let mut found = Found { stored: stored.len(), lost, second_runs: 0 };
+    let mut findings = Findings { stored: stored.len(), lost, further_runs: 0 };
     for (n, (name, id)) in stored.iter().enumerate() {
         let count = effects.get(id).copied().unwrap_or(0);
         if count == 0 {
             return Err(format!("{name} is done and had no effect"));
         }
-        found.second_runs += count - 1;
-        // All that ran more than once, and a sample of the rest.
+        findings.further_runs += count - 1;
+        // All events that ran more than once, and a sample of the others: each costs a request.
         if count > 1 || n % 97 == 0 {
-            one(server, name, id, count)?;
+            check_event(server, name, id, count)?;
         }
     }
-    Ok(found)
+    Ok(findings)
 }
 
-fn one(server: &Server, name: &str, id: &str, effects: usize) -> Result<(), String> {
+fn check_event(server: &Server, name: &str, id: &str, effects: usize) -> Result<(), String> {
     let event = server.admin("GET", &format!("/api/v1/events/{id}"), "").json();
-    let attempts = event["attempts"].as_array().ok_or("no attempts")?;
-    let caused = |a: &&Value| a["cause"].is_string() || a["outcome"] == "crash";
-    let causes = attempts.iter().filter(caused).count();
+    let attempts = event["attempts"].as_array().ok_or("an event without `attempts`")?;
+    let has_cause = |a: &&Value| a["cause"].is_string() || a["outcome"] == "crash";
+    let causes = attempts.iter().filter(has_cause).count();
     if effects > 1 && causes < effects - 1 {
         return Err(format!(
             "{name} had {effects} effects and {causes} recorded causes: {attempts:?}"
@@ -85,16 +88,16 @@ fn one(server: &Server, name: &str, id: &str, effects: usize) -> Result<(), Stri
     Ok(())
 }
 
-/// Until nothing waits or runs.
-pub(crate) fn settled(server: &Server) -> Result<(), String> {
+/// Waits until no job is open. Dead jobs are an error.
+pub(crate) fn wait_until_settled(server: &Server) -> Result<(), String> {
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(120) {
+    while start.elapsed() < WORK_TIMEOUT {
         let page = server.admin("GET", "/api/v1/stats", "").json();
         if page["open"] == 0 {
             let dead = page["dead"].as_u64().unwrap_or(1);
-            return if dead == 0 { Ok(()) } else { Err(format!("{dead} jobs died")) };
+            return if dead == 0 { Ok(()) } else { Err(format!("{dead} jobs are dead")) };
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Err("work was not done within two minutes".to_owned())
+    Err(format!("jobs are still open after {WORK_TIMEOUT:?}"))
 }

@@ -1,19 +1,19 @@
-//! Where effects go: an HTTP server in this process, so that what handlers did is known to someone
-//! whom no kill reaches.
+//! An HTTP server in the process of the suite that counts the effects of handlers: no kill of the server
+//! under test reaches its counts.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Counts, per our event id, how often the effect took place.
+/// Counts the effects of each event, by Hookward's event id.
 #[derive(Clone)]
-pub(crate) struct Sink {
+pub(crate) struct EffectSink {
     pub(crate) port: u16,
     seen: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-impl Sink {
+impl EffectSink {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -33,8 +33,8 @@ impl Sink {
     }
 }
 
-/// Kept-alive requests, one after the other. The effect takes place before it is answered, as with
-/// any receiver; so a kill in between makes a second one.
+/// Answers requests on one connection, one after the other. The effect takes place before the answer, as
+/// with any receiver, so a kill between the two causes a second effect.
 fn serve(mut stream: TcpStream, seen: &Mutex<HashMap<String, usize>>) {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];

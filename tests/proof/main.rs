@@ -1,13 +1,18 @@
-//! Proofs that nothing acknowledged is lost: the real binary, killed and cut off from power, judged
-//! from outside. One sub-command a suite:
+//! The proofs of `docs/guarantees.md`: suites that injure the real server or the engine and then check that
+//! nothing acknowledged is lost. Each suite is a sub-command:
 //!
 //! ```text
 //! cargo test -p hookward-cli --test proof -- kill --runs 300 --seed 7
 //! cargo test -p hookward-cli --test proof -- power-cut --minutes 2
 //! ```
 //!
-//! Without one, each suite runs in its short form. Each has a canary, a way to run it in which it must
-//! find a loss: a suite that finds none then proves nothing and fails.
+//! `--seed` repeats a run; `--runs` and `--minutes` set its length. Without a sub-command, each suite runs in
+//! its short form. Each suite has an oracle, which says what must hold, and a canary: a known defect that the
+//! oracle must find. A suite that misses its canary proves nothing and fails.
+//!
+//! Words of all suites: an event is *acknowledged* when it was answered with 2xx; a *lost* event is
+//! acknowledged and not stored; an *effect* is what a handler did outside the store; a *further* run or effect
+//! is one beyond the first; a *case* is one run of a table or of a list of faults.
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -16,8 +21,10 @@ mod descriptors;
 mod disk;
 mod duplicates;
 mod effect_sink;
+mod failed_start;
 mod fault;
 mod flips;
+mod genuine_sender;
 #[path = "../e2e/http.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod http;
@@ -66,16 +73,19 @@ impl RunOptions {
     }
 }
 
-/// A suite: what it proved, in words, or what it found.
+/// Runs a suite; returns a summary of what it proved or skipped, or the failure that it found.
 type Suite = fn(&RunOptions) -> Result<String, String>;
 
-/// Run only when they are named: what these see depends on how the kernel queues and writes back, too much
-/// so for a test that every change has to pass.
-const BY_NAME: [&str; 2] = ["descriptors", "disk"];
+/// Suites that run only when they are named. Their results depend on how the kernel queues connections and
+/// writes data back, too much for a test that every change must pass.
+const ONLY_BY_NAME: [&str; 2] = ["descriptors", "disk"];
+
+/// Runs of a suite without `--runs` and `--minutes`, unless the suite has its own number.
+const DEFAULT_RUNS: usize = 20;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    // The test runner's own flags mean nothing here; `--list` must not start a proof.
+    // Test runners such as nextest pass `--list`, which must not start a suite.
     if args.iter().any(|a| a == "--list") {
         return ExitCode::SUCCESS;
     }
@@ -111,22 +121,22 @@ fn main() -> ExitCode {
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
-        let wanted = suite.map_or(!BY_NAME.contains(&name), |wanted| wanted == name);
+        let wanted = suite.map_or(!ONLY_BY_NAME.contains(&name), |wanted| wanted == name);
         if !wanted {
             continue;
         }
-        match run(&options(20)) {
-            Ok(told) if told.starts_with("SKIP") => {
+        match run(&options(DEFAULT_RUNS)) {
+            Ok(summary) if summary.starts_with("SKIP") => {
                 skipped += 1;
-                println!("{name}: {told}");
+                println!("{name}: {summary}");
             }
-            Ok(told) => {
+            Ok(summary) => {
                 passed += 1;
-                println!("{name}: ok, {told}");
+                println!("{name}: ok, {summary}");
             }
-            Err(told) => {
+            Err(failure) => {
                 failed += 1;
-                println!("{name}: FAILED (--seed {seed}): {told}");
+                println!("{name}: FAILED (--seed {seed}): {failure}");
             }
         }
     }

@@ -1,7 +1,8 @@
-/* A step with an effect on the outside: reads one event from standard input, says that it began,
- * works for a while, appends the event to a ledger that it syncs, works on, and is done.
+/* The step of the suite `mid-handler`, a handler with an effect outside the store. It reads an event from
+ * standard input, records that it began, works for a while, appends the event to a synced ledger, and works
+ * again.
  *
- *   mid_handler BEGUN LEDGER BEFORE_MS AFTER_MS */
+ *   step BEGUN LEDGER BEFORE_MS AFTER_MS */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,10 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static int append(const char *path, const char *line, size_t n, int safely) {
+static int append(const char *path, const char *line, size_t n, int durable) {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
     if (fd < 0 || write(fd, line, n) != (ssize_t)n) return 75;
-    if (safely && fsync(fd) < 0) return 75;
+    if (durable && fsync(fd) < 0) return 75;
     return close(fd) < 0 ? 75 : 0;
 }
 

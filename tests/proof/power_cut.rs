@@ -1,6 +1,9 @@
-//! Power cuts: the store lies on a file system in an image; the server is stopped, the image is copied
-//! as it is on the disk, and the copy is what a machine finds after the power came back. Only what was
-//! synced is in it. Needs root, loop mounts and strace (for the canary).
+//! Suite `power-cut`: the store lies on an ext4 file system in an image. The server is stopped, the image
+//! is copied as it is on the disk, and a new server opens the copy, as after a power failure. The copy
+//! contains only synced data, so this proves that every acknowledged event was synced.
+//!
+//! The oracle compares what the copy contains with what was acknowledged before it was made. The canary is
+//! a server whose syncs do nothing. The suite needs root, loop mounts and strace (for the canary).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,81 +11,91 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::RunOptions;
-use crate::checker::stored;
-use crate::effect_sink::Sink;
+use crate::checker::stored_events;
+use crate::effect_sink::EffectSink;
 use crate::kill::routes;
-use crate::load::{Known, Load};
+use crate::load::{Load, SentEvents};
 use crate::server::{Place, Server};
 
-/// Of the image; a run stays far below it.
-const SIZE: &str = "256M";
+/// Size of the image; a run needs far less.
+const IMAGE_SIZE: &str = "256M";
+/// Cuts within which the canary must lose an event.
+const CANARY_CUTS: u64 = 5;
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = missing() {
         return Ok(format!("SKIP: {missing}"));
     }
     let mut lost_by_canary = 0;
-    for n in 0..5 {
-        lost_by_canary += cut(options.seed + n, true)?.lost;
+    for n in 0..CANARY_CUTS {
+        lost_by_canary += cut_power(options.seed + n, true)?.lost;
         if lost_by_canary > 0 {
             break;
         }
     }
     if lost_by_canary == 0 {
-        return Err("the canary, syncs that do nothing, lost nothing in 5 cuts".to_owned());
+        return Err(format!(
+            "the canary, syncs that do nothing, lost nothing in {CANARY_CUTS} cuts"
+        ));
     }
     let (mut cuts, mut acknowledged) = (0, 0);
     while options.wants_another(cuts) {
-        let seen = cut(options.seed.wrapping_add(cuts as u64), false)?;
-        if seen.lost > 0 {
-            return Err(format!("cut {cuts}: {} of {} lost", seen.lost, seen.acknowledged));
+        let cut = cut_power(options.seed.wrapping_add(cuts as u64), false)?;
+        if cut.lost > 0 {
+            return Err(format!(
+                "cut {cuts}: {} of {} acknowledged events lost",
+                cut.lost, cut.acknowledged
+            ));
         }
-        acknowledged += seen.acknowledged;
+        acknowledged += cut.acknowledged;
         cuts += 1;
     }
     Ok(format!("{cuts} cuts, {acknowledged} acknowledged, 0 lost; canary lost {lost_by_canary}"))
 }
 
-/// What one cut showed.
-struct Seen {
+/// Counts of one power cut.
+struct CutResult {
     acknowledged: usize,
     lost: usize,
 }
 
+/// Returns why the suite cannot run here.
+
 fn missing() -> Option<&'static str> {
-    let there = |program: &str, args: &[&str]| {
+    let works = |program: &str, args: &[&str]| {
         let mut run = Command::new(program);
         run.args(args).stdout(Stdio::null()).stderr(Stdio::null());
         run.status().is_ok_and(|s| s.success())
     };
-    if !there("strace", &["-V"]) {
+    if !works("strace", &["-V"]) {
         return Some("no strace");
     }
-    if !there("mkfs.ext4", &["-V"]) {
+    if !works("mkfs.ext4", &["-V"]) {
         return Some("no mkfs.ext4");
     }
     let folder = tempfile::tempdir().ok()?;
-    match Mounted::new(folder.path().join("try.img"), folder.path().join("try")) {
+    match MountedImage::new(folder.path().join("try.img"), folder.path().join("try")) {
         Ok(_) => None,
         Err(_) => Some("no loop mounts (needs root)"),
     }
 }
 
-fn cut(seed: u64, canary: bool) -> Result<Seen, String> {
-    let mut chance = fastrand::Rng::with_seed(seed);
+fn cut_power(seed: u64, canary: bool) -> Result<CutResult, String> {
+    let mut rng = fastrand::Rng::with_seed(seed);
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let disk = Mounted::new(folder.path().join("disk.img"), folder.path().join("disk"))?;
-    let sink = Sink::start();
+    let disk = MountedImage::new(folder.path().join("disk.img"), folder.path().join("disk"))?;
+    let sink = EffectSink::start();
     let text = routes("sqlite:disk/events.db", &sink);
     std::fs::write(folder.path().join("routes.yaml"), &text).map_err(|e| e.to_string())?;
-    let known = Arc::new(Mutex::new(Known::default()));
+    let sent = Arc::new(Mutex::new(SentEvents::default()));
     let server = Server::start(folder.path(), &[]);
-    // The file's creation is made durable by the first real syncs; the canary starts behind them.
-    let strace = if canary { Some(Tampered::attach(server.pid())?) } else { None };
-    let load = Load::start(&server.addr, 16, 0, &known);
-    std::thread::sleep(Duration::from_millis(chance.u64(100..500)));
-    // Only what was acknowledged before the copy begins counts.
-    let acknowledged = known.lock().unwrap().acknowledged.clone();
+    // The canary starts after the first real syncs, which make the creation of the file durable: a store
+    // without a file would be no proof that lost events are found.
+    let strace = if canary { Some(DisabledSyncs::attach(server.pid())?) } else { None };
+    let load = Load::start(&server.addr, 16, 0, &sent);
+    std::thread::sleep(Duration::from_millis(rng.u64(100..500)));
+    // Events that are acknowledged while the image is copied may or may not be in the copy.
+    let acknowledged = sent.lock().unwrap().acknowledged.clone();
     server.signal("-STOP");
     let copy = folder.path().join("copy.img");
     let copied = Command::new("cp").arg("--sparse=always").arg(&disk.image).arg(&copy).status();
@@ -95,45 +108,45 @@ fn cut(seed: u64, canary: bool) -> Result<Seen, String> {
     load.stop();
 
     let after = Place::new(&text);
-    let _found = Mounted::existing(copy, after.path("disk"))?;
+    let _mounted = MountedImage::mount(copy, after.path("disk"))?;
     let server = after.start();
-    let stored = stored(&server)?;
+    let stored = stored_events(&server)?;
     let lost = acknowledged.iter().filter(|id| !stored.contains_key(*id)).count();
     server.kill();
-    Ok(Seen { acknowledged: acknowledged.len(), lost })
+    Ok(CutResult { acknowledged: acknowledged.len(), lost })
 }
 
-/// An ext4 image, mounted; unmounted when dropped. `commit=60`: the file system's own timer must not
-/// hide a sync that is missing.
-struct Mounted {
+/// A mounted ext4 image, unmounted when dropped. `commit=60` keeps the file system's timer from hiding a
+/// missing sync.
+struct MountedImage {
     image: PathBuf,
     at: PathBuf,
 }
 
-impl Mounted {
+impl MountedImage {
     fn new(image: PathBuf, at: PathBuf) -> Result<Self, String> {
-        call("truncate", &["-s", SIZE, path(&image)])?;
+        call("truncate", &["-s", IMAGE_SIZE, path(&image)])?;
         call("mkfs.ext4", &["-q", "-F", path(&image)])?;
-        Self::existing(image, at)
+        Self::mount(image, at)
     }
 
-    fn existing(image: PathBuf, at: PathBuf) -> Result<Self, String> {
+    fn mount(image: PathBuf, at: PathBuf) -> Result<Self, String> {
         std::fs::create_dir_all(&at).map_err(|e| e.to_string())?;
         call("mount", &["-o", "loop,commit=60", path(&image), path(&at)])?;
         Ok(Self { image, at })
     }
 }
 
-impl Drop for Mounted {
+impl Drop for MountedImage {
     fn drop(&mut self) {
         let _ = call("umount", &["-l", path(&self.at)]);
     }
 }
 
-/// strace on a server, its syncs made to do nothing and to say that all is well.
-struct Tampered(std::process::Child);
+/// An strace of a server that turns its syncs into calls that succeed without effect.
+struct DisabledSyncs(std::process::Child);
 
-impl Tampered {
+impl DisabledSyncs {
     fn attach(pid: u32) -> Result<Self, String> {
         let pid = pid.to_string();
         let child = Command::new("strace")
@@ -148,7 +161,7 @@ impl Tampered {
     }
 }
 
-impl Drop for Tampered {
+impl Drop for DisabledSyncs {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -156,7 +169,7 @@ impl Drop for Tampered {
 }
 
 fn path(path: &Path) -> &str {
-    path.to_str().expect("a temporary path is text")
+    path.to_str().expect("a temporary path is UTF-8")
 }
 
 fn call(program: &str, args: &[&str]) -> Result<(), String> {

@@ -1,53 +1,53 @@
-//! One exchange with a server: bytes out, the sending side closed, and everything that comes back until
-//! the server closes, too. For requests that are none, and for more requests than a server can bear.
+//! An HTTP client for bytes that are not valid HTTP and for overload: it sends bytes, closes the sending
+//! side, and reads all answers until the server closes the connection.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// An answer.
+/// One HTTP answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// `code` of its body.
+    /// The `code` member of a JSON body.
     pub(crate) code: Option<String>,
-    /// When to come back.
+    /// Seconds in the Retry-After header.
     pub(crate) retry_after: Option<u64>,
 }
 
-/// What an exchange must not end with.
+/// A failed exchange.
 #[derive(Debug)]
-pub(crate) enum Fault {
-    /// Neither answered nor closed in time.
+pub(crate) enum ExchangeError {
+    /// The server did not close the connection in time.
     Hangs,
-    /// No connection.
-    Gone(std::io::Error),
-    /// What came back is not HTTP.
-    Garbled(String),
+    /// The connection failed.
+    NoConnection(std::io::Error),
+    /// The answer is not HTTP.
+    NotHttp(String),
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Hangs => write!(f, "not closed in time"),
-            Self::Gone(e) => write!(f, "no connection: {e}"),
-            Self::Garbled(text) => write!(f, "an answer that is not HTTP: {text:?}"),
+            Self::NoConnection(e) => write!(f, "no connection: {e}"),
+            Self::NotHttp(text) => write!(f, "an answer that is not HTTP: {text:?}"),
         }
     }
 }
 
-/// All answers to these bytes, from a server that has closed after so long.
+/// Sends bytes and returns all answers. A server that has not closed the connection within `timeout` hangs.
 pub(crate) async fn exchange(
     addr: &str,
     bytes: &[u8],
-    patience: Duration,
-) -> Result<Vec<Answer>, Fault> {
-    let mut stream = TcpStream::connect(addr).await.map_err(Fault::Gone)?;
+    timeout: Duration,
+) -> Result<Vec<Answer>, ExchangeError> {
+    let mut stream = TcpStream::connect(addr).await.map_err(ExchangeError::NoConnection)?;
     let mut back = Vec::new();
     let both = async {
         let (mut reading, mut writing) = stream.split();
-        // A server that has refused need not read the rest.
+        // A server that has rejected the request may close without reading the rest.
         let write = async {
             let _ = writing.write_all(bytes).await;
             let _ = writing.shutdown().await;
@@ -55,15 +55,16 @@ pub(crate) async fn exchange(
         let (_, read) = tokio::join!(write, reading.read_to_end(&mut back));
         let _ = read;
     };
-    let ended = tokio::time::timeout(patience, both).await;
-    // No trace is left in the kernel's tables: there are only so many ports.
+    let ended = tokio::time::timeout(timeout, both).await;
+    // A reset instead of TIME_WAIT, because thousands of connections would use up the ports.
     let _ = stream.set_zero_linger();
-    ended.map_err(|_| Fault::Hangs)?;
-    answers(&back).map_err(|at| Fault::Garbled(String::from_utf8_lossy(&back[at..]).into_owned()))
+    ended.map_err(|_| ExchangeError::Hangs)?;
+    parse_answers(&back)
+        .map_err(|at| ExchangeError::NotHttp(String::from_utf8_lossy(&back[at..]).into_owned()))
 }
 
-/// One after the other, by their lengths; or where the bytes make no sense.
-fn answers(mut bytes: &[u8]) -> Result<Vec<Answer>, usize> {
+/// Parses answers by their Content-Length; an error is the offset of bytes that are not HTTP.
+fn parse_answers(mut bytes: &[u8]) -> Result<Vec<Answer>, usize> {
     let whole = bytes.len();
     let mut all = Vec::new();
     while !bytes.is_empty() {

@@ -1,28 +1,24 @@
-//! Disks that a test may fill, break and freeze: a file system in memory, one in a file, and servers
-//! that are started on them. Used by the suite `disk`.
+//! Disks that a test may fill, abort and freeze: a file system in memory, and one in a file.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use crate::server::HOOKWARD;
+use std::process::Command;
 
 /// A mounted file system; thawed and unmounted when dropped.
 pub(crate) struct Disk {
+    /// The mount point.
     pub(crate) at: PathBuf,
     image: Option<PathBuf>,
 }
 
 impl Disk {
-    /// In memory, of this size.
+    /// Mounts a file system in memory, of this size.
     pub(crate) fn memory(at: PathBuf, mib: usize) -> Result<Self, String> {
         std::fs::create_dir_all(&at).map_err(|e| e.to_string())?;
         call("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", text(&at)])?;
         Ok(Self { at, image: None })
     }
 
-    /// ext4 in a file.
+    /// Mounts an ext4 file system in a file.
     pub(crate) fn ext4(at: PathBuf) -> Result<Self, String> {
         let image = at.with_extension("img");
         call("truncate", &["-s", "256M", text(&image)])?;
@@ -32,11 +28,11 @@ impl Disk {
         Ok(Self { at, image: Some(image) })
     }
 
-    /// Repairs it, as an operator would do it.
+    /// Checks and repairs the file system, as an operator does.
     pub(crate) fn repair(&self) -> Result<(), String> {
-        let image = self.image.as_ref().ok_or("not a file system in a file")?;
+        let image = self.image.as_ref().ok_or("only a file system in a file can be repaired")?;
         call("umount", &[text(&self.at)])?;
-        // 1: it found something and mended it.
+        // Exit code 1: errors were found and corrected.
         let code = Command::new("e2fsck").args(["-fy", text(image)]).output();
         let code = code.map_err(|e| format!("e2fsck: {e}"))?.status.code();
         if !matches!(code, Some(0 | 1)) {
@@ -45,11 +41,12 @@ impl Disk {
         call("mount", &["-o", "loop", text(image), text(&self.at)])
     }
 
+    /// Remounts with these options: `ro`, `rw`, or `abort`, after which ext4 is read-only.
     pub(crate) fn remount(&self, how: &str) -> Result<(), String> {
         call("mount", &["-o", &format!("remount,{how}"), text(&self.at)])
     }
 
-    /// Takes all of its room.
+    /// Fills the disk to the last byte.
     pub(crate) fn fill(&self) -> Result<(), String> {
         let mut filler = std::fs::File::create(self.filler()).map_err(|e| e.to_string())?;
         let mut block = vec![0x5a_u8; 1 << 20];
@@ -61,9 +58,9 @@ impl Disk {
         Ok(())
     }
 
-    /// Leaves so many bytes.
-    pub(crate) fn fill_but(&self, left: u64) -> Result<(), String> {
-        let free = self.free()?;
+    /// Fills the disk except for this number of bytes.
+    pub(crate) fn fill_except(&self, left: u64) -> Result<(), String> {
+        let free = self.available()?;
         let mut filler = std::fs::File::create(self.filler()).map_err(|e| e.to_string())?;
         let block = vec![0x5a_u8; 1 << 16];
         for _ in 0..free.saturating_sub(left) >> 16 {
@@ -72,16 +69,18 @@ impl Disk {
         Ok(())
     }
 
-    pub(crate) fn make_room(&self) {
+    /// Frees what was filled.
+    pub(crate) fn free(&self) {
         let _ = std::fs::remove_file(self.filler());
     }
 
-    pub(crate) fn free(&self) -> Result<u64, String> {
-        let told = call_for("df", &["--output=avail", "-B1", text(&self.at)])?;
-        let free = told.lines().nth(1).and_then(|line| line.trim().parse().ok());
-        free.ok_or_else(|| format!("df said {told}"))
+    fn available(&self) -> Result<u64, String> {
+        let output = call_for_output("df", &["--output=avail", "-B1", text(&self.at)])?;
+        let free = output.lines().nth(1).and_then(|line| line.trim().parse().ok());
+        free.ok_or_else(|| format!("df printed {output}"))
     }
 
+    /// Makes every write wait until the returned guard is dropped.
     pub(crate) fn freeze(&self) -> Result<Frozen<'_>, String> {
         call("fsfreeze", &["-f", text(&self.at)])?;
         Ok(Frozen(self))
@@ -98,7 +97,7 @@ impl Drop for Disk {
     }
 }
 
-/// A disk on which every write waits, until this is dropped.
+/// Thaws the disk when it is dropped.
 pub(crate) struct Frozen<'a>(&'a Disk);
 
 impl Drop for Frozen<'_> {
@@ -107,7 +106,7 @@ impl Drop for Frozen<'_> {
     }
 }
 
-/// Why disks cannot be had here.
+/// Returns why such disks cannot be used here.
 pub(crate) fn missing() -> Option<String> {
     for (program, args) in
         [("mkfs.ext4", "-V"), ("fsfreeze", "--version"), ("e2fsck", "-V"), ("setpriv", "--version")]
@@ -122,66 +121,15 @@ pub(crate) fn missing() -> Option<String> {
     tried.err().map(|e| format!("no mounts (needs root): {e}"))
 }
 
-/// How a server ended that was not to run: its exit code, and what it said.
-pub(crate) struct Refused {
-    pub(crate) code: Option<i32>,
-    pub(crate) words: String,
-}
-
-/// Starts a server on `folder`, as this user where one is given, and waits for its end.
-pub(crate) fn refused(folder: &Path, user: Option<u32>) -> Result<Refused, String> {
-    let binary = folder.join("hookward");
-    let mut command = match user {
-        None => Command::new(HOOKWARD),
-        Some(user) => {
-            // Where the other user can get at it.
-            if !binary.exists() && std::fs::hard_link(HOOKWARD, &binary).is_err() {
-                std::fs::copy(HOOKWARD, &binary).map_err(|e| e.to_string())?;
-            }
-            let mut command = Command::new("setpriv");
-            let user = user.to_string();
-            command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&binary);
-            command
-        }
-    };
-    let args = ["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let child = command
-        .args(args)
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let (code, words) = ended(child, Duration::from_secs(10))?;
-    Ok(Refused { code, words })
-}
-
-fn ended(mut child: Child, within: Duration) -> Result<(Option<i32>, String), String> {
-    let start = Instant::now();
-    while start.elapsed() < within {
-        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
-            let mut words = String::new();
-            if let Some(mut stderr) = child.stderr.take() {
-                let _ = stderr.read_to_string(&mut words);
-            }
-            return Ok((status.code(), words));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    Err("it started, or did not end".to_owned())
-}
-
 fn text(path: &Path) -> &str {
-    path.to_str().expect("a temporary path is text")
+    path.to_str().expect("a temporary path is UTF-8")
 }
 
-pub(crate) fn call(program: &str, args: &[&str]) -> Result<(), String> {
-    call_for(program, args).map(drop)
+fn call(program: &str, args: &[&str]) -> Result<(), String> {
+    call_for_output(program, args).map(drop)
 }
 
-fn call_for(program: &str, args: &[&str]) -> Result<String, String> {
+fn call_for_output(program: &str, args: &[&str]) -> Result<String, String> {
     let output =
         Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
     if output.status.success() {

@@ -1,5 +1,5 @@
-//! An engine in this process over a store that does something else than it should, or whose first
-//! transaction for a key is rolled back. Used by the suite `duplicates`.
+//! An engine in this process over a store whose first transaction for a key is rolled back, or, as a canary,
+//! over a store that looks keys up outside its transactions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -18,81 +18,80 @@ use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use hookward_store_sqlite::SqliteStore;
 use tokio::sync::Barrier;
 
-use crate::duplicates::{Heard, One, count, open_read_only};
+use crate::duplicates::{Answered, KeyResult, SENDERS, count_events, open_read_only};
 use crate::sender::{now, paid};
-
-const SENDERS: usize = 64;
 
 /// What the store does with a delivery.
 #[derive(Debug)]
-pub(crate) enum Storing {
-    Rolls(Rolls),
-    Checks(Checks),
+pub(crate) enum StoreBehavior {
+    /// The first transaction for a key fails once all senders have arrived.
+    FirstRolledBack { keys: Mutex<HashMap<[u8; 16], Arc<Arrivals>>> },
+    /// Canary: keys are looked up before the transaction, and nothing in it keeps a second event out.
+    LookupOutsideTransaction { answers: Mutex<HashMap<[u8; 16], Reply>> },
 }
 
-/// The first transaction for a key fails once all others wait behind it: the winner is rolled back.
-#[derive(Debug, Default)]
-pub(crate) struct Rolls {
-    keys: Mutex<HashMap<[u8; 16], Arc<Turn>>>,
+impl StoreBehavior {
+    pub(crate) fn first_rolled_back() -> Self {
+        Self::FirstRolledBack { keys: Mutex::default() }
+    }
+
+    pub(crate) fn lookup_outside_transaction() -> Self {
+        Self::LookupOutsideTransaction { answers: Mutex::default() }
+    }
+}
+
+/// The senders of one key that have arrived at the store.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    all: Barrier,
+    is_first: Mutex<bool>,
 }
 
 #[derive(Debug)]
-struct Turn {
-    came: Barrier,
-    first: Mutex<bool>,
-}
-
-/// Looks first and inserts later, and the key does not keep a second one out.
-#[derive(Debug, Default)]
-pub(crate) struct Checks {
-    seen: Mutex<HashMap<[u8; 16], Reply>>,
-}
-
-#[derive(Debug)]
-struct Strange {
-    storing: Storing,
+struct WrappedStore {
+    behavior: StoreBehavior,
     inner: SqliteStore,
 }
 
-impl Strange {
-    async fn one(&self, mut delivery: NewDelivery) -> Result<Acceptance, StoreError> {
+impl WrappedStore {
+    async fn accept_one(&self, mut delivery: NewDelivery) -> Result<Acceptance, StoreError> {
         let key = delivery.events[0].keys[0].hash;
-        match &self.storing {
-            Storing::Rolls(Rolls { keys }) => {
-                let turn = keys.lock().unwrap().entry(key).or_insert_with(new_turn).clone();
-                let first = std::mem::take(&mut *turn.first.lock().unwrap());
-                turn.came.wait().await;
-                if first {
+        match &self.behavior {
+            StoreBehavior::FirstRolledBack { keys } => {
+                let arrivals = keys.lock().unwrap().entry(key).or_insert_with(new_arrivals).clone();
+                let is_first = std::mem::take(&mut *arrivals.is_first.lock().unwrap());
+                arrivals.all.wait().await;
+                if is_first {
                     return Err(StoreError::Unavailable("rolled back".to_owned()));
                 }
             }
-            Storing::Checks(Checks { seen }) => {
-                let known = seen.lock().unwrap().get(&key).cloned();
+            StoreBehavior::LookupOutsideTransaction { answers } => {
+                let known = answers.lock().unwrap().get(&key).cloned();
                 if let Some(answer) = known {
                     let of = delivery.events[0].id;
                     return Ok(Acceptance::Duplicate { answer, of, by: KeyKind::Id });
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
-                seen.lock().unwrap().insert(key, delivery.answer.clone());
+                answers.lock().unwrap().insert(key, delivery.answer.clone());
                 delivery.events[0].keys.clear();
             }
         }
-        self.inner.accept(vec![delivery]).await.map(|mut told| told.remove(0))
+        self.inner.accept(vec![delivery]).await.map(|mut answers| answers.remove(0))
     }
 }
 
-fn new_turn() -> Arc<Turn> {
-    Arc::new(Turn { came: Barrier::new(SENDERS), first: Mutex::new(true) })
+fn new_arrivals() -> Arc<Arrivals> {
+    Arc::new(Arrivals { all: Barrier::new(SENDERS), is_first: Mutex::new(true) })
 }
 
 #[async_trait]
-impl Store for Strange {
+impl Store for WrappedStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         for delivery in deliveries {
-            told.push(self.one(delivery).await?);
+            answers.push(self.accept_one(delivery).await?);
         }
-        Ok(told)
+        Ok(answers)
     }
     async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
         self.inner.claim(want).await
@@ -123,16 +122,19 @@ impl Store for Strange {
     }
 }
 
-/// Sixty-four equal deliveries at a time, for each of so many keys.
-pub(crate) fn over(storing: Storing, keys: usize) -> Result<Vec<One>, String> {
+/// Sends the same delivery [`SENDERS`] times at the same time, for each of this number of keys.
+pub(crate) fn send_to_engine(
+    behavior: StoreBehavior,
+    keys: usize,
+) -> Result<Vec<KeyResult>, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let path = folder.path().join("events.db");
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     runtime.block_on(async {
         let inner = SqliteStore::open(path.clone(), now()).await.map_err(|e| e.0)?;
-        let engine = engine(Strange { storing, inner })?;
+        let engine = start_engine(WrappedStore { behavior, inner })?;
         let file = Arc::new(Mutex::new(open_read_only(&path)));
-        let mut all = Vec::new();
+        let mut results = Vec::new();
         for n in 0..keys {
             let id = format!("evt_{n}");
             let signed = Arc::new(paid(&id));
@@ -149,20 +151,20 @@ pub(crate) fn over(storing: Storing, keys: usize) -> Result<Vec<One>, String> {
                     }
                     let body = bytes::Bytes::from(signed.body.clone());
                     let reply = engine.receive(head, body).await;
-                    let stored = count(&file.lock().unwrap(), &id) > 0;
-                    Heard { status: reply.status.as_u16(), body: reply.body.to_vec(), stored }
+                    let stored = count_events(&file.lock().unwrap(), &id) > 0;
+                    Answered { status: reply.status.as_u16(), body: reply.body.to_vec(), stored }
                 });
             }
-            let heard = senders.join_all().await;
-            let events = count(&file.lock().unwrap(), &id);
-            all.push((id, heard, events));
+            let answers = senders.join_all().await;
+            let events = count_events(&file.lock().unwrap(), &id);
+            results.push((id, answers, events));
         }
         engine.store().close().await;
-        Ok(all)
+        Ok(results)
     })
 }
 
-fn engine(store: Strange) -> Result<Arc<Engine>, String> {
+fn start_engine(store: WrappedStore) -> Result<Arc<Engine>, String> {
     let mut registry = Registry::empty();
     registry.add(hookward_engine::memory::PLUGINS).map_err(|e| e.to_string())?;
     registry.add(hookward_provider_stripe::PLUGINS).map_err(|e| e.to_string())?;

@@ -1,6 +1,9 @@
-//! Sixty-four senders with the same delivery at the same moment, key after key: one event each, every
-//! answer 2xx with the same bytes, and none before the event is in the file. Over the real server, and
-//! over an engine whose store rolls the winner back.
+//! Suite `duplicates`: 64 senders send the same delivery at the same time, one dedupe key after the other, to
+//! the real server and to an engine whose store rolls the first commit back.
+//!
+//! It proves that each key becomes one event, that all answers are 200 with the same bytes, and that no
+//! answer comes before the event is in the store's file, which another connection reads. The canary is a
+//! store that looks the key up outside the transaction.
 
 mod in_process;
 
@@ -10,75 +13,79 @@ use std::sync::{Arc, Barrier, Mutex};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::RunOptions;
-use crate::duplicates::in_process::{Checks, Rolls, Storing, over};
+use crate::duplicates::in_process::{StoreBehavior, send_to_engine};
 use crate::sender::{Signed, paid};
 use crate::server::Place;
 
-/// At the same moment.
-const SENDERS: usize = 64;
+/// Senders of each key.
+pub(crate) const SENDERS: usize = 64;
 
 const ROUTES: &str = "store: sqlite:events.db\nsources:\n  stripe: { secrets: [whsec_e2e_stripe] }\nroutes:\n  - { name: r, events: stripe/**, chain: [noop] }\n";
 
-/// What one sender heard.
+/// The answer that one sender got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
-    /// When it heard it, the event was in the file for others to see.
+    /// The event was in the store's file when the answer came.
     pub(crate) stored: bool,
 }
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     let keys = if options.short { 40 } else { options.runs.max(100) };
-    let twice = over(Storing::Checks(Checks::default()), 3)?;
-    let Err(canary) = judge(&twice, 0) else {
-        return Err("the canary, a store that looks first and inserts later, passed".to_owned());
+    let unsafe_lookup = send_to_engine(StoreBehavior::lookup_outside_transaction(), 3)?;
+    let Err(canary) = check(&unsafe_lookup, 0) else {
+        return Err("the canary, a look-up outside the transaction, was not found".to_owned());
     };
-    let rolled = over(Storing::Rolls(Rolls::default()), (keys / 4).max(10))?;
-    judge(&rolled, 1).map_err(|e| format!("with the winner rolled back: {e}"))?;
-    let mut asked = 0;
+    let rolled_back = send_to_engine(StoreBehavior::first_rolled_back(), (keys / 4).max(10))?;
+    check(&rolled_back, 1).map_err(|e| format!("with the first commit rolled back: {e}"))?;
+    let mut sent_keys = 0;
     let mut rounds = 0;
     while if options.until.is_some() { options.wants_another(rounds) } else { rounds == 0 } {
-        let all = server(options.seed.wrapping_add(rounds as u64), keys)?;
-        judge(&all, 0)?;
-        asked += all.len();
+        let results = send_to_server(options.seed.wrapping_add(rounds as u64), keys)?;
+        check(&results, 0)?;
+        sent_keys += results.len();
         rounds += 1;
     }
     Ok(format!(
-        "{asked} keys, {SENDERS} senders each: {} answers, all 200 and the same for a key, none before its event was in the file, one event each; {} keys whose winner was rolled back: one 503 each, one event each; canary: {canary}",
-        asked * SENDERS,
-        rolled.len()
+        "{sent_keys} keys, {SENDERS} senders each: {} answers, all 200 and the same for a key, none before its event was in the file, one event each; {} keys whose first commit was rolled back: one 503 each, one event each; canary: {canary}",
+        sent_keys * SENDERS,
+        rolled_back.len()
     ))
 }
 
-/// One key: what was heard, and how many events there are of it.
-pub(crate) type One = (String, Vec<Heard>, usize);
+/// A key, its answers, and the number of stored events that have it.
+pub(crate) type KeyResult = (String, Vec<Answered>, usize);
 
-/// `refused` senders of each key were sent away; all others got the same 200, and there is one event.
-fn judge(all: &[One], refused: usize) -> Result<(), String> {
-    for (key, heard, events) in all {
+/// Checks that each key has one event, that this number of its senders got 503, and that all others got the
+/// same 200.
+fn check(results: &[KeyResult], unavailable: usize) -> Result<(), String> {
+    for (key, answers, events) in results {
         if *events != 1 {
-            return Err(format!("{key} is stored {events} times"));
+            return Err(format!("{key} is stored {events} times, expected once"));
         }
-        let (taken, sent_away): (Vec<_>, Vec<_>) = heard.iter().partition(|h| h.status == 200);
-        if sent_away.len() != refused || sent_away.iter().any(|h| h.status != 503) {
-            return Err(format!("{key}: {} were sent away: {sent_away:?}", sent_away.len()));
+        let (acknowledged, others): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|a| a.status == 200);
+        if others.len() != unavailable || others.iter().any(|a| a.status != 503) {
+            return Err(format!(
+                "{key}: expected {unavailable} answers with 503 besides 200, got {others:?}"
+            ));
         }
-        if let Some(other) = taken.iter().find(|h| h.body != taken[0].body) {
+        if let Some(other) = acknowledged.iter().find(|a| a.body != acknowledged[0].body) {
             let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
-            let (one, other) = (text(&taken[0].body), text(&other.body));
-            return Err(format!("{key} was answered with {one} and with {other}"));
+            let (one, other) = (text(&acknowledged[0].body), text(&other.body));
+            return Err(format!("{key} got the different answers {one} and {other}"));
         }
-        if let Some(early) = taken.iter().find(|h| !h.stored) {
+        if let Some(early) = acknowledged.iter().find(|a| !a.stored) {
             return Err(format!("{key} was acknowledged before it was in the file: {early:?}"));
         }
     }
     Ok(())
 }
 
-/// Over the real server. Whether an event is in the file is asked of the file, by another process than
+/// Sends to the real server. Whether an event is in the file is read from the file, by another process than
 /// the one that writes it.
-fn server(seed: u64, keys: usize) -> Result<Vec<One>, String> {
+fn send_to_server(seed: u64, keys: usize) -> Result<Vec<KeyResult>, String> {
     let place = Place::new(ROUTES);
     let server = place.start();
     let requests: Arc<Vec<(String, Signed)>> = Arc::new(
@@ -90,47 +97,46 @@ fn server(seed: u64, keys: usize) -> Result<Vec<One>, String> {
             })
             .collect(),
     );
-    let heard: Arc<Vec<Mutex<Vec<Heard>>>> =
+    let answers: Arc<Vec<Mutex<Vec<Answered>>>> =
         Arc::new((0..keys).map(|_| Mutex::default()).collect());
-    let at_once = Arc::new(Barrier::new(SENDERS));
+    let barrier = Arc::new(Barrier::new(SENDERS));
     let senders: Vec<_> = (0..SENDERS)
         .map(|_| {
-            let (requests, heard, at_once) = (requests.clone(), heard.clone(), at_once.clone());
+            let (requests, answers, barrier) = (requests.clone(), answers.clone(), barrier.clone());
             let (addr, path) = (server.addr.clone(), place.path("events.db"));
             std::thread::spawn(move || {
                 let file = open_read_only(&path);
-                for ((id, signed), heard) in requests.iter().zip(heard.iter()) {
-                    at_once.wait();
+                for ((id, signed), answers) in requests.iter().zip(answers.iter()) {
+                    barrier.wait();
                     let answer = signed.try_post(&addr).unwrap();
-                    let stored = count(&file, id) > 0;
-                    let one = Heard { status: answer.status, body: answer.body, stored };
-                    heard.lock().unwrap().push(one);
+                    let stored = count_events(&file, id) > 0;
+                    let answered = Answered { status: answer.status, body: answer.body, stored };
+                    answers.lock().unwrap().push(answered);
                 }
             })
         })
         .collect();
     for sender in senders {
-        sender.join().map_err(|_| "a sender had no answer")?;
+        sender.join().map_err(|_| "a sender got no answer")?;
     }
     let file = open_read_only(&place.path("events.db"));
-    let all = requests
-        .iter()
-        .zip(heard.iter())
-        .map(|((id, _), heard)| (id.clone(), heard.lock().unwrap().clone(), count(&file, id)));
-    let all = all.collect();
+    let results = requests.iter().zip(answers.iter()).map(|((id, _), answers)| {
+        (id.clone(), answers.lock().unwrap().clone(), count_events(&file, id))
+    });
+    let results = results.collect();
     server.kill();
-    Ok(all)
+    Ok(results)
 }
 
-/// The file, to be read alone.
+/// Opens a store's file read-only, as another process than the store.
 pub(crate) fn open_read_only(path: &Path) -> Connection {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     conn.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     conn
 }
 
-/// Events with this id of the sender. Of a thousand events: there is no index for others.
-pub(crate) fn count(file: &Connection, id: &str) -> usize {
+/// Returns the number of events with this id of the sender. Without an index, so only for small stores.
+pub(crate) fn count_events(file: &Connection, id: &str) -> usize {
     file.prepare_cached("select count(*) from events where event_id = ?1")
         .and_then(|mut count| count.query_row([id], |row| row.get::<_, i64>(0)))
         .map(|n| usize::try_from(n).unwrap_or(0))

@@ -1,19 +1,21 @@
-/* Storage faults in a real process: preloaded, it counts the calls on files below one folder and, at
- * the k-th of them, lets the disk fail, hang, lie, or ends the process. Compiled and configured by
- * fault.rs, through the environment; 64-bit Linux.
+/* Injects storage faults into a real process. Preloaded before the C library, it counts the calls on files
+ * below one folder. At the k-th call the disk fails, is full or hangs, or the process dies. Compiled and
+ * configured by mod.rs, through the environment; 64-bit Linux only.
  *
- *   FAULT_DIR    the folder, absolute, no symbolic links in it
- *   FAULT_TRACE  a file to share: the numbers at its head (`struct shared`), then a letter a call
- *   FAULT_CALLS  which calls count: o(pen) r(ead) w(rite) s(ync) t(runcate) n(ame) m(ap)
- *   FAULT_AT     k; 0: no fault        FAULT_EVER  1: from the k-th on
- *   FAULT_KIND   eio, enospc, edquot, short, delay, before, after, torn, cut
- *   FAULT_MS     of a delay            FAULT_LIE   1: syncs do nothing and say that all is well
- *   FAULT_SEED   of what a power cut keeps of writes that were not synced; 0: nothing
+ *   FAULT_DIR         the folder, an absolute path without symbolic links
+ *   FAULT_TRACE       the file shared with the suite: `struct shared`
+ *   FAULT_CALLS       the counted calls: o(pen) r(ead) w(rite) s(ync) t(runcate) n(ame) m(ap)
+ *   FAULT_AT          k, from 1; 0 for no fault
+ *   FAULT_PERSISTENT  1: all later calls fail, too
+ *   FAULT_KIND        eio, enospc, edquot, short, delay, before, after, torn, cut
+ *   FAULT_MS          length of a delay in milliseconds
+ *   FAULT_FAKE_SYNCS  1: syncs succeed without effect
+ *   FAULT_SEED        decides which unsynced writes survive a power cut; 0 for none
  *
- * A power cut (`cut`, or when the other side asks for it through the shared head) takes back what was
- * not synced: writes and truncations since the last good sync of their file, and names made or
- * removed since the last sync of their folder. What a failed sync covered is gone for good, whatever
- * a later sync says, as on a real disk. */
+ * A power cut (`cut`, or a request through the shared file) reverts what was not synced: writes and
+ * truncations since the last successful sync of their file, and names created or removed since the last
+ * sync of their folder. What a failed sync covered is lost, even if a later sync succeeds, as on a real
+ * disk. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -33,18 +35,18 @@
 #include <unistd.h>
 
 struct shared {
-    _Atomic uint64_t count, fired, cut;
-    char calls[1 << 16];
+    _Atomic uint64_t count, injected, cut;
+    char calls[1 << 16]; /* a letter for each call */
 };
 
-/* What a file was before a change that is not safe yet. Names are changes of the folder. */
+/* The state of a file before a change that is not durable yet. A change of a name belongs to its folder. */
 struct change {
     struct change *before, *after;
     dev_t dev;
     ino_t ino;
     enum { PENDING, SYNCED, LOST } fate;
-    enum { WRITE, TRUNCATE, MADE, GONE } what;
-    int file; /* a descriptor of our own, never closed: closing one would free SQLite's locks */
+    enum { WRITE, TRUNCATE, CREATED, REMOVED } what;
+    int file; /* the shim's own descriptor, never closed: closing one would release SQLite's locks */
     off_t at, old_size, new_size;
     size_t had, len;
     char *old_bytes, *new_bytes, *path, *aside;
@@ -56,7 +58,7 @@ static struct shared *shared;
 static char folder[4096], counted[16] = "orwstnm", kind[16];
 static size_t folder_len;
 static uint64_t at, seed;
-static int ever, lie;
+static int persistent, fake_syncs;
 static long delay_ms = 4000;
 static unsigned char watched[FILES];
 static struct { dev_t dev; ino_t ino; int fd; } own[64];
@@ -82,12 +84,13 @@ static uint64_t chance(void) {
     return seed;
 }
 
-/* Takes back what is not safe, then puts in again what was, in order, and of the rest what luck keeps. */
+/* Reverts all changes that are not durable, then applies again, in order, those that were synced and those
+ * that the seed lets survive. */
 static void power_cut(void) {
     pthread_mutex_lock(&changing);
     for (struct change *c = newest; c; c = c->before) {
-        if (c->what == MADE) real_unlink(c->path);
-        if (c->what == GONE) syscall(SYS_renameat2, AT_FDCWD, c->aside, AT_FDCWD, c->path, 0);
+        if (c->what == CREATED) real_unlink(c->path);
+        if (c->what == REMOVED) syscall(SYS_renameat2, AT_FDCWD, c->aside, AT_FDCWD, c->path, 0);
         if (c->what == WRITE || c->what == TRUNCATE) {
             real_pwrite(c->file, c->old_bytes, c->had, c->at);
             syscall(SYS_ftruncate, c->file, c->old_size);
@@ -121,19 +124,19 @@ __attribute__((constructor)) static void start(void) {
     if ((v = getenv("FAULT_KIND"))) snprintf(kind, sizeof kind, "%s", v);
     if ((v = getenv("FAULT_AT"))) at = strtoull(v, NULL, 10);
     if ((v = getenv("FAULT_SEED"))) seed = strtoull(v, NULL, 10);
-    if ((v = getenv("FAULT_EVER"))) ever = *v == '1';
-    if ((v = getenv("FAULT_LIE"))) lie = *v == '1';
+    if ((v = getenv("FAULT_PERSISTENT"))) persistent = *v == '1';
+    if ((v = getenv("FAULT_FAKE_SYNCS"))) fake_syncs = *v == '1';
     if ((v = getenv("FAULT_MS"))) delay_ms = atol(v);
     snprintf(folder, sizeof folder, "%s", dir);
     folder_len = strlen(folder);
     shared = map;
-    /* What this process starts is not ours to break. */
+    /* Child processes, such as handlers, run without faults. */
     unsetenv("LD_PRELOAD");
     pthread_t thread;
     pthread_create(&thread, NULL, wait_for_cut, NULL);
 }
 
-/* The file's absolute path, if it is below the folder or the folder itself. */
+/* Writes the absolute path to `full`; returns whether it is the folder or below it. */
 static int below(const char *path, char *full) {
     if (!shared || !path) return 0;
     if (*path == '/') {
@@ -149,13 +152,13 @@ static int below(const char *path, char *full) {
 
 static int is_watched(int fd) { return shared && fd >= 0 && fd < FILES && watched[fd]; }
 
-/* Counts a call, and says what becomes of it. */
-static int meet(char call) {
+/* Counts a call, and returns what the caller must do. */
+static int count_call(char call) {
     if (!strchr(counted, call)) return GO;
     uint64_t k = atomic_fetch_add(&shared->count, 1) + 1;
     if (k <= sizeof shared->calls) shared->calls[k - 1] = call;
-    if (!at || k < at || (k > at && !ever)) return GO;
-    atomic_fetch_add(&shared->fired, 1);
+    if (!at || k < at || (k > at && !persistent)) return GO;
+    atomic_fetch_add(&shared->injected, 1);
     if (!strcmp(kind, "eio")) return errno = EIO, FAIL;
     if (!strcmp(kind, "enospc")) return errno = ENOSPC, FAIL;
     if (!strcmp(kind, "edquot")) return errno = EDQUOT, FAIL;
@@ -169,7 +172,7 @@ static int meet(char call) {
     return GO;
 }
 
-static struct change *note(int fd, int what) {
+static struct change *add_change(int fd, int what) {
     struct stat s;
     if (fstat(fd, &s) < 0) return NULL;
     int file = -1;
@@ -189,7 +192,7 @@ static struct change *note(int fd, int what) {
     return newest = c;
 }
 
-static void note_name(int what, const char *path, const char *aside) {
+static void add_name_change(int what, const char *path, const char *aside) {
     char dir[4096];
     struct stat s;
     snprintf(dir, sizeof dir, "%s", path);
@@ -210,15 +213,15 @@ static void drop(struct change *c) {
     free(c->old_bytes), free(c->new_bytes), free(c->path), free(c->aside), free(c);
 }
 
-/* A sync of this file or folder went well, or did not. */
-static void synced(int fd, int well) {
+/* Records the result of a sync of a file or folder: its pending changes are durable or lost. */
+static void record_sync(int fd, int succeeded) {
     struct stat s;
     if (fstat(fd, &s) < 0) return;
     int lost = 0;
     for (struct change *c = oldest; c; c = c->after) {
         if (c->dev != s.st_dev || c->ino != s.st_ino) continue;
-        int name = c->what == MADE || c->what == GONE;
-        if (c->fate == PENDING && !(name && !well)) c->fate = well ? SYNCED : LOST;
+        int name = c->what == CREATED || c->what == REMOVED;
+        if (c->fate == PENDING && !(name && !succeeded)) c->fate = succeeded ? SYNCED : LOST;
         lost |= c->fate == LOST;
     }
     for (struct change *c = oldest, *after; c && !lost; c = after) {
@@ -227,13 +230,13 @@ static void synced(int fd, int well) {
     }
 }
 
-/* The log's index is shared memory, made anew after a crash. */
+/* The index of the write-ahead log is shared memory, which SQLite builds again after a crash. */
 static int is_index(int fd) { return watched[fd] == 2; }
 
-static ssize_t put(int fd, const void *bytes, size_t n, off_t o) {
+static ssize_t tracked_write(int fd, const void *bytes, size_t n, off_t o) {
     if (is_index(fd)) return real_pwrite(fd, bytes, n, o);
     pthread_mutex_lock(&changing);
-    struct change *c = note(fd, WRITE);
+    struct change *c = add_change(fd, WRITE);
     if (c) {
         c->at = o, c->len = n;
         c->old_bytes = malloc(n + 1), c->new_bytes = malloc(n + 1);
@@ -250,10 +253,10 @@ static ssize_t put(int fd, const void *bytes, size_t n, off_t o) {
 
 ssize_t pwrite64(int fd, const void *bytes, size_t n, off_t o) {
     if (!is_watched(fd)) return real_pwrite(fd, bytes, n, o);
-    int act = meet('w');
+    int act = count_call('w');
     if (act == FAIL) return -1;
     size_t some = (act == SHORT || act == TORN) && n > 1 ? n / 2 : n;
-    ssize_t done = put(fd, bytes, some, o);
+    ssize_t done = tracked_write(fd, bytes, some, o);
     if (act == TORN || act == AFTER) die();
     return done;
 }
@@ -273,7 +276,7 @@ ssize_t writev(int fd, const struct iovec *parts, int n) {
 }
 
 ssize_t pread64(int fd, void *bytes, size_t n, off_t o) {
-    int act = is_watched(fd) ? meet('r') : GO;
+    int act = is_watched(fd) ? count_call('r') : GO;
     if (act == FAIL) return -1;
     if (act == SHORT && n > 1) n /= 2;
     ssize_t done = syscall(SYS_pread64, fd, bytes, n, o);
@@ -283,7 +286,7 @@ ssize_t pread64(int fd, void *bytes, size_t n, off_t o) {
 ssize_t pread(int fd, void *bytes, size_t n, off_t o) { return pread64(fd, bytes, n, o); }
 
 ssize_t read(int fd, void *bytes, size_t n) {
-    int act = is_watched(fd) ? meet('r') : GO;
+    int act = is_watched(fd) ? count_call('r') : GO;
     if (act == FAIL) return -1;
     if (act == SHORT && n > 1) n /= 2;
     ssize_t done = syscall(SYS_read, fd, bytes, n);
@@ -291,28 +294,28 @@ ssize_t read(int fd, void *bytes, size_t n) {
     return done;
 }
 
-static int sync_it(long number, int fd) {
+static int counted_sync(long number, int fd) {
     if (!is_watched(fd)) return (int)syscall(number, fd);
-    int act = meet('s');
-    if (lie) return 0;
+    int act = count_call('s');
+    if (fake_syncs) return 0;
     int done = act == FAIL ? -1 : (int)syscall(number, fd);
     int kept = act == FAIL ? errno : 0;
     pthread_mutex_lock(&changing);
-    synced(fd, done == 0);
+    record_sync(fd, done == 0);
     pthread_mutex_unlock(&changing);
     if (act == AFTER || act == TORN) die();
     errno = kept;
     return done;
 }
-int fsync(int fd) { return sync_it(SYS_fsync, fd); }
-int fdatasync(int fd) { return sync_it(SYS_fdatasync, fd); }
+int fsync(int fd) { return counted_sync(SYS_fsync, fd); }
+int fdatasync(int fd) { return counted_sync(SYS_fdatasync, fd); }
 
 int ftruncate64(int fd, off_t size) {
     if (!is_watched(fd)) return (int)syscall(SYS_ftruncate, fd, size);
-    int act = meet('t');
+    int act = count_call('t');
     if (act == FAIL) return -1;
     pthread_mutex_lock(&changing);
-    struct change *c = is_index(fd) ? NULL : note(fd, TRUNCATE);
+    struct change *c = is_index(fd) ? NULL : add_change(fd, TRUNCATE);
     if (c) {
         c->new_size = c->at = size;
         size_t cut = c->old_size > size ? (size_t)(c->old_size - size) : 0;
@@ -331,17 +334,17 @@ int unlink(const char *path) {
     static unsigned number;
     char full[4096], aside[4200];
     if (!below(path, full)) return real_unlink(path);
-    int act = meet('n');
+    int act = count_call('n');
     if (act == FAIL) return -1;
     pthread_mutex_lock(&changing);
     int done, index = strlen(full) > 4 && !strcmp(full + strlen(full) - 4, "-shm");
     if (index) {
         done = real_unlink(path);
     } else {
-        /* Aside, so that a cut can bring it back. */
+        /* Renamed instead of removed, so that a power cut can bring the file back. */
         snprintf(aside, sizeof aside, "%s.gone%u", full, number++);
         done = (int)syscall(SYS_renameat2, AT_FDCWD, full, AT_FDCWD, aside, 0);
-        if (done == 0) note_name(GONE, full, aside);
+        if (done == 0) add_name_change(REMOVED, full, aside);
     }
     int kept = errno;
     pthread_mutex_unlock(&changing);
@@ -350,17 +353,17 @@ int unlink(const char *path) {
     return done;
 }
 
-static int open_it(const char *path, int flags, mode_t mode) {
+static int counted_open(const char *path, int flags, mode_t mode) {
     char full[4096];
     if (!below(path, full)) return real_open(path, flags, mode);
-    int act = meet('o');
+    int act = count_call('o');
     if (act == FAIL) return -1;
     pthread_mutex_lock(&changing);
     int fresh = (flags & O_CREAT) && syscall(SYS_faccessat, AT_FDCWD, full, F_OK) < 0;
     int fd = real_open(path, flags, mode);
     int kept = errno, index = strlen(full) > 4 && !strcmp(full + strlen(full) - 4, "-shm");
     if (fd >= 0 && fd < FILES) watched[fd] = index ? 2 : 1;
-    if (fd >= 0 && fresh && !index) note_name(MADE, full, NULL);
+    if (fd >= 0 && fresh && !index) add_name_change(CREATED, full, NULL);
     pthread_mutex_unlock(&changing);
     if (act == AFTER || act == TORN) die();
     errno = kept;
@@ -377,11 +380,11 @@ static int open_it(const char *path, int flags, mode_t mode) {
     }
 int open(const char *path, int flags, ...) {
     MODE(flags)
-    return open_it(path, flags, mode);
+    return counted_open(path, flags, mode);
 }
 int open64(const char *path, int flags, ...) {
     MODE(flags)
-    return open_it(path, flags, mode);
+    return counted_open(path, flags, mode);
 }
 
 int close(int fd) {
@@ -390,7 +393,7 @@ int close(int fd) {
 }
 
 void *mmap64(void *where, size_t n, int protection, int flags, int fd, off_t o) {
-    int act = is_watched(fd) ? meet('m') : GO;
+    int act = is_watched(fd) ? count_call('m') : GO;
     if (act == FAIL) return MAP_FAILED;
     if (act == AFTER || act == TORN) {
         syscall(SYS_mmap, where, n, protection, flags, fd, o);

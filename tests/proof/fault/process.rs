@@ -1,5 +1,5 @@
-//! A server that may fail: it may never be ready, end by itself, or hang, and each of these is told
-//! apart.
+//! A server process that may fail. It distinguishes a process that never becomes ready, one that ends by
+//! itself, and one that hangs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -13,26 +13,27 @@ use serde_json::Value;
 use crate::http;
 use crate::server::HOOKWARD;
 
-/// How it ended.
+/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Code(i32),
     Killed,
-    /// It did not, and was killed for it.
+    /// It did not end in time and was killed.
     Hung,
 }
 
+/// A running server.
 pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
     reader: Option<std::thread::JoinHandle<()>>,
-    /// The receiving port and the admin port, once it said that it is ready.
+    /// Addresses of the receiving port and the admin port, if the server became ready.
     pub(crate) ready: Option<(String, String)>,
 }
 
 impl Process {
-    /// Starts it, and waits until it is ready, has ended, or `patience` is over.
-    pub(crate) fn start(folder: &Path, env: &[(String, String)], patience: Duration) -> Self {
+    /// Starts a server and waits until it is ready, has ended, or `timeout` is over.
+    pub(crate) fn start(folder: &Path, env: &[(String, String)], timeout: Duration) -> Self {
         let mut child = Command::new(HOOKWARD)
             .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .current_dir(folder)
@@ -42,23 +43,24 @@ impl Process {
             .spawn()
             .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let (kept, mut stderr) = (log.clone(), child.stderr.take().unwrap());
+        let (copy, mut stderr) = (log.clone(), child.stderr.take().unwrap());
         let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(n @ 1..) = stderr.read(&mut chunk) {
-                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..n]));
+                copy.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..n]));
             }
         });
-        let (say, said) = mpsc::channel();
+        let (lines, received) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                let _ = say.send(line);
+                let _ = lines.send(line);
             }
         });
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         let next = |start: &str| {
-            let line = said.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
+            let line =
+                received.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
             line.strip_prefix(start).map(str::to_owned)
         };
         let ready = next("listening on http://").zip(next("admin on http://"));
@@ -69,16 +71,17 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Asks the admin port; `None` where no answer comes.
+    /// Gets a page of the admin port, `None` if no answer comes.
     pub(crate) fn admin(&self, target: &str) -> Option<Value> {
         let (_, admin) = self.ready.as_ref()?;
         let answer = http::send(admin, "GET", target, &[], b"").ok()?;
         serde_json::from_slice(&answer.body).ok()
     }
 
-    /// Waits until nothing waits or runs, it has ended, or `patience` is over.
-    pub(crate) fn settle(&mut self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
+    /// Waits until no job is open, the process has ended, or `timeout` is over. Returns whether no job is
+    /// open.
+    pub(crate) fn settle(&mut self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
         while self.is_alive() && Instant::now() < until {
             if self.admin("/api/v1/stats").is_some_and(|page| page["open"] == 0) {
                 return true;
@@ -92,9 +95,9 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
-    /// Whether it has ended by itself, or does within `patience`.
-    pub(crate) fn ends_within(&mut self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
+    /// Returns whether the process ends by itself within `timeout`.
+    pub(crate) fn ends_within(&mut self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
         while self.is_alive() {
             if Instant::now() > until {
                 return false;
@@ -113,9 +116,9 @@ impl Process {
         let _ = self.child.kill();
     }
 
-    /// Waits for its end. What it said comes with it.
-    pub(crate) fn end(mut self, patience: Duration) -> (Ended, String) {
-        let until = Instant::now() + patience;
+    /// Waits for the end of the process, and returns it with the log. Kills the process after `timeout`.
+    pub(crate) fn end(mut self, timeout: Duration) -> (Ended, String) {
+        let until = Instant::now() + timeout;
         let ended = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break match status.signal() {

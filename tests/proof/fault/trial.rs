@@ -1,5 +1,5 @@
-//! One trial of a server that may fail: its folder, what it is sent, and what must hold of what it
-//! leaves behind.
+//! The fixture and the oracle of the suites that inject faults into a real server: its folder, what is sent
+//! to it, and what must hold after a new server has recovered its store.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -9,49 +9,49 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::checker::{settled, stored};
+use crate::checker::{stored_events, wait_until_settled};
 use crate::fault::process::Process;
-use crate::fault::{Fault, Shim, Trace};
-use crate::load::{Known, object};
+use crate::fault::{CallTrace, Fault, Shim};
+use crate::load::{SentEvents, object};
 use crate::sender::{Signed, now, stripe_raw};
 use crate::server::{Place, Server};
 
-/// No answer may take longer; twice what is promised, because no test judges speed.
-const ANSWER: Duration = Duration::from_secs(6);
+/// Limit for each answer: twice what is promised, because the machine may be busy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// To a large event: a debug build reads and parses it for a while before it asks the store.
-const ANSWER_TO_LARGE: Duration = Duration::from_secs(8);
+/// Limit for the answer to a large event, which a debug build reads and parses slowly.
+const LARGE_EVENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A step that keeps what it did in a file of its own.
+/// A step that appends each event to the ledger, a file outside the store.
 pub(crate) const FILE_STEP: &str = "{ handler: file, with: { path: ledger.jsonl } }";
 
-/// A folder with a store, a ledger outside of it, and what is known of what was sent.
+/// A folder with a store and a ledger outside it, and the events that were sent to its server.
 pub(crate) struct Fixture {
     pub(crate) place: Place,
-    pub(crate) known: Arc<Mutex<Known>>,
-    /// How much longer each event is than it has to be.
+    pub(crate) sent: Arc<Mutex<SentEvents>>,
+    /// Bytes by which each event is made longer.
     pub(crate) padding: usize,
 }
 
-/// What was counted while judging.
+/// Counts of one check.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct Findings {
     pub(crate) acknowledged: usize,
     pub(crate) stored: usize,
     pub(crate) effects: usize,
     /// Effects of an event beyond its first.
-    pub(crate) extra: usize,
-    /// Runs of a job beyond its first, each with its cause.
-    pub(crate) causes: usize,
+    pub(crate) further_effects: usize,
+    /// Runs of a job beyond its first, each of which has a recorded cause.
+    pub(crate) further_runs: usize,
 }
 
-impl Found {
+impl Findings {
     pub(crate) fn add(&mut self, other: Self) {
         self.acknowledged += other.acknowledged;
         self.stored += other.stored;
         self.effects += other.effects;
-        self.extra += other.extra;
-        self.causes += other.causes;
+        self.further_effects += other.further_effects;
+        self.further_runs += other.further_runs;
     }
 }
 
@@ -65,10 +65,10 @@ impl Fixture {
                 "store: {store}\ndefaults: {{ retry: {{ attempts: 50, first_delay: 50ms, max_delay: 500ms }} }}\nsources:\n  stripe: {{ secrets: [whsec_e2e_stripe] }}\nroutes:\n  - name: effect\n    events: stripe/**\n    concurrency: 4\n    chain: [{step}]\n"
             ),
         );
-        Self { place, known: Arc::default(), padding: 0 }
+        Self { place, sent: Arc::default(), padding: 0 }
     }
 
-    /// The same, to be spoilt apart from this one.
+    /// Copies the folder and the record of what was sent, for a run that must not change this fixture.
     pub(crate) fn copy(&self) -> Self {
         let place = Place(temp_dir());
         for from in ["store", ""] {
@@ -80,48 +80,54 @@ impl Fixture {
                 }
             }
         }
-        let known = self.known.lock().unwrap();
-        let known =
-            Known { acknowledged: known.acknowledged.clone(), unknown: known.unknown.clone() };
-        Self { place, known: Arc::new(Mutex::new(known)), padding: self.padding }
+        let sent = self.sent.lock().unwrap().clone();
+        Self { place, sent: Arc::new(Mutex::new(sent)), padding: self.padding }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
         self.place.path("store").join("events.db")
     }
 
-    /// Starts a server that meets this fault.
-    pub(crate) fn start(&self, shim: &Shim, fault: &Fault, patience: Duration) -> (Process, Trace) {
-        let trace = Trace(self.place.path("trace"));
+    /// Starts a server under the shim and waits up to `timeout` until it is ready or has ended.
+    pub(crate) fn start(
+        &self,
+        shim: &Shim,
+        fault: &Fault,
+        timeout: Duration,
+    ) -> (Process, CallTrace) {
+        let trace = CallTrace(self.place.path("trace"));
         let _ = std::fs::remove_file(&trace.0);
         let env = shim.env(fault, &self.place.path("store"), &trace);
-        (Process::start(self.place.0.path(), &env, patience), trace)
+        (Process::start(self.place.0.path(), &env, timeout), trace)
     }
 
-    /// Sends an event as a sender does, again where it is told to come back, for at most `patience`.
-    /// Whether it was taken in; `Err`: an answer that must not be.
-    pub(crate) fn send(&self, addr: &str, id: &str, patience: Duration) -> Result<bool, String> {
+    /// Sends an event until it is acknowledged, up to `retry_for`, and returns whether it was. A late answer
+    /// and a status other than 200 and 503 are errors.
+    pub(crate) fn send(&self, addr: &str, id: &str, retry_for: Duration) -> Result<bool, String> {
         let start = Instant::now();
-        let mut refused = 0;
-        self.known.lock().unwrap().unknown.insert(id.to_owned());
+        let mut failed_requests = 0;
+        self.sent.lock().unwrap().unanswered.insert(id.to_owned());
         loop {
             let event = self.event(id);
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             let answer = event.try_post(addr);
-            let took = asked.elapsed();
-            if took > if self.padding > 0 { ANSWER_TO_LARGE } else { ANSWER } {
-                return Err(format!("{id}: no answer for {took:?}"));
+            let took = sent_at.elapsed();
+            let limit = if self.padding > 0 { LARGE_EVENT_ANSWER_TIMEOUT } else { ANSWER_TIMEOUT };
+            if took > limit {
+                return Err(format!(
+                    "{id}: the answer took {took:?}, at most {limit:?} are allowed"
+                ));
             }
             match answer {
                 Ok(answer) if answer.status == 200 => {
-                    self.known.lock().unwrap().acknowledged.insert(id.to_owned());
+                    self.sent.lock().unwrap().acknowledged.insert(id.to_owned());
                     return Ok(true);
                 }
                 Ok(answer) if answer.status == 503 => {}
                 Ok(answer) => return Err(format!("{id}: {} {}", answer.status, answer.text())),
-                Err(_) => refused += 1,
+                Err(_) => failed_requests += 1,
             }
-            if refused == 2 || start.elapsed() > patience {
+            if failed_requests == 2 || start.elapsed() > retry_for {
                 return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(120));
@@ -140,78 +146,84 @@ impl Fixture {
         self.place.lines("ledger.jsonl")
     }
 
-    /// Opens what was left behind without any fault, lets it finish, and judges it.
-    pub(crate) fn judge(&self) -> Result<Found, String> {
+    /// Starts a server without faults over the store, lets it finish all work, and checks the result.
+    pub(crate) fn recover_and_check(&self) -> Result<Findings, String> {
         let server = Server::try_start(self.place.0.path(), &[])
-            .map_err(|log| format!("does not open again: {log}"))?;
-        let known = self.known.lock().unwrap();
-        // First what is there at all: an event that is lost has no work to wait for.
-        lost(&stored(&server)?, &known)?;
-        settled(&server)?;
-        let found = examine(&server, &known, &self.ledger(), self.padding)?;
+            .map_err(|log| format!("the store does not open again: {log}"))?;
+        let sent = self.sent.lock().unwrap();
+        // Before the wait, because an event that is lost has no work to wait for.
+        check_none_lost(&stored_events(&server)?, &sent)?;
+        wait_until_settled(&server)?;
+        let findings = check(&server, &sent, &self.ledger(), self.padding)?;
         if server.log().contains("panicked") {
             return Err(format!("a panic: {}", server.log()));
         }
         server.kill();
         check_integrity(&self.database())?;
-        Ok(found)
+        Ok(findings)
     }
 }
 
-fn lost(stored: &HashMap<String, String>, known: &Known) -> Result<(), String> {
-    let lost: Vec<_> = known.acknowledged.iter().filter(|id| !stored.contains_key(*id)).collect();
-    let all = known.acknowledged.len();
-    if lost.is_empty() { Ok(()) } else { Err(format!("{} of {all} lost: {lost:?}", lost.len())) }
+fn check_none_lost(stored: &HashMap<String, String>, sent: &SentEvents) -> Result<(), String> {
+    let lost: Vec<_> = sent.acknowledged.iter().filter(|id| !stored.contains_key(*id)).collect();
+    let all = sent.acknowledged.len();
+    if lost.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} of {all} acknowledged events lost: {lost:?}", lost.len()))
+    }
 }
 
-/// Where nothing waits any more: all that was acknowledged is there; nothing is that was not sent;
-/// bodies are those that were sent; each event has its effect; each effect is of a recorded run, and
-/// each run after the first has its cause.
-pub(crate) fn examine(
+/// Checks a server without open jobs: every acknowledged event is stored, nothing is stored that was not
+/// sent, bodies are the bytes that were sent, each event had its effect, each effect belongs to a recorded
+/// run, and each run after the first has a cause.
+pub(crate) fn check(
     server: &Server,
-    known: &Known,
+    sent: &SentEvents,
     ledger: &[Value],
     padding: usize,
-) -> Result<Found, String> {
-    let stored = stored(server)?;
-    lost(&stored, known)?;
+) -> Result<Findings, String> {
+    let stored = stored_events(server)?;
+    check_none_lost(&stored, sent)?;
     let mut effects: HashMap<&str, Vec<u64>> = HashMap::new();
     for line in ledger {
-        let id = line["id"].as_str().ok_or("a line without an id")?;
+        let id = line["id"].as_str().ok_or("a ledger line without `id`")?;
         effects.entry(id).or_default().push(line["attempt"].as_u64().unwrap_or(0));
     }
-    let mut found = Found {
-        acknowledged: known.acknowledged.len(),
+    let mut findings = Findings {
+        acknowledged: sent.acknowledged.len(),
         stored: stored.len(),
         effects: ledger.len(),
-        ..Found::default()
+        ..Findings::default()
     };
     for (name, id) in &stored {
-        if !known.acknowledged.contains(name) && !known.unknown.contains(name) {
+        if !sent.contains(name) {
             return Err(format!("{name} is stored and was never sent"));
         }
         let event = server.admin("GET", &format!("/api/v1/events/{id}"), "").json();
         let body: Value = serde_json::from_str(event["body"].as_str().unwrap_or_default())
             .map_err(|e| format!("{name}: {e}"))?;
         let padded = body["padding"].as_str().unwrap_or_default();
-        let whole = padded.len() == padding && padded.bytes().all(|b| b == b'x');
-        if body["data"]["object"] != object(name) || body["id"] != name.as_str() || !whole {
+        let padding_intact = padded.len() == padding && padded.bytes().all(|b| b == b'x');
+        if body["data"]["object"] != object(name) || body["id"] != name.as_str() || !padding_intact
+        {
             return Err(format!("{name} is stored with other bytes"));
         }
         let effects = effects.remove(id.as_str()).unwrap_or_default();
-        let runs = event["attempts"].as_array().ok_or("no attempts")?;
-        let (extra, causes) = explained(name, &effects, runs)?;
-        found.extra += extra;
-        found.causes += causes;
+        let runs = event["attempts"].as_array().ok_or("an event without `attempts`")?;
+        let (further_effects, further_runs) = check_effects(name, &effects, runs)?;
+        findings.further_effects += further_effects;
+        findings.further_runs += further_runs;
     }
     if let Some((id, _)) = effects.iter().next() {
-        return Err(format!("an effect of {id}, which is not stored"));
+        return Err(format!("{id} had an effect and is not stored"));
     }
-    Ok(found)
+    Ok(findings)
 }
 
-/// Extra effects, and causes. Effects are given by the number of their attempt.
-pub(crate) fn explained(
+/// Checks the effects of one event, given by the number of their attempt, against its recorded runs. Returns
+/// the number of further effects and of further runs.
+pub(crate) fn check_effects(
     name: &str,
     effects: &[u64],
     runs: &[Value],
@@ -219,80 +231,80 @@ pub(crate) fn explained(
     if effects.is_empty() {
         return Err(format!("{name} is done and had no effect: {runs:?}"));
     }
-    let mut causes = 0;
-    let mut free: Vec<u64> = Vec::new();
+    let mut further_runs = 0;
+    let mut attempts: Vec<u64> = Vec::new();
     for (n, run) in runs.iter().enumerate() {
         let before = n.checked_sub(1).and_then(|n| runs.get(n));
-        // A run that was given back has no successor with a cause: nothing went wrong.
-        let given_back = before.is_some_and(|run| run["outcome"] == "released");
+        // The run after a released one has no cause, because nothing failed.
+        let released = before.is_some_and(|run| run["outcome"] == "released");
         match (n, run["cause"].is_string()) {
-            (1.., false) if !given_back => {
+            (1.., false) if !released => {
                 return Err(format!("{name} ran again without a cause: {runs:?}"));
             }
-            (1.., _) => causes += 1,
+            (1.., _) => further_runs += 1,
             _ => {}
         }
-        free.push(run["attempt"].as_u64().unwrap_or(0));
+        attempts.push(run["attempt"].as_u64().unwrap_or(0));
     }
     for effect in effects {
-        let Some(at) = free.iter().position(|attempt| attempt == effect) else {
+        let Some(at) = attempts.iter().position(|attempt| attempt == effect) else {
             return Err(format!(
-                "{name} had an effect in attempt {effect}, of which nothing is recorded: {runs:?}"
+                "{name} had an effect in attempt {effect}, which is not recorded: {runs:?}"
             ));
         };
-        free.swap_remove(at);
+        attempts.swap_remove(at);
     }
-    Ok((effects.len() - 1, causes))
+    Ok((effects.len() - 1, further_runs))
 }
 
-/// SQLite's own look at the file, the log included.
+/// Runs SQLite's integrity check over the file and its log.
 pub(crate) fn check_integrity(database: &Path) -> Result<(), String> {
     let conn = rusqlite::Connection::open(database).map_err(|e| e.to_string())?;
-    let told: rusqlite::Result<String> =
+    let result: rusqlite::Result<String> =
         conn.pragma_query_value(None, "integrity_check", |row| row.get(0));
-    match told {
-        Ok(told) if told == "ok" => Ok(()),
-        Ok(told) => Err(format!("the file is damaged: {told}")),
+    match result {
+        Ok(result) if result == "ok" => Ok(()),
+        Ok(damage) => Err(format!("the file is damaged: {damage}")),
         Err(e) => Err(format!("the file cannot be checked: {e}")),
     }
 }
 
-/// In memory where that is possible: what a fault does to the file is the shim's work, not the disk's.
+/// Makes a temporary folder, in memory if possible: the shim models the disk, so a real one only costs time.
 pub(crate) fn temp_dir() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.unwrap()
 }
 
-/// Does all of it, so many at a time, until one fails; a panic is a failure. What was done, in any
-/// order.
-pub(crate) fn run_parallel<J: Sync, R: Send>(
-    width: usize,
-    jobs: &[J],
+/// Runs the cases with a number of threads until one fails or no other is wanted. A panic counts as a
+/// failure. Returns the results in any order.
+pub(crate) fn run_parallel<C: Sync, R: Send>(
+    threads: usize,
+    cases: &[C],
     wants_another: impl Fn(usize) -> bool + Sync,
-    one: impl Fn(&J) -> Result<R, String> + Sync,
+    run: impl Fn(&C) -> Result<R, String> + Sync,
 ) -> Result<Vec<R>, String> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new((Vec::new(), BTreeSet::new())));
     let work = || {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
             let failed = !done.lock().unwrap().1.is_empty();
-            let Some(job) = jobs.get(n).filter(|_| wants_another(n) && !failed) else { return };
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one(job)));
-            match ended.unwrap_or_else(|_| Err(format!("run {n} panicked"))) {
+            let Some(case) = cases.get(n).filter(|_| wants_another(n) && !failed) else { return };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(case)));
+            match result.unwrap_or_else(|_| Err(format!("run {n} panicked"))) {
                 Ok(result) => done.lock().unwrap().0.push(result),
-                Err(told) => drop(done.lock().unwrap().1.insert(told)),
+                Err(failure) => drop(done.lock().unwrap().1.insert(failure)),
             }
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..width {
+        for _ in 0..threads {
             scope.spawn(work);
         }
     });
     let (results, failures) = done.into_inner().unwrap();
     match failures.into_iter().next() {
-        Some(told) => Err(told),
+        Some(failure) => Err(failure),
         None => Ok(results),
     }
 }

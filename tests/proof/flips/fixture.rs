@@ -1,7 +1,7 @@
-//! Files with known events in them, and what is known of each: as a clean end, and as a kill leaves them.
-//! Used by the suite `flips`.
+//! A store with known events, as a close and as a kill leave its files, and all that the oracle knows of the
+//! events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use hookward_core::store::{
 use hookward_core::{Body, EventId, Reply, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
 
-/// So many events.
-pub(crate) const EVENTS: usize = 60;
+/// Deliveries in the store.
+pub(crate) const DELIVERIES: usize = 60;
 
-/// A database and its log, if there is one.
+/// The bytes of a database and of its write-ahead log, which is empty after a close.
 #[derive(Clone)]
 pub(crate) struct Files {
     pub(crate) db: Vec<u8>,
@@ -39,41 +39,46 @@ impl Files {
     }
 }
 
-/// What is known of the events, by our ids.
-pub(crate) struct Known {
+/// Start of the answer to the first request of each delivery.
+pub(crate) const FIRST_ANSWER: &str = "accepted as";
+
+/// The files and the expectations, by Hookward's event id.
+pub(crate) struct Fixture {
     pub(crate) deliveries: HashMap<EventId, NewDelivery>,
-    /// The bytes that the next step should get.
+    /// Bytes that the next step must get.
     pub(crate) bodies: HashMap<EventId, Vec<u8>>,
-    /// The step at which it goes on.
+    /// Step at which the job continues.
     pub(crate) steps: HashMap<EventId, Option<String>>,
-    /// Words of the attempts that were made.
+    /// Error texts of the recorded attempts.
     pub(crate) attempts: HashMap<EventId, Vec<String>>,
-    /// Those whose work had ended.
-    pub(crate) ended: HashMap<EventId, &'static str>,
-    /// In the order of acceptance.
+    /// Events without open jobs.
+    pub(crate) closed_events: HashSet<EventId>,
+    /// All events in the order of acceptance.
     pub(crate) order: Vec<EventId>,
-    /// As a clean end leaves them, and as a kill does.
-    pub(crate) clean: Files,
+    /// Files after a close.
+    pub(crate) closed: Files,
+    /// Files after a kill.
     pub(crate) killed: Files,
 }
 
+/// The time of all calls.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_secs(1_760_000_000)
 }
 
-/// The n-th delivery: bodies of 60 bytes to 20 KB, every tenth of two events.
+/// Returns the n-th delivery. Bodies have 60 bytes to 20 KB; every tenth delivery has two events.
 pub(crate) fn delivery(n: usize, answer: &str) -> NewDelivery {
     let text =
         format!("{{\"n\":{n},\"text\":\"{}\"}}", "the body of this event, ".repeat(n * n / 5));
-    let event = |part: usize| {
+    let event = |item: usize| {
         let hash = |salt: u128| {
-            let n = u128::try_from(2 * n + part).unwrap_or_default() + 1;
+            let n = u128::try_from(2 * n + item).unwrap_or_default() + 1;
             (n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) ^ salt).to_be_bytes()
         };
         NewEvent {
             id: EventId::generate(now()),
             event_type: Some(format!("order.paid.{}", n % 5)),
-            event_id: Some(format!("evt_{n}_{part}")),
+            event_id: Some(format!("evt_{n}_{item}")),
             part: None,
             keys: vec![
                 DedupeKey { kind: KeyKind::Id, hash: hash(0) },
@@ -95,6 +100,7 @@ pub(crate) fn delivery(n: usize, answer: &str) -> NewDelivery {
     }
 }
 
+/// Claims jobs.
 pub(crate) async fn claim(store: &SqliteStore, slots: usize) -> Result<Vec<Job>, String> {
     let lease_until = now().plus(Duration::from_secs(30));
     let slots = vec![("orders".into(), slots)];
@@ -109,85 +115,86 @@ fn record(job: &Job, outcome: &str) -> AttemptRecord {
         started_at: now().to_string(),
         duration_ms: 3,
         outcome: outcome.to_owned(),
-        error: Some(format!("it said {outcome}")),
+        error: Some(format!("the attempt was {outcome}")),
         cause: None,
     }
 }
 
-/// Takes events in and ends some of the work on them.
-pub(crate) async fn make() -> Result<Known, String> {
-    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let path = folder.path().join("a.db");
-    let mut known = Known {
-        deliveries: HashMap::new(),
-        bodies: HashMap::new(),
-        steps: HashMap::new(),
-        attempts: HashMap::new(),
-        ended: HashMap::new(),
-        order: Vec::new(),
-        clean: Files { db: Vec::new(), log: Vec::new() },
-        killed: Files { db: Vec::new(), log: Vec::new() },
-    };
-    let store = SqliteStore::open(path.clone(), now()).await.map_err(|e| e.0)?;
-    for n in 0..EVENTS {
-        let made = delivery(n, "taken in as");
-        for event in &made.events {
-            known.deliveries.insert(event.id, made.clone());
-            known.bodies.insert(event.id, made.body.bytes().to_vec());
-            known.steps.insert(event.id, None);
-            known.order.push(event.id);
-        }
-        store.accept(vec![made]).await.map_err(|e| e.to_string())?;
-        // Half of it is in the database, half in the log.
-        if n == EVENTS / 2 {
-            store.close().await;
-            return go_on(known, folder).await;
-        }
-    }
-    Err("there are too few events".to_owned())
-}
-
-async fn go_on(mut known: Known, folder: tempfile::TempDir) -> Result<Known, String> {
-    let path = folder.path().join("a.db");
-    let store = SqliteStore::open(path, now()).await.map_err(|e| e.0)?;
-    for n in EVENTS / 2 + 1..EVENTS {
-        let made = delivery(n, "taken in as");
-        for event in &made.events {
-            known.deliveries.insert(event.id, made.clone());
-            known.bodies.insert(event.id, made.body.bytes().to_vec());
-            known.steps.insert(event.id, None);
-            known.order.push(event.id);
-        }
-        store.accept(vec![made]).await.map_err(|e| e.to_string())?;
-    }
-    for (n, job) in claim(&store, EVENTS / 2).await?.into_iter().enumerate() {
-        let id = job.event.id();
-        let (outcome, settlement) = match n % 3 {
-            0 => ("done", Settlement::Done),
-            1 => {
-                let reason = format!("nobody wants {n}");
-                ("error", Settlement::Dead { reason, step: Some("send".to_owned()), body: None })
-            }
-            _ => {
-                let body = format!("what the step before made of {n}").into_bytes();
-                known.bodies.insert(id, body.clone());
-                known.steps.insert(id, Some("send".to_owned()));
-                let (step, body) = (Some("send".to_owned()), Some(body.into()));
-                ("error", Settlement::Retry { at: now(), step, body, cause: "error" })
-            }
+impl Fixture {
+    /// Accepts all deliveries and settles some of their jobs.
+    pub(crate) async fn make() -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let path = folder.path().join("a.db");
+        let mut fixture = Self {
+            deliveries: HashMap::new(),
+            bodies: HashMap::new(),
+            steps: HashMap::new(),
+            attempts: HashMap::new(),
+            closed_events: HashSet::new(),
+            order: Vec::new(),
+            closed: Files { db: Vec::new(), log: Vec::new() },
+            killed: Files { db: Vec::new(), log: Vec::new() },
         };
-        match n % 3 {
-            0 => drop(known.ended.insert(id, "done")),
-            1 => drop(known.ended.insert(id, "dead")),
-            _ => {}
-        }
-        known.attempts.insert(id, vec![format!("it said {outcome}")]);
-        let attempt = Some(record(&job, outcome));
-        let outcome = JobOutcome { lease: job.lease, settlement, attempt };
-        store.settle(vec![outcome]).await.map_err(|e| e.to_string())?;
+        let store = SqliteStore::open(path.clone(), now()).await.map_err(|e| e.0)?;
+        fixture.accept(&store, 0..=DELIVERIES / 2).await?;
+        // A close moves the first half into the database; the second half stays in the log.
+        store.close().await;
+        let store = SqliteStore::open(path, now()).await.map_err(|e| e.0)?;
+        fixture.accept(&store, DELIVERIES / 2 + 1..=DELIVERIES - 1).await?;
+        fixture.settle_some(&store).await?;
+        fixture.killed = Files::read(folder.path())?;
+        store.close().await;
+        fixture.closed = Files::read(folder.path())?;
+        Ok(fixture)
     }
-    known.killed = Files::read(folder.path())?;
-    store.close().await;
-    known.clean = Files::read(folder.path())?;
-    Ok(known)
+
+    async fn accept(
+        &mut self,
+        store: &SqliteStore,
+        numbers: std::ops::RangeInclusive<usize>,
+    ) -> Result<(), String> {
+        for n in numbers {
+            let new = delivery(n, FIRST_ANSWER);
+            for event in &new.events {
+                self.deliveries.insert(event.id, new.clone());
+                self.bodies.insert(event.id, new.body.bytes().to_vec());
+                self.steps.insert(event.id, None);
+                self.order.push(event.id);
+            }
+            store.accept(vec![new]).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Settles half of the jobs: a third each is done, dead, and to be retried with a replaced body.
+    async fn settle_some(&mut self, store: &SqliteStore) -> Result<(), String> {
+        for (n, job) in claim(store, DELIVERIES / 2).await?.into_iter().enumerate() {
+            let id = job.event.id();
+            let (outcome, settlement) = match n % 3 {
+                0 => ("done", Settlement::Done),
+                1 => {
+                    let reason = format!("rejected {n}");
+                    (
+                        "error",
+                        Settlement::Dead { reason, step: Some("send".to_owned()), body: None },
+                    )
+                }
+                _ => {
+                    let body = format!("the replaced body of {n}").into_bytes();
+                    self.bodies.insert(id, body.clone());
+                    self.steps.insert(id, Some("send".to_owned()));
+                    let (step, body) = (Some("send".to_owned()), Some(body.into()));
+                    ("error", Settlement::Retry { at: now(), step, body, cause: "error" })
+                }
+            };
+            if n % 3 < 2 {
+                self.closed_events.insert(id);
+            }
+            self.attempts.insert(id, vec![format!("the attempt was {outcome}")]);
+            let attempt = Some(record(&job, outcome));
+            let outcome = JobOutcome { lease: job.lease, settlement, attempt };
+            store.settle(vec![outcome]).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
 }

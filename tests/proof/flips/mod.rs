@@ -1,6 +1,9 @@
-//! Bits that flip and files that end early, in the database and its log: it is found out, or does no
-//! harm. No panic, no other bytes to a handler, to a sender or to whoever looks, and nothing gone without
-//! a sign, except the end of a log.
+//! Suite `flips`: one flipped bit or one truncation in the database or its write-ahead log, a file at a time,
+//! under the store in this process and under the real server.
+//!
+//! It proves that damage is detected or harmless: no panic, no wrong bytes for a handler, a sender or a
+//! reader, and no event missing without a report, except at the end of the log. The oracle is [`trial`],
+//! which compares all that the store returns with the [`fixture`]. The canary is a store without checksums.
 
 mod fixture;
 mod server;
@@ -11,9 +14,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::RunOptions;
-use crate::flips::fixture::{Files, Known, make};
-use crate::flips::trial::{Hit, Verdict, trial};
+use crate::flips::fixture::{Files, Fixture};
+use crate::flips::trial::{Damage, Verdict, run_trial};
 
+/// Trials of the short form.
+const SHORT_FORM_TRIALS: usize = 300;
+
+/// Panics of any thread, the store's included.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
@@ -26,87 +33,78 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     std::panic::set_hook(Box::new(|_| {
         PANICS.fetch_add(1, Ordering::Relaxed);
     }));
-    let told = runtime.block_on(suite(options));
+    let trials = runtime.block_on(run_trials(options));
     std::panic::set_hook(before);
-    let served = server::run(options)?;
-    Ok(format!("{}; {served}", told?))
+    let servers = server::run(options)?;
+    Ok(format!("{}; {servers}", trials?))
 }
 
-async fn suite(options: &RunOptions) -> Result<String, String> {
-    let known = make().await?;
-    let canary = canary(&known).await?;
-    let runs = if options.short { 300 } else { options.runs };
-    let mut chance = fastrand::Rng::with_seed(options.seed);
+async fn run_trials(options: &RunOptions) -> Result<String, String> {
+    let fixture = Fixture::make().await?;
+    let canary = check_canary(&fixture).await?;
+    let runs = if options.short { SHORT_FORM_TRIALS } else { options.runs };
+    let mut rng = fastrand::Rng::with_seed(options.seed);
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     let mut done = 0;
     while match options.until {
         Some(_) => options.wants_another(done),
         None => done < runs,
     } {
-        let (mut files, killed) = match done % 3 {
-            0 => (known.clean.clone(), false),
-            _ => (known.killed.clone(), true),
+        let (mut files, after_kill) = match done % 3 {
+            0 => (fixture.closed.clone(), false),
+            _ => (fixture.killed.clone(), true),
         };
-        let hit = choose(&mut chance, &files, killed);
-        strike(&mut files, hit);
-        let verdict = try_one(&known, &files, hit).await;
-        let verdict = verdict.map_err(|e| format!("trial {done}, {hit:?}: {e}"))?;
+        let damage = draw_damage(&mut rng, &files, after_kill);
+        damage.apply(&mut files);
+        let verdict = run_trial_counting_panics(&fixture, &files, damage).await;
+        let verdict = verdict.map_err(|e| format!("trial {done}, {damage:?}: {e}"))?;
         *counts.entry(verdict).or_default() += 1;
         done += 1;
     }
     let counts: Vec<_> = counts.iter().map(|(verdict, n)| format!("{n} {verdict:?}")).collect();
     Ok(format!(
-        "{done} files, 0 panics, 0 with other bytes, 0 with events gone without a sign: {}; canary: {canary}",
+        "{done} files, 0 panics, 0 with wrong bytes, 0 with events missing without a report: {}; canary: {canary}",
         counts.join(", ").to_lowercase()
     ))
 }
 
-async fn try_one(known: &Known, files: &Files, hit: Hit) -> Result<Verdict, String> {
-    let folder = memory()?;
+async fn run_trial_counting_panics(
+    fixture: &Fixture,
+    files: &Files,
+    damage: Damage,
+) -> Result<Verdict, String> {
+    let folder = memory_folder()?;
     files.write(folder.path())?;
     let panics = PANICS.load(Ordering::Relaxed);
-    let verdict = trial(known, folder.path(), hit).await;
+    let verdict = run_trial(fixture, folder.path(), damage).await;
     match PANICS.load(Ordering::Relaxed) - panics {
         0 => verdict,
-        n => Err(format!("{n} panics, and {verdict:?}")),
+        n => Err(format!("{n} panics, and the verdict {verdict:?}")),
     }
 }
 
-/// Nothing here asks what is durable, so syncs need not cost anything.
-fn memory() -> Result<tempfile::TempDir, String> {
+/// Makes a folder in memory if possible: no trial depends on durability, so syncs would only cost time.
+fn memory_folder() -> Result<tempfile::TempDir, String> {
     let made = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     made.map_err(|e| e.to_string())
 }
 
-/// Four of five are flipped bits.
-pub(crate) fn choose(chance: &mut fastrand::Rng, files: &Files, killed: bool) -> Hit {
-    let log = killed && !files.log.is_empty() && chance.bool();
+/// Draws the damage: four of five are flipped bits.
+fn draw_damage(rng: &mut fastrand::Rng, files: &Files, after_kill: bool) -> Damage {
+    let log = after_kill && !files.log.is_empty() && rng.bool();
     let length = if log { files.log.len() } else { files.db.len() };
-    match chance.u8(0..5) {
-        0 => Hit::Cut { log, length: chance.usize(0..length) },
-        _ => Hit::Bit { log, byte: chance.usize(0..length), bit: chance.u8(0..8) },
+    match rng.u8(0..5) {
+        0 => Damage::Truncation { log, length: rng.usize(0..length) },
+        _ => Damage::BitFlip { log, byte: rng.usize(0..length), bit: rng.u8(0..8) },
     }
 }
 
-pub(crate) fn strike(files: &mut Files, hit: Hit) {
-    match hit {
-        Hit::Bit { log, byte, bit } => {
-            let bytes = if log { &mut files.log } else { &mut files.db };
-            bytes[byte] ^= 1 << bit;
-        }
-        Hit::Cut { log, length } => {
-            let bytes = if log { &mut files.log } else { &mut files.db };
-            bytes.truncate(length);
-        }
-    }
-}
-
-/// A store that keeps no checksums, hit in the bodies: the same judge must find other bytes. How often
-/// it does, and what it finds the first time.
-async fn canary(known: &Known) -> Result<String, String> {
-    let files = without_sums(&known.clean)?;
+/// Checks that the oracle finds wrong bytes in a store without checksums whose bodies are damaged. Returns
+/// how many of the trials found them, and the first failure.
+async fn check_canary(fixture: &Fixture) -> Result<String, String> {
+    let files = without_checksums(&fixture.closed)?;
     let body = b"the body of this event";
-    let places: Vec<_> = files
+    let offsets: Vec<_> = files
         .db
         .windows(body.len())
         .enumerate()
@@ -114,19 +112,21 @@ async fn canary(known: &Known) -> Result<String, String> {
         .map(|(at, _)| at)
         .collect();
     let (mut found, mut tried) = (Vec::new(), 0);
-    for at in places.iter().step_by((places.len() / 10).max(1)) {
-        let (mut files, hit) = (files.clone(), Hit::Bit { log: false, byte: at + 4, bit: 0 });
-        strike(&mut files, hit);
-        found.extend(try_one(known, &files, hit).await.err());
+    for at in offsets.iter().step_by((offsets.len() / 10).max(1)) {
+        let damage = Damage::BitFlip { log: false, byte: at + 4, bit: 0 };
+        let mut files = files.clone();
+        damage.apply(&mut files);
+        found.extend(run_trial_counting_panics(fixture, &files, damage).await.err());
         tried += 1;
     }
     match found.first() {
         Some(first) => Ok(format!("{} of {tried} found, as \"{first}\"", found.len())),
-        None => Err(format!("the canary, {tried} stores without checksums, passed")),
+        None => Err(format!("the canary, {tried} damaged stores without checksums, was not found")),
     }
 }
 
-fn without_sums(files: &Files) -> Result<Files, String> {
+/// Removes all checksums from a store.
+fn without_checksums(files: &Files) -> Result<Files, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     files.write(folder.path())?;
     let path: &Path = &folder.path().join("a.db");

@@ -1,5 +1,4 @@
-//! One trial: a file is hit, a store is opened over it, and everything that it then says is compared
-//! with what is known. Used by the suite `flips`.
+//! One trial: a store is opened over a damaged file, and all that it returns is compared with the fixture.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,123 +7,138 @@ use hookward_core::store::{Acceptance, Browse, Cursor, Filter, JobOutcome, JobSt
 use hookward_core::{EventId, Store};
 use hookward_store_sqlite::SqliteStore;
 
-use crate::flips::fixture::{EVENTS, Known, claim, delivery, now};
+use crate::flips::fixture::{DELIVERIES, FIRST_ANSWER, Files, Fixture, claim, delivery, now};
 
-/// What was done to which file.
+/// Damage to one byte or to the end of the database or its log.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Hit {
-    Bit { log: bool, byte: usize, bit: u8 },
-    Cut { log: bool, length: usize },
+pub(crate) enum Damage {
+    BitFlip { log: bool, byte: usize, bit: u8 },
+    Truncation { log: bool, length: usize },
 }
 
-/// How a trial went, where nothing was wrong.
+impl Damage {
+    pub(crate) fn apply(self, files: &mut Files) {
+        let bytes = if self.is_in_log() { &mut files.log } else { &mut files.db };
+        match self {
+            Self::BitFlip { byte, bit, .. } => bytes[byte] ^= 1 << bit,
+            Self::Truncation { length, .. } => bytes.truncate(length),
+        }
+    }
+
+    fn is_in_log(self) -> bool {
+        match self {
+            Self::BitFlip { log, .. } | Self::Truncation { log, .. } => log,
+        }
+    }
+}
+
+/// How the damage was detected, or that it was harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
-    /// It was not opened, and said why.
-    Refused,
-    /// It failed while it worked, and said so.
+    /// Opening failed with an error that names the file.
+    NotOpened,
+    /// A call failed with an error.
     Failed,
-    /// Rows were set aside, and said to be damaged.
+    /// Damaged rows were reported or dead-lettered.
     Quarantined,
-    /// The newest commits of the log are gone; all before them is as it was.
-    Shorter,
-    /// A repetition was taken for a new event.
-    Forgot,
+    /// The newest commits of the log are missing; everything before them is intact.
+    LogTruncated,
+    /// A repetition was stored as a new event.
+    RepetitionStored,
     Harmless,
 }
 
-/// What is wrong comes as an error.
-pub(crate) async fn trial(known: &Known, folder: &Path, hit: Hit) -> Result<Verdict, String> {
+/// Runs a trial; undetected damage that does harm is an error.
+pub(crate) async fn run_trial(
+    fixture: &Fixture,
+    folder: &Path,
+    damage: Damage,
+) -> Result<Verdict, String> {
     let store = match SqliteStore::open(folder.join("a.db"), now()).await {
         Ok(store) => store,
-        Err(e) if e.0.contains("a.db") => return Ok(Verdict::Refused),
-        Err(e) => return Err(format!("it was refused without naming the file: {e}")),
+        Err(e) if e.0.contains("a.db") => return Ok(Verdict::NotOpened),
+        Err(e) => return Err(format!("opening failed without the name of the file: {e}")),
     };
-    let verdict = examine(known, &store, hit).await;
+    let verdict = check(fixture, &store, damage).await;
     store.close().await;
     verdict
 }
 
-/// A call that failed says so: that is a sign, if it is not a panic.
-macro_rules! told {
+/// Unwraps a call's result. A call that fails has detected the damage, unless it failed by a panic.
+macro_rules! ok_or_failed {
     ($call:expr) => {
         match $call {
-            Ok(it) => it,
+            Ok(value) => value,
             Err(e) if e.to_string().contains("thread ended") => return Err(e.to_string()),
             Err(_) => return Ok(Verdict::Failed),
         }
     };
 }
 
-async fn examine(known: &Known, store: &SqliteStore, hit: Hit) -> Result<Verdict, String> {
-    let mut signs = 0;
-    let mut there = BTreeSet::new();
+async fn check(fixture: &Fixture, store: &SqliteStore, damage: Damage) -> Result<Verdict, String> {
+    let mut reports = 0;
+    let mut listed = BTreeSet::new();
     let mut after: Option<Cursor> = None;
     loop {
-        let page = told!(store.list(&Filter::default(), 50, after).await);
+        let page = ok_or_failed!(store.list(&Filter::default(), 50, after).await);
         for event in &page.events {
             if event.event_type.as_deref() == Some("(damaged)") {
-                signs += 1;
+                reports += 1;
                 continue;
             }
-            let made = known.deliveries.get(&event.id).ok_or("an event that was not sent")?;
-            let was = made.events.iter().find(|e| e.id == event.id).ok_or("no event")?;
-            if event.event_id != was.event_id || event.event_type != was.event_type {
-                return Err(format!("it lists {event:?}"));
+            let delivery =
+                fixture.deliveries.get(&event.id).ok_or("an event is listed that was not sent")?;
+            let sent = delivery.events.iter().find(|e| e.id == event.id).ok_or("no event")?;
+            if event.event_id != sent.event_id || event.event_type != sent.event_type {
+                return Err(format!("an event is listed with wrong fields: {event:?}"));
             }
-            if *event.source != *made.source || event.received_at != made.received_at {
-                return Err(format!("it lists {event:?}"));
+            if *event.source != *delivery.source || event.received_at != delivery.received_at {
+                return Err(format!("an event is listed with wrong fields: {event:?}"));
             }
-            there.insert(event.id);
-            signs += usize::from(told!(shown(known, store, event.id).await)?);
+            listed.insert(event.id);
+            reports += usize::from(ok_or_failed!(check_detail(fixture, store, event.id).await)?);
         }
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    let missing: Vec<_> = known.order.iter().filter(|id| !there.contains(id)).collect();
-    let shorter = if missing.len() > signs {
-        // What is there must be all up to a moment.
-        let log = matches!(hit, Hit::Bit { log: true, .. } | Hit::Cut { log: true, .. });
-        let prefix = known.order.iter().take(there.len()).all(|id| there.contains(id));
-        if !log || !prefix {
-            return Err(format!("{} events are gone without a sign", missing.len()));
+    let missing: Vec<_> = fixture.order.iter().filter(|id| !listed.contains(id)).collect();
+    let log_truncated = if missing.len() > reports {
+        // Only the newest events may be missing, and only after damage to the log.
+        let prefix = fixture.order.iter().take(listed.len()).all(|id| listed.contains(id));
+        if !damage.is_in_log() || !prefix {
+            return Err(format!("{} events are missing without a report", missing.len()));
         }
         true
     } else {
         false
     };
-    let dead = told!(store.depth().await).routes.iter().map(|r| r.dead).sum::<u64>();
-    let ran = match told!(work(known, store).await) {
-        Ok(ran) => ran,
-        Err(wrong) => return Err(wrong),
-    };
-    let buried = told!(store.depth().await).routes.iter().map(|r| r.dead).sum::<u64>() - dead;
-    signs += usize::try_from(buried).unwrap_or(0);
-    let log = matches!(hit, Hit::Bit { log: true, .. } | Hit::Cut { log: true, .. });
-    let open = there.iter().filter(|id| !known.ended.contains_key(id)).count();
-    if ran < open && signs == 0 && !log {
-        return Err(format!("of {open} jobs that were open {ran} ran"));
+    let dead = ok_or_failed!(store.depth().await).routes.iter().map(|r| r.dead).sum::<u64>();
+    let ran = ok_or_failed!(run_open_jobs(fixture, store).await)?;
+    let dead_lettered =
+        ok_or_failed!(store.depth().await).routes.iter().map(|r| r.dead).sum::<u64>() - dead;
+    reports += usize::try_from(dead_lettered).unwrap_or(0);
+    let open = listed.iter().filter(|id| !fixture.closed_events.contains(id)).count();
+    if ran < open && reports == 0 && !damage.is_in_log() {
+        return Err(format!("{ran} of {open} open jobs ran"));
     }
-    let forgot = match told!(again(known, store, &there).await) {
-        Ok(forgot) => forgot,
-        Err(wrong) => return Err(wrong),
-    };
-    Ok(match (signs > 0, shorter, forgot) {
+    let stored_again = ok_or_failed!(send_again(fixture, store, &listed).await)?;
+    Ok(match (reports > 0, log_truncated, stored_again) {
         (true, _, _) => Verdict::Quarantined,
-        (_, true, _) => Verdict::Shorter,
-        (_, _, true) => Verdict::Forgot,
+        (_, true, _) => Verdict::LogTruncated,
+        (_, _, true) => Verdict::RepetitionStored,
         _ => Verdict::Harmless,
     })
 }
 
-type Told<T> = Result<Result<T, String>, hookward_core::store::StoreError>;
+/// Outer errors are failed calls, inner errors are undetected damage.
+type Checked<T> = Result<Result<T, String>, hookward_core::store::StoreError>;
 
-/// Whether it is shown with a sign of damage.
-async fn shown(known: &Known, store: &SqliteStore, id: EventId) -> Told<bool> {
+/// Checks the detail view of an event; returns whether it reports damage.
+async fn check_detail(fixture: &Fixture, store: &SqliteStore, id: EventId) -> Checked<bool> {
     let Some(detail) = store.show(id).await? else {
-        // It is listed and cannot be found: the index is hit, and whoever looks sees that.
+        // Listed and not found: the index is damaged, and the missing page reports it.
         return Ok(Ok(true));
     };
     let job = detail.jobs.first();
@@ -133,31 +147,37 @@ async fn shown(known: &Known, store: &SqliteStore, id: EventId) -> Told<bool> {
     });
     if detail.notes.iter().any(|note| note.starts_with("damaged")) {
         let empty = detail.event.body().bytes().is_empty();
-        return Ok(if empty { Ok(true) } else { Err("it shows damaged bytes".to_owned()) });
+        return Ok(if empty {
+            Ok(true)
+        } else {
+            Err("an event reported as damaged has a body".to_owned())
+        });
     }
-    let Some(made) = known.deliveries.get(&id) else { return Ok(Err("a stranger".to_owned())) };
-    let Some(was) = made.events.iter().find(|e| e.id == id) else { return Ok(Ok(true)) };
-    if detail.event.body().bytes() != made.body.bytes()
-        || detail.event.headers() != &made.headers[..]
-        || detail.notes != was.notes
+    let Some(delivery) = fixture.deliveries.get(&id) else {
+        return Ok(Err("an event is shown that was not sent".to_owned()));
+    };
+    let Some(sent) = delivery.events.iter().find(|e| e.id == id) else { return Ok(Ok(true)) };
+    if detail.event.body().bytes() != delivery.body.bytes()
+        || detail.event.headers() != &delivery.headers[..]
+        || detail.notes != sent.notes
     {
-        return Ok(Err(format!("it shows other bytes for {:?}", was.event_id)));
+        return Ok(Err(format!("{:?} is shown with wrong bytes", sent.event_id)));
     }
-    let Some(job) = job else { return Ok(Err("its job is gone without a sign".to_owned())) };
+    let Some(job) = job else { return Ok(Err("a job is missing without a report".to_owned())) };
     if job_damaged {
         return Ok(Ok(true));
     }
-    let words: Vec<_> = job.attempts.iter().filter_map(|a| a.error.clone()).collect();
-    let known_words = known.attempts.get(&id).cloned().unwrap_or_default();
-    // A log that is shorter knows less.
-    if !known_words.starts_with(&words) {
-        return Ok(Err(format!("it shows the attempts {words:?}")));
+    let errors: Vec<_> = job.attempts.iter().filter_map(|a| a.error.clone()).collect();
+    let expected = fixture.attempts.get(&id).cloned().unwrap_or_default();
+    // The newest attempts are missing where the log is truncated.
+    if !expected.starts_with(&errors) {
+        return Ok(Err(format!("attempts {errors:?} are shown, expected {expected:?}")));
     }
     Ok(Ok(false))
 }
 
-/// Runs all that is open; how many ran.
-async fn work(known: &Known, store: &SqliteStore) -> Told<usize> {
+/// Claims and settles all open jobs, checking what each handler would get; returns their number.
+async fn run_open_jobs(fixture: &Fixture, store: &SqliteStore) -> Checked<usize> {
     let mut ran = 0;
     loop {
         let jobs = match claim(store, 20).await {
@@ -170,25 +190,25 @@ async fn work(known: &Known, store: &SqliteStore) -> Told<usize> {
         ran += jobs.len();
         for job in &jobs {
             let id = job.event.id();
-            let Some(made) = known.deliveries.get(&id) else {
+            let Some(delivery) = fixture.deliveries.get(&id) else {
                 return Ok(Err("a handler got an event that was not sent".to_owned()));
             };
-            let was = made.events.iter().find(|e| e.id == id);
+            let sent = delivery.events.iter().find(|e| e.id == id);
             let bytes = &job.event.body().bytes()[..];
-            let own = made.body.bytes();
-            let right = match &job.step {
-                None => bytes == &own[..],
+            let original = delivery.body.bytes();
+            let right_bytes = match &job.step {
+                None => bytes == &original[..],
                 Some(step) => {
-                    step == "send" && Some(bytes) == known.bodies.get(&id).map(|b| &b[..])
+                    step == "send" && Some(bytes) == fixture.bodies.get(&id).map(|b| &b[..])
                 }
             };
-            let same_name = was.is_some_and(|was| {
-                job.event.event_id() == was.event_id.as_deref()
-                    && job.event.event_type() == was.event_type.as_deref()
+            let same_name = sent.is_some_and(|sent| {
+                job.event.event_id() == sent.event_id.as_deref()
+                    && job.event.event_type() == sent.event_type.as_deref()
             });
-            if !right || !same_name || job.event.headers() != &made.headers[..] {
+            if !right_bytes || !same_name || job.event.headers() != &delivery.headers[..] {
                 return Ok(Err(format!(
-                    "a handler got other bytes for {:?}",
+                    "a handler got wrong bytes for {:?}",
                     job.event.event_id()
                 )));
             }
@@ -202,27 +222,31 @@ async fn work(known: &Known, store: &SqliteStore) -> Told<usize> {
     }
 }
 
-/// Sends everything again. Whether something was taken for new that is there.
-async fn again(known: &Known, store: &SqliteStore, there: &BTreeSet<EventId>) -> Told<bool> {
-    let mut forgot = false;
-    for n in 0..EVENTS {
-        let told = store.accept(vec![delivery(n, "again")]).await?;
-        match told.first() {
+/// Sends all deliveries again; returns whether one that is stored was stored once more.
+async fn send_again(
+    fixture: &Fixture,
+    store: &SqliteStore,
+    listed: &BTreeSet<EventId>,
+) -> Checked<bool> {
+    let mut stored_again = false;
+    for n in 0..DELIVERIES {
+        let answers = store.accept(vec![delivery(n, "again")]).await?;
+        match answers.first() {
             Some(Acceptance::Duplicate { answer, .. }) => {
-                let (first, own) = (format!("taken in as {n}"), format!("again {n}"));
-                // Its own where the first one's is damaged, which the log says.
-                if answer.body != first.as_bytes() && answer.body != own.as_bytes() {
-                    return Ok(Err(format!("{n} was answered with {:?}", answer.body)));
+                let (first, new) = (format!("{FIRST_ANSWER} {n}"), format!("again {n}"));
+                // The new answer is used where the stored one is damaged, which the log reports.
+                if answer.body != first.as_bytes() && answer.body != new.as_bytes() {
+                    return Ok(Err(format!("delivery {n} got {:?}", answer.body)));
                 }
             }
             _ => {
-                let of = |d: &hookward_core::store::NewDelivery| {
+                let is_nth = |d: &hookward_core::store::NewDelivery| {
                     d.events[0].event_id == Some(format!("evt_{n}_0"))
                 };
-                let was = known.deliveries.iter().find(|(_, d)| of(d)).map(|(id, _)| *id);
-                forgot |= was.is_some_and(|id| there.contains(&id));
+                let sent = fixture.deliveries.iter().find(|(_, d)| is_nth(d)).map(|(id, _)| *id);
+                stored_again |= sent.is_some_and(|id| listed.contains(&id));
             }
         }
     }
-    Ok(Ok(forgot))
+    Ok(Ok(stored_again))
 }

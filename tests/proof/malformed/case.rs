@@ -1,19 +1,20 @@
-//! The pinned cases: `malformed/cases.json`, each with what is sent and what must come back. In `send`
-//! a character up to U+00FF is one byte.
+//! The pinned cases of `cases.json`, each with the bytes to send and the expected answers. In `send`, each
+//! character up to U+00FF stands for one byte.
 
 use serde_json::Value;
 
-/// One case.
+/// One pinned case.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// The statuses of all answers until the server closed; none, it closed without a word.
+    /// Statuses of all answers until the server closes; empty if it closes without an answer.
     pub(crate) answers: Vec<u16>,
-    /// The `code` in the last answer's body.
+    /// Expected `code` in the last answer's body.
     pub(crate) code: Option<String>,
     send: Vec<Value>,
 }
 
+/// Returns all pinned cases.
 pub(crate) fn cases() -> Vec<Case> {
     let all: Vec<Value> = serde_json::from_str(include_str!("cases.json")).unwrap();
     let case = |case: Value| Case {
@@ -26,7 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// What is sent: texts, repetitions, and Stripe's signature of a body, as of now.
+    /// Returns the bytes to send: texts, repetitions, and Stripe signatures with the current time.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut all = Vec::new();
         for part in &self.send {

@@ -1,7 +1,7 @@
-//! Requests by chance: good ones, each damaged in a few places. The same seed makes the same ones.
+//! Random mutations of valid requests. A seed makes the same mutations each time.
 
-/// What they are made of.
-const GOOD: [&str; 7] = [
+/// Valid requests.
+const VALID_REQUESTS: [&str; 7] = [
     "POST /webhooks/open HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{\"id\":1,\"a\":true}",
     "POST /webhooks/open HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n3\r\n12}\r\n0\r\n\r\n",
     "POST /webhooks/stripe HTTP/1.1\r\nhost: x\r\nstripe-signature: t=1760000000,v1=0000000000000000000000000000000000000000000000000000000000000000\r\ncontent-length: 2\r\n\r\n{}",
@@ -11,8 +11,8 @@ const GOOD: [&str; 7] = [
     "POST /webhooks/open HTTP/1.0\r\nconnection: close\r\ncontent-length: 4\r\n\r\nnull",
 ];
 
-/// Lines that have broken servers before.
-const LINES: [&[u8]; 30] = [
+/// Header lines that have broken servers before.
+const HEADER_LINES: [&[u8]; 30] = [
     b"content-length: 0",
     b"content-length: 5",
     b"content-length: +2",
@@ -45,8 +45,8 @@ const LINES: [&[u8]; 30] = [
     b"",
 ];
 
-/// Words that have.
-const WORDS: [&[u8]; 24] = [
+/// Fragments that have broken servers before.
+const FRAGMENTS: [&[u8]; 24] = [
     b"\r\n",
     b"\n",
     b"\r",
@@ -73,7 +73,7 @@ const WORDS: [&[u8]; 24] = [
     b"\"a\":1,\"a\":2",
 ];
 
-/// A source of them.
+/// A generator of mutated requests.
 #[derive(Debug)]
 pub(crate) struct Mutations(fastrand::Rng);
 
@@ -82,25 +82,25 @@ impl Mutations {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// What goes down one connection, and of how many requests it was made.
-    pub(crate) fn some(&mut self) -> (Vec<u8>, usize) {
+    /// Returns the bytes of one connection, and the number of requests that they were made from.
+    pub(crate) fn next_requests(&mut self) -> (Vec<u8>, usize) {
         let count = self.0.usize(1..=4);
         let mut all = Vec::new();
         for _ in 0..count {
-            let mut one = self.good();
+            let mut one = self.valid_request();
             for _ in 0..self.0.usize(1..=3) {
-                self.damage(&mut one);
+                self.mutate(&mut one);
             }
             all.extend_from_slice(&one);
         }
         (all, count)
     }
 
-    fn good(&mut self) -> Vec<u8> {
-        GOOD[self.0.usize(..GOOD.len())].as_bytes().to_vec()
+    fn valid_request(&mut self) -> Vec<u8> {
+        VALID_REQUESTS[self.0.usize(..VALID_REQUESTS.len())].as_bytes().to_vec()
     }
 
-    fn damage(&mut self, bytes: &mut Vec<u8>) {
+    fn mutate(&mut self, bytes: &mut Vec<u8>) {
         let at = self.0.usize(..=bytes.len());
         let end = (at + self.0.usize(1..=20)).min(bytes.len());
         match self.0.u8(..13) {
@@ -114,12 +114,12 @@ impl Mutations {
                 bytes.splice(at..at, piece);
             }
             6 => {
-                let word = WORDS[self.0.usize(..WORDS.len())];
-                bytes.splice(at..at, word.iter().copied());
+                let fragment = FRAGMENTS[self.0.usize(..FRAGMENTS.len())];
+                bytes.splice(at..at, fragment.iter().copied());
             }
-            7 | 8 => self.line(bytes),
+            7 | 8 => self.insert_header_line(bytes),
             9 => {
-                let other = self.good();
+                let other = self.valid_request();
                 let from = self.0.usize(..=other.len());
                 bytes.truncate(at);
                 bytes.extend_from_slice(&other[from..]);
@@ -136,8 +136,8 @@ impl Mutations {
         }
     }
 
-    /// One more line in the head, once or many times.
-    fn line(&mut self, bytes: &mut Vec<u8>) {
+    /// Inserts a header line, at times hundreds of times.
+    fn insert_header_line(&mut self, bytes: &mut Vec<u8>) {
         let starts: Vec<usize> = bytes
             .windows(2)
             .enumerate()
@@ -145,7 +145,7 @@ impl Mutations {
             .map(|(n, _)| n + 2)
             .collect();
         let at = self.0.choice(starts).unwrap_or(0);
-        let line = [LINES[self.0.usize(..LINES.len())], b"\r\n"].concat();
+        let line = [HEADER_LINES[self.0.usize(..HEADER_LINES.len())], b"\r\n"].concat();
         let times = if self.0.u8(..20) == 0 { self.0.usize(1..300) } else { 1 };
         bytes.splice(at..at, line.repeat(times));
     }

@@ -10,7 +10,7 @@ use hookward_engine::Engine;
 use serde_json::json;
 
 use super::run::World;
-use crate::duplicates::count;
+use crate::duplicates::count_events;
 use crate::sim::store::lock;
 
 /// Limit for each answer. The engine waits at most two seconds of it for the commit.
@@ -142,7 +142,7 @@ fn acknowledge(world: &World, delivery: &Delivery, n: usize, reply: &Reply) -> R
     let file = lock(&world.file);
     let file = file.as_ref().ok_or("no store is open")?;
     for (id, _) in &delivery.events {
-        match count(file, id) {
+        match count_events(file, id) {
             1 => {}
             times => return Err(format!("INV-1: acknowledged, and {id} is stored {times} times")),
         }

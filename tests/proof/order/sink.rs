@@ -1,5 +1,5 @@
-//! A receiver that knows in which order the events of each key were accepted, fails some of them, and
-//! notes what comes out of order. Used by the suite `order`.
+//! A receiver that knows the order of acceptance of each key's events, fails some of them, and records what
+//! arrives out of order.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -7,31 +7,34 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What it saw.
+/// What the receiver observed.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct Observations {
     pub(crate) requests: usize,
     pub(crate) failed: usize,
     pub(crate) dead: usize,
-    pub(crate) again: usize,
-    /// Words on the first few of them.
-    pub(crate) violations: Vec<String>,
-    pub(crate) violated: usize,
+    /// Attempts of events that had ended before a kill.
+    pub(crate) repeated: usize,
+    /// Number of attempts out of order.
+    pub(crate) violations: usize,
+    /// Descriptions of the first few violations.
+    pub(crate) examples: Vec<String>,
     keys: HashMap<String, Key>,
 }
 
+/// Progress of one order key.
 #[derive(Debug, Default, Clone)]
 struct Key {
-    /// Its next event; those before it have ended.
+    /// Number of the next event; all before it have ended.
     next: usize,
     in_flight: usize,
-    tried: HashMap<usize, usize>,
-    /// What a kill may have kept from being written down.
-    may_come_again: bool,
+    attempts: HashMap<usize, usize>,
+    /// A kill may have prevented the record of the last event's end.
+    may_repeat: bool,
 }
 
-/// What happens to an event: so many attempts fail, and the last of them for ever or not.
-fn fate(key: &str, n: usize) -> (usize, bool) {
+/// Returns how many attempts of an event fail, and whether the next one fails finally.
+fn planned_failures(key: &str, n: usize) -> (usize, bool) {
     let number = key.bytes().fold(n, |a, b| a.wrapping_mul(31).wrapping_add(usize::from(b)));
     match number % 12 {
         0 => (1, false),
@@ -41,68 +44,69 @@ fn fate(key: &str, n: usize) -> (usize, bool) {
     }
 }
 
+/// The receiver, an HTTP server in this process.
 #[derive(Clone)]
 pub(crate) struct OrderSink {
     pub(crate) port: u16,
-    seen: Arc<Mutex<Seen>>,
+    observations: Arc<Mutex<Observations>>,
 }
 
 impl OrderSink {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sink = Self { port, seen: Arc::default() };
-        let seen = sink.seen.clone();
+        let sink = Self { port, observations: Arc::default() };
+        let observations = sink.observations.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let seen = seen.clone();
-                std::thread::spawn(move || serve(stream, &seen));
+                let observations = observations.clone();
+                std::thread::spawn(move || serve(stream, &observations));
             }
         });
         sink
     }
 
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen.lock().unwrap().clone()
+    pub(crate) fn observations(&self) -> Observations {
+        self.observations.lock().unwrap().clone()
     }
 
-    /// Events that have ended.
+    /// Returns the number of events that have ended.
     pub(crate) fn ended(&self) -> usize {
-        self.seen.lock().unwrap().keys.values().map(|key| key.next).sum()
+        self.observations.lock().unwrap().keys.values().map(|key| key.next).sum()
     }
 
-    /// The server was killed: of each key the newest event may come once more.
-    pub(crate) fn killed(&self) {
-        self.seen.lock().unwrap().keys.values_mut().for_each(|key| key.may_come_again = true);
+    /// Allows the last event of each key to repeat, after a kill of the server.
+    pub(crate) fn server_killed(&self) {
+        self.observations.lock().unwrap().keys.values_mut().for_each(|key| key.may_repeat = true);
     }
 }
 
-impl Seen {
-    /// An attempt at event `n` of a key begins; the status that it gets.
+impl Observations {
+    /// Begins an attempt of event `n` of a key; returns the status that it gets.
     fn begin(&mut self, name: &str, n: usize) -> u16 {
         self.requests += 1;
-        let (fails, dies) = fate(name, n);
+        let (failures, is_final) = planned_failures(name, n);
         let key = self.keys.entry(name.to_owned()).or_default();
         key.in_flight += 1;
-        let wrong = if key.in_flight > 1 {
-            Some(format!("{name}: {} at once, with {n}", key.in_flight))
+        let violation = if key.in_flight > 1 {
+            Some(format!("{name}: {} events at the same time, the last is {n}", key.in_flight))
         } else if n == key.next {
             None
-        } else if n + 1 == key.next && key.may_come_again {
-            self.again += 1;
+        } else if n + 1 == key.next && key.may_repeat {
+            self.repeated += 1;
             None
         } else {
-            Some(format!("{name}: {n} where {} was next", key.next))
+            Some(format!("{name}: event {n}, expected {}", key.next))
         };
-        if let Some(wrong) = wrong {
-            self.violated += 1;
-            if self.violations.len() < 5 {
-                self.violations.push(wrong);
+        if let Some(violation) = violation {
+            self.violations += 1;
+            if self.examples.len() < 5 {
+                self.examples.push(violation);
             }
         }
-        let tried = key.tried.entry(n).or_insert(0);
-        *tried += 1;
-        match (*tried <= fails, dies) {
+        let attempts = key.attempts.entry(n).or_insert(0);
+        *attempts += 1;
+        match (*attempts <= failures, is_final) {
             (true, _) => 500,
             (false, true) => 400,
             (false, false) => 200,
@@ -119,12 +123,12 @@ impl Seen {
         }
         if status != 500 && n >= key.next {
             key.next = n + 1;
-            key.may_come_again = false;
+            key.may_repeat = false;
         }
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Seen>) {
+fn serve(mut stream: TcpStream, observations: &Mutex<Observations>) {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {
@@ -142,10 +146,10 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Seen>) {
             let object = &body["data"]["object"];
             let key = object["customer"].as_str().unwrap().to_owned();
             let n = usize::try_from(object["n"].as_u64().unwrap()).unwrap();
-            let status = seen.lock().unwrap().begin(&key, n);
-            // Long enough for another one to get in between.
+            let status = observations.lock().unwrap().begin(&key, n);
+            // Long enough for another attempt of the key to overlap.
             std::thread::sleep(Duration::from_micros(fastrand::u64(200..3000)));
-            seen.lock().unwrap().end(&key, n, status);
+            observations.lock().unwrap().end(&key, n, status);
             let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
             if stream.write_all(answer.as_bytes()).is_err() {
                 return;
