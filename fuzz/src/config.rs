@@ -1,4 +1,4 @@
-//! Loading routes.yaml: any text becomes a configuration or a list of messages, without a panic.
+//! Target `config`: routes.yaml from its text to a compiled configuration or to diagnostics.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,10 +10,10 @@ use hookward_engine::config::{Diagnostics, Environment, LoadCx, Loaded, load_tex
 use super::input::text;
 use super::senders::{NOW, registry};
 
-/// The value that variables and files hold, which no message may show.
-const HIDDEN: &str = "hidden-in-the-environment";
+/// The value of secrets in the environment, which no message may show.
+const SECRET_VALUE: &str = "hidden-in-the-environment";
 
-/// Variables by the first letter of their name, and three files.
+/// An environment in which the first letter of a variable decides its value, with three files.
 struct FuzzEnvironment;
 
 impl Environment for FuzzEnvironment {
@@ -22,7 +22,7 @@ impl Environment for FuzzEnvironment {
             b'N' => Some("8".to_owned()),
             b'E' => Some(String::new()),
             b'U' => None,
-            _ => Some(HIDDEN.to_owned()),
+            _ => Some(SECRET_VALUE.to_owned()),
         }
     }
 
@@ -30,30 +30,30 @@ impl Environment for FuzzEnvironment {
         match path.file_name().and_then(|name| name.to_str()) {
             Some("schema.json") => Ok(br#"{"type":"object"}"#.to_vec()),
             Some("wrong.json") => Ok(br#"{"type":"objct"}"#.to_vec()),
-            Some("secret.txt") => Ok(format!("{HIDDEN}\n").into_bytes()),
+            Some("secret.txt") => Ok(format!("{SECRET_VALUE}\n").into_bytes()),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }
 
-/// Loads any text, and checks its messages.
+/// Loads the text as routes.yaml.
 pub fn run(data: &[u8]) {
     let Some(file) = text(data) else { return };
     match load(file) {
         Ok(loaded) => {
-            check_messages(file, &loaded.warnings);
+            check_diagnostics(file, &loaded.warnings);
             assert_eq!(loaded.warnings.errors(), 0);
             let shown = format!("{:?}", loaded.config.sources);
-            assert!(!shown.contains(HIDDEN), "Debug shows a secret");
+            assert!(!shown.contains(SECRET_VALUE), "the Debug output shows a secret");
         }
         Err(diagnostics) => {
-            assert!(diagnostics.errors() > 0, "rejected without an error");
-            check_messages(file, &diagnostics);
+            assert!(diagnostics.errors() > 0, "loading failed without an error");
+            check_diagnostics(file, &diagnostics);
         }
     }
 }
 
-/// Loads a text; `None` where it has errors.
+/// Compiles a routes.yaml, `None` if it has errors.
 pub fn load_config(file: &str) -> Option<CompiledConfig> {
     load(file).ok().map(|loaded| loaded.config)
 }
@@ -70,8 +70,8 @@ fn load(file: &str) -> Result<Loaded, Diagnostics> {
     load_text(Path::new("routes.yaml"), file, &cx)
 }
 
-/// Checks that every message has a place within the file and shows no value of the environment.
-fn check_messages(file: &str, diagnostics: &Diagnostics) {
+/// Checks that every message has a position within the file and shows no secret.
+fn check_diagnostics(file: &str, diagnostics: &Diagnostics) {
     let file = file.strip_prefix('\u{feff}').unwrap_or(file);
     let text = file.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.split('\n').collect();
@@ -82,6 +82,6 @@ fn check_messages(file: &str, diagnostics: &Diagnostics) {
         assert!(!d.message.is_empty());
     }
     for shown in [diagnostics.render(false), diagnostics.render(true)] {
-        assert!(!shown.contains(HIDDEN), "{shown}");
+        assert!(!shown.contains(SECRET_VALUE), "{shown}");
     }
 }

@@ -1,5 +1,6 @@
-//! Forgery: a request is signed as its sender does, then changed. Where the changed one is believed,
-//! it must mean the same: same signed bytes, same tag, same signed names, within the time.
+//! Target `forge`: a request is signed as its sender signs, and then changed. A changed request
+//! that still verifies must mean the same: the same signed bytes, tag, headers and id, within the
+//! time window.
 
 use hookward_core::{Body, Draft, Identity, Proof, Request, Secret, Timestamp};
 use http::{HeaderName, HeaderValue, Method};
@@ -7,15 +8,15 @@ use http::{HeaderName, HeaderValue, Method};
 use super::input::{lines, text};
 use super::senders::{self, NOW, PUBLIC_URL, Sender};
 
-/// What the script made of a signed request.
+/// A signed request after the changes of the script.
 struct Forged {
     request: Request,
     secret: String,
     now: Timestamp,
 }
 
-/// Lines: the provider, the type, the id, the script, then the body. Of the script, three bytes are a
-/// change: what, where, and with which byte.
+/// Lines: the provider, the type, the id, the script, then the body. Three bytes of the script are
+/// one change: its kind, its place, and its value.
 pub fn run(data: &[u8]) {
     let [name, event_type, event_id, script, body] = lines(data);
     let Some(sender) = senders::named(name) else { return };
@@ -32,43 +33,44 @@ pub fn run(data: &[u8]) {
     let first = match sender.prove_at(&signed, &sender.secret, NOW) {
         Ok(Proof::Genuine(delivery)) => sender.provider.identify(&delivery).unwrap_or_default(),
         Ok(Proof::Handshake(_)) => return,
-        // An id that is signed must be there, and a header's value must not be cut to nothing.
+        // A signed id must not be empty, and a header's value must not be only spaces.
         Err(_) if event_id.trim().is_empty() || event_type.trim().is_empty() => return,
-        // The body has no time in it.
+        // The scheme reads the time from the body, and this body has none.
         Err(_)
             if sender
-                .says("/timestamp/from")
+                .scheme_text("/timestamp/from")
                 .is_some_and(|from| !from.contains("header:") && !from.contains("sig:")) =>
         {
             return;
         }
-        // A signed id that is changed on its way in a header is no longer the signed one.
+        // A header changes such an id, so it is no longer the signed one.
         Err(_) if event_id.trim() != event_id || !event_id.is_ascii() => return,
-        // Without a scheme it is not known what a body must have.
+        // Without a scheme the target does not know what a body must contain.
         Err(error) if event_type.is_ascii() && sender.scheme.is_some() => {
-            panic!("{}: what it signed is refused: {error}", sender.name)
+            panic!("{}: rejects the request that it signed: {error}", sender.name)
         }
         Err(_) => return,
     };
     let mut forged = Forged { request: signed.clone(), secret: sender.secret.clone(), now: NOW };
     for change in script.chunks_exact(3).take(32) {
-        let [what, place, byte] = change else { continue };
-        alter(&mut forged, sender, *what, *place, *byte);
+        let [kind, place, byte] = change else { continue };
+        alter(&mut forged, sender, *kind, *place, *byte);
     }
     if let Ok(Proof::Genuine(delivery)) =
         sender.prove_at(&forged.request, &forged.secret, forged.now)
     {
         let second = sender.provider.identify(&delivery).unwrap_or_default();
-        same_meaning(sender, &signed, &forged, (&first, &second));
+        check_same_meaning(sender, &signed, &forged, (&first, &second));
     }
 }
 
-fn alter(forged: &mut Forged, sender: &Sender, what: u8, place: u8, byte: u8) {
+/// Applies one change of the script.
+fn alter(forged: &mut Forged, sender: &Sender, kind: u8, place: u8, byte: u8) {
     let request = &mut forged.request;
-    match what % 8 {
+    match kind % 8 {
         0 => {
             let mut bytes = request.body.bytes().to_vec();
-            edit(&mut bytes, what / 8, place, byte);
+            edit(&mut bytes, kind / 8, place, byte);
             request.body = Body::new(bytes);
         }
         1 | 2 => {
@@ -76,7 +78,7 @@ fn alter(forged: &mut Forged, sender: &Sender, what: u8, place: u8, byte: u8) {
             let Some(name) = names.get(usize::from(byte) % names.len().max(1)) else { return };
             let Some(old) = request.head.headers.get(name) else { return };
             let mut bytes = old.as_bytes().to_vec();
-            edit(&mut bytes, what / 8, place, byte.rotate_left(3));
+            edit(&mut bytes, kind / 8, place, byte.rotate_left(3));
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 request.head.headers.insert(name, value);
             }
@@ -87,13 +89,13 @@ fn alter(forged: &mut Forged, sender: &Sender, what: u8, place: u8, byte: u8) {
         5 => request.head.target.push(char::from(byte % 26 + b'a')),
         6 => {
             let mut bytes = forged.secret.clone().into_bytes();
-            edit(&mut bytes, what / 8, place, byte % 96 + 32);
+            edit(&mut bytes, kind / 8, place, byte % 96 + 32);
             if let Ok(secret) = String::from_utf8(bytes) {
                 forged.secret = secret;
             }
         }
         _ => {
-            let name = sender.says("/signature/name").unwrap_or("x-other").replace('*', "2");
+            let name = sender.scheme_text("/signature/name").unwrap_or("x-other").replace('*', "2");
             let value = HeaderValue::from_bytes(&[b"v1=", [byte].as_slice()].concat());
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
                 request.head.headers.append(name, value);
@@ -102,14 +104,14 @@ fn alter(forged: &mut Forged, sender: &Sender, what: u8, place: u8, byte: u8) {
     }
 }
 
-/// One edit of some bytes: put in, take out, replace, cut, write twice.
+/// Edits bytes: inserts, removes, replaces, truncates or repeats.
 fn edit(bytes: &mut Vec<u8>, how: u8, place: u8, byte: u8) {
     let at = usize::from(place) * (bytes.len() + 1) / 256;
     match how % 5 {
         0 => bytes.insert(at, byte),
         1 if at < bytes.len() => drop(bytes.remove(at)),
         2 => bytes.truncate(at),
-        // Not for ever: twenty times doubled is a million times as long.
+        // Bounded, because twenty repetitions make the bytes a million times as long.
         3 if bytes.len() < 16_384 => bytes.extend_from_within(at..),
         _ => {
             if let Some(old) = bytes.get_mut(at) {
@@ -119,8 +121,8 @@ fn edit(bytes: &mut Vec<u8>, how: u8, place: u8, byte: u8) {
     }
 }
 
-/// What must be as it was for a proof to hold.
-fn same_meaning(
+/// Checks that everything the signature covers is unchanged.
+fn check_same_meaning(
     sender: &Sender,
     signed: &Request,
     forged: &Forged,
@@ -131,15 +133,16 @@ fn same_meaning(
         return;
     }
     let (before, after) = (signed, &forged.request);
-    // A token that was changed as its secret was is right. Two spellings of a key may be one key.
-    let same_secret = sender.by_token() || forged.secret.eq_ignore_ascii_case(&sender.secret);
-    assert!(same_secret, "{who}: under another secret");
+    // A token that was changed together with its secret is valid. Two spellings of a key may be one
+    // key.
+    let same_secret = sender.uses_token() || forged.secret.eq_ignore_ascii_case(&sender.secret);
+    assert!(same_secret, "{who}: verifies with another secret");
     if sender.covers_body() {
-        assert_eq!(before.body.bytes(), after.body.bytes(), "{who}: another body");
+        assert_eq!(before.body.bytes(), after.body.bytes(), "{who}: verifies with another body");
     }
     let header =
         |request: &Request, name: &str| request.head.single(name).ok().flatten().map(str::to_owned);
-    if let (Some(message), false) = (sender.message(), sender.by_token()) {
+    if let (Some(message), false) = (sender.message(), sender.uses_token()) {
         if message.contains("{method}") {
             assert_eq!(before.head.method, after.head.method, "{who}");
         }
@@ -147,17 +150,24 @@ fn same_meaning(
             assert_eq!(before.head.target, after.head.target, "{who}");
         }
         for name in sender.signed_headers() {
-            assert_eq!(header(before, &name), header(after, &name), "{who}: another {name}");
+            assert_eq!(
+                header(before, &name),
+                header(after, &name),
+                "{who}: verifies with another {name}"
+            );
         }
         if message.contains("{sig:") || message.contains("{timestamp}") {
-            let name = sender.says("/signature/name").unwrap_or_default();
+            let name = sender.scheme_text("/signature/name").unwrap_or_default();
             let time = NOW.as_secs().to_string();
             let text = header(before, name).unwrap_or_default();
-            let kept = header(after, name).unwrap_or_default();
-            assert!(!text.contains(&time) || kept.contains(&time), "{who}: another time");
+            let now = header(after, name).unwrap_or_default();
+            assert!(
+                !text.contains(&time) || now.contains(&time),
+                "{who}: verifies with another time"
+            );
         }
     }
-    let name = sender.says("/signature/name").filter(|_| !who.starts_with("svix"));
+    let name = sender.scheme_text("/signature/name").filter(|_| !who.starts_with("svix"));
     if let Some(tag) = name.and_then(|name| header(before, name)) {
         let all: String = after
             .head
@@ -165,17 +175,17 @@ fn same_meaning(
             .values()
             .map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase())
             .collect();
-        // A token that was changed as its secret was is that secret.
-        let tag = if sender.by_token() { forged.secret.clone() } else { tag };
+        // A token that was changed together with its secret is the secret.
+        let tag = if sender.uses_token() { forged.secret.clone() } else { tag };
         let longest = tag.split([',', ' ', '=', ';', ':']).max_by_key(|part| part.len());
         let longest = longest.unwrap_or_default().to_ascii_lowercase();
-        assert!(all.contains(&longest), "{who}: {tag} is gone");
+        assert!(all.contains(&longest), "{who}: verifies without {tag}");
     }
-    if let Some(window) = sender.window() {
-        let away = forged.now.since(NOW).max(NOW.since(forged.now));
-        assert!(away <= window, "{who}: {away:?} away");
+    if let Some(window) = sender.tolerance() {
+        let distance = forged.now.since(NOW).max(NOW.since(forged.now));
+        assert!(distance <= window, "{who}: verifies {distance:?} away, allowed are {window:?}");
     }
-    if sender.by_token() {
+    if sender.uses_token() {
         return;
     }
     for (was, is) in first.iter().zip(second) {

@@ -1,4 +1,4 @@
-//! Fields of forms and queries, against another reader of them.
+//! Target `form`: fields of forms and queries, compared with the `url` crate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use hookward_core::{Body, Head, Proof, Request, SecretSet, VerifyCx, VerifyError
 use serde_json::json;
 
 use super::input::{lines, text};
-use super::senders::{NOW, at_once, registry};
+use super::senders::{NOW, poll_once, registry};
 
 /// Lines: the name of a field, then the form.
 pub fn run(data: &[u8]) {
@@ -27,17 +27,17 @@ pub fn run(data: &[u8]) {
 
     let head = Head { target: "/".to_owned(), ..Head::default() };
     let request = Request::new(head, Body::new(form.to_vec()));
-    let found = named(field, request);
+    let found = form_field(field, request);
     if !lossy {
         assert_eq!(found.as_ref(), only, "{field} in {form:?}");
     }
     if let Some(query) = text(form).filter(|_| !lossy) {
-        token(field, query, only);
+        check_query_token(field, query, only);
     }
 }
 
-/// The field as the id of an event.
-fn named(field: &str, request: Request) -> Option<String> {
+/// Returns the field that the provider `none` takes as the event id.
+fn form_field(field: &str, request: Request) -> Option<String> {
     let cx = BuildCx { base_dir: Path::new("."), name: "fuzz" };
     let with = json!({ "event_id": format!("form:{field}") });
     let provider = (registry().provider("none")?.build)(with, &cx).ok()?;
@@ -49,14 +49,15 @@ fn named(field: &str, request: Request) -> Option<String> {
         public_url: None,
         keys: &NoKeys,
     };
-    let Some(Ok(Proof::Genuine(delivery))) = at_once(prove(&*provider, request, &cx)) else {
-        panic!("`none` believes everything");
+    let Some(Ok(Proof::Genuine(delivery))) = poll_once(prove(&*provider, request, &cx)) else {
+        panic!("the provider `none` accepts every request");
     };
     provider.identify(&delivery).ok()?.into_iter().next()?.event_id.map(|id| id.value)
 }
 
-/// The field of a query as a token: the right one fits, whatever else is in the query.
-fn token(field: &str, query: &str, only: Option<&String>) {
+/// Verifies the query's field as a token: exactly one value of the field must match the secret,
+/// whatever else the query contains.
+fn check_query_token(field: &str, query: &str, only: Option<&String>) {
     let scheme = json!({
         "signature": { "in": "query", "name": field }, "alg": "equal", "message": "",
     });

@@ -1,9 +1,9 @@
-//! `.http` files: the parser of the command line, taken in as it stands there.
+//! Target `http_file`: the command line's parser of `.http` files.
 
 #[path = "../../cli/src/http_file.rs"]
 pub(super) mod parser;
 
-/// A file. What is read as the body is the end of the file, byte for byte.
+/// Parses the bytes as a file. The body must be the end of the file, byte for byte.
 pub fn run(data: &[u8]) {
     match parser::parse(data) {
         Ok(captured) => {

@@ -1,4 +1,4 @@
-//! Identifies events: what a provider makes of a request that was taken for proven.
+//! Target `identify`: what a provider identifies in a verified request.
 
 use hookward_core::keys::NoKeys;
 use hookward_core::store::batch_item;
@@ -6,15 +6,15 @@ use hookward_core::{Proof, SecretSet, VerifyCx, prove};
 
 use super::http_file::parser;
 use super::input::lines;
-use super::senders::{self, NOW, at_once};
+use super::senders::{self, NOW, poll_once};
 
 /// Lines: the provider, then a request as in a `.http` file.
 pub fn run(data: &[u8]) {
     let [name, file] = lines(data);
     let Some(sender) = senders::named(name) else { return };
     let Ok(captured) = parser::parse(file) else { return };
-    // Believes everything, so that naming is reached with any bytes.
-    let Some(believer) = senders::named(b"none") else { return };
+    // `none` verifies every request, so that any bytes reach `identify`.
+    let Some(none) = senders::named(b"none") else { return };
     let secrets = SecretSet::default();
     let cx = VerifyCx {
         now: NOW,
@@ -23,17 +23,21 @@ pub fn run(data: &[u8]) {
         public_url: None,
         keys: &NoKeys,
     };
-    let proof = at_once(prove(&*believer.provider, captured.request, &cx));
+    let proof = poll_once(prove(&*none.provider, captured.request, &cx));
     let Some(Ok(Proof::Genuine(delivery))) = proof else { return };
     let Ok(events) = sender.provider.identify(&delivery) else { return };
-    assert!(!events.is_empty(), "{}: no event at all", sender.name);
+    assert!(!events.is_empty(), "{}: no event was identified", sender.name);
     assert!(events.len() == 1 || events.iter().all(|e| e.part.is_some()), "{}", sender.name);
     for event in &events {
         assert_ne!(event.event_type.as_deref(), Some(""), "{}", sender.name);
         assert!(event.event_id.as_ref().is_none_or(|id| !id.value.is_empty()), "{}", sender.name);
     }
     for part in events.iter().filter_map(|e| e.part.as_deref()).take(20) {
-        assert!(batch_item(delivery.body(), part).is_some(), "{}: no {part}", sender.name);
+        assert!(
+            batch_item(delivery.body(), part).is_some(),
+            "{}: the body has no item {part}",
+            sender.name
+        );
     }
     assert_eq!(sender.provider.identify(&delivery).as_ref(), Ok(&events), "{}", sender.name);
 }

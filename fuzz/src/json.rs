@@ -1,4 +1,4 @@
-//! Strict JSON, and what is made of it: items of a batch, lines of JSON.
+//! Target `json`: the strict JSON parser, items of a batch, and events as one line of JSON.
 
 use std::sync::Arc;
 
@@ -9,36 +9,40 @@ use hookward_core::{
 };
 use serde_json::Value;
 
-/// Any bytes as a body.
+/// Items of a body that are checked; each costs a parse.
+const MAX_ITEMS: u32 = 50;
+
+/// Parses the bytes as a body, strictly and with serde_json. Where both accept, the values must be
+/// equal.
 pub fn run(data: &[u8]) {
     let strict = parse_strict(data);
     let lax = serde_json::from_slice::<Value>(data);
     match (&strict, &lax) {
         (Ok(strict), Ok(lax)) => {
-            assert_eq!(strict, lax, "two readings");
+            assert_eq!(strict, lax, "the strict parser and serde_json differ");
             assert!(depth(strict) <= usize::from(MAX_JSON_DEPTH));
         }
-        (Ok(_), Err(e)) => panic!("accepted, and is no JSON: {e}"),
+        (Ok(_), Err(e)) => panic!("the strict parser accepts what is not JSON: {e}"),
         (Err(e), Ok(_)) => {
-            let why = e.to_string();
-            let ours = ["twice", "nested", "too many"];
-            assert!(ours.iter().any(|word| why.contains(word)), "{why}");
+            let reason = e.to_string();
+            let strict_only = ["twice", "nested", "too many"];
+            assert!(strict_only.iter().any(|word| reason.contains(word)), "{reason}");
         }
         (Err(_), Err(_)) => {}
     }
     let body = Body::new(data.to_vec());
     if let Ok(value) = &strict {
-        let mut left = 50;
-        items(value, String::new(), &mut left, &mut |pointer, item| {
+        let mut left = MAX_ITEMS;
+        visit_items(value, String::new(), &mut left, &mut |pointer, item| {
             let part = batch_item(&body, pointer).map(|part| parse_strict(part.bytes()));
             assert!(matches!(part, Some(Ok(part)) if part == *item), "{pointer}");
         });
     }
-    line(&body, strict.ok());
+    check_event_json(&body, strict.ok());
 }
 
-/// The event's line is one line, is JSON, and has the body in it.
-fn line(body: &Body, value: Option<Value>) {
+/// Checks that the event's JSON is one line and contains the body.
+fn check_event_json(body: &Body, value: Option<Value>) {
     let id = EventId::from_bytes([7; 16]);
     let event = Event::new(EventParts {
         id,
@@ -75,22 +79,23 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-fn items(value: &Value, at: String, left: &mut u32, look: &mut impl FnMut(&str, &Value)) {
+/// Visits a value and all values inside it, with their JSON pointers, until `left` is used up.
+fn visit_items(value: &Value, at: String, left: &mut u32, visit: &mut impl FnMut(&str, &Value)) {
     if *left == 0 {
         return;
     }
     *left -= 1;
-    look(&at, value);
+    visit(&at, value);
     match value {
         Value::Array(list) => {
             for (n, item) in list.iter().enumerate() {
-                items(item, format!("{at}/{n}"), left, look);
+                visit_items(item, format!("{at}/{n}"), left, visit);
             }
         }
         Value::Object(members) => {
             for (key, member) in members {
                 let key = key.replace('~', "~0").replace('/', "~1");
-                items(member, format!("{at}/{key}"), left, look);
+                visit_items(member, format!("{at}/{key}"), left, visit);
             }
         }
         _ => {}

@@ -1,5 +1,5 @@
-//! Keys that live with the sender: documents, certificates, tokens under them, and addresses that a
-//! request names.
+//! Target `keys`: key documents, certificates, tokens signed with their keys, and URLs of documents
+//! that a request names.
 
 use hookward_core::crypto::{ProofAlgorithm, p256_point_from_spki, rsa_key_from_spki};
 use hookward_core::keys::jwt::{Token, TokenRules, bearer_token};
@@ -9,11 +9,11 @@ use hookward_core::keys::{Jwks, KeyDocument, PublicKey, split_https_url};
 use super::input::{lines, text};
 use super::senders::NOW;
 
-/// Lines: a token, an address, then a document: keys as JSON, certificates as PEM, or a key as DER.
+/// Lines: a token, a URL, then a document: keys as JSON, certificates as PEM, or a key as DER.
 pub fn run(data: &[u8]) {
     let [token, url, document] = lines(data);
     if let Some(url) = text(url) {
-        address(url);
+        check_url(url);
     }
     if let Some(point) = p256_point_from_spki(document) {
         assert!(ProofAlgorithm::EcdsaP256Der.accepts_key(point));
@@ -28,14 +28,16 @@ pub fn run(data: &[u8]) {
         let _ = certificates.check_host(&["certs.example.com"]);
         let _ = certificates.check_validity(NOW);
         let public = certificates.check_chain(&["certs.example.com"], NOW);
-        assert!(public.is_err(), "no public authority signs what a fuzzer makes up");
+        assert!(public.is_err(), "a public authority cannot have signed a fuzzer's certificate");
     }
     if let Some(token) = text(token) {
-        under(token, document);
+        check_token(token, document);
     }
 }
 
-fn under(token: &str, document: &[u8]) {
+/// Verifies the token with the document's keys. Claims that pass the rules must have the required
+/// values.
+fn check_token(token: &str, document: &[u8]) {
     if let Ok(inner) = bearer_token(token) {
         assert!(token.ends_with(inner) || token.trim_end().ends_with(inner));
     }
@@ -52,14 +54,15 @@ fn under(token: &str, document: &[u8]) {
     }
 }
 
-/// What is fetched is what was judged: another reader of URLs sees the same host.
-fn address(url: &str) {
+/// Checks that the `url` crate reads the same host from an accepted URL, so that the URL that is
+/// fetched is the one that was checked.
+fn check_url(url: &str) {
     let Some((host, path)) = split_https_url(url) else { return };
     assert_eq!(format!("https://{host}{path}"), url);
     let read = url::Url::parse(url).unwrap_or_else(|e| panic!("{url}: {e}"));
     assert_eq!(read.scheme(), "https");
     assert_eq!(read.host_str(), Some(host.to_ascii_lowercase().as_str()), "{url}");
-    assert!(read.domain().is_some(), "{url} names a number");
+    assert!(read.domain().is_some(), "{url}: the host is an IP address");
     assert_eq!((read.username(), read.password(), read.port()), ("", None, None), "{url}");
     assert_eq!(read.fragment(), None, "{url}");
 }

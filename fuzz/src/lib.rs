@@ -1,7 +1,8 @@
-//! What the fuzz targets do, as plain functions of bytes. `fuzz_targets/` hands them to libFuzzer; the
-//! workspace's own tests take this file in and run every seed through them.
+//! The fuzz targets as plain functions of bytes. `fuzz_targets/` passes them to libFuzzer, and
+//! `tests/e2e/corpus.rs` compiles this file and runs every seed through them on a stable toolchain.
 //!
-//! A target takes anything and ends. It panics where something that must hold does not.
+//! A target accepts any bytes and returns. It panics if an invariant does not hold. The
+//! documentation of each module says how the bytes are divided; the assertions are the invariants.
 
 mod config;
 mod forge;
@@ -24,10 +25,10 @@ mod units;
 #[path = "../../cli/src/plugins.rs"]
 mod plugins;
 
-/// What a target does with an input.
+/// A target: runs one input, and panics if an invariant does not hold.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, which is that of its file and of its folder of seeds.
+/// All targets by name, which is also the name of the target's file and of its folder of seeds.
 pub const TARGETS: &[(&str, Target)] = &[
     ("condition", routing::condition),
     ("config", config::run),
@@ -49,15 +50,18 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("vectors", records::vectors),
 ];
 
-/// Runs a target; whoever misspells it is told.
+/// Runs the target of this name.
+///
+/// # Panics
+/// If there is no such target, or an invariant does not hold.
 pub fn run(target: &str, data: &[u8]) {
     match TARGETS.iter().find(|(name, _)| *name == target) {
         Some((_, run)) => run(data),
-        None => panic!("there is no target {target}"),
+        None => panic!("there is no target `{target}`; `TARGETS` lists them"),
     }
 }
 
-/// How many ways of signing are linked.
-pub fn senders() -> usize {
+/// Returns the number of signing variants of all linked providers.
+pub fn sender_count() -> usize {
     senders::all().len()
 }

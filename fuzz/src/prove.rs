@@ -1,4 +1,5 @@
-//! The whole proof: a provider, a secret, a moment and any request, as far as its events' names.
+//! Target `prove`: verification and identification of any request, with any provider, secret and
+//! time.
 
 use bytes::Bytes;
 use hookward_core::keys::FixedKeys;
@@ -9,8 +10,8 @@ use super::http_file::parser;
 use super::input::{lines, text};
 use super::senders;
 
-/// Lines: the provider, the secret (or what is fetched where keys are, as JSON), the moment in Unix
-/// seconds, then a request as in a `.http` file.
+/// Lines: the provider, the secret (or, as JSON, the document that is fetched for keys), the time
+/// in Unix seconds, then a request as in a `.http` file.
 pub fn run(data: &[u8]) {
     let [name, secret, now, file] = lines(data);
     let (Some(sender), Some(secret)) = (senders::named(name), text(secret)) else { return };
@@ -21,13 +22,13 @@ pub fn run(data: &[u8]) {
     let now = text(now).and_then(|now| now.parse().ok()).map_or(senders::NOW, Timestamp::from_secs);
     match sender.prove_with(&captured.request, secret, now, &keys) {
         Err(error) => {
-            let told = format!("{} {error}", error.code());
-            // Short ones stand in ordinary words.
-            assert!(secret.len() < 16 || !told.contains(secret), "{told}");
+            let shown = format!("{} {error}", error.code());
+            // A short secret may be part of an ordinary word.
+            assert!(secret.len() < 16 || !shown.contains(secret), "{shown}");
         }
         Ok(Proof::Handshake(handshake)) => {
-            let json = std::str::from_utf8(&handshake.reply.body).is_ok();
-            assert!(json, "an answer that is no text");
+            let is_text = std::str::from_utf8(&handshake.reply.body).is_ok();
+            assert!(is_text, "a handshake's answer is not text");
         }
         Ok(Proof::Genuine(delivery)) => {
             let identities = sender.provider.identify(&delivery).unwrap_or_default();
@@ -35,11 +36,14 @@ pub fn run(data: &[u8]) {
                 assert_ne!(identity.event_type.as_deref(), Some(""));
                 assert!(identity.event_id.as_ref().is_none_or(|id| !id.value.is_empty()));
                 if let Some(part) = &identity.part {
-                    assert!(batch_item(delivery.body(), part).is_some(), "there is no {part}");
+                    assert!(
+                        batch_item(delivery.body(), part).is_some(),
+                        "the body has no item {part}"
+                    );
                 }
             }
             let again = sender.provider.identify(&delivery).unwrap_or_default();
-            assert_eq!(identities, again, "it is named in two ways");
+            assert_eq!(identities, again, "two identifications of one delivery differ");
         }
     }
 }

@@ -1,16 +1,17 @@
-//! Records of a store as texts: ids, states, attempts, kept answers, and test vectors.
+//! Targets `records` and `vectors`: the text forms of stored ids, states, attempts and answers, and
+//! files of test vectors.
 
 use hookward_core::EventId;
 use hookward_core::store::{AttemptRecord, JobId, Status};
 use hookward_vectors::{VectorFile, run_vector};
 
 use super::input::text;
-use super::senders::{self, at_once};
+use super::senders::{self, poll_once};
 
 #[path = "../../stores/sqlite/src/reply_codec.rs"]
 mod reply_codec;
 
-/// Any bytes, read as each of them.
+/// Parses the bytes as each record. What parses must encode and parse to the same value.
 pub fn run(data: &[u8]) {
     if let Some(reply) = reply_codec::decode(data) {
         assert_eq!(reply_codec::decode(&reply_codec::encode(&reply)), Some(reply));
@@ -34,12 +35,13 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A file of test vectors, as `hookward verify --vectors` reads it.
+/// Runs a file of test vectors, as `hookward verify --vectors` does.
 pub fn vectors(data: &[u8]) {
     let Ok(file) = serde_json::from_slice::<VectorFile>(data) else { return };
     for vector in file.vectors.iter().take(4) {
         let Some(sender) = senders::named(vector.provider.as_bytes()) else { return };
-        let Some(outcome) = at_once(run_vector(&*sender.provider, vector, file.now_default)) else {
+        let Some(outcome) = poll_once(run_vector(&*sender.provider, vector, file.now_default))
+        else {
             return;
         };
         let _ = outcome.agrees(vector);

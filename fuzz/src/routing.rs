@@ -1,5 +1,5 @@
-//! The conditions of routes: `events:` globs, `match:` patterns and `when:` expressions, and event types
-//! against the route table.
+//! Targets `pattern`, `condition` and `globs`: what decides about routes, `match:` patterns,
+//! `when:` conditions, and `events:` globs in the route table.
 
 use hookward_core::Body;
 use hookward_engine::routing::{Condition, DataAddress, EventView, Pattern, TypeGlob};
@@ -41,7 +41,7 @@ pub fn condition(data: &[u8]) {
     let Some(when) = text(when) else { return };
     let condition = match Condition::compile(when) {
         Ok(condition) => condition,
-        Err(error) => return assert!(!error.is_empty()),
+        Err(message) => return assert!(!message.is_empty()),
     };
     assert_eq!(condition.text(), when);
     let (body, headers) = (Body::new(body.to_vec()), headers());
@@ -50,8 +50,8 @@ pub fn condition(data: &[u8]) {
     assert_eq!(evaluated.is_err(), body.json().is_err());
 }
 
-/// Lines: an event type, then globs, a route each. The table must find exactly the routes whose glob
-/// matches alone.
+/// Lines: an event type, then globs, one for each route. The table must find the routes whose globs
+/// match.
 pub fn globs(data: &[u8]) {
     let [event_type, rest] = lines(data);
     let (Some(event_type), Some(rest)) = (text(event_type), text(rest)) else { return };
@@ -62,7 +62,7 @@ pub fn globs(data: &[u8]) {
         assert_eq!(TypeGlob::parse(&glob.to_string()).as_ref(), Ok(glob));
     }
     let Some(config) = super::config::load_config(&routes(&globs)) else { return };
-    // A longer type is cut.
+    // The table matches up to 64 segments of a type.
     let segments: Vec<&str> = event_type.split(['.', '/']).take(64).collect();
     for source in ["stripe", "github"] {
         let found: Vec<usize> = config
@@ -83,7 +83,7 @@ pub fn globs(data: &[u8]) {
     }
 }
 
-/// A routes.yaml with one route for each glob.
+/// Returns a routes.yaml with a route for each glob.
 fn routes(globs: &[TypeGlob]) -> String {
     let route = |(n, glob): (usize, &TypeGlob)| json!({ "name": format!("r{n}"), "events": glob.to_string(), "chain": ["noop"] });
     let routes: Vec<Value> = globs.iter().enumerate().map(route).collect();
@@ -92,7 +92,7 @@ fn routes(globs: &[TypeGlob]) -> String {
         .to_string()
 }
 
-/// Whether a glob matches, by dynamic programming: an implementation independent of the trie.
+/// Matches a glob by another algorithm than the route table: dynamic programming, row by row.
 fn matches(glob: &[&str], segments: &[&str]) -> bool {
     let mut row = vec![false; segments.len() + 1];
     row[0] = true;

@@ -1,4 +1,4 @@
-//! The scheme grammar: any block that somebody may write, compiled, signed with and verified.
+//! Target `scheme`: any block of the scheme grammar, compiled, used to sign, and used to verify.
 
 use hookward_core::keys::NoKeys;
 use hookward_core::scheme::Scheme;
@@ -32,8 +32,8 @@ pub fn run(data: &[u8]) {
         return;
     };
     let usable = compiled.check_secret(&Secret::new(secret));
-    if let Err(told) = &usable {
-        assert!(secret.len() < 16 || !told.contains(secret), "{told}");
+    if let Err(message) = &usable {
+        assert!(secret.len() < 16 || !message.contains(secret), "{message}");
     }
     let draft = Draft {
         event_type: event_type.to_owned(),
@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
     };
     let signer: &dyn Signer = &compiled;
     let Ok(mut request) = signer.sign(&draft, &Secret::new(secret)) else { return };
-    assert_eq!(usable, Ok(()), "it signs with a secret that it does not take");
+    assert_eq!(usable, Ok(()), "the scheme signs with a secret that `check_secret` rejects");
     let Ok(secrets) = SecretSet::from_texts([secret]) else { return };
     let cx = VerifyCx {
         now: NOW,
@@ -54,18 +54,18 @@ pub fn run(data: &[u8]) {
         keys: &NoKeys,
     };
     if compiled.verify(&request, &cx).is_err() {
-        // Two things in one header: nobody can send that.
+        // The scheme reads two parts from one header, which no sender can satisfy.
         return;
     }
     let token = serde_json::from_str::<serde_json::Value>(scheme)
         .is_ok_and(|scheme| scheme["alg"] == "equal");
     if message.contains("{body}") && !token {
         request.body = Body::new([body, b"+"].concat());
-        assert!(compiled.verify(&request, &cx).is_err(), "another body under the same signature");
+        assert!(compiled.verify(&request, &cx).is_err(), "the signature verifies for another body");
         request.body = draft.body.clone();
     }
     let other = SecretSet::from_texts([format!("{secret}x")]).unwrap_or_default();
     let cx = VerifyCx { secrets: other.active(NOW), ..cx };
-    let fits = compiled.verify(&request, &cx).is_ok();
-    assert!(!fits, "another secret fits the same signature");
+    let verified = compiled.verify(&request, &cx).is_ok();
+    assert!(!verified, "the signature verifies with another secret");
 }

@@ -1,5 +1,5 @@
-//! Every linked provider, built once with each of its ways of signing, a secret that it takes, and its
-//! scheme where that is known. Used by the targets that prove.
+//! Every linked provider in each of its signing variants, with a valid secret, and with its scheme
+//! where it has one.
 
 use std::future::Future;
 use std::path::Path;
@@ -16,23 +16,24 @@ use hookward_core::{
 };
 use serde_json::{Value, json};
 
-/// How the providers sign whose descriptors do not say it.
+/// Schemes of the providers whose descriptors have none.
 const SCHEMES: &str = include_str!("../../cli/src/diagnose/schemes.json");
 
-/// The moment of all proofs.
+/// The time of all verifications.
 pub const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
 
-/// What senders call.
+/// The public URL that senders call.
 pub const PUBLIC_URL: &str = "https://hooks.example.com";
 
-/// Providers without a scheme whose senders show a token.
+/// Providers without a scheme whose senders present a token.
 const TOKENS: &[&str] =
     &["azure_event_grid", "basic", "bearer", "cloudevents", "microsoft_graph", "none", "okta"];
 
-/// Providers without a scheme whose senders sign parts of the body.
-const PARTS: &[&str] = &["adyen", "mailgun"];
+/// Providers without a scheme whose senders sign only parts of the body.
+const PARTIAL_BODY: &[&str] = &["adyen", "mailgun"];
 
-/// Texts that some provider takes for a secret: a text, base64, hexadecimal, public keys, a user's password.
+/// Candidates for a valid secret: a text, base64, hexadecimal, public keys, and a user with a
+/// password.
 const SECRETS: &[&str] = &[
     "a secret of the fuzz targets, 40 characters long",
     "whsec_YSBzZWNyZXQgb2YgdGhlIGZ1enogdGFyZ2V0cyEh",
@@ -43,28 +44,28 @@ const SECRETS: &[&str] = &[
     "fuzz:a password of the fuzz targets",
 ];
 
-/// A provider with everything that a target needs of it.
+/// A provider in one of its signing variants.
 #[derive(Debug)]
 pub struct Sender {
-    /// Its name, and of several ways of signing which one: `gitlab`, `gitlab:token`.
+    /// Name of the provider, and of the variant if there are several: `gitlab`, `gitlab:token`.
     pub name: String,
-    /// The provider.
+    /// The provider as built from its configuration.
     pub provider: Arc<dyn Provider>,
-    /// Its facts.
+    /// The provider's descriptor.
     pub descriptor: ProviderDescriptor,
-    /// A secret that it takes.
+    /// A secret that the provider accepts.
     pub secret: String,
-    /// How it signs, in the words of the scheme grammar, where that is all there is to it.
+    /// The scheme, if it describes the signature completely.
     pub scheme: Option<Value>,
 }
 
-/// The plugins of this program.
+/// Returns the registry of all linked plugins.
 pub fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     REGISTRY.get_or_init(|| Registry::linked().unwrap_or_default())
 }
 
-/// All of them.
+/// Returns all senders.
 pub fn all() -> &'static [Sender] {
     static ALL: OnceLock<Vec<Sender>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -72,18 +73,19 @@ pub fn all() -> &'static [Sender] {
             Plugin::Provider(provider) => Some(provider),
             _ => None,
         });
-        plugins.flat_map(ways).collect()
+        plugins.flat_map(signing_variants).collect()
     })
 }
 
-/// The sender of this name; where there is none, one that the bytes stand for.
+/// Returns the sender of this name, or one that the bytes select.
 pub fn named(name: &[u8]) -> Option<&'static Sender> {
     let found = all().iter().find(|s| s.name.as_bytes() == name);
     let sum = name.iter().fold(0_usize, |sum, b| sum.wrapping_mul(31).wrapping_add((*b).into()));
     found.or_else(|| all().get(sum.checked_rem(all().len())?))
 }
 
-fn ways(descriptor: &ProviderDescriptor) -> Vec<Sender> {
+/// Returns a sender for each signing variant of a provider.
+fn signing_variants(descriptor: &ProviderDescriptor) -> Vec<Sender> {
     let mut blocks = vec![(descriptor.name.to_owned(), Value::Null)];
     if descriptor.name == "hmac" {
         blocks = vec![(
@@ -98,7 +100,7 @@ fn ways(descriptor: &ProviderDescriptor) -> Vec<Sender> {
             }),
         )];
     }
-    // A key of the block with a few words to choose from is a way of signing.
+    // Each value of an enum in the provider's configuration is a signing variant.
     let schema = (descriptor.schema)();
     let keys = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     for (key, of) in keys {
@@ -107,21 +109,22 @@ fn ways(descriptor: &ProviderDescriptor) -> Vec<Sender> {
             blocks.push((format!("{}:{word}", descriptor.name), json!({ key: word })));
         }
     }
-    blocks.into_iter().filter_map(|(name, with)| sender(descriptor, name, with)).collect()
+    blocks.into_iter().filter_map(|(name, with)| build(descriptor, name, with)).collect()
 }
 
-fn sender(descriptor: &ProviderDescriptor, name: String, with: Value) -> Option<Sender> {
+/// Builds a sender with the first secret that its provider accepts.
+fn build(descriptor: &ProviderDescriptor, name: String, with: Value) -> Option<Sender> {
     let cx = BuildCx { base_dir: Path::new("."), name: "fuzz" };
     let provider = (descriptor.build)(with.clone(), &cx).ok()?;
-    let takes = |text: &&&str| provider.check_secret(&Secret::new(**text)).is_ok();
-    let secret = (*SECRETS.iter().find(takes).unwrap_or(&SECRETS[0])).to_owned();
+    let is_accepted = |text: &&&str| provider.check_secret(&Secret::new(**text)).is_ok();
+    let secret = (*SECRETS.iter().find(is_accepted).unwrap_or(&SECRETS[0])).to_owned();
     let scheme = (descriptor.scheme)(&with)
         .or_else(|| serde_json::from_str::<Value>(SCHEMES).ok()?.get(descriptor.name).cloned());
     Some(Sender { name, provider, descriptor: *descriptor, secret, scheme })
 }
 
 impl Sender {
-    /// Proves a request with one secret at a moment.
+    /// Verifies a request with one secret at one time.
     pub fn prove_at(
         &self,
         request: &Request,
@@ -131,7 +134,7 @@ impl Sender {
         self.prove_with(request, secret, now, &NoKeys)
     }
 
-    /// The same where keys can be fetched.
+    /// Verifies a request with one secret at one time and with fetched keys.
     pub fn prove_with(
         &self,
         request: &Request,
@@ -149,11 +152,11 @@ impl Sender {
             public_url: Some(PUBLIC_URL),
             keys,
         };
-        at_once(prove(&*self.provider, request.clone(), &cx))
+        poll_once(prove(&*self.provider, request.clone(), &cx))
             .unwrap_or(Err(VerifyError::InvalidSignature))
     }
 
-    /// The verification alone, without the look at the head before it.
+    /// Verifies a request without `precheck`.
     pub fn verify(&self, request: &Request) -> Result<Verification, VerifyError> {
         let secrets = SecretSet::from_texts([self.secret.as_str()]).unwrap_or_default();
         let cx = VerifyCx {
@@ -163,31 +166,32 @@ impl Sender {
             public_url: Some(PUBLIC_URL),
             keys: &NoKeys,
         };
-        at_once(self.provider.verify(request, &cx)).unwrap_or(Err(VerifyError::InvalidSignature))
+        poll_once(self.provider.verify(request, &cx)).unwrap_or(Err(VerifyError::InvalidSignature))
     }
 
-    /// Whether the signature is a token, which covers no bytes.
-    pub fn by_token(&self) -> bool {
-        self.says("/alg") == Some("equal") || TOKENS.contains(&self.descriptor.name)
+    /// Returns whether the signature is a token, which covers no bytes.
+    pub fn uses_token(&self) -> bool {
+        self.scheme_text("/alg") == Some("equal") || TOKENS.contains(&self.descriptor.name)
     }
 
-    /// Whether another body is another message.
+    /// Returns whether the signature covers the whole body.
     pub fn covers_body(&self) -> bool {
         let body = self.message().map(|message| message.contains("{body}"));
-        !self.by_token() && body.unwrap_or(!PARTS.contains(&self.descriptor.name))
+        !self.uses_token() && body.unwrap_or(!PARTIAL_BODY.contains(&self.descriptor.name))
     }
 
-    /// A text of its scheme, such as `/signature/name`.
-    pub fn says(&self, pointer: &str) -> Option<&str> {
+    /// Returns a text of the scheme by its JSON pointer, such as `/signature/name`.
+    pub fn scheme_text(&self, pointer: &str) -> Option<&str> {
         self.scheme.as_ref()?.pointer(pointer)?.as_str()
     }
 
-    /// The message of its scheme.
+    /// Returns the message template of the scheme.
     pub fn message(&self) -> Option<&str> {
-        self.scheme.as_ref().map(|_| self.says("/message").unwrap_or("{body}"))
+        self.scheme.as_ref().map(|_| self.scheme_text("/message").unwrap_or("{body}"))
     }
 
-    /// The headers that are part of the message or hold its time, as the scheme writes them.
+    /// Returns the headers that are part of the message or contain its time, as the scheme writes
+    /// them.
     pub fn signed_headers(&self) -> Vec<String> {
         let message = self.message().unwrap_or_default();
         let mut names: Vec<String> = message
@@ -196,20 +200,21 @@ impl Sender {
             .filter_map(|rest| rest.split('}').next())
             .map(str::to_owned)
             .collect();
-        let time = self.says("/timestamp/from").and_then(|from| from.strip_prefix("header:"));
+        let time =
+            self.scheme_text("/timestamp/from").and_then(|from| from.strip_prefix("header:"));
         names.extend(time.filter(|_| message.contains("{timestamp}")).map(str::to_owned));
         names
     }
 
-    /// How far its signed time may be away.
-    pub fn window(&self) -> Option<Duration> {
+    /// Returns how far the signed time may be from the time of verification.
+    pub fn tolerance(&self) -> Option<Duration> {
         self.scheme.as_ref()?.get("timestamp")?;
         self.descriptor.tolerance.or(Some(Duration::from_secs(300)))
     }
 }
 
-/// What a future gives that never waits; `None` where it does.
-pub fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+/// Polls a future once; `None` if it is pending, which no verification without fetched keys is.
+pub fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

@@ -1,5 +1,5 @@
-//! A database file in which values were changed from outside: opened and worked with as a server
-//! would. What cannot be read is an error, never an end of the process or of its writing thread.
+//! Target `store`: a database file with changed values, opened and used as a server does.
+//! Unreadable values must be errors, and must not end the process or the store's writer thread.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use rusqlite::types::Value;
 use super::input::text;
 use super::senders::NOW;
 
-/// Tables, the column that tells rows apart, and what can be changed.
+/// Tables, the column that identifies a row, and the columns that can be changed.
 const TABLES: &[(&str, &str, &[&str])] = &[
     ("meta", "name", &["value"]),
     ("names", "id", &["name", "id"]),
@@ -68,27 +68,29 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("event_ids", "hash", &["event"]),
 ];
 
-/// Lines: `TABLE COLUMN ROW KIND VALUE`, with KIND one of i, t, b, n; a change each.
+/// Lines: `TABLE COLUMN ROW KIND VALUE`, one change each. KIND is `i`nteger, `t`ext, `b`lob or
+/// `n`ull.
 pub fn run(data: &[u8]) {
     let Some(changes) = text(data) else { return };
-    let path = fresh();
+    let path = new_path();
     if std::fs::write(&path, template()).is_ok() {
-        change(&path, changes);
-        let verdict = runtime().block_on(async { tokio::time::timeout(WAIT, work(&path)).await });
-        let told = match verdict {
-            Ok(told) => told,
-            Err(_) => panic!("it does not answer within {WAIT:?}"),
+        apply_changes(&path, changes);
+        let run = async { tokio::time::timeout(CALLS_TIMEOUT, call_everything(&path)).await };
+        let Ok(errors) = runtime().block_on(run) else {
+            panic!("the store does not answer within {CALLS_TIMEOUT:?}");
         };
-        assert!(!told.contains("writer thread ended"), "{told}");
+        assert!(!errors.contains("writer thread ended"), "{errors}");
     }
     for end in ["", "-wal", "-shm", ".lock", ".reserve"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
 }
 
-const WAIT: Duration = Duration::from_secs(20);
+/// Limit for all calls of one input.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn change(path: &Path, changes: &str) {
+/// Applies the changes to the file.
+fn apply_changes(path: &Path, changes: &str) {
     let Ok(conn) = Connection::open(path) else { return };
     let _ = conn.execute_batch("pragma journal_mode = off; pragma synchronous = off");
     for line in changes.lines().take(16) {
@@ -112,20 +114,20 @@ fn change(path: &Path, changes: &str) {
     }
 }
 
-/// The one of this name, else one that the name stands for.
+/// Returns the item of this name, or one that the bytes of the name select.
 fn pick<'a, T>(from: &'a [T], name: &str, of: impl Fn(&T) -> &str) -> Option<&'a T> {
     let sum = name.bytes().fold(0_usize, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
     from.iter().find(|t| of(t) == name).or_else(|| from.get(sum.checked_rem(from.len())?))
 }
 
-/// All that a server and its operator do. Gives what went wrong, in words.
-async fn work(path: &Path) -> String {
-    let mut told = String::new();
+/// Makes all calls that a server and an operator make; returns the texts of all errors.
+async fn call_everything(path: &Path) -> String {
+    let mut errors = String::new();
     let store = match SqliteStore::open(path.to_owned(), NOW).await {
         Ok(store) => store,
         Err(error) => return error.to_string(),
     };
-    let mut note = |error: StoreError| told.push_str(&format!("{error}; "));
+    let mut note = |error: StoreError| errors.push_str(&format!("{error}; "));
     let _ = store.check().await.map_err(&mut note);
     let _ = store.depth().await.map_err(&mut note);
     let _ = store.next_due().await.map_err(&mut note);
@@ -159,7 +161,7 @@ async fn work(path: &Path) -> String {
         Purge { events_before: NOW.plus(Duration::from_secs(7200)), dead_before: NOW, limit: 100 };
     let _ = store.purge(purge).await.map_err(&mut note);
     store.close().await;
-    told
+    errors
 }
 
 fn claim(now: Timestamp) -> Claim {
@@ -184,12 +186,12 @@ fn record(attempt: u32) -> AttemptRecord {
         started_at: NOW.to_string(),
         duration_ms: 1,
         outcome: "error".into(),
-        error: Some("it said \"no\"".into()),
+        error: Some("the receiver answered \"no\"".into()),
         cause: None,
     }
 }
 
-/// A batch of two events, a job each.
+/// Returns a batch of two events with a job each.
 fn delivery(n: u8) -> NewDelivery {
     let key = |kind, salt: u8| DedupeKey { kind, hash: [n.wrapping_mul(7) ^ salt; 16] };
     let event = |item: u8| NewEvent {
@@ -211,18 +213,18 @@ fn delivery(n: u8) -> NewDelivery {
         body: Body::new(format!(r#"[{{"n":{n}}},{{"n":"{n}"}}]"#)),
         headers: Arc::from([("content-type".to_owned(), "application/json".to_owned())]),
         received_at: NOW,
-        answer: Reply::text(http::StatusCode::OK, "kept"),
+        answer: Reply::text(http::StatusCode::OK, "accepted"),
         dedupe_since: NOW.minus(Duration::from_secs(3600)),
         events: vec![event(0), event(1)],
     }
 }
 
-/// The bytes of a file with something of everything in it: waiting, running, done and dead jobs,
-/// attempts, a body of a later step, content_duplicates.
+/// Returns a file with pending, running, done and dead jobs, attempts, a replaced body and a
+/// content duplicate.
 fn template() -> &'static [u8] {
     static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
-        let path = fresh();
+        let path = new_path();
         runtime().block_on(fill(&path));
         let bytes = std::fs::read(&path).unwrap_or_default();
         let _ = std::fs::remove_file(&path);
@@ -235,14 +237,14 @@ fn template() -> &'static [u8] {
 async fn fill(path: &Path) {
     let Ok(store) = SqliteStore::open(path.to_owned(), NOW).await else { return };
     let _ = store.accept((0..4).map(delivery).collect()).await;
-    let mut twin = delivery(2);
-    for event in &mut twin.events {
+    let mut duplicate = delivery(2);
+    for event in &mut duplicate.events {
         event.keys.retain(|key| key.kind == KeyKind::Content);
-        event.event_id = Some("evt_twin".into());
+        event.event_id = Some("evt_content_duplicate".into());
     }
-    let _ = store.accept(vec![twin]).await;
+    let _ = store.accept(vec![duplicate]).await;
     let jobs = store.claim(claim(NOW)).await.unwrap_or_default();
-    // One stays out, as of a process that died.
+    // One job stays running, as after a crash.
     let settled = jobs.iter().skip(1).enumerate().map(|(n, job)| JobOutcome {
         lease: job.lease,
         settlement: settlement(n, NOW),
@@ -252,10 +254,11 @@ async fn fill(path: &Path) {
     store.close().await;
 }
 
-fn fresh() -> PathBuf {
+/// Returns the path of a new file.
+fn new_path() -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    // In memory where there is such a folder: each commit waits for the disk.
+    // In memory if possible, because each commit waits for the disk.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     folder.join(format!("hookward-fuzz-{}-{number}.db", std::process::id()))

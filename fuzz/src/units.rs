@@ -1,4 +1,4 @@
-//! Durations, sizes, rates, times and addresses as people write them.
+//! Target `units`: durations, sizes, rates, times and data addresses as people write them.
 
 use hookward_core::{ByteSize, HumanDuration, Timestamp};
 use hookward_engine::compiled::Rate;
@@ -6,7 +6,7 @@ use hookward_engine::routing::DataAddress;
 
 use super::input::text;
 
-/// One text, read as each of them.
+/// Parses the text as each of them. What parses must print and parse to the same value.
 pub fn run(data: &[u8]) {
     let Some(text) = text(data) else { return };
     match text.parse::<HumanDuration>() {

@@ -1,5 +1,6 @@
-//! The oracle of the suites that kill the real server: after a recovery it reads everything that is stored
-//! through the admin port, and compares it with what was sent and with the effects that the handlers had.
+//! The oracle of the suites that kill the real server: after a recovery it reads everything that is
+//! stored through the admin port, and compares it with what was sent and with the effects that the
+//! handlers had.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -42,9 +43,9 @@ pub(crate) fn stored_events(server: &Server) -> Result<HashMap<String, String>, 
     }
 }
 
-/// Checks a server without open jobs: nothing is stored that was not sent, each event is stored once with
-/// the bytes that were sent and had its effect, and each further effect has a recorded cause. Lost events
-/// are counted, because the canaries lose some.
+/// Checks a server without open jobs: nothing is stored that was not sent, each event is stored
+/// once with the bytes that were sent and had its effect, and each further effect has a recorded
+/// cause. Lost events are counted, because the canaries lose some.
 pub(crate) fn check(
     server: &Server,
     sent: &SentEvents,

@@ -1,9 +1,9 @@
 //! Suite `descriptors`: a server without free descriptors. It may open 512 files, and twice as many
 //! connections arrive. `--runs` is the number of times that this happens to it.
 //!
-//! It proves that the server neither ends nor uses up the processor, that it serves again soon after the
-//! connections have closed, and that no acknowledged event is lost. The canary is a request while all
-//! descriptors are taken: if it is answered, the descriptors were not exhausted.
+//! It proves that the server neither ends nor uses up the processor, that it serves again soon
+//! after the connections have closed, and that no acknowledged event is lost. The canary is a
+//! request while all descriptors are taken: if it is answered, the descriptors were not exhausted.
 
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,8 @@ const CONNECTIONS: usize = 1024;
 const EXHAUSTION_DURATION: Duration = Duration::from_secs(2);
 /// Repetitions of the short form.
 const SHORT_FORM_RUNS: usize = 1;
-/// Limit for the time until the server serves again. The promise is 2 s; the rest allows for a busy machine.
+/// Limit for the time until the server serves again. The promise is 2 s; the rest allows for a busy
+/// machine.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
@@ -73,8 +74,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     ))
 }
 
-/// Checks that a server that starts with a low soft limit raises it; returns both values, or `None` if this
-/// machine does not allow the check.
+/// Checks that a server that starts with a low soft limit raises it; returns both values, or `None`
+/// if this machine does not allow the check.
 fn check_raised_limit(place: &Place) -> Result<Option<(u64, u64)>, String> {
     let own_pid = std::process::id();
     let Some((soft, hard)) = descriptor_limits(own_pid) else { return Ok(None) };
@@ -94,8 +95,9 @@ fn check_raised_limit(place: &Place) -> Result<Option<(u64, u64)>, String> {
     }
 }
 
-/// Takes all descriptors of the server for a while; returns the processor time that it used meanwhile, or
-/// `None` if the connections did not take all descriptors, so that the run proves nothing.
+/// Takes all descriptors of the server for a while; returns the processor time that it used
+/// meanwhile, or `None` if the connections did not take all descriptors, so that the run proves
+/// nothing.
 fn exhaust(server: &Server) -> Result<Option<Duration>, String> {
     let connect = |n| {
         // Connections beyond the kernel's accept queue would arrive seconds later.

@@ -1,5 +1,5 @@
-//! An HTTP server in the process of the suite that counts the effects of handlers: no kill of the server
-//! under test reaches its counts.
+//! An HTTP server in the process of the suite that counts the effects of handlers: no kill of the
+//! server under test reaches its counts.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -33,8 +33,8 @@ impl EffectSink {
     }
 }
 
-/// Answers requests on one connection, one after the other. The effect takes place before the answer, as
-/// with any receiver, so a kill between the two causes a second effect.
+/// Answers requests on one connection, one after the other. The effect takes place before the
+/// answer, as with any receiver, so a kill between the two causes a second effect.
 fn serve(mut stream: TcpStream, seen: &Mutex<HashMap<String, usize>>) {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];

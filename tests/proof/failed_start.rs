@@ -1,5 +1,5 @@
-//! Starts a server that is expected to fail, and reads its exit code and its message. Used by the suites
-//! `disk` and `flips`.
+//! Starts a server that is expected to fail, and reads its exit code and its message. Used by the
+//! suites `disk` and `flips`.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,8 +18,8 @@ pub(crate) struct FailedStart {
     pub(crate) message: String,
 }
 
-/// Starts a server in `folder`, as the given user or this one, and waits for its end. A server that starts is
-/// an error.
+/// Starts a server in `folder`, as the given user or this one, and waits for its end. A server that
+/// starts is an error.
 pub(crate) fn start_failing(folder: &Path, user: Option<u32>) -> Result<FailedStart, String> {
     let binary = folder.join("hookward");
     let mut command = match user {

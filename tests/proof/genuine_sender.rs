@@ -1,5 +1,5 @@
-//! A genuine sender whose answers are timed, for the suites that attack or exhaust the server: it must be
-//! served meanwhile.
+//! A genuine sender whose answers are timed, for the suites that attack or exhaust the server: it
+//! must be served meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,7 @@
-//! Suite `kill`: `kill -9` under load, again and again over one store. The page cache survives a kill, so
-//! this proves that commits come before answers, that recovery works, and that work continues after it.
-//! The oracle is [`crate::checker`], the canary a store in memory, which loses events.
+//! Suite `kill`: `kill -9` under load, again and again over one store. The page cache survives a
+//! kill, so this proves that commits come before answers, that recovery works, and that work
+//! continues after it. The oracle is [`crate::checker`], the canary a store in memory, which loses
+//! events.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

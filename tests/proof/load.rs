@@ -1,5 +1,5 @@
-//! The load of the suites that kill the server: threads that send signed events, and a record of the
-//! answer to each.
+//! The load of the suites that kill the server: threads that send signed events, and a record of
+//! the answer to each.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,8 @@ impl Load {
     }
 }
 
-/// Returns the object in the body of an event, which follows from its id so that the oracle can check it.
+/// Returns the object in the body of an event, which follows from its id so that the oracle can
+/// check it.
 pub(crate) fn object(id: &str) -> serde_json::Value {
     serde_json::json!({"id": format!("pi_{id}"), "amount": 1, "note": format!("for {id}")})
 }

@@ -1,18 +1,19 @@
-//! The proofs of `docs/guarantees.md`: suites that injure the real server or the engine and then check that
-//! nothing acknowledged is lost. Each suite is a sub-command:
+//! The proofs of `docs/guarantees.md`: suites that injure the real server or the engine and then
+//! check that nothing acknowledged is lost. Each suite is a sub-command:
 //!
 //! ```text
 //! cargo test -p hookward-cli --test proof -- kill --runs 300 --seed 7
 //! cargo test -p hookward-cli --test proof -- power-cut --minutes 2
 //! ```
 //!
-//! `--seed` repeats a run; `--runs` and `--minutes` set its length. Without a sub-command, each suite runs in
-//! its short form. Each suite has an oracle, which says what must hold, and a canary: a known defect that the
-//! oracle must find. A suite that misses its canary proves nothing and fails.
+//! `--seed` repeats a run; `--runs` and `--minutes` set its length. Without a sub-command, each
+//! suite runs in its short form. Each suite has an oracle, which says what must hold, and a canary:
+//! a known defect that the oracle must find. A suite that misses its canary proves nothing and
+//! fails.
 //!
 //! Words of all suites: an event is *acknowledged* when it was answered with 2xx; a *lost* event is
-//! acknowledged and not stored; an *effect* is what a handler did outside the store; a *further* run or effect
-//! is one beyond the first; a *case* is one run of a table or of a list of faults.
+//! acknowledged and not stored; an *effect* is what a handler did outside the store; a *further*
+//! run or effect is one beyond the first; a *case* is one run of a table or of a list of faults.
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -76,8 +77,8 @@ impl RunOptions {
 /// Runs a suite; returns a summary of what it proved or skipped, or the failure that it found.
 type Suite = fn(&RunOptions) -> Result<String, String>;
 
-/// Suites that run only when they are named. Their results depend on how the kernel queues connections and
-/// writes data back, too much for a test that every change must pass.
+/// Suites that run only when they are named. Their results depend on how the kernel queues
+/// connections and writes data back, too much for a test that every change must pass.
 const ONLY_BY_NAME: [&str; 2] = ["descriptors", "disk"];
 
 /// Runs of a suite without `--runs` and `--minutes`, unless the suite has its own number.

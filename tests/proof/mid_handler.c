@@ -1,6 +1,6 @@
-/* The step of the suite `mid-handler`, a handler with an effect outside the store. It reads an event from
- * standard input, records that it began, works for a while, appends the event to a synced ledger, and works
- * again.
+/* The step of the suite `mid-handler`, a handler with an effect outside the store. It reads an
+ * event from standard input, records that it began, works for a while, appends the event to a
+ * synced ledger, and works again.
  *
  *   step BEGUN LEDGER BEFORE_MS AFTER_MS */
 #include <fcntl.h>

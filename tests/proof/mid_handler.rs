@@ -1,11 +1,12 @@
-//! Suite `mid-handler`: kills while handlers run. The handler is a program that appends to a ledger outside
-//! the store and syncs it, with work before and after that. The first part kills at random times over one
-//! store; the second crashes at every storage call from the start of a server to its end.
+//! Suite `mid-handler`: kills while handlers run. The handler is a program that appends to a ledger
+//! outside the store and syncs it, with work before and after that. The first part kills at random
+//! times over one store; the second crashes at every storage call from the start of a server to its
+//! end.
 //!
-//! It proves that each event has its effect, that each effect belongs to a recorded run, that each further
-//! run has a cause, and that interrupted jobs are claimed soon after the restart. The oracle is
-//! [`crate::fault::trial`]. The canaries are a store in memory, and records with a missing effect, an effect
-//! too many and a missing cause.
+//! It proves that each event has its effect, that each effect belongs to a recorded run, that each
+//! further run has a cause, and that interrupted jobs are claimed soon after the restart. The
+//! oracle is [`crate::fault::trial`]. The canaries are a store in memory, and records with a
+//! missing effect, an effect too many and a missing cause.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::recovery::{STORE, crash_faults, run_until_crash};
 use crate::sender::now;
 use crate::server::eventually;
 
-/// Limit for the time from a restart until an interrupted job runs again. Its lease would last 30 s.
+/// Limit for the time from a restart until an interrupted job runs again. Its lease would last 30
+/// s.
 const MAX_RESUME_MS: i64 = 5_000;
 
 /// Kills between two checks of all events.
@@ -58,8 +60,8 @@ struct Kills {
     kills: usize,
     events: usize,
     findings: Findings,
-    /// Times from a restart until an interrupted job ran again, in milliseconds. The last one is negative
-    /// between a start and its check: minus the time of the start.
+    /// Times from a restart until an interrupted job ran again, in milliseconds. The last one is
+    /// negative between a start and its check: minus the time of the start.
     resume_ms: Vec<i64>,
     /// Runs that have been read from the ledger of begun runs.
     begun: HashSet<(String, u64)>,
@@ -104,8 +106,8 @@ impl Kills {
         Err(format!("the server does not start after kill {}: {ended:?}: {log}", self.kills))
     }
 
-    /// Waits until interrupted jobs are done and checks how soon they began. Without the wait, a job would be
-    /// interrupted until it counts as a poison job.
+    /// Waits until interrupted jobs are done and checks how soon they began. Without the wait, a
+    /// job would be interrupted until it counts as a poison job.
     fn check_resume(&mut self, process: &mut Process) -> Result<(), String> {
         let started = -self.resume_ms.pop().unwrap_or_default();
         if !process.settle(Duration::from_secs(20)) {

@@ -1,10 +1,11 @@
-//! Suite `overload`: more load than the store can commit. Each commit is delayed, while thousands of senders
-//! send small events, some send bodies of the allowed size, and some send bodies of ten times that size.
-//! `--minutes` sets the duration. The suite needs strace, to delay the commits of the real server.
+//! Suite `overload`: more load than the store can commit. Each commit is delayed, while thousands
+//! of senders send small events, some send bodies of the allowed size, and some send bodies of ten
+//! times that size. `--minutes` sets the duration. The suite needs strace, to delay the commits of
+//! the real server.
 //!
-//! It proves that memory stays bounded, that requests beyond the capacity get 503 or 429 with Retry-After,
-//! that no acknowledged event is lost, and that the server soon serves normally again. The canary is a
-//! server without a bound for bodies in memory, whose memory must be seen to grow.
+//! It proves that memory stays bounded, that requests beyond the capacity get 503 or 429 with
+//! Retry-After, that no acknowledged event is lost, and that the server soon serves normally again.
+//! The canary is a server without a bound for bodies in memory, whose memory must be seen to grow.
 
 use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command, Stdio};
@@ -34,7 +35,8 @@ const BODY_LIMIT_BYTES: usize = 1 << 20;
 const COMMIT_DELAY: Duration = Duration::from_millis(400);
 /// Allowed resident memory: bodies, 3,000 connections, the store's copies of a commit.
 const MAX_MEMORY_MIB: u64 = 400;
-/// Limit for the time until the server serves again. The promise is 5 s; the rest allows for a busy machine.
+/// Limit for the time until the server serves again. The promise is 5 s; the rest allows for a busy
+/// machine.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
@@ -60,7 +62,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
             result.summary()
         ));
     }
-    // A machine that is too busy to send so much that memory grows without the bound proves nothing.
+    // A machine that is too busy to send so much that memory grows without the bound proves
+    // nothing.
     let canary = burst("4GiB", 0, Duration::from_secs(3))?;
     if canary.peak_mib < result.peak_mib + result.peak_mib / 4 {
         return Ok(format!(
@@ -212,7 +215,8 @@ async fn send(
                     if answer.status == 200 {
                         tally.latencies.push(start.elapsed());
                     }
-                    // A body with too many values is stored without being parsed, so without an event id.
+                    // A body with too many values is stored without being parsed, so without an
+                    // event id.
                     if answer.status == 200 && !(large && has_many_values(sender)) {
                         tally.acknowledged.push(id);
                     }
@@ -247,8 +251,8 @@ fn oversized_request(announced: bool) -> Vec<u8> {
     request
 }
 
-/// Sends an oversized body again and again; it must never be accepted. A connection that is closed while the
-/// body is sent is allowed.
+/// Sends an oversized body again and again; it must never be accepted. A connection that is closed
+/// while the body is sent is allowed.
 async fn send_oversized(addr: &str, request: &[u8], until: Instant) -> Result<(), String> {
     while Instant::now() < until {
         let answers = exchange(addr, request, Duration::from_secs(30)).await;
@@ -263,8 +267,8 @@ async fn send_oversized(addr: &str, request: &[u8], until: Instant) -> Result<()
     Ok(())
 }
 
-/// Returns the answer if it is allowed under overload, `None` if there was no answer: the server may close the
-/// connection of a large body before its sender reads the answer.
+/// Returns the answer if it is allowed under overload, `None` if there was no answer: the server
+/// may close the connection of a large body before its sender reads the answer.
 fn check_answer(answers: Result<Vec<Answer>, ExchangeError>) -> Result<Option<Answer>, String> {
     let answer = match answers {
         Ok(mut answers) => answers.pop(),
@@ -352,8 +356,8 @@ impl Drop for DelayedCommits {
     }
 }
 
-/// Returns the id of the store's writer thread. It gets its name once it runs, which may be after the server
-/// is ready.
+/// Returns the id of the store's writer thread. It gets its name once it runs, which may be after
+/// the server is ready.
 fn writer_thread(pid: u32) -> Option<String> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {

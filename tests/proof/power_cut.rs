@@ -1,9 +1,10 @@
-//! Suite `power-cut`: the store lies on an ext4 file system in an image. The server is stopped, the image
-//! is copied as it is on the disk, and a new server opens the copy, as after a power failure. The copy
-//! contains only synced data, so this proves that every acknowledged event was synced.
+//! Suite `power-cut`: the store lies on an ext4 file system in an image. The server is stopped, the
+//! image is copied as it is on the disk, and a new server opens the copy, as after a power failure.
+//! The copy contains only synced data, so this proves that every acknowledged event was synced.
 //!
-//! The oracle compares what the copy contains with what was acknowledged before it was made. The canary is
-//! a server whose syncs do nothing. The suite needs root, loop mounts and strace (for the canary).
+//! The oracle compares what the copy contains with what was acknowledged before it was made. The
+//! canary is a server whose syncs do nothing. The suite needs root, loop mounts and strace (for the
+//! canary).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -89,8 +90,8 @@ fn cut_power(seed: u64, canary: bool) -> Result<CutResult, String> {
     std::fs::write(folder.path().join("routes.yaml"), &text).map_err(|e| e.to_string())?;
     let sent = Arc::new(Mutex::new(SentEvents::default()));
     let server = Server::start(folder.path(), &[]);
-    // The canary starts after the first real syncs, which make the creation of the file durable: a store
-    // without a file would be no proof that lost events are found.
+    // The canary starts after the first real syncs, which make the creation of the file durable: a
+    // store without a file would be no proof that lost events are found.
     let strace = if canary { Some(DisabledSyncs::attach(server.pid())?) } else { None };
     let load = Load::start(&server.addr, 16, 0, &sent);
     std::thread::sleep(Duration::from_millis(rng.u64(100..500)));
@@ -116,8 +117,8 @@ fn cut_power(seed: u64, canary: bool) -> Result<CutResult, String> {
     Ok(CutResult { acknowledged: acknowledged.len(), lost })
 }
 
-/// A mounted ext4 image, unmounted when dropped. `commit=60` keeps the file system's timer from hiding a
-/// missing sync.
+/// A mounted ext4 image, unmounted when dropped. `commit=60` keeps the file system's timer from
+/// hiding a missing sync.
 struct MountedImage {
     image: PathBuf,
     at: PathBuf,

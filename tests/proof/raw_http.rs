@@ -1,5 +1,5 @@
-//! An HTTP client for bytes that are not valid HTTP and for overload: it sends bytes, closes the sending
-//! side, and reads all answers until the server closes the connection.
+//! An HTTP client for bytes that are not valid HTTP and for overload: it sends bytes, closes the
+//! sending side, and reads all answers until the server closes the connection.
 
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ impl std::fmt::Display for ExchangeError {
     }
 }
 
-/// Sends bytes and returns all answers. A server that has not closed the connection within `timeout` hangs.
+/// Sends bytes and returns all answers. A server that has not closed the connection within
+/// `timeout` hangs.
 pub(crate) async fn exchange(
     addr: &str,
     bytes: &[u8],

@@ -1,7 +1,7 @@
-//! Suite `recovery`: crashes while a store is opened, twice in a row. A crash is a kill before, after or in
-//! the middle of a storage call that changes something, or a power cut, which takes back what was not
-//! synced. The stores are one that a kill left under load, the same one in its first format, none at all,
-//! and none at all with large events.
+//! Suite `recovery`: crashes while a store is opened, twice in a row. A crash is a kill before,
+//! after or in the middle of a storage call that changes something, or a power cut, which takes
+//! back what was not synced. The stores are one that a kill left under load, the same one in its
+//! first format, none at all, and none at all with large events.
 //!
 //! It proves that a crash at any point of a recovery or a migration loses nothing. The oracle is
 //! [`crate::fault::trial`], the canary a recovery without the write-ahead log.
@@ -21,8 +21,8 @@ use crate::server::eventually;
 /// The `store:` of the suites that inject faults.
 pub(crate) const STORE: &str = "sqlite:store/events.db";
 
-/// Bytes by which a large event is longer. Six such events make SQLite checkpoint its log while events are
-/// accepted.
+/// Bytes by which a large event is longer. Six such events make SQLite checkpoint its log while
+/// events are accepted.
 pub(crate) const LARGE_EVENT_PADDING: usize = 800_000;
 
 /// A run of up to this number of calls has its faults in each of them, a longer one in a sample.
@@ -33,7 +33,8 @@ const SAMPLED_CALLS: usize = 60;
 /// Events in the store that a kill leaves, or a few more.
 const UNCLEAN_EVENTS: usize = 40;
 
-/// Kinds of crashes, the calls in which they happen, and whether some of the unsynced data survives.
+/// Kinds of crashes, the calls in which they happen, and whether some of the unsynced data
+/// survives.
 const CRASHES: [(&str, &str, bool); 6] = [
     ("before", CHANGING_CALLS, false),
     ("after", CHANGING_CALLS, false),
@@ -173,7 +174,8 @@ fn write_first_format(file: &Path, now: &Path) -> rusqlite::Result<()> {
             "insert into main.{table} ({columns}) select {columns} from now.{now}"
         ))?;
     }
-    // The first format stored every key together with its event; later ones write some of them behind.
+    // The first format stored every key together with its event; later ones write some of them
+    // behind.
     conn.execute_batch(
         "insert into main.meta (name, value)
              select name, value from now.meta where name in ('opens', 'seq', 'probes');
@@ -247,8 +249,8 @@ fn crash_twice(
     Ok((crashes, findings))
 }
 
-/// Starts, sends, works and stops, until the fault crashes the process. Returns whether it did, and the
-/// calls.
+/// Starts, sends, works and stops, until the fault crashes the process. Returns whether it did, and
+/// the calls.
 pub(crate) fn run_until_crash(
     fixture: &Fixture,
     shim: &Shim,

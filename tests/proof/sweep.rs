@@ -1,10 +1,10 @@
-//! Suite `sweep`: every failing storage call. Each storage call of a small workload fails once, or from
-//! then on, one run each: with an I/O error, a full disk, an exceeded quota, a short write, or a delay of
-//! seconds. Each run ends in a drain, a kill or a power cut.
+//! Suite `sweep`: every failing storage call. Each storage call of a small workload fails once, or
+//! from then on, one run each: with an I/O error, a full disk, an exceeded quota, a short write, or
+//! a delay of seconds. Each run ends in a drain, a kill or a power cut.
 //!
-//! It proves that no 2xx is sent without a commit, that answers come in time, and that the process continues
-//! or exits with 70 and says why. The oracle is [`crate::fault::trial`]. The canary is a disk that reports
-//! syncs without doing them, followed by a power cut.
+//! It proves that no 2xx is sent without a commit, that answers come in time, and that the process
+//! continues or exits with 70 and says why. The oracle is [`crate::fault::trial`]. The canary is a
+//! disk that reports syncs without doing them, followed by a power cut.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -100,7 +100,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         *n <= max || (fault.calls == SYNC_CALLS && *padding == 0)
     });
     let wants_another = |n: usize| options.short || options.wants_another(n);
-    // Delayed runs mostly wait, so many fit at the same time; large events keep a processor busy.
+    // Delayed runs mostly wait, and a dozen fit at the same time; large events keep a processor busy.
     let (delayed, failing): (Vec<_>, Vec<_>) =
         cases.into_iter().partition(|(f, ..)| f.kind == "delay");
     let (large, small): (Vec<_>, Vec<_>) =
@@ -247,7 +247,8 @@ fn check_failed_start(ended: Ended, log: &str) -> Result<(), String> {
     }
 }
 
-/// Sends all events with two senders, some of them twice; returns those that were never acknowledged.
+/// Sends all events with two senders, some of them twice; returns those that were never
+/// acknowledged.
 fn send(fixture: &Fixture, addr: &str, retry_for: Duration) -> Result<Vec<String>, String> {
     let sender = |sender: usize| {
         let mut unacknowledged = Vec::new();

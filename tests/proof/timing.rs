@@ -1,8 +1,9 @@
 //! Suite `timing`: comparing two tags or two tokens takes the same time wherever they differ.
 //!
-//! The method is that of dudect: two classes of inputs, which differ in the first and in the last byte, are
-//! measured in random order in one buffer, outliers are cropped, and Welch's t-test compares the classes. The
-//! canary is the same work with `==`, which returns at the first difference.
+//! The method is that of dudect: two classes of inputs, which differ in the first and in the last
+//! byte, are measured in random order in one buffer, outliers are cropped, and Welch's t-test
+//! compares the classes. The canary is the same work with `==`, which returns at the first
+//! difference.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -58,8 +59,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     }
 }
 
-/// Tags that differ from the MAC of one message in the first byte and from that of another message in the
-/// last. Both classes compare the same tags, so only the computed MAC differs.
+/// Tags that differ from the MAC of one message in the first byte and from that of another message
+/// in the last. Both classes compare the same tags, so only the computed MAC differs.
 struct Tags {
     messages: [[u8; INPUT_BYTES]; 2],
     tags: Vec<Tag>,
@@ -109,8 +110,8 @@ fn mac(message: &[u8]) -> Option<HmacContext> {
     Some(mac)
 }
 
-/// Compares like `==` and returns at the first difference. Written out, because the library's comparison of
-/// short texts works in words, which hides the difference on some machines.
+/// Compares like `==` and returns at the first difference. Written out, because the library's
+/// comparison of short texts works in words, which hides the difference on some machines.
 #[inline(never)]
 fn early_return_eq(given: &[u8], expected: &[u8]) -> bool {
     given.len() == expected.len() && given.iter().zip(expected).all(|(a, b)| a == b)
@@ -149,8 +150,8 @@ impl Tokens {
     }
 }
 
-/// The largest |t| of all crops, and the smallest difference in nanoseconds that would exceed the threshold in
-/// one of them.
+/// The largest |t| of all crops, and the smallest difference in nanoseconds that would exceed the
+/// threshold in one of them.
 #[derive(Debug, Clone, Copy)]
 struct Measurement {
     t: f64,

@@ -1,5 +1,5 @@
-//! The load of the suite `disk`: senders that record the start, the duration and the answer of each request,
-//! because answers must come in time whatever the disk does.
+//! The load of the suite `disk`: senders that record the start, the duration and the answer of each
+//! request, because answers must come in time whatever the disk does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -55,8 +55,8 @@ impl TimedLoad {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Waits until a request that began after `since` got this status; returns the time from `since` to its
-    /// answer.
+    /// Waits until a request that began after `since` got this status; returns the time from
+    /// `since` to its answer.
     pub(crate) fn wait_for(
         &self,
         status: u16,

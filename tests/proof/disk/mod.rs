@@ -1,10 +1,10 @@
-//! Suite `disk`: a full disk, a file system that aborts, writes that hang, and disks on which a server cannot
-//! start. It needs root, mounts, fsfreeze and setpriv.
+//! Suite `disk`: a full disk, a file system that aborts, writes that hang, and disks on which a
+//! server cannot start. It needs root, mounts, fsfreeze and setpriv.
 //!
-//! It proves that senders get 503 with Retry-After in time, that jobs that were accepted are finished, that
-//! every acknowledged event is stored, and that the server accepts events again without intervention where
-//! it can. The oracle is [`crate::checker`], with the status and the time of each answer. The canary is a
-//! store whose write-ahead log was removed.
+//! It proves that senders get 503 with Retry-After in time, that jobs that were accepted are
+//! finished, that every acknowledged event is stored, and that the server accepts events again
+//! without intervention where it can. The oracle is [`crate::checker`], with the status and the
+//! time of each answer. The canary is a store whose write-ahead log was removed.
 
 mod load;
 mod mount;
@@ -84,7 +84,8 @@ impl Total {
         self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
     }
 
-    /// Checks and counts requests: each must be answered in time, with 200, or with 503 and Retry-After.
+    /// Checks and counts requests: each must be answered in time, with 200, or with 503 and
+    /// Retry-After.
     fn add_requests(&mut self, requests: &[Request]) -> Result<(), String> {
         for one in requests {
             self.requests += 1;
@@ -126,8 +127,8 @@ impl std::fmt::Display for Total {
     }
 }
 
-/// Returns a configuration in which payments have an effect, and invoices have an effect and then wait until
-/// the file `go` exists.
+/// Returns a configuration in which payments have an effect, and invoices have an effect and then
+/// wait until the file `go` exists.
 fn routes(sink: &EffectSink, go: &Path) -> String {
     let port = sink.port;
     let effect = format!(
@@ -154,7 +155,8 @@ impl Fixture {
         Self { place, sink, sent: Arc::default() }
     }
 
-    /// Waits until all work is done, and checks what is stored; returns the number of acknowledged events.
+    /// Waits until all work is done, and checks what is stored; returns the number of acknowledged
+    /// events.
     fn check(&self, server: &Server) -> Result<usize, String> {
         wait_until_idle(server, Duration::from_secs(60))?;
         let sent = self.sent.lock().unwrap();
@@ -250,8 +252,8 @@ fn abort(seed: u64) -> Result<Total, String> {
     let server = fixture.place.start();
     let load = TimedLoad::start(&server.addr, 0, &fixture.sent);
     std::thread::sleep(Duration::from_millis(rng.u64(300..700)));
-    // A sync that is in progress during the abort can report success, so only events acknowledged before
-    // must survive.
+    // A sync that is in progress during the abort can report success, so only events acknowledged
+    // before must survive.
     let before = fixture.sent.lock().unwrap().acknowledged.clone();
     disk.remount("abort")?;
     let since = Instant::now();
@@ -289,7 +291,8 @@ fn abort(seed: u64) -> Result<Total, String> {
     Ok(total)
 }
 
-/// Waits for the end of a server; returns its exit code and its log, or `None` if it does not end by itself.
+/// Waits for the end of a server; returns its exit code and its log, or `None` if it does not end
+/// by itself.
 fn wait_for_exit(server: Server, within: Duration) -> Option<(Option<i32>, String)> {
     let start = Instant::now();
     let stat = format!("/proc/{}/stat", server.pid());
@@ -332,7 +335,8 @@ fn freeze(seed: u64, spans: &[u64]) -> Result<Total, String> {
     Ok(total)
 }
 
-/// Checks that the comparison with what was sent finds a store without its log; returns the lost events.
+/// Checks that the comparison with what was sent finds a store without its log; returns the lost
+/// events.
 fn check_canary() -> Result<usize, String> {
     let fixture = Fixture::new();
     let _disk = Disk::memory(fixture.place.path("disk"), DISK_MIB)?;

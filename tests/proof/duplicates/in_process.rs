@@ -1,5 +1,5 @@
-//! An engine in this process over a store whose first transaction for a key is rolled back, or, as a canary,
-//! over a store that looks keys up outside its transactions.
+//! An engine in this process over a store whose first transaction for a key is rolled back, or, as
+//! a canary, over a store that looks keys up outside its transactions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -26,7 +26,8 @@ use crate::sender::{now, paid};
 pub(crate) enum StoreBehavior {
     /// The first transaction for a key fails once all senders have arrived.
     FirstRolledBack { keys: Mutex<HashMap<[u8; 16], Arc<Arrivals>>> },
-    /// Canary: keys are looked up before the transaction, and nothing in it keeps a second event out.
+    /// Canary: keys are looked up before the transaction, and nothing in it keeps a second event
+    /// out.
     LookupOutsideTransaction { answers: Mutex<HashMap<[u8; 16], Reply>> },
 }
 

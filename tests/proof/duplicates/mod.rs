@@ -1,9 +1,9 @@
-//! Suite `duplicates`: 64 senders send the same delivery at the same time, one dedupe key after the other, to
-//! the real server and to an engine whose store rolls the first commit back.
+//! Suite `duplicates`: 64 senders send the same delivery at the same time, one dedupe key after the
+//! other, to the real server and to an engine whose store rolls the first commit back.
 //!
-//! It proves that each key becomes one event, that all answers are 200 with the same bytes, and that no
-//! answer comes before the event is in the store's file, which another connection reads. The canary is a
-//! store that looks the key up outside the transaction.
+//! It proves that each key becomes one event, that all answers are 200 with the same bytes, and
+//! that no answer comes before the event is in the store's file, which another connection reads.
+//! The canary is a store that looks the key up outside the transaction.
 
 mod in_process;
 
@@ -57,8 +57,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
 /// A key, its answers, and the number of stored events that have it.
 pub(crate) type KeyResult = (String, Vec<Answered>, usize);
 
-/// Checks that each key has one event, that this number of its senders got 503, and that all others got the
-/// same 200.
+/// Checks that each key has one event, that this number of its senders got 503, and that all others
+/// got the same 200.
 fn check(results: &[KeyResult], unavailable: usize) -> Result<(), String> {
     for (key, answers, events) in results {
         if *events != 1 {
@@ -83,8 +83,8 @@ fn check(results: &[KeyResult], unavailable: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Sends to the real server. Whether an event is in the file is read from the file, by another process than
-/// the one that writes it.
+/// Sends to the real server. Whether an event is in the file is read from the file, by another
+/// process than the one that writes it.
 fn send_to_server(seed: u64, keys: usize) -> Result<Vec<KeyResult>, String> {
     let place = Place::new(ROUTES);
     let server = place.start();
@@ -135,7 +135,8 @@ pub(crate) fn open_read_only(path: &Path) -> Connection {
     conn
 }
 
-/// Returns the number of events with this id of the sender. Without an index, so only for small stores.
+/// Returns the number of events with this id of the sender. Without an index, so only for small
+/// stores.
 pub(crate) fn count_events(file: &Connection, id: &str) -> usize {
     file.prepare_cached("select count(*) from events where event_id = ?1")
         .and_then(|mut count| count.query_row([id], |row| row.get::<_, i64>(0)))

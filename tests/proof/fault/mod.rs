@@ -1,5 +1,6 @@
-//! The fault shim: `preload.c`, compiled here and preloaded into the real server. It counts the server's
-//! storage calls and makes one of them fail. Used by `sweep`, `recovery` and `mid-handler`.
+//! The fault shim: `preload.c`, compiled here and preloaded into the real server. It counts the
+//! server's storage calls and makes one of them fail. Used by `sweep`, `recovery` and
+//! `mid-handler`.
 
 pub(crate) mod process;
 pub(crate) mod trial;
@@ -96,7 +97,8 @@ impl Shim {
         let flag = |on: bool| u8::from(on).to_string();
         let text = |path: &Path| path.to_str().expect("a temporary path is UTF-8").to_owned();
         let folder = folder.canonicalize().expect("an existing folder");
-        // Delays differ, between three and five seconds, so that runs at the same time do not wake together.
+        // Delays differ, between three and five seconds, so that runs at the same time do not wake
+        // together.
         let delay_ms = 3000 + fault.at * 37 % 2000;
         [
             ("LD_PRELOAD", text(&self.library)),

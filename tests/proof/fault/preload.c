@@ -1,6 +1,6 @@
-/* Injects storage faults into a real process. Preloaded before the C library, it counts the calls on files
- * below one folder. At the k-th call the disk fails, is full or hangs, or the process dies. Compiled and
- * configured by mod.rs, through the environment; 64-bit Linux only.
+/* Injects storage faults into a real process. Preloaded before the C library, it counts the calls
+ * on files below one folder. At the k-th call the disk fails, is full or hangs, or the process
+ * dies. Compiled and configured by mod.rs, through the environment; 64-bit Linux only.
  *
  *   FAULT_DIR         the folder, an absolute path without symbolic links
  *   FAULT_TRACE       the file shared with the suite: `struct shared`
@@ -12,10 +12,10 @@
  *   FAULT_FAKE_SYNCS  1: syncs succeed without effect
  *   FAULT_SEED        decides which unsynced writes survive a power cut; 0 for none
  *
- * A power cut (`cut`, or a request through the shared file) reverts what was not synced: writes and
- * truncations since the last successful sync of their file, and names created or removed since the last
- * sync of their folder. What a failed sync covered is lost, even if a later sync succeeds, as on a real
- * disk. */
+ * A power cut (`cut`, or a request through the shared file) reverts what was not synced: writes
+ * and truncations since the last successful sync of their file, and names created or removed since
+ * the last sync of their folder. What a failed sync covered is lost, even if a later sync
+ * succeeds, as on a real disk. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,8 @@ struct shared {
     char calls[1 << 16]; /* a letter for each call */
 };
 
-/* The state of a file before a change that is not durable yet. A change of a name belongs to its folder. */
+/* The state of a file before a change that is not durable yet. A change of a name belongs to its
+ * folder. */
 struct change {
     struct change *before, *after;
     dev_t dev;
@@ -84,8 +85,8 @@ static uint64_t chance(void) {
     return seed;
 }
 
-/* Reverts all changes that are not durable, then applies again, in order, those that were synced and those
- * that the seed lets survive. */
+/* Reverts all changes that are not durable, then applies again, in order, those that were synced
+ * and those that the seed lets survive. */
 static void power_cut(void) {
     pthread_mutex_lock(&changing);
     for (struct change *c = newest; c; c = c->before) {

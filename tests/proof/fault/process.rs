@@ -1,5 +1,5 @@
-//! A server process that may fail. It distinguishes a process that never becomes ready, one that ends by
-//! itself, and one that hangs.
+//! A server process that may fail. It distinguishes a process that never becomes ready, one that
+//! ends by itself, and one that hangs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -78,8 +78,8 @@ impl Process {
         serde_json::from_slice(&answer.body).ok()
     }
 
-    /// Waits until no job is open, the process has ended, or `timeout` is over. Returns whether no job is
-    /// open.
+    /// Waits until no job is open, the process has ended, or `timeout` is over. Returns whether no
+    /// job is open.
     pub(crate) fn settle(&mut self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
         while self.is_alive() && Instant::now() < until {
@@ -116,7 +116,8 @@ impl Process {
         let _ = self.child.kill();
     }
 
-    /// Waits for the end of the process, and returns it with the log. Kills the process after `timeout`.
+    /// Waits for the end of the process, and returns it with the log. Kills the process after
+    /// `timeout`.
     pub(crate) fn end(mut self, timeout: Duration) -> (Ended, String) {
         let until = Instant::now() + timeout;
         let ended = loop {

@@ -1,5 +1,5 @@
-//! The fixture and the oracle of the suites that inject faults into a real server: its folder, what is sent
-//! to it, and what must hold after a new server has recovered its store.
+//! The fixture and the oracle of the suites that inject faults into a real server: its folder, what
+//! is sent to it, and what must hold after a new server has recovered its store.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -68,7 +68,8 @@ impl Fixture {
         Self { place, sent: Arc::default(), padding: 0 }
     }
 
-    /// Copies the folder and the record of what was sent, for a run that must not change this fixture.
+    /// Copies the folder and the record of what was sent, for a run that must not change this
+    /// fixture.
     pub(crate) fn copy(&self) -> Self {
         let place = Place(temp_dir());
         for from in ["store", ""] {
@@ -101,8 +102,8 @@ impl Fixture {
         (Process::start(self.place.0.path(), &env, timeout), trace)
     }
 
-    /// Sends an event until it is acknowledged, up to `retry_for`, and returns whether it was. A late answer
-    /// and a status other than 200 and 503 are errors.
+    /// Sends an event until it is acknowledged, up to `retry_for`, and returns whether it was. A
+    /// late answer and a status other than 200 and 503 are errors.
     pub(crate) fn send(&self, addr: &str, id: &str, retry_for: Duration) -> Result<bool, String> {
         let start = Instant::now();
         let mut failed_requests = 0;
@@ -146,7 +147,8 @@ impl Fixture {
         self.place.lines("ledger.jsonl")
     }
 
-    /// Starts a server without faults over the store, lets it finish all work, and checks the result.
+    /// Starts a server without faults over the store, lets it finish all work, and checks the
+    /// result.
     pub(crate) fn recover_and_check(&self) -> Result<Findings, String> {
         let server = Server::try_start(self.place.0.path(), &[])
             .map_err(|log| format!("the store does not open again: {log}"))?;
@@ -174,9 +176,9 @@ fn check_none_lost(stored: &HashMap<String, String>, sent: &SentEvents) -> Resul
     }
 }
 
-/// Checks a server without open jobs: every acknowledged event is stored, nothing is stored that was not
-/// sent, bodies are the bytes that were sent, each event had its effect, each effect belongs to a recorded
-/// run, and each run after the first has a cause.
+/// Checks a server without open jobs: every acknowledged event is stored, nothing is stored that
+/// was not sent, bodies are the bytes that were sent, each event had its effect, each effect
+/// belongs to a recorded run, and each run after the first has a cause.
 pub(crate) fn check(
     server: &Server,
     sent: &SentEvents,
@@ -221,8 +223,8 @@ pub(crate) fn check(
     Ok(findings)
 }
 
-/// Checks the effects of one event, given by the number of their attempt, against its recorded runs. Returns
-/// the number of further effects and of further runs.
+/// Checks the effects of one event, given by the number of their attempt, against its recorded
+/// runs. Returns the number of further effects and of further runs.
 pub(crate) fn check_effects(
     name: &str,
     effects: &[u64],
@@ -269,15 +271,16 @@ pub(crate) fn check_integrity(database: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes a temporary folder, in memory if possible: the shim models the disk, so a real one only costs time.
+/// Makes a temporary folder, in memory if possible: the shim models the disk, so a real one only
+/// costs time.
 pub(crate) fn temp_dir() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.unwrap()
 }
 
-/// Runs the cases with a number of threads until one fails or no other is wanted. A panic counts as a
-/// failure. Returns the results in any order.
+/// Runs the cases with a number of threads until one fails or no other is wanted. A panic counts as
+/// a failure. Returns the results in any order.
 pub(crate) fn run_parallel<C: Sync, R: Send>(
     threads: usize,
     cases: &[C],

@@ -1,5 +1,5 @@
-//! A store with known events, as a close and as a kill leave its files, and all that the oracle knows of the
-//! events.
+//! A store with known events, as a close and as a kill leave its files, and all that the oracle
+//! knows of the events.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -166,7 +166,8 @@ impl Fixture {
         Ok(())
     }
 
-    /// Settles half of the jobs: a third each is done, dead, and to be retried with a replaced body.
+    /// Settles half of the jobs: a third each is done, dead, and to be retried with a replaced
+    /// body.
     async fn settle_some(&mut self, store: &SqliteStore) -> Result<(), String> {
         for (n, job) in claim(store, DELIVERIES / 2).await?.into_iter().enumerate() {
             let id = job.event.id();

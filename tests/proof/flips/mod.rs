@@ -1,9 +1,10 @@
-//! Suite `flips`: one flipped bit or one truncation in the database or its write-ahead log, a file at a time,
-//! under the store in this process and under the real server.
+//! Suite `flips`: one flipped bit or one truncation in the database or its write-ahead log, a file
+//! at a time, under the store in this process and under the real server.
 //!
-//! It proves that damage is detected or harmless: no panic, no wrong bytes for a handler, a sender or a
-//! reader, and no event missing without a report, except at the end of the log. The oracle is [`trial`],
-//! which compares all that the store returns with the [`fixture`]. The canary is a store without checksums.
+//! It proves that damage is detected or harmless: no panic, no wrong bytes for a handler, a sender
+//! or a reader, and no event missing without a report, except at the end of the log. The oracle is
+//! [`trial`], which compares all that the store returns with the [`fixture`]. The canary is a store
+//! without checksums.
 
 mod fixture;
 mod server;
@@ -61,10 +62,11 @@ async fn run_trials(options: &RunOptions) -> Result<String, String> {
         *counts.entry(verdict).or_default() += 1;
         done += 1;
     }
-    let counts: Vec<_> = counts.iter().map(|(verdict, n)| format!("{n} {verdict:?}")).collect();
+    let counts: Vec<_> =
+        counts.iter().map(|(verdict, n)| format!("{n} {}", verdict.label())).collect();
     Ok(format!(
         "{done} files, 0 panics, 0 with wrong bytes, 0 with events missing without a report: {}; canary: {canary}",
-        counts.join(", ").to_lowercase()
+        counts.join(", ")
     ))
 }
 
@@ -83,7 +85,8 @@ async fn run_trial_counting_panics(
     }
 }
 
-/// Makes a folder in memory if possible: no trial depends on durability, so syncs would only cost time.
+/// Makes a folder in memory if possible: no trial depends on durability, so syncs would only cost
+/// time.
 fn memory_folder() -> Result<tempfile::TempDir, String> {
     let made = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     made.map_err(|e| e.to_string())
@@ -99,8 +102,8 @@ fn draw_damage(rng: &mut fastrand::Rng, files: &Files, after_kill: bool) -> Dama
     }
 }
 
-/// Checks that the oracle finds wrong bytes in a store without checksums whose bodies are damaged. Returns
-/// how many of the trials found them, and the first failure.
+/// Checks that the oracle finds wrong bytes in a store without checksums whose bodies are damaged.
+/// Returns how many of the trials found them, and the first failure.
 async fn check_canary(fixture: &Fixture) -> Result<String, String> {
     let files = without_checksums(&fixture.closed)?;
     let body = b"the body of this event";

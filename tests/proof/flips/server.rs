@@ -1,5 +1,5 @@
-//! Trials with the real server: it is killed while all of its jobs are open, its files are damaged, and a new
-//! server continues over them.
+//! Trials with the real server: it is killed while all of its jobs are open, its files are damaged,
+//! and a new server continues over them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     ))
 }
 
-/// Returns the files of a server that was killed while all jobs were open, and the bodies by event id.
+/// Returns the files of a server that was killed while all jobs were open, and the bodies by event
+/// id.
 fn files_after_kill() -> Result<(Files, HashMap<String, Value>), String> {
     let place = Place::new(ROUTES);
     let server = place.start();

@@ -1,4 +1,5 @@
-//! One trial: a store is opened over a damaged file, and all that it returns is compared with the fixture.
+//! One trial: a store is opened over a damaged file, and all that it returns is compared with the
+//! fixture.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -46,6 +47,19 @@ pub(crate) enum Verdict {
     /// A repetition was stored as a new event.
     RepetitionStored,
     Harmless,
+}
+
+impl Verdict {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::NotOpened => "not opened",
+            Self::Failed => "failed calls",
+            Self::Quarantined => "quarantined",
+            Self::LogTruncated => "truncated logs",
+            Self::RepetitionStored => "repetitions stored",
+            Self::Harmless => "harmless",
+        }
+    }
 }
 
 /// Runs a trial; undetected damage that does harm is an error.

@@ -1,5 +1,5 @@
-//! The pinned cases of `cases.json`, each with the bytes to send and the expected answers. In `send`, each
-//! character up to U+00FF stands for one byte.
+//! The pinned cases of `cases.json`, each with the bytes to send and the expected answers. In
+//! `send`, each character up to U+00FF stands for one byte.
 
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! Suite `malformed`: bytes that are not valid HTTP. First a table of cases, each with its pinned answer, and
-//! then random mutations of valid requests. `--runs` is the number of mutated requests, 1,000,000 in the
-//! long form.
+//! Suite `malformed`: bytes that are not valid HTTP. First a table of cases, each with its pinned
+//! answer, and then random mutations of valid requests. `--runs` is the number of mutated requests,
+//! 1,000,000 in the long form.
 //!
-//! It proves that no bytes make the server panic, hang, answer an unintended status, or grow in memory. The
-//! oracle is the table and the list of allowed statuses; a failure shows the bytes. The canaries are a server
-//! that never answers and one that always answers 500.
+//! It proves that no bytes make the server panic, hang, answer an unintended status, or grow in
+//! memory. The oracle is the table and the list of allowed statuses; a failure shows the bytes. The
+//! canaries are a server that never answers and one that always answers 500.
 
 mod case;
 mod mutations;
@@ -72,7 +72,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
 
 /// Checks that the server still accepts a valid event and that nothing panicked.
 fn check_alive(server: &Server) -> Result<(), String> {
-    // An unsigned event, because failed verifications have blocked this address by now, as they should.
+    // An unsigned event, because failed verifications have blocked this address by now, as they
+    // should.
     let answer = crate::http::send(&server.addr, "POST", "/webhooks/open", &[], b"{}");
     match answer {
         Ok(answer) if answer.status == 200 => {}

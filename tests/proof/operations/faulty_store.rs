@@ -1,5 +1,5 @@
-//! A wrapper around the real store that makes scripted calls fail. It counts the calls of each operation,
-//! and records in a journal which of them took effect, whatever they answered.
+//! A wrapper around the real store that makes scripted calls fail. It counts the calls of each
+//! operation, and records in a journal which of them took effect, whatever they answered.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -103,8 +103,8 @@ pub(super) enum FaultScope {
 pub(super) struct FaultPoint {
     pub(super) kind: FaultKind,
     pub(super) scope: FaultScope,
-    /// The operation, and which of its calls is the first, from 0. Calls are numbered per operation because
-    /// the order between operations differs from run to run.
+    /// The operation, and which of its calls is the first, from 0. Calls are numbered per operation
+    /// because the order between operations differs from run to run.
     pub(super) operation: &'static str,
     pub(super) nth: usize,
 }
@@ -179,8 +179,8 @@ impl FaultyStore {
         let mut done = None;
         if kind.is_none_or(FaultKind::takes_effect) {
             let (script, order) = (self.script.clone(), self.order.clone());
-            // The real store has threads of its own. Simulated time must not advance while they work, and
-            // tokio holds it only while a blocking task runs.
+            // The real store has threads of its own. Simulated time must not advance while they
+            // work, and tokio holds it only while a blocking task runs.
             let real = tokio::task::spawn_blocking(move || {
                 // Accepts are not in the journal, and must be able to share a commit.
                 let _order = (operation != "accept").then(|| lock(&order));

@@ -1,5 +1,6 @@
-//! The handler of all steps. The body's `do` says how the first run of an event behaves: it fails with
-//! `fail` or `fatal`, panics, is slow, or replaces the body. Later runs succeed. Every run is recorded.
+//! The handler of all steps. The body's `do` says how the first run of an event behaves: it fails
+//! with `fail` or `fatal`, panics, is slow, or replaces the body. Later runs succeed. Every run is
+//! recorded.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

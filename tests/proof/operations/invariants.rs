@@ -1,5 +1,5 @@
-//! The oracle of the suite `operations`: what must hold once a second process has opened the store and
-//! finished all work.
+//! The oracle of the suite `operations`: what must hold once a second process has opened the store
+//! and finished all work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +31,8 @@ pub(super) fn check(world: &World, store_failed: bool, stored: &[EventDetail]) -
     violations
 }
 
-/// Checks that every acknowledged event is stored once with the bytes that were sent and is closed, that
-/// nothing else is stored, and that all requests of one delivery got the same answer.
+/// Checks that every acknowledged event is stored once with the bytes that were sent and is closed,
+/// that nothing else is stored, and that all requests of one delivery got the same answer.
 fn check_stored(world: &World, stored: &[EventDetail]) -> Vec<String> {
     let mut violations = Vec::new();
     let mut found = BTreeMap::new();
@@ -81,8 +81,9 @@ fn check_stored(world: &World, stored: &[EventDetail]) -> Vec<String> {
     violations
 }
 
-/// Checks that leases expired only after a failed claim or extension, and that jobs count as crashed only
-/// after a failed store. Otherwise the worker dropped an outcome, and its step ran again for nothing.
+/// Checks that leases expired only after a failed claim or extension, and that jobs count as
+/// crashed only after a failed store. Otherwise the worker dropped an outcome, and its step ran
+/// again for nothing.
 fn check_interruptions(
     injected: &BTreeSet<&'static str>,
     store_failed: bool,

@@ -1,15 +1,16 @@
-//! Suite `operations`: every failing operation of a store. Each call of each operation fails before or
-//! after it takes effect, finds the store full, failed or closed, takes 3 s, or panics, once or from then
-//! on, one run each. The engine and the store behind [`faulty_store`] are the real ones, in this process.
+//! Suite `operations`: every failing operation of a store. Each call of each operation fails before
+//! or after it takes effect, finds the store full, failed or closed, takes 3 s, or panics, once or
+//! from then on, one run each. The engine and the store behind [`faulty_store`] are the real ones,
+//! in this process.
 //!
-//! It proves that no 2xx is sent without a commit, that every answer comes within 3 s, that no panic
-//! escapes and no loop of the worker ends, and that work continues without a restart unless the store has
-//! failed. The oracle is [`invariants`], over what is stored after a second process has finished the work.
-//! The canaries are a store that reports an accept that it did not do, a claim that never returns, and an
-//! operator's call outside the panic guard.
+//! It proves that no 2xx is sent without a commit, that every answer comes within 3 s, that no
+//! panic escapes and no loop of the worker ends, and that work continues without a restart unless
+//! the store has failed. The oracle is [`invariants`], over what is stored after a second process
+//! has finished the work. The canaries are a store that reports an accept that it did not do, a
+//! claim that never returns, and an operator's call outside the panic guard.
 //!
 //! ```text
-//! cargo test -p hookward-cli --test proof -- operations --runs 100000     # every call, every fault
+//! cargo test -p hookward-cli --test proof -- operations --runs 100000   # all of them
 //! ```
 
 mod faulty_store;

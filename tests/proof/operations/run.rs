@@ -1,5 +1,5 @@
-//! One run: a process over a faulty store, and then a second process without faults over the same file.
-//! Time is simulated except inside the store.
+//! One run: a process over a faulty store, and then a second process without faults over the same
+//! file. Time is simulated except inside the store.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -156,7 +156,8 @@ impl Process {
                     return Ok(Self { engine: Engine::new(config, store.clone(), clock), store });
                 }
                 Err(e) if tries_left == 0 => return Err(format!("the store does not open: {e}")),
-                // The first process did not close the store, and its thread may still hold the lock.
+                // The first process did not close the store, and its thread may still hold the
+                // lock.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
@@ -194,8 +195,8 @@ fn runtime() -> tokio::runtime::Runtime {
     builder.enable_time().start_paused(true).build().expect("a runtime")
 }
 
-/// Makes the store that each run copies. Its events are past their retention when the runs begin, so that
-/// `purge` has work.
+/// Makes the store that each run copies. Its events are past their retention when the runs begin,
+/// so that `purge` has work.
 pub(super) fn prepare_store(folder: &Path) -> Result<(), String> {
     let deliveries = (0..3).map(|n| senders::unrouted(&format!("evt_old_{n}"))).collect();
     let world = World { deliveries, ..World::default() };
@@ -209,8 +210,8 @@ pub(super) fn prepare_store(folder: &Path) -> Result<(), String> {
     })
 }
 
-/// Runs over a copy of the prepared store. `outside_guard` is a canary: the operator calls the store itself,
-/// without the engine's panic guard.
+/// Runs over a copy of the prepared store. `outside_guard` is a canary: the operator calls the
+/// store itself, without the engine's panic guard.
 pub(super) fn run_with_fault(
     template: &Path,
     point: Option<FaultPoint>,
@@ -321,7 +322,8 @@ fn check_client(world: &World, ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Uses the store as an operator does: browses, and replays dead jobs. Errors are allowed, panics are not.
+/// Uses the store as an operator does: browses, and replays dead jobs. Errors are allowed, panics
+/// are not.
 async fn operate(engine: Arc<Engine>, store: Arc<dyn Store>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let _ = (store.check().await, store.depth().await);

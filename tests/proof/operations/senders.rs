@@ -1,5 +1,5 @@
-//! The workload of a run: each delivery is sent until it is acknowledged, some by several senders at the
-//! same time.
+//! The workload of a run: each delivery is sent until it is acknowledged, some by several senders
+//! at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +124,8 @@ pub(super) async fn send_until_acknowledged(world: Arc<World>, engine: Arc<Engin
     }
 }
 
-/// Sends one request; returns whether it was acknowledged. An answer that is not allowed is an error.
+/// Sends one request; returns whether it was acknowledged. An answer that is not allowed is an
+/// error.
 pub(super) async fn send_once(world: &World, engine: &Engine, n: usize) -> Result<bool, String> {
     let delivery = &world.deliveries[n];
     let (head, body) = sign(engine, delivery);
@@ -137,7 +138,8 @@ pub(super) async fn send_once(world: &World, engine: &Engine, n: usize) -> Resul
     }
 }
 
-/// Records a 200, and checks that another connection to the store's file sees each of its events once.
+/// Records a 200, and checks that another connection to the store's file sees each of its events
+/// once.
 fn acknowledge(world: &World, delivery: &Delivery, n: usize, reply: &Reply) -> Result<(), String> {
     let file = lock(&world.file);
     let file = file.as_ref().ok_or("no store is open")?;

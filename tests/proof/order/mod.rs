@@ -1,8 +1,9 @@
-//! Suite `order`: events of many order keys, with eight jobs at a time, some of which fail at first or die,
-//! and kills in between.
+//! Suite `order`: events of many order keys, with eight jobs at a time, some of which fail at first
+//! or die, and kills in between.
 //!
-//! It proves that jobs of one `order_by` key run one at a time and in the order of acceptance. The oracle is
-//! the receiver, [`sink`], which knows the order. The canary is a route without `order_by`.
+//! It proves that jobs of one `order_by` key run one at a time and in the order of acceptance. The
+//! oracle is the receiver, [`sink`], which knows the order. The canary is a route without
+//! `order_by`.
 
 mod sink;
 

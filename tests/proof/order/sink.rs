@@ -1,5 +1,5 @@
-//! A receiver that knows the order of acceptance of each key's events, fails some of them, and records what
-//! arrives out of order.
+//! A receiver that knows the order of acceptance of each key's events, fails some of them, and
+//! records what arrives out of order.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! The two configurations of a simulation, between which a reload switches. Each has a route and a step
-//! that the other lacks.
+//! The two configurations of a simulation, between which a reload switches. Each has a route and a
+//! step that the other lacks.
 
 use std::collections::BTreeMap;
 use std::path::Path;

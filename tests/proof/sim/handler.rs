@@ -1,5 +1,5 @@
-//! The handler of all steps in a simulation: it records each run, checks that the run is allowed now and
-//! gets the right bytes, and then behaves as the scenario demands.
+//! The handler of all steps in a simulation: it records each run, checks that the run is allowed
+//! now and gets the right bytes, and then behaves as the scenario demands.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -46,8 +46,8 @@ struct ActiveRun {
     order_key: Option<Arc<str>>,
 }
 
-/// Holds a reference to the world of the current run, because the configurations that contain the handler
-/// are built once for many runs.
+/// Holds a reference to the world of the current run, because the configurations that contain the
+/// handler are built once for many runs.
 #[derive(Clone, Default)]
 pub(crate) struct ScriptedHandler(Arc<Mutex<Weak<World>>>);
 
@@ -110,8 +110,8 @@ impl ScriptedHandler {
         let original = row.event.body().bytes();
         let bytes = event.body().bytes();
         let replaced = bytes.strip_suffix(REPLACED_SUFFIX).is_some_and(|rest| rest == original);
-        // The second step gets what the first step returned in one of its runs, however many attempts
-        // and reloads lie between.
+        // The second step gets what the first step returned in one of its runs, however many
+        // attempts and reloads lie between.
         let (may_be_original, may_be_replaced) = match &*cx.step {
             "first" | "only" => (true, false),
             _ => {

@@ -1,5 +1,5 @@
-//! The oracle of the simulation: what must hold after every run. A violation begins with the number that
-//! the invariant has in `docs/architecture.md`.
+//! The oracle of the simulation: what must hold after every run. A violation begins with the number
+//! that the invariant has in `docs/architecture.md`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,8 +23,8 @@ pub(crate) fn check(world: &World, deliveries: &[Delivery]) -> Vec<String> {
     violations
 }
 
-/// INV-6 and INV-8: jobs of an order key are claimed in order, and only the current lease of a job has an
-/// effect.
+/// INV-6 and INV-8: jobs of an order key are claimed in order, and only the current lease of a job
+/// has an effect.
 pub(crate) fn check_leases(journal: &[JournalEntry]) -> Vec<String> {
     let mut current = HashMap::new();
     let mut violations = Vec::new();
@@ -59,8 +59,8 @@ pub(crate) fn check_leases(journal: &[JournalEntry]) -> Vec<String> {
     violations
 }
 
-/// INV-2 and INV-4: a dedupe key has one event within its window, and no event is removed before its
-/// retention is over by the clock of that time.
+/// INV-2 and INV-4: a dedupe key has one event within its window, and no event is removed before
+/// its retention is over by the clock of that time.
 fn check_dedupe(journal: &[JournalEntry]) -> Vec<String> {
     let mut owners: HashMap<DedupeKey, (EventId, hookward_core::Timestamp)> = HashMap::new();
     let mut violations = Vec::new();
@@ -89,8 +89,8 @@ fn check_dedupe(journal: &[JournalEntry]) -> Vec<String> {
     violations
 }
 
-/// INV-1, INV-4, INV-5: every sender that did not give up got a 2xx, each 2xx has the bytes of the stored
-/// answer, and every stored event was sent.
+/// INV-1, INV-4, INV-5: every sender that did not give up got a 2xx, each 2xx has the bytes of the
+/// stored answer, and every stored event was sent.
 fn check_answers(world: &World, deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
     let mut answers: HashMap<&[u8], Vec<&hookward_core::Reply>> = HashMap::new();
     for entry in journal {
@@ -148,8 +148,8 @@ impl ClaimCounts {
         Self { claims, without_run, replayed: journal.iter().filter_map(replayed).collect() }
     }
 
-    /// INV-3 for one job: each claim and each run has a record with its cause. `added` jobs were created by
-    /// an operator after the event was accepted.
+    /// INV-3 for one job: each claim and each run has a record with its cause. `added` jobs were
+    /// created by an operator after the event was accepted.
     pub(crate) fn violation(
         &self,
         id: JobId,
@@ -166,8 +166,8 @@ impl ClaimCounts {
     }
 }
 
-/// INV-2, INV-3 and INV-9: every accepted event that was not removed is stored with its bytes and closed,
-/// and every run has a recorded cause.
+/// INV-2, INV-3 and INV-9: every accepted event that was not removed is stored with its bytes and
+/// closed, and every run has a recorded cause.
 fn check_outcomes(world: &World, deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
     let removed: BTreeSet<EventId> = journal.iter().filter_map(removed).collect();
     let counts = ClaimCounts::from_journal(journal);
@@ -214,8 +214,8 @@ fn replayed(entry: &JournalEntry) -> Option<JobId> {
     if let JournalEntry::Replayed(job) = entry { Some(*job) } else { None }
 }
 
-/// Returns whether one of the two configurations alone makes these routes. A mix shows a reload in the
-/// middle of a request.
+/// Returns whether one of the two configurations alone makes these routes. A mix shows a reload in
+/// the middle of a request.
 fn routed_by_one_config(delivery: &Delivery, routes: &[&str]) -> bool {
     let allowed: &[&[&str]] = match delivery.event_type {
         "charge.succeeded" => &[&["orders", "mail"], &["orders", "audit"]],
@@ -228,8 +228,8 @@ fn routed_by_one_config(delivery: &Delivery, routes: &[&str]) -> bool {
     unique.len() == routes.len() && allowed.iter().any(same)
 }
 
-/// Checks that each claim has a record, and that each further record has the cause that the record before
-/// it implies.
+/// Checks that each claim has a record, and that each further record has the cause that the record
+/// before it implies.
 fn check_causes(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> Option<String> {
     if job.attempts.len() != claims {
         return Some(format!("was claimed {claims} times and has {} records", job.attempts.len()));
@@ -256,8 +256,8 @@ fn check_causes(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> 
     None
 }
 
-/// Checks that a job that is done ran its last step or was stopped, and that no step ran more often than
-/// the job was claimed.
+/// Checks that a job that is done ran its last step or was stopped, and that no step ran more often
+/// than the job was claimed.
 fn check_runs(runs: &[StepRun], id: JobId, job: &JobDetail) -> Option<String> {
     let mut by_step: BTreeMap<&str, usize> = BTreeMap::new();
     let mut finished = false;

@@ -1,5 +1,5 @@
-//! The journal of the simulated store: what became durable, in that order. The invariants are checked
-//! against it, not against what callers were answered.
+//! The journal of the simulated store: what became durable, in that order. The invariants are
+//! checked against it, not against what callers were answered.
 
 use bytes::Bytes;
 use hookward_core::store::{DedupeKey, JobId, Lease};

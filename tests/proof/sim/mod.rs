@@ -1,15 +1,17 @@
-//! Suite `sim`: the ingest pipeline and the worker on one thread in simulated time. It proves that every
-//! acknowledged event is stored once, runs to its end in order, and keeps its bytes, through crashes,
-//! restarts, clock steps, reloads and replays, over a store whose commits are slow, fail, panic, or die
-//! with the process, and with senders that repeat, give up and forge, and handlers that fail.
+//! Suite `sim`: the ingest pipeline and the worker on one thread in simulated time. It proves that
+//! every acknowledged event is stored once, runs to its end in order, and keeps its bytes, through
+//! crashes, restarts, clock steps, reloads and replays, over a store whose commits are slow, fail,
+//! panic, or die with the process, and with senders that repeat, give up and forge, and handlers
+//! that fail.
 //!
-//! A seed is a run: everything that happens follows from it. The oracle is [`invariants`], which compares
-//! the journal of the simulated store, the runs of the handler and the senders' answers after each run.
-//! The canaries are five flawed stores ([`disk::Flaw`]), of which the oracle must find each.
+//! A seed is a run: everything that happens follows from it. The oracle is [`invariants`], which
+//! compares the journal of the simulated store, the runs of the handler and the senders' answers
+//! after each run. The canaries are five flawed stores ([`disk::Flaw`]), of which the oracle must
+//! find each.
 //!
 //! ```text
 //! cargo test -p hookward-cli --test proof -- sim --runs 20000
-//! cargo test -p hookward-cli --test proof -- sim --seed 1234 --runs 1     # repeats one run, with its trace
+//! cargo test -p hookward-cli --test proof -- sim --seed 1234 --runs 1   # one run, with trace
 //! ```
 
 mod config;
@@ -43,15 +45,16 @@ use world::Counts;
 /// Message of every panic that a suite causes on purpose.
 pub(crate) const SCRIPTED_PANIC: &str = "a panic that the suite scripted";
 
-/// Seeds of the short form; the default of the other suites is too few for runs of some milliseconds.
+/// Seeds of the short form; the default of the other suites is too few for runs of some
+/// milliseconds.
 const SHORT_FORM_SEEDS: usize = 300;
 /// A flawed store must be found within this number of seeds.
 const CANARY_SEEDS: u64 = 60;
 /// Seeds that run twice, to compare the traces.
 const DETERMINISM_SEEDS: u64 = 10;
 
-/// Counters that a run of [`SHORT_FORM_SEEDS`] seeds or more must have raised: a suite in which one of
-/// these never happens proves less than it says.
+/// Counters that a run of [`SHORT_FORM_SEEDS`] seeds or more must have raised: a suite in which one
+/// of these never happens proves less than it says.
 const REQUIRED_COUNTS: [&str; 13] = [
     "acknowledged",
     "repetitions sent",
@@ -176,8 +179,8 @@ fn check_canaries(seed: u64) -> Result<String, String> {
     Ok(found.join(", "))
 }
 
-/// Checks the simulated store against the store contract, as any other store: what the simulation finds
-/// would otherwise be faults of its own store.
+/// Checks the simulated store against the store contract, as any other store: what the simulation
+/// finds would otherwise be faults of its own store.
 fn check_store_contract() -> Result<(), String> {
     struct WithoutFaults(Arc<Mutex<Disk>>);
     #[async_trait]

@@ -1,5 +1,6 @@
-//! One run: senders, processes one after the other over one disk, an operator, and a clock with errors.
-//! Everything is on one thread with paused time, so that an hour takes milliseconds and a seed decides all.
+//! One run: senders, processes one after the other over one disk, an operator, and a clock with
+//! errors. Everything is on one thread with paused time, so that an hour takes milliseconds and a
+//! seed decides all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,8 +23,8 @@ use super::world::{World, elapsed_ms, start_time};
 /// Once the faults have ended, all jobs must end within this time.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
-/// Largest forward step of the clock. It is less than [`DRAIN_TIMEOUT`]: a retry that was scheduled while
-/// the clock was ahead is due only when the corrected clock gets there.
+/// Largest forward step of the clock. It is less than [`DRAIN_TIMEOUT`]: a retry that was scheduled
+/// while the clock was ahead is due only when the corrected clock gets there.
 const MAX_FORWARD_STEP_MS: i64 = 2 * 3_600_000;
 
 /// One process, from start to stop or crash.
@@ -122,7 +123,8 @@ impl Simulation<'_> {
         *lock(&self.world.process) = None;
     }
 
-    /// Runs until the faulty part of the scenario is over, with each kind of action at its own intervals.
+    /// Runs until the faulty part of the scenario is over, with each kind of action at its own
+    /// intervals.
     async fn run_with_faults(&mut self, mut process: Process) -> Process {
         let actions = [
             (Action::Crash, self.scenario.crashes),

@@ -1,9 +1,9 @@
-//! The scenario of a run, drawn from its seed: which faults the run has, how frequent they are, and how
-//! much is sent. Each run has some kinds of faults and lacks others, so that one kind does not always
-//! hide another.
+//! The scenario of a run, drawn from its seed: which faults the run has, how frequent they are, and
+//! how much is sent. Each run has some kinds of faults and lacks others, so that one kind does not
+//! always hide another.
 //!
-//! The order of the draws is part of a seed's meaning: a draw that is added, removed or moved makes every
-//! known seed another run.
+//! The order of the draws is part of a seed's meaning: a draw that is added, removed or moved makes
+//! every known seed another run.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use super::faults::CommitFault;
 /// The scenario that applies now: faults end for all parts of a run at the same time.
 pub(crate) type SharedScenario = Arc<Mutex<Scenario>>;
 
-/// Probabilities lie between 0 and 1. An action's `Option` is its mean interval in seconds, `None` where
-/// the run does not have it.
+/// Probabilities lie between 0 and 1. An action's `Option` is its mean interval in seconds, `None`
+/// where the run does not have it.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     /// Duration of the part of the run that has faults, in seconds.

@@ -1,5 +1,5 @@
-//! Senders of a simulation: each sends a delivery until it gets a 2xx or gives up. Some send it again at
-//! the same time, later or under another id, and some forge it.
+//! Senders of a simulation: each sends a delivery until it gets a 2xx or gives up. Some send it
+//! again at the same time, later or under another id, and some forge it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

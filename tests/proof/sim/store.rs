@@ -1,6 +1,6 @@
-//! The simulated store, as one process sees it. Calls queue and share group commits; a commit takes time,
-//! and may fail before or after it takes effect, or panic. A crash loses the queued calls and leaves the
-//! disk.
+//! The simulated store, as one process sees it. Calls queue and share group commits; a commit takes
+//! time, and may fail before or after it takes effect, or panic. A crash loses the queued calls and
+//! leaves the disk.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +29,8 @@ const MAX_BATCH_CALLS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct ProcessLifetime {
     has_ended: AtomicBool,
-    /// Wakes waiters in the order in which they began to wait. A `watch` channel wakes them in an order
-    /// that does not follow from the seed.
+    /// Wakes waiters in the order in which they began to wait. A `watch` channel wakes them in an
+    /// order that does not follow from the seed.
     end: Notify,
     store_failed: AtomicBool,
 }
@@ -151,7 +151,8 @@ async fn commit_batches(
         if takes > Duration::ZERO {
             tokio::time::sleep(takes).await;
         }
-        // The process died during the commit: nothing of it is durable, and its callers get no answer.
+        // The process died during the commit: nothing of it is durable, and its callers get no
+        // answer.
         if lifetime.has_ended() {
             return;
         }

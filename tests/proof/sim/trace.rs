@@ -1,5 +1,6 @@
-//! Trace of a run: a hash of every line, which shows whether two runs of one seed are equal, and the lines
-//! themselves where a run is to be reported. A run uses one thread, so its trace is thread-local.
+//! Trace of a run: a hash of every line, which shows whether two runs of one seed are equal, and
+//! the lines themselves where a run is to be reported. A run uses one thread, so its trace is
+//! thread-local.
 
 use std::cell::RefCell;
 use std::fmt::Write;

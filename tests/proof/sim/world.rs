@@ -1,5 +1,5 @@
-//! What the parts of a simulation share: the disk, the clocks, the running process, and the observations
-//! that the invariants are checked against.
+//! What the parts of a simulation share: the disk, the clocks, the running process, and the
+//! observations that the invariants are checked against.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

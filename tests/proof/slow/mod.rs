@@ -1,10 +1,11 @@
-//! Suite `slow`: thousands of slow peers, with heads and bodies that never end, answers that are never read,
-//! TLS handshakes that stall, and TLS on a port without it. `--runs` is the number of peers, 15,000 in the
-//! long form.
+//! Suite `slow`: thousands of slow peers, with heads and bodies that never end, answers that are
+//! never read, TLS handshakes that stall, and TLS on a port without it. `--runs` is the number of
+//! peers, 15,000 in the long form.
 //!
-//! It proves that all of them are closed in time, that memory stays small, that genuine senders are served
-//! meanwhile, and that the server stops while all peers are connected. The oracle is the time after which
-//! each peer sees its connection closed. The canary is a server without time limits.
+//! It proves that all of them are closed in time, that memory stays small, that genuine senders are
+//! served meanwhile, and that the server stops while all peers are connected. The oracle is the
+//! time after which each peer sees its connection closed. The canary is a server without time
+//! limits.
 
 mod peer;
 
@@ -20,7 +21,8 @@ use crate::slow::peer::{Behavior, CERTIFICATE, Connection, KEY, Peer, peers, tls
 
 /// Peers of the short form.
 const SHORT_FORM_PEERS: usize = 1500;
-/// Limit for the time until a peer is closed. The promise is 12 s; the rest allows for a busy machine.
+/// Limit for the time until a peer is closed. The promise is 12 s; the rest allows for a busy
+/// machine.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(16);
 /// Allowed resident memory of the server without peers.
 const BASE_MEMORY_MIB: u64 = 96;

@@ -65,8 +65,8 @@ pub(crate) struct Peer {
     seed: u64,
 }
 
-/// Returns shuffled peers: of 15, ten with unfinished heads, two with unfinished bodies, two that do not
-/// read, and one with TLS.
+/// Returns shuffled peers: of 15, ten with unfinished heads, two with unfinished bodies, two that
+/// do not read, and one with TLS.
 pub(crate) fn peers(rng: &mut fastrand::Rng, count: usize) -> Vec<Peer> {
     use Behavior::{
         HalfBody, HalfHead, HalfHello, LargeHalfHead, Silent, TricklingBody, TricklingHead,

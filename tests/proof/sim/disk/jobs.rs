@@ -60,8 +60,8 @@ impl Disk {
         Some(claimed)
     }
 
-    /// Returns an open job of the same order key that was accepted earlier. Reads the rows and not the
-    /// queue, because the queue is what is checked.
+    /// Returns an open job of the same order key that was accepted earlier. Reads the rows and not
+    /// the queue, because the queue is what is checked.
     fn overtaken(&self, key: Key) -> Option<JobId> {
         let job = self.job(key)?;
         let order = job.order_key.as_ref()?;

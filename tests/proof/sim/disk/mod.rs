@@ -1,5 +1,6 @@
-//! The durable state of the simulated store, with the in-memory state of the process that owns it. Each
-//! call is a transaction that is already committed; [`super::store`] decides whether and when it happens.
+//! The durable state of the simulated store, with the in-memory state of the process that owns it.
+//! Each call is a transaction that is already committed; [`super::store`] decides whether and when
+//! it happens.
 
 mod jobs;
 
@@ -141,8 +142,8 @@ impl Disk {
         }
     }
 
-    /// Stores the events whose dedupe keys are new. `looked_up` are the owners found before the commit,
-    /// for [`Flaw::DedupeOutside`].
+    /// Stores the events whose dedupe keys are new. `looked_up` are the owners found before the
+    /// commit, for [`Flaw::DedupeOutside`].
     pub(crate) fn accept(
         &mut self,
         delivery: &NewDelivery,
