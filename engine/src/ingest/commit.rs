@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::Ingest;
 use super::body_budget::{BodyBudget, ReadBody};
 use super::rejection::Rejection;
+use super::source_rate::RateReservation;
 use crate::telemetry;
 
 /// How long a sender waits for the commit before it gets 503. Should the commit succeed after all,
@@ -65,6 +66,7 @@ impl Ingest {
         &self,
         mut delivery: NewDelivery,
         mut budget: BodyBudget<B>,
+        rate: RateReservation,
     ) -> Result<Acceptance, Rejection> {
         // Before the delivery waits: from here on its memory lasts as long as the store needs.
         budget.count_parsed_json(&mut delivery.body);
@@ -90,10 +92,13 @@ impl Ingest {
             // The store no longer holds the bytes. Released before the sender is answered, so that
             // its next request finds memory and a permit.
             drop((budget, permit));
-            // A duplicate has queued nothing. Without the signal, a job would wait for the next
-            // poll.
-            if has_jobs && matches!(answered.as_deref(), Ok([Acceptance::Accepted { .. }])) {
-                work.notify_one();
+            // A duplicate has queued nothing and spends no rate. Without the signal, a job would wait
+            // for the next poll.
+            if matches!(answered.as_deref(), Ok([Acceptance::Accepted { .. }])) {
+                rate.spend();
+                if has_jobs {
+                    work.notify_one();
+                }
             }
             answered
         });

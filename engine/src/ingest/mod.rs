@@ -10,17 +10,19 @@
 
 mod answer;
 mod body_budget;
+mod bucket;
 mod client_ip;
 mod clock_step;
 mod commit;
 mod dedupe;
 mod delivery_builder;
+mod failed_proofs;
 mod handshake;
 mod head_checks;
 mod identify;
-mod limits;
 mod rejection;
 mod route;
+mod source_rate;
 mod validate;
 mod verify;
 
@@ -47,9 +49,10 @@ use body_budget::{JsonMemory, parse_large_json};
 use clock_step::ClockStepDetector;
 use commit::CommitPermits;
 use delivery_builder::DeliveryBuilder;
+use failed_proofs::FailedProofs;
 use identify::identify;
-use limits::Limiters;
 use route::route;
+use source_rate::SourceRates;
 use validate::validate;
 
 /// The pipeline and everything that bounds it. One per process; the `Engine` owns
@@ -62,7 +65,8 @@ pub(crate) struct Ingest {
     run_state: Arc<RunState>,
     /// Notified when an accepted delivery has jobs; the worker's claim loop waits for it.
     work: Arc<Notify>,
-    limiters: Limiters,
+    source_rates: SourceRates,
+    failed_proofs: FailedProofs,
     commit_permits: CommitPermits,
     clock_steps: ClockStepDetector,
     json_memory: JsonMemory,
@@ -96,7 +100,8 @@ impl Ingest {
             retention_clock,
             run_state,
             work,
-            limiters: Limiters::default(),
+            source_rates: SourceRates::default(),
+            failed_proofs: FailedProofs::default(),
             commit_permits: CommitPermits::default(),
             clock_steps: ClockStepDetector::default(),
             json_memory: JsonMemory::default(),
@@ -156,7 +161,8 @@ impl Ingest {
             delivery.add(&verified, event);
         }
         let (delivery, summary) = delivery.build(verified, self.retention_clock.read().now)?;
-        let acceptance = self.commit(delivery, budget).await?;
+        let rate = self.source_rates.reserve(cx.source, cx.received_at).await?;
+        let acceptance = self.commit(delivery, budget, rate).await?;
         Ok(answer(cx.source, acceptance, summary))
     }
 

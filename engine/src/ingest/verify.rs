@@ -19,7 +19,6 @@ impl Ingest {
     ) -> Result<(Proof, BodyBudget<B>), Rejection> {
         let source = cx.source;
         check_head(source, &head)?;
-        self.limiters.check_failures(source, cx.client, cx.received_at)?;
         self.check_capacity()?;
         let head = precheck(&*source.provider, head).map_err(|e| self.reject_unverified(cx, e))?;
         check_declared_size(source, head.head())?;
@@ -32,17 +31,18 @@ impl Ingest {
             public_url: cx.config.server.public_url.as_deref(),
             keys: &*self.keys,
         };
-        let proof =
-            head.prove(body, &verify_cx).await.map_err(|e| self.reject_unverified(cx, e))?;
+        let slot = self.failed_proofs.proof_slot(source, cx.client, cx.received_at).await;
+        let proved = head.prove(body, &verify_cx).await;
+        drop(slot);
+        let proof = proved.map_err(|e| self.reject_unverified(cx, e))?;
         match &proof {
             Proof::Genuine(verified) => {
                 telemetry::count_secret_match(&source.name, verified.secret());
-                // Only proven requests spend the rate, so that a forger cannot exhaust it.
-                self.limiters.spend_rate(source, cx.received_at)?;
+                self.failed_proofs.record_genuine(source, cx.client, cx.received_at);
             }
             // A handshake whose answer is an error was not from the sender.
             Proof::Handshake(handshake) if handshake.reply.status.as_u16() >= 400 => {
-                self.limiters.spend_failure(source, cx.client, cx.received_at);
+                self.failed_proofs.count_failure(source, cx.client, cx.received_at);
             }
             Proof::Handshake(_) => {}
         }
@@ -69,8 +69,12 @@ impl Ingest {
             }
         }
         // Without its key nothing was learned about the sender, so this is not its failure.
-        if !matches!(error, KeyUnavailable { .. }) {
-            self.limiters.spend_failure(cx.source, cx.client, cx.received_at);
+        if !matches!(error, KeyUnavailable { .. })
+            && let Some(retry_after) =
+                self.failed_proofs.count_failure(cx.source, cx.client, cx.received_at)
+        {
+            let reason = "too many failed proofs from this address";
+            return Rejection::RateLimited { retry_after, reason };
         }
         Rejection::VerificationFailed(error)
     }
