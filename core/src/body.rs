@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::json::{MAX_WEIGHT, parse_strict_measured};
+use crate::json::{MAX_JSON_MEMORY_BYTES, parse_strict_measured};
 
 /// So many times its text a value takes at most.
 const MOST: usize = 110;
@@ -63,7 +63,7 @@ impl Body {
 
     /// Of [`Body::memory_size`], what its value may take at most once it has been read.
     pub fn max_memory_size(&self) -> usize {
-        self.0.bytes.len().saturating_mul(MOST).min(MAX_WEIGHT)
+        self.0.bytes.len().saturating_mul(MOST).min(MAX_JSON_MEMORY_BYTES)
     }
 
     /// The same bytes, as if nobody had read them as JSON.

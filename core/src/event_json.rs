@@ -1,5 +1,4 @@
-//! An event as one line of JSON: what the `file` handler appends, what `exec` writes to a program,
-//! what `http_forward` sends where it is asked for the event and not for the raw body.
+//! An event as one line of JSON. The handlers `file`, `exec` and `http_forward` write it.
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -7,17 +6,20 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::handler::HandlerCx;
 
-/// `{id, source, eventType, eventId, receivedAt, route, attempt, body}` in this order, without the
-/// line's end. A body that is no strict JSON stands as `bodyText`, one that is no UTF-8 as
-/// `bodyBase64`.
+/// Renders an event as one line of JSON, without a line end: the members `id`, `source`,
+/// `eventType`, `eventId`, `receivedAt`, `route`, `attempt` and `body`, in this order.
+///
+/// The body stays as the sender wrote it, except that line ends are removed. Where the body is not
+/// strict JSON ([`parse_strict`](crate::parse_strict)), the last member is `bodyText`, a string;
+/// where it is not UTF-8, `bodyBase64`.
 pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
     let mut line = String::with_capacity(256 + event.body().bytes().len());
-    member(&mut line, '{', "id", &text(&event.id().to_string()));
-    member(&mut line, ',', "source", &text(event.source()));
-    member(&mut line, ',', "eventType", &optional(event.event_type()));
-    member(&mut line, ',', "eventId", &optional(event.event_id()));
-    member(&mut line, ',', "receivedAt", &text(&event.received_at().to_string()));
-    member(&mut line, ',', "route", &text(&cx.route));
+    member(&mut line, '{', "id", &json_string(&event.id().to_string()));
+    member(&mut line, ',', "source", &json_string(event.source()));
+    member(&mut line, ',', "eventType", &json_string_or_null(event.event_type()));
+    member(&mut line, ',', "eventId", &json_string_or_null(event.event_id()));
+    member(&mut line, ',', "receivedAt", &json_string(&event.received_at().to_string()));
+    member(&mut line, ',', "route", &json_string(&cx.route));
     member(&mut line, ',', "attempt", &cx.attempt.to_string());
     let (name, body) = rendered_body(event);
     member(&mut line, ',', name, &body);
@@ -25,14 +27,14 @@ pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
     line
 }
 
-/// JSON stays as the sender wrote it, numbers and order of keys included. Raw line ends can only
-/// stand between its tokens, and two tokens never have nothing but white space between them, so
-/// leaving line ends out changes no value.
+/// Name and JSON of the body's member. JSON keeps the sender's text, so that numbers and the order
+/// of keys survive. In valid JSON a raw line end stands only between tokens that something else
+/// separates too, so removing it changes no value.
 fn rendered_body(event: &Event) -> (&'static str, String) {
     match std::str::from_utf8(event.body().bytes()) {
         Ok(json) if event.json().is_ok() => ("body", json.trim().replace(['\n', '\r'], "")),
-        Ok(other) => ("bodyText", text(other)),
-        Err(_) => ("bodyBase64", text(&BASE64.encode(event.body().bytes()))),
+        Ok(other) => ("bodyText", json_string(other)),
+        Err(_) => ("bodyBase64", json_string(&BASE64.encode(event.body().bytes()))),
     }
 }
 
@@ -44,11 +46,11 @@ fn member(line: &mut String, before: char, name: &str, json: &str) {
     line.push_str(json);
 }
 
-fn text(text: &str) -> String {
+fn json_string(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-fn optional(text: Option<&str>) -> String {
+fn json_string_or_null(text: Option<&str>) -> String {
     Value::from(text).to_string()
 }
 
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_has_its_keys_in_order_and_no_line_end() {
+    fn an_event_line_has_its_keys_in_order_and_no_line_end() {
         assert_eq!(
             line_of(b"{\"b\": 1,\r\n \"a\": 12345678901234567890123}\n"),
             "{\"id\":\"07070707-0707-0707-0707-070707070707\",\"source\":\"partner\",\"eventType\":null,\
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_strict_json_stands_as_text_or_base64() {
+    fn a_body_that_is_not_strict_json_is_rendered_as_text_or_base64() {
         assert!(line_of(b"a=1\n").ends_with(r#""bodyText":"a=1\n"}"#));
         assert!(line_of(b"").ends_with(r#""bodyText":""}"#));
         assert!(line_of(br#"{"a":1,"a":2}"#).contains(r#""bodyText":"{"#));

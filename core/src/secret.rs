@@ -1,5 +1,5 @@
-//! Secrets, several at once so that they can be rotated. Values never show in `Debug`, and there
-//! is no `==` on them: comparing goes through [`crate::crypto`].
+//! Secrets, several at a time so that they can be rotated. `Debug` never shows a secret, and
+//! secrets have no `==`: they are compared in constant time, in [`crate::crypto`] alone.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,17 +10,34 @@ use serde::{Deserialize, Deserializer};
 
 use crate::clock::Timestamp;
 
-/// A text that must not be shown. Wiped from memory when dropped.
+/// A text that must not be shown: `Debug` prints `***`, and the memory is wiped on drop.
+///
+/// ```
+/// use hookward_core::Secret;
+/// use hookward_core::crypto::tokens_equal;
+///
+/// let secret = Secret::new("hunter2");
+/// assert_eq!(format!("{secret:?}"), "***");
+/// assert!(tokens_equal(b"hunter2", secret.expose().as_bytes()));
+/// ```
+///
+/// Comparing with `==` does not compile, because its time depends on the secret:
+///
+/// ```compile_fail
+/// # use hookward_core::Secret;
+/// assert!(Secret::new("a") == Secret::new("a"));
+/// ```
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Hides a text.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text itself: for keying a MAC or comparing in constant time, nothing else.
+    /// The text itself. Use it as the key of a computation or in a comparison in constant time, and
+    /// never in a message, a log line or an error.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -38,7 +55,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Marked `writeOnly`, which is how diagnostics know to mask the value.
+/// Marked `writeOnly`, by which diagnostics recognise a value that they must redact.
 impl JsonSchema for Secret {
     fn schema_name() -> Cow<'static, str> {
         "Secret".into()
@@ -48,29 +65,46 @@ impl JsonSchema for Secret {
     }
 }
 
-/// A secret and the moment at which it stops being accepted, if there is one.
+/// A secret and the time at which it expires, for rotation.
 #[derive(Debug, Clone)]
 pub struct TimedSecret {
-    /// The secret.
+    /// The secret itself.
     pub secret: Secret,
-    /// Not accepted from here on.
+    /// The secret is no longer accepted at this time and later; `None`: it does not expire.
     pub until: Option<Timestamp>,
 }
 
-/// An empty secret: an HMAC under it can be made by anyone, so it is never accepted.
+/// A configured secret is empty. Anyone can compute an HMAC under an empty secret, so none is
+/// accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("secret {index} is empty; an empty secret can be forged by anyone")]
+#[error("secret {index} is empty; anyone could sign with an empty secret, so set one")]
 pub struct EmptySecret {
-    /// Its place in the list, from 0.
+    /// Index of the empty secret in the list, from 0.
     pub index: usize,
 }
 
-/// All secrets of a source, in the order of the configuration.
+/// All secrets of a source, in the order of the configuration. None is empty.
+///
+/// ```
+/// use hookward_core::{Secret, SecretSet, TimedSecret, Timestamp};
+///
+/// let expires = Timestamp::from_secs(1_760_000_000);
+/// let set = SecretSet::new(vec![
+///     TimedSecret { secret: Secret::new("new"), until: None },
+///     TimedSecret { secret: Secret::new("old"), until: Some(expires) },
+/// ])?;
+/// let active: Vec<_> = set.active(expires).iter().map(|(index, _)| index).collect();
+/// assert_eq!(active, [0]);
+/// # Ok::<(), hookward_core::EmptySecret>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct SecretSet(Vec<TimedSecret>);
 
 impl SecretSet {
-    /// Takes the list; refuses empty texts.
+    /// A set of these secrets.
+    ///
+    /// # Errors
+    /// [`EmptySecret`] where one of them is empty.
     pub fn new(secrets: Vec<TimedSecret>) -> Result<Self, EmptySecret> {
         match secrets.iter().position(|s| s.secret.expose().is_empty()) {
             Some(index) => Err(EmptySecret { index }),
@@ -78,7 +112,10 @@ impl SecretSet {
         }
     }
 
-    /// A set of secrets without an end, in order; refuses empty texts.
+    /// A set of secrets that do not expire.
+    ///
+    /// # Errors
+    /// [`EmptySecret`] where one of them is empty.
     pub fn from_texts<S: Into<String>>(
         texts: impl IntoIterator<Item = S>,
     ) -> Result<Self, EmptySecret> {
@@ -86,18 +123,19 @@ impl SecretSet {
         Self::new(texts.into_iter().map(timed).collect())
     }
 
-    /// Those accepted at `now`.
+    /// The secrets that are accepted at `now`.
     pub fn active(&self, now: Timestamp) -> ActiveSecrets<'_> {
         ActiveSecrets { all: &self.0, now }
     }
 
-    /// Every secret with its end, in order.
+    /// All secrets, expired ones included, in the order of the configuration.
     pub fn all(&self) -> &[TimedSecret] {
         &self.0
     }
 }
 
-/// The secrets that count at one moment. Indexes are those of the whole set.
+/// The secrets of a [`SecretSet`] that are accepted at one time. Their indexes are those of the
+/// whole set.
 #[derive(Debug, Clone, Copy)]
 pub struct ActiveSecrets<'a> {
     all: &'a [TimedSecret],
@@ -105,14 +143,14 @@ pub struct ActiveSecrets<'a> {
 }
 
 impl<'a> ActiveSecrets<'a> {
-    /// Index and secret, in the order of the configuration.
+    /// Iterates over index and secret, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &'a Secret)> + use<'a> {
         let now = self.now;
         let active = move |s: &TimedSecret| s.until.is_none_or(|until| now < until);
         self.all.iter().enumerate().filter(move |(_, s)| active(s)).map(|(i, s)| (i, &s.secret))
     }
 
-    /// Whether there is none.
+    /// Whether no secret is accepted: none is configured, or all have expired.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -123,22 +161,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_secret_is_refused_and_named() {
+    fn an_empty_secret_is_rejected_with_its_index() {
         assert_eq!(SecretSet::from_texts(["a", ""]).unwrap_err(), EmptySecret { index: 1 });
     }
 
     #[test]
-    fn a_secret_past_its_end_no_longer_counts_and_indexes_stay() {
+    fn an_expired_secret_is_not_active_and_indexes_stay() {
         let old = TimedSecret { secret: Secret::new("old"), until: Some(Timestamp::from_secs(10)) };
         let new = TimedSecret { secret: Secret::new("new"), until: None };
         let set = SecretSet::new(vec![old, new]).unwrap();
-        let at = |s| set.active(Timestamp::from_secs(s)).iter().map(|(i, _)| i).collect::<Vec<_>>();
-        assert_eq!(at(9), [0, 1]);
-        assert_eq!(at(10), [1]);
+        let active_at =
+            |s| set.active(Timestamp::from_secs(s)).iter().map(|(i, _)| i).collect::<Vec<_>>();
+        assert_eq!(active_at(9), [0, 1]);
+        assert_eq!(active_at(10), [1]);
     }
 
     #[test]
-    fn debug_shows_no_secret() {
+    fn debug_output_of_a_set_shows_no_secret() {
         assert!(!format!("{:?}", SecretSet::from_texts(["hunter2"]).unwrap()).contains("hunter2"));
     }
 }

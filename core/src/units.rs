@@ -1,5 +1,5 @@
-//! Durations and byte sizes as people write them in configuration: `5m`, `10MiB`. Used by the keys of
-//! routes.yaml and by the `with:` blocks of plugins.
+//! Durations and byte sizes as people write them in configuration: `5m`, `10MiB`. Used by the keys
+//! of routes.yaml and by the `with:` blocks of plugins.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A duration, written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`. A number without a unit is an
-/// error.
+/// A duration, written like `500ms`, `30s`, `5m`, `1h`, `7d` or `1h 30m`. A number without a unit
+/// is an error.
 ///
 /// ```
 /// use hookward_core::HumanDuration;
@@ -53,8 +53,8 @@ impl fmt::Display for HumanDuration {
     }
 }
 
-/// A number of bytes, written like `512KiB`, `10MiB`, `1MB` or `1000`. `KiB` is 1,024 bytes and `kB` is
-/// 1,000.
+/// A number of bytes, written like `512KiB`, `10MiB`, `1MB` or `1000`. `KiB` is 1,024 bytes and
+/// `kB` is 1,000.
 ///
 /// ```
 /// use hookward_core::ByteSize;

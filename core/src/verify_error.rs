@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Why [`prove`](crate::prove) rejects a request.
 ///
-/// The message (`Display`) goes to logs and to `hookward verify`. It never holds a secret, an expected
-/// tag or a part of the body. The sender reads [`VerifyError::code`] and nothing else.
+/// The message (`Display`) goes to logs and to `hookward verify`. It never holds a secret, an
+/// expected tag or a part of the body. The sender reads [`VerifyError::code`] and nothing else.
 ///
 /// ```
 /// use hookward_core::VerifyError;
@@ -36,8 +36,8 @@ pub enum VerifyError {
          between sender and server changes the body"
     )]
     InvalidSignature,
-    /// A genuine token says something else than the source demands: it is for another receiver, from
-    /// another issuer or about other bytes.
+    /// A genuine token says something else than the source demands: it is for another receiver,
+    /// from another issuer or about other bytes.
     #[error("{what}")]
     InvalidClaim {
         /// What the token says and what is demanded; never the token itself.
@@ -59,7 +59,8 @@ pub enum VerifyError {
         /// How far ahead a signed time may be.
         tolerance: Duration,
     },
-    /// A key that the decision needs is unavailable at present. The sender gets 503 and tries again.
+    /// A key that the decision needs is unavailable at present. The sender gets 503 and tries
+    /// again.
     #[error("a key is unavailable: {reason}")]
     KeyUnavailable {
         /// Why the key is unavailable.

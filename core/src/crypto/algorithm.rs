@@ -1,5 +1,5 @@
-//! The algorithms that tie a message to a key. Called by compiled schemes, by [`crate::keys`] and by
-//! providers whose signatures have a form of their own.
+//! The algorithms that tie a message to a key. Called by compiled schemes, by [`crate::keys`] and
+//! by providers whose signatures have a form of their own.
 
 use std::ops::RangeInclusive;
 
@@ -32,12 +32,12 @@ pub enum ProofAlgorithm {
     /// (RFC 7518, section 3.4). The key is as for [`ProofAlgorithm::EcdsaP256Der`].
     #[cfg(feature = "keys")]
     EcdsaP256Fixed,
-    /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, section 8.2). The key is a PKCS#1 `RSAPublicKey` of 2048
-    /// to 8192 bits ([`rsa_key_from_spki`](super::rsa_key_from_spki)).
+    /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, section 8.2). The key is a PKCS#1 `RSAPublicKey` of
+    /// 2048 to 8192 bits ([`rsa_key_from_spki`](super::rsa_key_from_spki)).
     #[cfg(feature = "keys")]
     RsaSha256,
-    /// RSA PKCS#1 v1.5 with SHA-1, for senders that sign with nothing newer. Whoever can choose what is
-    /// signed may find two messages with one signature; nobody else can. The key is as for
+    /// RSA PKCS#1 v1.5 with SHA-1, for senders that sign with nothing newer. Whoever can choose
+    /// what is signed may find two messages with one signature; nobody else can. The key is as for
     /// [`ProofAlgorithm::RsaSha256`].
     #[cfg(feature = "keys")]
     RsaSha1,
@@ -56,7 +56,8 @@ impl ProofAlgorithm {
             Self::Sha256 => 32..=32,
             #[cfg(feature = "keys")]
             Self::Ed25519 | Self::EcdsaP256Fixed => 64..=64,
-            // A SEQUENCE of two INTEGERs of 1 to 33 bytes, each value after two bytes of tag and length.
+            // A SEQUENCE of two INTEGERs of 1 to 33 bytes, each value after two bytes of tag and
+            // length.
             #[cfg(feature = "keys")]
             Self::EcdsaP256Der => 8..=72,
             #[cfg(feature = "keys")]
@@ -71,8 +72,8 @@ impl ProofAlgorithm {
 
     /// Whether these bytes can be a key of this algorithm.
     ///
-    /// Never accepted are an empty key, an RSA key under 2048 bits, and an Ed25519 key of small order or
-    /// in a non-canonical encoding: under such an Ed25519 key anyone can make signatures.
+    /// Never accepted are an empty key, an RSA key under 2048 bits, and an Ed25519 key of small
+    /// order or in a non-canonical encoding: under such an Ed25519 key anyone can make signatures.
     pub fn accepts_key(self, key: &[u8]) -> bool {
         match self {
             Self::Hmac(_) | Self::Sha256 => !key.is_empty(),
@@ -85,8 +86,8 @@ impl ProofAlgorithm {
         }
     }
 
-    /// Whether any of these is a right tag of the message, which is the concatenation of `parts`. Under
-    /// a shared key all tags are compared, in constant time.
+    /// Whether any of these is a right tag of the message, which is the concatenation of `parts`.
+    /// Under a shared key all tags are compared, in constant time.
     pub fn matches_any(self, key: &[u8], parts: &[&[u8]], tags: &[Tag]) -> bool {
         if !self.accepts_key(key) {
             return false;
@@ -104,8 +105,8 @@ impl ProofAlgorithm {
         }
     }
 
-    /// The tag of the message, which is the concatenation of `parts`; `None` where the key is empty or
-    /// public. To check a received tag use [`ProofAlgorithm::matches_any`].
+    /// The tag of the message, which is the concatenation of `parts`; `None` where the key is empty
+    /// or public. To check a received tag use [`ProofAlgorithm::matches_any`].
     pub fn tag(self, key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
         match self {
             Self::Hmac(alg) => {

@@ -1,6 +1,6 @@
-//! A reader of the part of DER (ITU-T X.690) that public keys and certificates use: definite lengths
-//! of up to two bytes, in their shortest form. Called by [`super::public_key`] and the certificates of
-//! [`crate::keys`].
+//! A reader of the part of DER (ITU-T X.690) that public keys and certificates use: definite
+//! lengths of up to two bytes, in their shortest form. Called by [`super::public_key`] and the
+//! certificates of [`crate::keys`].
 
 /// A reader over DER; holds the bytes that are not read yet.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,8 @@ impl<'a> Der<'a> {
         self.0.first().copied()
     }
 
-    /// Reads the next value and returns its content; `None` where its tag is another one or its length
-    /// is not in the shortest form.
+    /// Reads the next value and returns its content; `None` where its tag is another one or its
+    /// length is not in the shortest form.
     pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_first_chunk::<2>()?;
         let (length, rest) = match head {

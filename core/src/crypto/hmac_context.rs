@@ -42,8 +42,8 @@ enum KeyedHash {
 }
 
 impl HmacContext {
-    /// Starts an HMAC under this key; `None` where the key is empty, because anyone can compute a tag
-    /// under an empty key.
+    /// Starts an HMAC under this key; `None` where the key is empty, because anyone can compute a
+    /// tag under an empty key.
     pub fn new(alg: HmacAlgorithm, key: &[u8]) -> Option<Self> {
         if key.is_empty() {
             return None;
@@ -74,8 +74,8 @@ impl HmacContext {
         }
     }
 
-    /// Whether any of these is the tag of the message. Compares all of them, in constant time, so that
-    /// the time taken does not depend on which one matches.
+    /// Whether any of these is the tag of the message. Compares all of them, in constant time, so
+    /// that the time taken does not depend on which one matches.
     pub fn matches_any(self, tags: &[Tag]) -> bool {
         any_tag_equals(tags, &self.finish())
     }

@@ -1,8 +1,8 @@
 //! Tags and signatures: encodings, HMAC, and comparing in constant time. Providers and compiled
 //! schemes build their proofs from these parts; no other module of the project compares secrets.
 //!
-//! A received tag is decoded first ([`Tag::decode`]) and compared only then. What cannot be a tag, such
-//! as a truncated one, fails before any comparison.
+//! A received tag is decoded first ([`Tag::decode`]) and compared only then. What cannot be a tag,
+//! such as a truncated one, fails before any comparison.
 //!
 //! ```
 //! use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag};
@@ -15,7 +15,8 @@
 //! assert!(hmac.matches_any(&[tag]));
 //! ```
 //!
-//! Signatures under a public key (Ed25519, ECDSA, RSA) need the feature `keys`, which is on by default.
+//! Signatures under a public key (Ed25519, ECDSA, RSA) need the feature `keys`, which is on by
+//! default.
 
 mod algorithm;
 #[cfg(feature = "keys")]

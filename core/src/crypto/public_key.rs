@@ -18,8 +18,8 @@ const P256_POINT_BYTES: usize = 65;
 /// First byte of an uncompressed point (SEC 1, section 2.3.3).
 const UNCOMPRESSED_POINT_TAG: u8 = 4;
 
-/// DER of a SubjectPublicKeyInfo of P-256 up to the point (RFC 5480): the lengths, `id-ecPublicKey`,
-/// `secp256r1` and the head of the bit string.
+/// DER of a SubjectPublicKeyInfo of P-256 up to the point (RFC 5480): the lengths,
+/// `id-ecPublicKey`, `secp256r1` and the head of the bit string.
 const P256_SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -30,8 +30,8 @@ const MAX_RSA_MODULUS_BYTES: usize = 1024;
 /// Longest exponent that is encoded, in bytes.
 const MAX_RSA_EXPONENT_BYTES: usize = 8;
 
-/// The y coordinates of the eight points of small order of edwards25519, little-endian: 0, 1, -1 and
-/// those of the points of order 8. The sign of x is not a part of them.
+/// The y coordinates of the eight points of small order of edwards25519, little-endian: 0, 1, -1
+/// and those of the points of order 8. The sign of x is not a part of them.
 const SMALL_ORDER_Y_COORDINATES: [[u8; 32]; 5] = [
     [0; 32],
     [
@@ -55,20 +55,21 @@ const SMALL_ORDER_Y_COORDINATES: [[u8; 32]; 5] = [
     ],
 ];
 
-/// The uncompressed point in a SubjectPublicKeyInfo (RFC 5480) of P-256; `None` for a key of another
-/// kind or in another form.
+/// The uncompressed point in a SubjectPublicKeyInfo (RFC 5480) of P-256; `None` for a key of
+/// another kind or in another form.
 pub fn p256_point_from_spki(spki: &[u8]) -> Option<&[u8]> {
     spki.strip_prefix(&P256_SPKI_PREFIX).filter(|point| is_p256_point(point))
 }
 
-/// The PKCS#1 `RSAPublicKey` in a SubjectPublicKeyInfo (RFC 8017, appendix A.1.1); `None` for a key of
-/// another kind, and for one that [`ProofAlgorithm::accepts_key`] rejects.
+/// The PKCS#1 `RSAPublicKey` in a SubjectPublicKeyInfo (RFC 8017, appendix A.1.1); `None` for a key
+/// of another kind, and for one that [`ProofAlgorithm::accepts_key`] rejects.
 pub fn rsa_key_from_spki(spki: &[u8]) -> Option<&[u8]> {
     der::rsa_key_in_spki(spki).filter(|key| is_rsa_key(key))
 }
 
-/// The PKCS#1 `RSAPublicKey` of a modulus and an exponent, both big-endian without leading zeros, as a
-/// JWK has them (RFC 7518, section 6.3.1); `None` where [`ProofAlgorithm::accepts_key`] rejects it.
+/// The PKCS#1 `RSAPublicKey` of a modulus and an exponent, both big-endian without leading zeros,
+/// as a JWK has them (RFC 7518, section 6.3.1); `None` where [`ProofAlgorithm::accepts_key`]
+/// rejects it.
 pub fn rsa_key_from_components(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
     let bounded =
         modulus.len() <= MAX_RSA_MODULUS_BYTES && exponent.len() <= MAX_RSA_EXPONENT_BYTES;
@@ -81,8 +82,8 @@ pub(super) fn is_p256_point(bytes: &[u8]) -> bool {
     bytes.len() == P256_POINT_BYTES && bytes.first() == Some(&UNCOMPRESSED_POINT_TAG)
 }
 
-/// Whether this is an `RSAPublicKey` of 2048 to 8192 bits, with an odd modulus and an odd exponent of
-/// 3 to 2³³ - 1, the bounds of ring.
+/// Whether this is an `RSAPublicKey` of 2048 to 8192 bits, with an odd modulus and an odd exponent
+/// of 3 to 2³³ - 1, the bounds of ring.
 pub(super) fn is_rsa_key(key: &[u8]) -> bool {
     let Some((modulus, exponent)) = der::rsa_components(key) else { return false };
     let bits = modulus.first().map_or(0, |b| modulus.len() * 8 - b.leading_zeros() as usize);
@@ -121,8 +122,8 @@ pub(super) fn verifies_any(
         ProofAlgorithm::RsaSha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
         ProofAlgorithm::Hmac(_) | ProofAlgorithm::Sha256 => return false,
     };
-    // The point `R` of an Ed25519 signature must satisfy the same rules as the key. ring checks the rest
-    // of RFC 8032: `S` below the order of the group, the equation without the cofactor.
+    // The point `R` of an Ed25519 signature must satisfy the same rules as the key. ring checks the
+    // rest of RFC 8032: `S` below the order of the group, the equation without the cofactor.
     let has_strict_point = |signature: &&Tag| {
         algorithm != ProofAlgorithm::Ed25519
             || signature.bytes().get(..32).is_some_and(is_ed25519_point)

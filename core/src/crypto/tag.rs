@@ -1,5 +1,5 @@
-//! Received tags and tokens, compared in constant time. The only module of the project that compares
-//! anything secret, and the only one that uses `subtle`.
+//! Received tags and tokens, compared in constant time. The only module of the project that
+//! compares anything secret, and the only one that uses `subtle`.
 
 use std::ops::RangeInclusive;
 
@@ -35,8 +35,8 @@ pub(super) fn any_tag_equals(tags: &[Tag], expected: &[u8]) -> bool {
 
 /// Whether a received token is the configured one. An empty configured token never matches.
 ///
-/// Compares the SHA-256 hashes of both in constant time, so that the time taken does not depend on the
-/// secret, not even on its length.
+/// Compares the SHA-256 hashes of both in constant time, so that the time taken does not depend on
+/// the secret, not even on its length.
 ///
 /// ```
 /// use hookward_core::crypto::tokens_equal;

@@ -9,9 +9,9 @@ const MAX_HOST_LABEL_BYTES: usize = 63;
 /// Splits an https URL into its host and its path with query. Returns `None` for any URL that two
 /// readers could understand differently.
 ///
-/// Accepted are a lower-case `https://`, a host name with a dot in it, and a path of plain characters.
-/// Not accepted are a user, a port, a fragment, an IP address, `.` or `..` as a path segment, a
-/// backslash, white space and everything that is not ASCII.
+/// Accepted are a lower-case `https://`, a host name with a dot in it, and a path of plain
+/// characters. Not accepted are a user, a port, a fragment, an IP address, `.` or `..` as a path
+/// segment, a backslash, white space and everything that is not ASCII.
 ///
 /// ```
 /// use hookward_core::keys::split_https_url;
@@ -31,8 +31,8 @@ pub fn split_https_url(url: &str) -> Option<(&str, &str)> {
             && !label.ends_with('-')
     };
     let is_name = host.contains('.') && host.split('.').all(is_label);
-    // The last label of a numeric address is a number (also in `0x7f.1`); no top-level domain ends in a
-    // digit.
+    // The last label of a numeric address is a number (also in `0x7f.1`); no top-level domain ends
+    // in a digit.
     let is_address = host.bytes().last().is_some_and(|b| b.is_ascii_digit());
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/?=&%+:,;@!$'()*".contains(&b);
     let climbs = path.split(['/', '?']).any(|part| part == ".." || part == ".");

@@ -1,5 +1,5 @@
-//! JSON Web Keys (RFC 7517) and the documents that services publish them in. Called by [`super::jwt`]
-//! and by providers.
+//! JSON Web Keys (RFC 7517) and the documents that services publish them in. Called by
+//! [`super::jwt`] and by providers.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
@@ -33,12 +33,12 @@ impl PublicKey {
         rsa.or_else(|| p256_point_from_spki(spki).map(|point| Self::P256(point.to_vec())))
     }
 
-    /// Verifies that `signature`, written in `encoding`, is the key owner's signature of the message. An
-    /// algorithm for another kind of key never verifies.
+    /// Verifies that `signature`, written in `encoding`, is the key owner's signature of the
+    /// message. An algorithm for another kind of key never verifies.
     ///
     /// # Errors
-    /// [`VerifyError::InvalidFormat`] where the text cannot be a signature of this algorithm, otherwise
-    /// [`VerifyError::InvalidSignature`].
+    /// [`VerifyError::InvalidFormat`] where the text cannot be a signature of this algorithm,
+    /// otherwise [`VerifyError::InvalidSignature`].
     pub fn verify(
         &self,
         algorithm: ProofAlgorithm,
@@ -82,8 +82,8 @@ pub struct Jwk {
 pub struct Jwks(pub Vec<Jwk>);
 
 impl Jwks {
-    /// Reads a JWK set `{"keys": […]}` (RFC 7517, section 5), a wrapped key `{"key": {…}}`, a bare key
-    /// or a bare list of keys. Reads the first 100 keys.
+    /// Reads a JWK set `{"keys": […]}` (RFC 7517, section 5), a wrapped key `{"key": {…}}`, a bare
+    /// key or a bare list of keys. Reads the first 100 keys.
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] where the document is something else.
@@ -124,8 +124,8 @@ impl Jwks {
         Ok(Self(keys.filter_map(Jwk::from_members).collect()))
     }
 
-    /// The keys that may have signed with this key id and algorithm: the algorithm is the key's own or
-    /// the key names none. Without a key id, every key of that algorithm may have.
+    /// The keys that may have signed with this key id and algorithm: the algorithm is the key's own
+    /// or the key names none. Without a key id, every key of that algorithm may have.
     pub fn candidates<'a>(
         &'a self,
         kid: Option<&'a str>,

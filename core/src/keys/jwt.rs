@@ -1,5 +1,5 @@
-//! JSON Web Tokens (RFC 7519) that a sender signs with a private key: RS256 and ES256 only. Called by
-//! providers whose senders present tokens.
+//! JSON Web Tokens (RFC 7519) that a sender signs with a private key: RS256 and ES256 only. Called
+//! by providers whose senders present tokens.
 //!
 //! The caller's [`TokenRules`] and the key decide the algorithm, never the token alone (RFC 8725,
 //! section 3.1). Keys and URLs in a token's header (`jwk`, `jku`, `x5u`) are ignored.
@@ -88,8 +88,8 @@ pub struct Token<'a> {
     signature: &'a str,
 }
 
-/// Verifies a token: its signature under a key of the requested document, then its claims against the
-/// rules. Where the document has no key that the token names, a newer copy is fetched once.
+/// Verifies a token: its signature under a key of the requested document, then its claims against
+/// the rules. Where the document has no key that the token names, a newer copy is fetched once.
 ///
 /// # Errors
 /// Those of [`Token::parse`], [`Token::verify_signature`] and [`Claims::check`];
@@ -123,8 +123,8 @@ pub async fn verify(
     Ok(claims)
 }
 
-/// The token of an `Authorization: Bearer …` header (RFC 6750, section 2.1). The scheme's name is read
-/// in upper or lower case.
+/// The token of an `Authorization: Bearer …` header (RFC 6750, section 2.1). The scheme's name is
+/// read in upper or lower case.
 ///
 /// # Errors
 /// [`VerifyError::InvalidFormat`] for another scheme and for an empty token.
@@ -141,8 +141,9 @@ impl<'a> Token<'a> {
     /// Splits a compact token and reads its header as strict JSON. Proves nothing.
     ///
     /// # Errors
-    /// [`VerifyError::InvalidFormat`] where the text is not a token, is over 16 KiB, names an algorithm
-    /// other than RS256 and ES256, or demands an extension (`crit` of RFC 7515, `b64` of RFC 7797).
+    /// [`VerifyError::InvalidFormat`] where the text is not a token, is over 16 KiB, names an
+    /// algorithm other than RS256 and ES256, or demands an extension (`crit` of RFC 7515, `b64` of
+    /// RFC 7797).
     pub fn parse(text: &'a str) -> Result<Self, VerifyError> {
         let invalid = |what: &'static str| VerifyError::invalid_format(what);
         let not_a_token = || invalid("the text is not a JSON Web Token");
@@ -204,8 +205,8 @@ impl<'a> Token<'a> {
     ///
     /// # Errors
     /// [`VerifyError::InvalidSignature`] where no key of the set signed the token;
-    /// [`VerifyError::InvalidFormat`] where the signature has a wrong length or the payload is not a
-    /// JSON object.
+    /// [`VerifyError::InvalidFormat`] where the signature has a wrong length or the payload is not
+    /// a JSON object.
     pub fn verify_signature(&self, set: &Jwks) -> Result<Claims, VerifyError> {
         let algorithm = self.alg.proof_algorithm();
         let mut verified = Err(VerifyError::InvalidSignature);

@@ -1,12 +1,12 @@
 //! Public keys that a sender publishes: JWK sets, certificates, key services.
 //!
-//! A provider asks the [`KeySource`] of its [`VerifyCx`](crate::VerifyCx) for a document by URL, after it
-//! has pinned the URL to its sender's hosts ([`split_https_url`]). The engine's `KeySource` fetches,
-//! caches and limits; a provider itself never uses the network. Tests and `hookward verify` serve a
-//! document with [`FixedKeys`].
+//! A provider asks the [`KeySource`] of its [`VerifyCx`](crate::VerifyCx) for a document by URL,
+//! after it has pinned the URL to its sender's hosts ([`split_https_url`]). The engine's
+//! `KeySource` fetches, caches and limits; a provider itself never uses the network. Tests and
+//! `hookward verify` serve a document with [`FixedKeys`].
 //!
-//! [`KeySource`] and its requests are always here. [`jwt`], [`x509`], [`Jwks`] and [`PublicKey`] need the
-//! feature `keys`, which compiles ring and rustls-webpki and is on by default.
+//! [`KeySource`] and its requests are always here. [`jwt`], [`x509`], [`Jwks`] and [`PublicKey`]
+//! need the feature `keys`, which compiles ring and rustls-webpki and is on by default.
 
 mod https_url;
 #[cfg(feature = "keys")]
@@ -31,7 +31,8 @@ use crate::verify_error::VerifyError;
 /// Fetches documents that contain public keys.
 ///
 /// An implementation speaks https to public addresses alone, follows no redirects, bounds time and
-/// size, caches documents, shares one fetch among concurrent callers, and limits how often it fetches.
+/// size, caches documents, shares one fetch among concurrent callers, and limits how often it
+/// fetches.
 #[async_trait]
 pub trait KeySource: fmt::Debug + Send + Sync {
     /// Returns the requested document, fetched now or from the cache.
@@ -55,8 +56,9 @@ pub struct KeyRequest {
     pub url: String,
     /// The JSON body of a POST, for services that do not answer GET.
     pub post: Option<KeyRequestBody>,
-    /// Set where the copy fetched before this time lacks the needed key. A source that fetched within
-    /// the last minute may still answer with that copy, so that made-up keys cause no flood of fetches.
+    /// Set where the copy fetched before this time lacks the needed key. A source that fetched
+    /// within the last minute may still answer with that copy, so that made-up keys cause no flood
+    /// of fetches.
     pub newer_than: Option<Timestamp>,
 }
 
@@ -82,7 +84,8 @@ impl KeyRequest {
         Self { post: Some(KeyRequestBody(body.into())), ..self }
     }
 
-    /// The same request for a copy fetched after `time`, because the copy from before it lacks the key.
+    /// The same request for a copy fetched after `time`, because the copy from before it lacks the
+    /// key.
     #[must_use]
     pub fn newer_than(&self, time: Timestamp) -> Self {
         Self { newer_than: Some(time), ..self.clone() }
@@ -130,8 +133,8 @@ impl KeySource for NoKeys {
     }
 }
 
-/// A [`KeySource`] that serves one document for every URL, for verifying offline. The document counts
-/// as [trusted](KeyDocument::trusted_offline).
+/// A [`KeySource`] that serves one document for every URL, for verifying offline. The document
+/// counts as [trusted](KeyDocument::trusted_offline).
 #[derive(Debug, Clone)]
 pub struct FixedKeys(pub Bytes);
 

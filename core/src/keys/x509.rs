@@ -1,8 +1,8 @@
 //! X.509 certificates (RFC 5280) that senders publish their keys in. Called by providers.
 //!
-//! A certificate fetched over https from a host that only the sender controls is the sender's by that.
-//! Where the host also serves what others upload, a provider checks the chain to a public root and the
-//! host names as well ([`Certificates::check_chain`]).
+//! A certificate fetched over https from a host that only the sender controls is the sender's by
+//! that. Where the host also serves what others upload, a provider checks the chain to a public
+//! root and the host names as well ([`Certificates::check_chain`]).
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
@@ -29,8 +29,8 @@ impl Certificates {
     /// Reads PEM (RFC 7468): first the sender's certificate, then intermediate ones in any order.
     ///
     /// # Errors
-    /// [`VerifyError::KeyUnavailable`] where the document has no certificate, one that cannot be read,
-    /// or a key other than RSA from 2048 bits and P-256.
+    /// [`VerifyError::KeyUnavailable`] where the document has no certificate, one that cannot be
+    /// read, or a key other than RSA from 2048 bits and P-256.
     pub fn from_pem(document: &KeyDocument) -> Result<Self, VerifyError> {
         let not_pem =
             || VerifyError::key_unavailable("the fetched document is not a certificate in PEM");
@@ -59,8 +59,8 @@ impl Certificates {
         self.chain.len() == 1
     }
 
-    /// Checks that the sender's certificate names one of these hosts (RFC 6125). Passes for a document
-    /// that is [trusted offline](KeyDocument::trusted_offline).
+    /// Checks that the sender's certificate names one of these hosts (RFC 6125). Passes for a
+    /// document that is [trusted offline](KeyDocument::trusted_offline).
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] where the certificate is for other hosts.
@@ -97,9 +97,10 @@ impl Certificates {
         }
     }
 
-    /// Checks that a public certificate authority vouches, at this time, for the sender's certificate
-    /// as that of one of these hosts. The roots are those of Mozilla (crate webpki-roots). Passes for a
-    /// document that is [trusted offline](KeyDocument::trusted_offline).
+    /// Checks that a public certificate authority vouches, at this time, for the sender's
+    /// certificate as that of one of these hosts. The roots are those of Mozilla (crate
+    /// webpki-roots). Passes for a document that is [trusted
+    /// offline](KeyDocument::trusted_offline).
     ///
     /// # Errors
     /// [`VerifyError::KeyUnavailable`] with the reason.
@@ -157,8 +158,8 @@ pub fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     Some((read_time(&mut validity)?, read_time(&mut validity)?))
 }
 
-/// Reads a time (RFC 5280, section 4.1.2.5): a `UTCTime`, whose two digits of the year count from 1950,
-/// or a `GeneralizedTime`, both in UTC and to the second.
+/// Reads a time (RFC 5280, section 4.1.2.5): a `UTCTime`, whose two digits of the year count from
+/// 1950, or a `GeneralizedTime`, both in UTC and to the second.
 fn read_time(der: &mut Der<'_>) -> Option<Timestamp> {
     const UTC_TIME_TAG: u8 = 0x17;
     const GENERALIZED_TIME_TAG: u8 = 0x18;

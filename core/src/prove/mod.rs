@@ -20,8 +20,9 @@ pub enum Proof {
     Handshake(Handshake),
 }
 
-/// Verifies one request: runs [`Provider::precheck`] on its head, then [`Provider::verify`] on all of it.
-/// Equal to [`precheck`] followed by [`PrecheckedHead::prove`], for callers that already hold the body.
+/// Verifies one request: runs [`Provider::precheck`] on its head, then [`Provider::verify`] on all
+/// of it. Equal to [`precheck`] followed by [`PrecheckedHead::prove`], for callers that already
+/// hold the body.
 ///
 /// # Errors
 /// Any [`VerifyError`]. The request is dropped with it, so that nothing of it can be stored.
@@ -34,7 +35,8 @@ pub async fn prove(
 }
 
 /// Runs [`Provider::precheck`], before the body is read. A server calls this first and
-/// [`PrecheckedHead::prove`] once it has the body, so that `precheck` runs exactly once per request.
+/// [`PrecheckedHead::prove`] once it has the body, so that `precheck` runs exactly once per
+/// request.
 ///
 /// # Errors
 /// The [`VerifyError`] of a head that cannot carry a valid signature.
@@ -43,8 +45,8 @@ pub fn precheck(provider: &dyn Provider, head: Head) -> Result<PrecheckedHead<'_
     Ok(PrecheckedHead { provider, head })
 }
 
-/// A head that passed [`Provider::precheck`], bound to the provider that checked it. Made by [`precheck`]
-/// alone, so that no request reaches [`Provider::verify`] without its precheck.
+/// A head that passed [`Provider::precheck`], bound to the provider that checked it. Made by
+/// [`precheck`] alone, so that no request reaches [`Provider::verify`] without its precheck.
 #[derive(Debug)]
 #[must_use = "nothing is proven until `prove` has seen the body"]
 pub struct PrecheckedHead<'p> {

@@ -18,7 +18,8 @@ impl Verified {
         Self { request, secret }
     }
 
-    /// Method, target and headers. Most schemes do not sign them: the provider's page says which do.
+    /// Method, target and headers. Most schemes do not sign them: the provider's page says which
+    /// do.
     pub fn head(&self) -> &Head {
         &self.request.head
     }
@@ -28,7 +29,8 @@ impl Verified {
         &self.request.body
     }
 
-    /// The body as strict JSON ([`parse_strict`](crate::parse_strict)). Parsed at most once and shared.
+    /// The body as strict JSON ([`parse_strict`](crate::parse_strict)). Parsed at most once and
+    /// shared.
     ///
     /// # Errors
     /// [`BodyError`] where the body is not strict JSON.

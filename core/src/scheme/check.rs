@@ -48,8 +48,8 @@ pub(super) fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
     Ok(())
 }
 
-/// Checks that the key's format fits the algorithm. A public key must never serve as a shared secret:
-/// everybody has it.
+/// Checks that the key's format fits the algorithm. A public key must never serve as a shared
+/// secret: everybody has it.
 pub(super) fn check_key_format(alg: SignatureAlgorithm, key: KeyFormat) -> Result<(), SchemeError> {
     let (fits, allowed) = match alg {
         SignatureAlgorithm::Ed25519 => (
@@ -68,8 +68,8 @@ pub(super) fn check_key_format(alg: SignatureAlgorithm, key: KeyFormat) -> Resul
     if fits { Ok(()) } else { Err(SchemeError::new("/key", allowed)) }
 }
 
-/// Checks that the message depends on the request, covers the timestamp, and uses only what the rest of
-/// the scheme provides.
+/// Checks that the message depends on the request, covers the timestamp, and uses only what the
+/// rest of the scheme provides.
 pub(super) fn check_message(
     message: &[Segment],
     signature: &SignatureSpec,
@@ -137,8 +137,8 @@ fn covers(segment: &Segment, location: &TimestampLocation) -> bool {
     }
 }
 
-/// Parses the `replay_token` and checks that the message contains it: a text that anyone could change
-/// would prevent no replay.
+/// Parses the `replay_token` and checks that the message contains it: a text that anyone could
+/// change would prevent no replay.
 pub(super) fn replay_token(
     text: &str,
     message: &[Segment],
@@ -162,7 +162,8 @@ pub(super) fn replay_token(
             "this text is not part of the signed message, so anyone could change it; name one that is",
         ));
     }
-    // All items of a delivery would share the token, so a longer copy of the batch could bring new ones.
+    // All items of a delivery would share the token, so a longer copy of the batch could bring new
+    // ones.
     if is_batch {
         return Err(SchemeError::new(at, "`replay_token` and `batch` exclude each other"));
     }

@@ -1,5 +1,5 @@
-//! [`CompiledScheme`]: a scheme with its locations parsed, its template split and its contradictions
-//! ruled out.
+//! [`CompiledScheme`]: a scheme with its locations parsed, its template split and its
+//! contradictions ruled out.
 
 use std::time::Duration;
 
@@ -62,9 +62,9 @@ impl Scheme {
     /// Checks the scheme and compiles it.
     ///
     /// # Errors
-    /// [`SchemeError`] for names, pointers and templates that cannot be parsed, and for a scheme that
-    /// would prove nothing: an unsigned timestamp, a message without a variable, a public key used as a
-    /// shared secret.
+    /// [`SchemeError`] for names, pointers and templates that cannot be parsed, and for a scheme
+    /// that would prove nothing: an unsigned timestamp, a message without a variable, a public key
+    /// used as a shared secret.
     ///
     /// ```
     /// use hookward_core::scheme::Scheme;
@@ -134,8 +134,8 @@ fn compile_timestamp(spec: TimestampSpec) -> Result<CompiledTimestamp, SchemeErr
 }
 
 impl CompiledScheme {
-    /// The key that a configured secret stands for; `None` where the secret cannot be decoded or the
-    /// algorithm does not accept the key.
+    /// The key that a configured secret stands for; `None` where the secret cannot be decoded or
+    /// the algorithm does not accept the key.
     pub(super) fn key_bytes(&self, secret: &Secret) -> Option<Vec<u8>> {
         let text = secret.expose();
         let base64 = |text: &str| BASE64.decode(text.as_bytes()).ok();
@@ -185,13 +185,14 @@ impl CompiledScheme {
         self.identity.identify(delivery, |location| self.signs(location))
     }
 
-    /// The signed text that no other delivery carries; `None` where the scheme names no `replay_token`.
+    /// The signed text that no other delivery carries; `None` where the scheme names no
+    /// `replay_token`.
     pub fn replay_token(&self, delivery: &Verified) -> Option<String> {
         self.replay_token.as_ref()?.read(delivery, None)
     }
 
-    /// Whether the proof covers what stands there. A bare token (`alg: equal`) vouches for the body as
-    /// the sender's, and for no header: a proxy may add headers.
+    /// Whether the proof covers what stands there. A bare token (`alg: equal`) vouches for the body
+    /// as the sender's, and for no header: a proxy may add headers.
     fn signs(&self, location: &FieldLocation) -> bool {
         let signs_body = self.alg.is_none() || self.message.contains(&Segment::Body);
         match location {
@@ -209,8 +210,8 @@ impl CompiledScheme {
         }
     }
 
-    /// Whether the signature covers the event type wherever it may stand. `hookward check` warns where
-    /// it does not.
+    /// Whether the signature covers the event type wherever it may stand. `hookward check` warns
+    /// where it does not.
     pub fn signs_event_type(&self) -> bool {
         self.identity.type_locations().all(|location| self.signs(location))
     }

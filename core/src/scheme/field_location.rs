@@ -21,8 +21,8 @@ pub enum FieldLocation {
 }
 
 impl FieldLocation {
-    /// Parses `header:NAME`, `/pointer`, `json:/pointer`, `^/pointer` or `form:FIELD`. `at` is the JSON
-    /// pointer of the key that holds the text; an error carries it.
+    /// Parses `header:NAME`, `/pointer`, `json:/pointer`, `^/pointer` or `form:FIELD`. `at` is the
+    /// JSON pointer of the key that holds the text; an error carries it.
     ///
     /// # Errors
     /// [`SchemeError`] for any other text.
@@ -63,8 +63,8 @@ impl FieldLocation {
         matches!(self, Self::Pointer(_) | Self::Root(_))
     }
 
-    /// The value in a proven delivery; `item` is the event's item of a batch, or the body. `None` for an
-    /// empty text and for anything but a string and an integer of up to 64 bits.
+    /// The value in a proven delivery; `item` is the event's item of a batch, or the body. `None`
+    /// for an empty text and for anything but a string and an integer of up to 64 bits.
     pub(crate) fn read(&self, delivery: &Verified, item: Option<&Value>) -> Option<String> {
         let found = match self {
             Self::Header(name) => delivery.header(name).map(str::to_owned),
@@ -77,7 +77,8 @@ impl FieldLocation {
 }
 
 /// The text of a value that identifies something. A number with a fraction or of over 64 bits was
-/// rounded when it was parsed, so that two different ids could become equal: such a number has none.
+/// rounded when it was parsed, so that two different ids could become equal: such a number has
+/// none.
 fn identifier_text(value: &Value) -> Option<String> {
     if value.is_f64() { None } else { scalar_text(value) }
 }
@@ -91,8 +92,8 @@ fn scalar_text(value: &Value) -> Option<String> {
     }
 }
 
-/// The texts at a JSON pointer in which one segment may be `*`: one text for every item. `None` where
-/// any of them is absent.
+/// The texts at a JSON pointer in which one segment may be `*`: one text for every item. `None`
+/// where any of them is absent.
 pub(super) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
     let Some((before, after)) = pointer.split_once("/*") else {
         return Some(vec![scalar_text(value.pointer(pointer)?)?]);
@@ -101,8 +102,8 @@ pub(super) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
     items.iter().map(|item| item.pointer(after).and_then(scalar_text)).collect()
 }
 
-/// The text at a JSON pointer, for a part of the signed message: missing and empty are errors, so that
-/// a body without the field cannot be taken for one with an empty field.
+/// The text at a JSON pointer, for a part of the signed message: missing and empty are errors, so
+/// that a body without the field cannot be taken for one with an empty field.
 pub(super) fn required_json_text(
     json: Option<&Value>,
     pointer: &str,

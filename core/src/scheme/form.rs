@@ -4,7 +4,8 @@
 use crate::request::Request;
 use crate::verify_error::VerifyError;
 
-/// Iterates over the fields of a form body or a query (WHATWG URL, section 5.1), decoded and in order.
+/// Iterates over the fields of a form body or a query (WHATWG URL, section 5.1), decoded and in
+/// order.
 ///
 /// Names and values are bytes, because a signature may cover some that are not UTF-8. A malformed
 /// percent escape stays as it is.
@@ -26,8 +27,8 @@ pub fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_
     })
 }
 
-/// The value of a field of a form body or a query; `None` where the field is absent. Several fields of
-/// the name must have the same value.
+/// The value of a field of a form body or a query; `None` where the field is absent. Several fields
+/// of the name must have the same value.
 ///
 /// # Errors
 /// [`VerifyError::InvalidFormat`] where the field has several different values or is not UTF-8.

@@ -1,5 +1,5 @@
-//! Where a proven delivery names its events. Part of every compiled scheme, and used alone by providers
-//! whose signature is not a scheme.
+//! Where a proven delivery names its events. Part of every compiled scheme, and used alone by
+//! providers whose signature is not a scheme.
 
 use serde_json::Value;
 
@@ -28,8 +28,8 @@ pub struct IdentityRules {
 
 impl IdentityRules {
     /// Parses the keys `event_type`, `event_id` and `batch` of a scheme. Without `event_type` every
-    /// event has the type `event`; without `event_id` none has an id; without `batch` a delivery is one
-    /// event.
+    /// event has the type `event`; without `event_id` none has an id; without `batch` a delivery is
+    /// one event.
     ///
     /// # Errors
     /// [`SchemeError`] for a text that is not a place in a request.
@@ -70,12 +70,12 @@ impl IdentityRules {
         })
     }
 
-    /// Names the events of a proven delivery. `is_signed` says whether the proof covers a location; an
-    /// id from elsewhere is marked as unsigned.
+    /// Names the events of a proven delivery. `is_signed` says whether the proof covers a location;
+    /// an id from elsewhere is marked as unsigned.
     ///
     /// # Errors
-    /// [`IdentifyError`] for a batch whose body is not strict JSON, has no array at the batch's pointer,
-    /// or has no events or more than 10,000.
+    /// [`IdentifyError`] for a batch whose body is not strict JSON, has no array at the batch's
+    /// pointer, or has no events or more than 10,000.
     pub fn identify(
         &self,
         delivery: &Verified,

@@ -1,8 +1,8 @@
 //! The scheme grammar: how most senders sign and name their events, as data instead of code.
 //!
-//! A provider crate keeps its [`Scheme`] in a JSON file; `provider: hmac` reads one from routes.yaml. A
-//! scheme is compiled once ([`Scheme::compile`]); the [`CompiledScheme`] verifies, identifies and signs,
-//! and is a [`Provider`](crate::Provider) by itself.
+//! A provider crate keeps its [`Scheme`] in a JSON file; `provider: hmac` reads one from
+//! routes.yaml. A scheme is compiled once ([`Scheme::compile`]); the [`CompiledScheme`] verifies,
+//! identifies and signs, and is a [`Provider`](crate::Provider) by itself.
 //!
 //! ```
 //! use hookward_core::scheme::Scheme;

@@ -1,5 +1,5 @@
-//! A compiled scheme is a provider on its own: a crate whose sender needs no code of its own builds
-//! one from its scheme file and is done.
+//! A compiled scheme as a [`Provider`] and a [`Signer`]: a crate whose sender needs no code of its
+//! own builds one from its scheme file.
 
 use async_trait::async_trait;
 

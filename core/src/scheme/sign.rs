@@ -1,4 +1,5 @@
-//! Signs by a compiled scheme, as the sender does: for `hookward send`, tests and the conformance kit.
+//! Signs by a compiled scheme, as the sender does: for `hookward send`, tests and the conformance
+//! kit.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
@@ -16,8 +17,8 @@ fn error(reason: &str) -> SignError {
 }
 
 impl CompiledScheme {
-    /// Whether requests can be signed: the signature stands in a header, no segment of the message is a
-    /// field of the body, and the key is not the public one of a pair.
+    /// Whether requests can be signed: the signature stands in a header, no segment of the message
+    /// is a field of the body, and the key is not the public one of a pair.
     pub(super) fn can_sign(&self) -> bool {
         let is_body_field = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
         self.signature.location == SignatureLocation::Header
@@ -25,12 +26,14 @@ impl CompiledScheme {
             && !self.alg.is_some_and(ProofAlgorithm::is_public)
     }
 
-    /// Builds the whole request of a draft: a POST with the headers that the scheme signs or reads the
-    /// event's type and id from, and the signature. Signed headers of another meaning get the event id.
+    /// Builds the whole request of a draft: a POST with the headers that the scheme signs or reads
+    /// the event's type and id from, and the signature. Signed headers of another meaning get the
+    /// event id.
     ///
     /// # Errors
     /// [`SignError`] where the signature stands elsewhere than in a header, a field of the body is
-    /// signed on its own, the sender signs with a private key, or the secret or a value is unusable.
+    /// signed on its own, the sender signs with a private key, or the secret or a value is
+    /// unusable.
     pub fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
         if self.signature.location != SignatureLocation::Header {
             return Err(error("only signatures that stand in a header can be made"));
@@ -128,8 +131,8 @@ impl CompiledScheme {
         }
     }
 
-    /// The value of the signature header: the tag with its prefix, as an element of the list where the
-    /// scheme has one.
+    /// The value of the signature header: the tag with its prefix, as an element of the list where
+    /// the scheme has one.
     fn signature_value(&self, tag: &str, timestamp: Option<&str>) -> String {
         let spec = &self.signature;
         let tag = format!("{}{tag}", spec.prefix.as_deref().unwrap_or_default());

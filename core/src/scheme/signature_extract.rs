@@ -1,5 +1,5 @@
-//! Reads the signature of a request: finds its place, strips the prefix and splits the list. Called by
-//! `verify`.
+//! Reads the signature of a request: finds its place, strips the prefix and splits the list. Called
+//! by `verify`.
 
 use std::borrow::Cow;
 
@@ -97,7 +97,8 @@ impl CompiledScheme {
         Ok(ExtractedSignature::any_of(candidates))
     }
 
-    /// Splits a list and strips the prefix of its signatures. Without a list, the text is the candidate.
+    /// Splits a list and strips the prefix of its signatures. Without a list, the text is the
+    /// candidate.
     fn split_list<'a>(&'a self, text: Cow<'a, str>) -> Result<ExtractedSignature<'a>, VerifyError> {
         let spec = &self.signature;
         let (Some(separator), Cow::Borrowed(list)) = (spec.split, &text) else {
@@ -147,8 +148,8 @@ impl CompiledScheme {
         })
     }
 
-    /// Decodes the candidates. Where one match is enough, malformed candidates are skipped as long as
-    /// one can be decoded; where all must match, each must be decoded.
+    /// Decodes the candidates. Where one match is enough, malformed candidates are skipped as long
+    /// as one can be decoded; where all must match, each must be decoded.
     pub(super) fn decode_tags(
         &self,
         signature: &ExtractedSignature<'_>,

@@ -1,5 +1,5 @@
-//! The keys of a scheme, as they stand in JSON and YAML. Their doc comments are the descriptions in the
-//! JSON Schema of routes.yaml.
+//! The keys of a scheme, as they stand in JSON and YAML. Their doc comments are the descriptions in
+//! the JSON Schema of routes.yaml.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,19 +31,21 @@ pub struct Scheme {
     /// The signed timestamp, for senders that sign one.
     #[serde(default)]
     pub timestamp: Option<TimestampSpec>,
-    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is present. Without this key every event has the type `event`.
+    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of
+    /// several, the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
     /// Where the event id is, written as for `event_type`. Without this key events have no id.
     #[serde(default)]
     pub event_id: Option<OneOrMore>,
-    /// Where the array of events is, for senders that batch: a JSON pointer, or `""` for the whole body.
-    /// Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at the body.
+    /// Where the array of events is, for senders that batch: a JSON pointer, or `""` for the whole
+    /// body. Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at
+    /// the body.
     #[serde(default)]
     pub batch: Option<String>,
-    /// Where a signed text is that no other delivery carries, for signatures that do not cover the body:
-    /// `header:NAME`, `json:/pointer` or `form:FIELD`. A second delivery with it is a duplicate of the first.
+    /// Where a signed text is that no other delivery carries, for signatures that do not cover the
+    /// body: `header:NAME`, `json:/pointer` or `form:FIELD`. A second delivery with it is a
+    /// duplicate of the first.
     #[serde(default)]
     pub replay_token: Option<String>,
 }
@@ -59,8 +61,9 @@ pub struct SignatureSpec {
     /// The part of the request in which the signature is.
     #[serde(rename = "in")]
     pub location: SignatureLocation,
-    /// The header's name (one that ends in `-*` means all headers that begin so), a JSON pointer (with
-    /// `*` as one segment it means every item, and all must match), a form field or a query parameter.
+    /// The header's name (one that ends in `-*` means all headers that begin so), a JSON pointer
+    /// (with `*` as one segment it means every item, and all must match), a form field or a query
+    /// parameter.
     pub name: String,
     /// Text before the signature that is not a part of it, such as `sha256=`. Case-sensitive.
     #[serde(default)]
@@ -165,8 +168,8 @@ pub enum SignatureAlgorithm {
     /// ECDSA over P-256 with SHA-256, in DER. The secret is the sender's public key.
     #[serde(rename = "ecdsa-p256-sha256-der")]
     EcdsaP256Sha256Der,
-    /// The signature is the secret itself, a token. It shows who sent the request, not that the bytes are
-    /// as they were sent.
+    /// The signature is the secret itself, a token. It shows who sent the request, not that the
+    /// bytes are as they were sent.
     #[serde(rename = "equal")]
     Equal,
 }
@@ -182,9 +185,11 @@ pub enum KeyFormat {
     Hex,
     /// Base64, decoded; a leading `whsec_` is removed (Standard Webhooks, symmetric).
     Whsec,
-    /// An Ed25519 public key in base64; a leading `whpk_` is removed (Standard Webhooks, asymmetric).
+    /// An Ed25519 public key in base64; a leading `whpk_` is removed (Standard Webhooks,
+    /// asymmetric).
     Whpk,
-    /// A P-256 public key as SubjectPublicKeyInfo in base64: a PEM file without its first and last line.
+    /// A P-256 public key as SubjectPublicKeyInfo in base64: a PEM file without its first and last
+    /// line.
     #[serde(rename = "spki-b64")]
     SpkiB64,
 }

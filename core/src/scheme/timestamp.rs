@@ -46,8 +46,8 @@ impl CompiledTimestamp {
         let signed_at = self.parse(text)?;
         let (past, future) = cx.tolerance.map_or((self.past, self.future), |t| (t, t));
         let (age, ahead) = match self.unit {
-            // Whole seconds against whole seconds: with the clock's fraction, a timestamp at the edge
-            // would be too old for all but the first instant of that second.
+            // Whole seconds against whole seconds: with the clock's fraction, a timestamp at the
+            // edge would be too old for all but the first instant of that second.
             TimeUnit::S => {
                 let age_seconds = cx.now.as_secs().saturating_sub(signed_at.as_secs());
                 let non_negative = |n: i64| Duration::from_secs(u64::try_from(n).unwrap_or(0));

@@ -15,7 +15,8 @@ use crate::scheme::spec::SignatureLocation;
 use crate::scheme::template::Segment;
 use crate::verify_error::VerifyError;
 
-/// A piece of the signed message with its value; `None` stands for the key, which differs by secret.
+/// A piece of the signed message with its value; `None` stands for the key, which differs by
+/// secret.
 type MessagePart<'a> = Option<Cow<'a, [u8]>>;
 
 impl CompiledScheme {
@@ -57,9 +58,9 @@ impl CompiledScheme {
         Ok(secret)
     }
 
-    /// Reads the parts of the proof that stand in the head; returns the signature where it is there.
-    /// Both `precheck` and `verify` begin here, so that they reject a head with the same error
-    /// (PROVIDER-14).
+    /// Reads the parts of the proof that stand in the head; returns the signature where it is
+    /// there. Both `precheck` and `verify` begin here, so that they reject a head with the same
+    /// error (PROVIDER-14).
     fn read_head<'a>(
         &'a self,
         head: &'a Head,

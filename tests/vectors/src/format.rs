@@ -39,8 +39,8 @@ pub struct Vector {
     pub name: String,
     /// Whether every implementation must agree with the verdict.
     pub class: Class,
-    /// The configured secret. Where it is empty, no secret is configured if [`Vector::inputs`] brings
-    /// a public key; without a public key the vector must be rejected.
+    /// The configured secret. Where it is empty, no secret is configured if [`Vector::inputs`]
+    /// brings a public key; without a public key the vector must be rejected.
     pub secret: String,
     /// Several configured secrets, in order; takes precedence over `secret`.
     #[serde(default)]
@@ -145,7 +145,8 @@ pub struct ExpectedResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// The sender's documentation or its library decides; an implementation that disagrees is wrong.
+    /// The sender's documentation or its library decides; an implementation that disagrees is
+    /// wrong.
     Normative,
     /// Reasonable implementations differ; the verdict is Hookward's choice.
     Policy,
@@ -184,8 +185,8 @@ impl RecordedRequest {
     /// The request as a receiver sees it; its target is the part of the URL after scheme and host.
     ///
     /// # Errors
-    /// [`VerifyError::InvalidFormat`] for a method, header or base64 body that cannot be read. An HTTP
-    /// server rejects such a request before any provider sees it.
+    /// [`VerifyError::InvalidFormat`] for a method, header or base64 body that cannot be read. An
+    /// HTTP server rejects such a request before any provider sees it.
     pub fn to_request(&self) -> Result<Request, VerifyError> {
         let unreadable =
             |what: &str| VerifyError::invalid_format(format!("the {what} cannot be read"));
@@ -220,7 +221,8 @@ impl RecordedRequest {
 }
 
 impl Vector {
-    /// The configured secrets. Without a secret, the set is empty where the vector has a public key.
+    /// The configured secrets. Without a secret, the set is empty where the vector has a public
+    /// key.
     ///
     /// # Errors
     /// [`EmptySecret`] where a secret is empty and the vector has no public key.
@@ -236,14 +238,15 @@ impl Vector {
 }
 
 impl ExpectedResponse {
-    /// Whether a rejection with this error is the expected answer: status 401, or 503 where a key is
-    /// unavailable, and no expected body, because the body of a rejection is the server's own.
+    /// Whether a rejection with this error is the expected answer: status 401, or 503 where a key
+    /// is unavailable, and no expected body, because the body of a rejection is the server's own.
     pub fn agrees_with_rejection(&self, error: &VerifyError) -> bool {
         let unavailable = matches!(error, VerifyError::KeyUnavailable { .. });
         self.status == if unavailable { 503 } else { 401 } && self.body.is_empty()
     }
 
-    /// Whether this reply is the expected answer: the same status and body, and every expected header.
+    /// Whether this reply is the expected answer: the same status and body, and every expected
+    /// header.
     pub fn agrees(&self, reply: &Reply) -> bool {
         let has_header = |(name, value): (&String, &String)| {
             let same = |(n, v): &(HeaderName, HeaderValue)| {

@@ -37,8 +37,8 @@ impl VectorOutcome {
     }
 }
 
-/// Proves and identifies the request of a vector. `now_default` is the file's clock in Unix seconds,
-/// used where the vector has no `now_unix`.
+/// Proves and identifies the request of a vector. `now_default` is the file's clock in Unix
+/// seconds, used where the vector has no `now_unix`.
 ///
 /// A handshake that the provider answers with a status of 400 or above counts as rejected.
 pub async fn run_vector(

@@ -27,7 +27,8 @@ pub struct TokenRules {
 }
 
 impl TokenRules {
-    /// Rules that allow tokens signed with these algorithms. Without an algorithm, no token is accepted.
+    /// Rules that allow tokens signed with these algorithms. Without an algorithm, no token is
+    /// accepted.
     pub fn new(algorithms: impl IntoIterator<Item = JwtAlgorithm>) -> Self {
         Self {
             algorithms: algorithms.into_iter().collect(),
@@ -55,7 +56,8 @@ impl TokenRules {
         self
     }
 
-    /// Rejects a token without `exp` (RFC 7519, section 4.1.4). An `exp` that is there is always checked.
+    /// Rejects a token without `exp` (RFC 7519, section 4.1.4). An `exp` that is there is always
+    /// checked.
     #[must_use]
     pub fn require_expiry(mut self) -> Self {
         self.expiry_required = true;
@@ -69,8 +71,8 @@ impl TokenRules {
         self
     }
 
-    /// Accepts `iat` and `nbf` (RFC 7519, sections 4.1.5 and 4.1.6) up to this far in the future. Zero
-    /// at first.
+    /// Accepts `iat` and `nbf` (RFC 7519, sections 4.1.5 and 4.1.6) up to this far in the future.
+    /// Zero at first.
     #[must_use]
     pub fn future_leeway(mut self, leeway: Duration) -> Self {
         self.future_leeway = leeway;
@@ -84,8 +86,8 @@ impl TokenRules {
         self
     }
 
-    /// Uses only the keys for which `is_usable(key, now)` holds, for services that mark expired keys
-    /// in a member of their own.
+    /// Uses only the keys for which `is_usable(key, now)` holds, for services that mark expired
+    /// keys in a member of their own.
     #[must_use]
     pub fn key_filter(mut self, is_usable: fn(&Jwk, Timestamp) -> bool) -> Self {
         self.key_filter = Some(is_usable);
@@ -133,8 +135,8 @@ impl Claims {
     ///
     /// # Errors
     /// [`VerifyError::TimestampTooOld`] and [`VerifyError::TimestampInFuture`] for the times;
-    /// [`VerifyError::InvalidClaim`] for another issuer or audience, and for a missing claim that the
-    /// rules demand; [`VerifyError::InvalidFormat`] for a time that is not a number.
+    /// [`VerifyError::InvalidClaim`] for another issuer or audience, and for a missing claim that
+    /// the rules demand; [`VerifyError::InvalidFormat`] for a time that is not a number.
     pub fn check(&self, rules: &TokenRules, now: Timestamp) -> Result<(), VerifyError> {
         let is_one_of = |name: &str, allowed: &[String]| {
             allowed.is_empty() || allowed.iter().any(|wanted| self.contains(name, wanted))

@@ -53,8 +53,8 @@ fn set() -> Jwks {
     Jwks::parse(json!({ "keys": [rsa_jwk(), ec_jwk()] }).to_string().as_bytes()).unwrap()
 }
 
-/// A token with this header and payload, signed with RSA where the header contains `RS`, otherwise with
-/// ECDSA.
+/// A token with this header and payload, signed with RSA where the header contains `RS`, otherwise
+/// with ECDSA.
 fn sign(header: &str, payload: &str) -> String {
     let signed = format!("{}.{}", b64(header.as_bytes()), b64(payload.as_bytes()));
     let random = SystemRandom::new();
