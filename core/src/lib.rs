@@ -9,6 +9,15 @@
 //!
 //! Trust is a type: a [`Request`] is anyone's bytes; only [`prove`] turns it into a [`Verified`]
 //! delivery, and nothing downstream takes anything else.
+//!
+//! # Features
+//!
+//! Both are on by default. A handler or a store needs neither of them, and compiles faster with
+//! `default-features = false`.
+//!
+//! * `scheme`: [`scheme`], signature schemes as data. Brings no further crate.
+//! * `keys`: signatures under public keys, JWTs and certificates in [`crypto`] and [`keys`]. Brings ring,
+//!   rustls-webpki and webpki-roots.
 #![warn(missing_docs)]
 
 mod body;

@@ -1,5 +1,5 @@
-//! What the scheme grammar refuses to compile, and the places of signatures that no shipped
-//! provider uses. What it accepts is shown by the vectors of the providers.
+//! Schemes that do not compile, and signature locations that no first-party provider uses. The
+//! providers' vectors show what compiled schemes accept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::crypto::{HmacAlgorithm, HmacContext};
@@ -7,7 +7,7 @@ use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{Body, Head, Request, Secret, SecretSet, Timestamp, VerifyCx};
 use serde_json::{Value, json};
 
-/// A scheme that is fine, with one member set.
+/// A valid scheme with one member replaced.
 fn scheme(pointer: &str, value: Value) -> Value {
     let mut scheme = json!({
         "signature": { "in": "header", "name": "x-signature" },
@@ -25,7 +25,7 @@ fn compile(scheme: Value) -> Result<CompiledScheme, (String, String)> {
 }
 
 #[test]
-fn a_contradiction_is_refused_at_its_place() {
+fn a_contradictory_scheme_is_rejected_with_the_pointer_of_its_flaw() {
     let time = |from: &str| json!({ "from": from, "unit": "s" });
     let list = json!({ "in": "header", "name": "x", "split": ",", "pair": "=", "take": "v1" });
     let cases = [
@@ -67,13 +67,13 @@ fn a_contradiction_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_replay_token_is_signed_and_does_not_go_with_a_batch() {
+fn a_replay_token_must_be_signed_and_excludes_a_batch() {
     let with = |message: &str, token: &str| {
         let mut scheme = scheme("/message", json!(message));
         scheme["replay_token"] = json!(token);
         scheme
     };
-    for (message, token, fine) in [
+    for (message, token, compiles) in [
         ("{json:/time}{json:/token}", "/token", true),
         ("{json:/time}{json:/token}", "json:/token", true),
         ("{json:/time}{json:/token}", "/id", false),
@@ -83,7 +83,7 @@ fn a_replay_token_is_signed_and_does_not_go_with_a_batch() {
         ("{body}", "/token", true),
         ("{body}", "header:x-token", false),
     ] {
-        assert_eq!(compile(with(message, token)).is_ok(), fine, "{token} in {message}");
+        assert_eq!(compile(with(message, token)).is_ok(), compiles, "{token} in {message}");
     }
     let mut batch = with("{body}", "/token");
     batch["batch"] = json!("/events");
@@ -113,7 +113,7 @@ fn verify(scheme: &CompiledScheme, target: &str, body: &str) -> Result<usize, &'
 }
 
 #[test]
-fn a_signature_in_the_query_is_read_from_there_alone() {
+fn a_signature_in_the_query_is_read_from_its_parameter_alone() {
     let scheme =
         compile(scheme("/signature", json!({ "in": "query", "name": "signature" }))).unwrap();
     let good = tag("{}");
@@ -126,7 +126,7 @@ fn a_signature_in_the_query_is_read_from_there_alone() {
 }
 
 #[test]
-fn a_part_of_the_message_that_is_not_there_is_never_an_empty_text() {
+fn a_missing_part_of_the_signed_message_is_an_error_and_not_an_empty_text() {
     let json = json!({
         "signature": { "in": "json", "name": "/tag" },
         "message": "{json:/a}{json:/b}",
@@ -145,7 +145,7 @@ fn a_part_of_the_message_that_is_not_there_is_never_an_empty_text() {
 }
 
 #[test]
-fn a_signed_url_needs_to_be_configured() {
+fn a_signature_over_the_url_needs_a_configured_public_url() {
     let scheme = compile(scheme("/message", json!("{url}{body}"))).unwrap();
     let mut head = Head::default();
     head.headers.insert("x-signature", tag("https://a.example/in{}").parse().unwrap());
@@ -168,7 +168,7 @@ fn a_signed_url_needs_to_be_configured() {
 }
 
 #[test]
-fn a_plain_hash_holds_the_key_and_varies_with_the_request() {
+fn a_plain_hash_must_contain_the_key_and_vary_with_the_request() {
     let with = |message: &str| {
         let mut scheme = scheme("/message", json!(message));
         scheme["alg"] = json!("sha256");
@@ -181,18 +181,18 @@ fn a_plain_hash_holds_the_key_and_varies_with_the_request() {
 }
 
 #[test]
-fn a_public_key_under_which_anyone_can_sign_is_no_secret() {
+fn an_ed25519_key_of_small_order_is_rejected_as_a_secret() {
     let scheme = json!({
         "signature": { "in": "header", "name": "x-signature" },
         "alg": "ed25519",
         "key": "hex"
     });
     let scheme = compile(scheme).unwrap();
-    let judged = |key: &str| scheme.check_secret(&Secret::new(key));
-    assert_eq!(judged("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"), Ok(()));
+    let check_secret = |key: &str| scheme.check_secret(&Secret::new(key));
+    assert_eq!(check_secret("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"), Ok(()));
     let zero = "0".repeat(64);
     for weak in [zero.as_str(), "", "3d40", "not hex"] {
-        assert!(judged(weak).unwrap_err().contains("Ed25519"), "{weak}");
+        assert!(check_secret(weak).unwrap_err().contains("Ed25519"), "{weak}");
     }
     let mut head = Head::default();
     head.headers.insert("x-signature", "0".repeat(128).parse().unwrap());

@@ -1,7 +1,7 @@
-//! Trust is a type: what nobody has proven cannot be handed to what needs a proof. Each file in
-//! `compile-fail` is a way around it that must not compile.
+//! Code that would bypass the proof must not compile. Each file in `compile-fail` tries one bypass, and
+//! its `.stderr` is the compiler's answer.
 
 #[test]
-fn nothing_unproven_compiles() {
+fn code_that_bypasses_the_proof_does_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/compile-fail/*.rs");
 }

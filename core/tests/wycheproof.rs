@@ -1,5 +1,6 @@
-//! The test vectors of Project Wycheproof through our own proof: everything valid is accepted,
-//! everything invalid refused. Where they leave a choice, or we are stricter, ours is listed below.
+//! The test vectors of Project Wycheproof (https://github.com/C2SP/wycheproof), run through
+//! `hookward_core::crypto`: all valid ones are accepted and all invalid ones rejected. Where a vector is
+//! "acceptable", or Hookward is stricter, the test lists the choice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::crypto::{
@@ -7,7 +8,7 @@ use hookward_core::crypto::{
 };
 use serde::Deserialize;
 
-/// Vectors under one key, which is empty where each has its own.
+/// Vectors under one key; the key is empty where each vector has its own.
 #[derive(Deserialize)]
 struct Group {
     key: String,
@@ -29,12 +30,12 @@ struct Case {
     result: String,
 }
 
-/// What came out of a file.
+/// Number of vectors of a file by outcome.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     accepted: usize,
-    refused: usize,
-    /// Others may accept them; we do not, by choice.
+    rejected: usize,
+    /// Rejected although the vector is valid or acceptable.
     by_choice: usize,
 }
 
@@ -42,8 +43,8 @@ fn hex(text: &str) -> Vec<u8> {
     Encoding::Hex.decode(text).unwrap()
 }
 
-/// Runs a file. `key` makes the algorithm's key from the vector's; `choice` says whether we refuse
-/// what is valid or acceptable elsewhere.
+/// Runs a file. `key` converts the vector's key to the algorithm's form; `choice` says whether Hookward
+/// rejects a vector that is valid or acceptable.
 fn run(
     file: &str,
     alg: ProofAlgorithm,
@@ -75,7 +76,7 @@ fn run(
             let place = match (accepted, chosen) {
                 (true, _) => &mut count.accepted,
                 (_, true) => &mut count.by_choice,
-                _ => &mut count.refused,
+                _ => &mut count.rejected,
             };
             *place += 1;
         }
@@ -83,54 +84,54 @@ fn run(
     count
 }
 
-/// As it is.
+/// For algorithms whose key has the vector's form.
 fn plain(key: &[u8]) -> Option<Vec<u8>> {
     Some(key.to_vec())
 }
 
 #[test]
-fn every_hmac_vector_gets_its_verdict_and_a_truncated_tag_is_never_one() {
-    let of = |file: &str, alg: HmacAlgorithm| {
-        // Half a tag is half the work to guess it: a tag is as long as its hash.
+fn every_hmac_vector_gets_its_verdict_and_truncated_tags_are_rejected() {
+    let run_hmac = |file: &str, alg: HmacAlgorithm| {
+        // Half a tag is far easier to guess, so a tag must be as long as its hash.
         run(file, ProofAlgorithm::Hmac(alg), plain, |case| case.sig.len() < 2 * alg.tag_len())
     };
-    let count = |accepted, refused, by_choice| Count { accepted, refused, by_choice };
-    assert_eq!(of("hmac-sha1.json", HmacAlgorithm::Sha1), count(33, 104, 33));
-    assert_eq!(of("hmac-sha256.json", HmacAlgorithm::Sha256), count(33, 108, 33));
-    assert_eq!(of("hmac-sha512.json", HmacAlgorithm::Sha512), count(33, 108, 33));
+    let count = |accepted, rejected, by_choice| Count { accepted, rejected, by_choice };
+    assert_eq!(run_hmac("hmac-sha1.json", HmacAlgorithm::Sha1), count(33, 104, 33));
+    assert_eq!(run_hmac("hmac-sha256.json", HmacAlgorithm::Sha256), count(33, 108, 33));
+    assert_eq!(run_hmac("hmac-sha512.json", HmacAlgorithm::Sha512), count(33, 108, 33));
 }
 
 #[test]
 fn every_ed25519_vector_gets_its_verdict() {
     let count = run("ed25519.json", ProofAlgorithm::Ed25519, plain, |_| false);
-    assert_eq!(count, Count { accepted: 88, refused: 63, by_choice: 0 });
+    assert_eq!(count, Count { accepted: 88, rejected: 63, by_choice: 0 });
 }
 
 #[test]
-fn every_ecdsa_vector_gets_its_verdict() {
+fn every_ecdsa_vector_in_der_gets_its_verdict() {
     let key = |spki: &[u8]| p256_point_from_spki(spki).map(<[u8]>::to_vec);
     let count = run("ecdsa-p256-sha256.json", ProofAlgorithm::EcdsaP256Der, key, |_| false);
-    assert_eq!(count, Count { accepted: 174, refused: 310, by_choice: 0 });
+    assert_eq!(count, Count { accepted: 174, rejected: 310, by_choice: 0 });
 }
 
 #[test]
-fn every_ecdsa_vector_of_two_plain_numbers_gets_its_verdict() {
+fn every_ecdsa_vector_of_fixed_length_gets_its_verdict() {
     let key = |spki: &[u8]| p256_point_from_spki(spki).map(<[u8]>::to_vec);
     let count = run("ecdsa-p256-sha256-p1363.json", ProofAlgorithm::EcdsaP256Fixed, key, |_| false);
-    assert_eq!(count, Count { accepted: 173, refused: 89, by_choice: 0 });
+    assert_eq!(count, Count { accepted: 173, rejected: 89, by_choice: 0 });
 }
 
 #[test]
 fn every_rsa_vector_gets_its_verdict() {
     let key = |spki: &[u8]| rsa_key_from_spki(spki).map(<[u8]>::to_vec);
-    // The one that is acceptable leaves out the parameters of the hash's name: two spellings of one
-    // signature, of which we take one.
+    // The acceptable vector omits the NULL parameters of the hash's identifier. Accepting it would give
+    // one signature two encodings.
     let sha256 = |case: &Case| case.result == "acceptable";
     let count = run("rsa-pkcs1-2048-sha256.json", ProofAlgorithm::RsaSha256, key, sha256);
-    assert_eq!(count, Count { accepted: 9, refused: 249, by_choice: 1 });
-    // All of them are merely acceptable, for their hash. Ours: senders still sign so, and a key under
-    // 2048 bits is none.
+    assert_eq!(count, Count { accepted: 9, rejected: 249, by_choice: 1 });
+    // All are only acceptable, because of SHA-1. Some senders still use it, so they are accepted, but not
+    // under keys of less than 2048 bits.
     let short = |case: &Case| case.sig.len() < 512;
     let count = run("rsa-pkcs1-sha1.json", ProofAlgorithm::RsaSha1, key, short);
-    assert_eq!(count, Count { accepted: 8, refused: 0, by_choice: 8 });
+    assert_eq!(count, Count { accepted: 8, rejected: 0, by_choice: 8 });
 }

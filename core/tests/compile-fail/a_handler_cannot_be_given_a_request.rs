@@ -1,4 +1,4 @@
-//! A handler works on events, and only a proven delivery becomes one.
+//! A handler takes events, and only a proven delivery becomes one.
 
 use hookward_core::{Handler, HandlerCx, Request};
 

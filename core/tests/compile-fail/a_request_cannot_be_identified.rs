@@ -1,4 +1,4 @@
-//! A provider names what is proven, and nothing else.
+//! A provider identifies proven deliveries alone.
 
 use hookward_core::{Provider, Request};
 

@@ -1,4 +1,4 @@
-//! Comparing goes through the one room that does it in constant time.
+//! Secrets are compared in constant time, in `hookward_core::crypto` alone.
 
 use hookward_core::Secret;
 

@@ -1,4 +1,4 @@
-//! Its fields are out of reach.
+//! `Verified` cannot be built from its fields: they are private.
 
 use hookward_core::{Request, Verified};
 

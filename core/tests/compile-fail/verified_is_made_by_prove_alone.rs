@@ -1,4 +1,4 @@
-//! Not by a default, not from a copy.
+//! `Verified` has neither a default nor a copy.
 
 use hookward_core::Verified;
 
