@@ -189,7 +189,10 @@ fn an_ed25519_key_of_small_order_is_rejected_as_a_secret() {
     });
     let scheme = compile(scheme).unwrap();
     let check_secret = |key: &str| scheme.check_secret(&Secret::new(key));
-    assert_eq!(check_secret("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"), Ok(()));
+    assert_eq!(
+        check_secret("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"),
+        Ok(())
+    );
     let zero = "0".repeat(64);
     for weak in [zero.as_str(), "", "3d40", "not hex"] {
         assert!(check_secret(weak).unwrap_err().contains("Ed25519"), "{weak}");
