@@ -23,6 +23,8 @@ pub(crate) fn accept(
     delivery: &NewDelivery,
 ) -> Result<Acceptance> {
     let source = batch.name_number(transaction, &delivery.source)?;
+    // The delivery has the number of its first new event as its id, so the body of a batch is
+    // stored once and rows lie in the order of arrival.
     let first = batch.next_seq();
     let mut known = Vec::new();
     for event in &delivery.events {
@@ -34,6 +36,8 @@ pub(crate) fn accept(
                 write_event(transaction, batch, delivery, source, first, event)?;
             }
             KeyLookup::Duplicate { seq, by } => {
+                // Only by content: the sender sees another id, so an operator may have to explain
+                // why there was no event for it.
                 if by == KeyKind::Content {
                     write_content_duplicate(transaction, seq, event, delivery.received_at)?;
                 }
@@ -77,6 +81,7 @@ fn find_owner(
     for DedupeKey { kind, hash } in &event.keys {
         let read = |row: &Row<'_>| Ok(KeyOwner { seq: row.get(0)?, at: row.get(1)? });
         let owner = match batch.key_owner(hash) {
+            // Memory first. It has the newest owner, of which the table may not know yet.
             None => written.query_row([hash], read).optional()?,
             in_memory => in_memory,
         };
@@ -157,8 +162,8 @@ fn duplicate(
     }
 }
 
-/// Records a content duplicate. At most 100 per event: a flood of equal deliveries must not fill the
-/// disk.
+/// Records a content duplicate. At most 100 per event: a flood of equal deliveries must not fill
+/// the disk.
 fn write_content_duplicate(
     conn: &Connection,
     seq: i64,
@@ -185,6 +190,8 @@ fn write_delivery(conn: &Connection, delivery: &NewDelivery, id: i64, events: i6
         id,
         events,
         headers,
+        // The answer is stored with the event, byte for byte, because each duplicate has to get the
+        // same one.
         reply_codec::encode(&delivery.answer),
         &delivery.body.bytes()[..],
     ])?;
@@ -202,6 +209,7 @@ fn write_event(
     let seq = batch.take_seq();
     let at = delivery.received_at.as_millis();
     for key in &new.keys {
+        // Immediately, because the next delivery of this group may have the same key.
         batch.set_key_owner(key.hash, KeyOwner { seq, at });
     }
     if let Some(event_id) = &new.event_id {
@@ -279,6 +287,7 @@ fn write_jobs(
         };
         let config_hash = job.config_hash;
         let cached = event.clone().map(|event| CachedJob { event, config_hash });
+        // Queued at the commit: a worker must not run a job that a power cut could undo.
         batch.update(CacheUpdate::Added(queued, cached));
     }
     Ok(())

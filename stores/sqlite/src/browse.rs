@@ -36,8 +36,8 @@ macro_rules! with_candidates {
     };
 }
 
-/// Lists events, the newest first. A page ends early once [`MAX_EXAMINED_EVENTS`] were examined; its
-/// cursor continues there.
+/// Lists events, the newest first. A page ends early once [`MAX_EXAMINED_EVENTS`] were examined;
+/// its cursor continues there.
 pub(crate) fn list(
     conn: &Connection,
     filter: &Filter,
@@ -53,6 +53,8 @@ pub(crate) fn list(
              where seq < ?3 order by seq desc"
         ),
         (None, Some(Status::Dead)) => {
+            // Counts of dead jobs are small beside all events, and the index `jobs_dead` has them
+            // in this order.
             "select distinct event from jobs where state = 2 and event < ?3 and ?1 is null
              and ?2 is null and ?4 is null order by event desc"
         }
@@ -80,6 +82,7 @@ pub(crate) fn list(
             continue;
         };
         event.jobs = job_counts(conn, seq)?;
+        // Computed and not stored: a column would have to change with each outcome of each job.
         event.status = event.jobs.status(event.status);
         if filter.status.is_none_or(|status| event.status == status) {
             page.events.push(event);
@@ -161,6 +164,7 @@ pub(crate) fn oldest(
          order by j.event, j.n limit 1",
     )?;
     let mut oldest = None;
+    // One lookup in the index `jobs_open` per route, instead of a scan over all jobs.
     for (route, _) in counts.iter().filter(|(_, (open, _))| *open > 0) {
         let at = found.query_row([&**route], |row| row.get(0)).optional()?;
         let at = at.map(Timestamp::from_millis);
@@ -179,6 +183,8 @@ fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     ))?;
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(6)? {
+            // Listed all the same: an event that is missing from a listing would look as if it had
+            // never arrived.
             return Ok(corrupt_summary(row));
         }
         Ok(EventSummary {

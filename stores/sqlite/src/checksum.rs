@@ -51,6 +51,7 @@ fn checksum(cx: &Context<'_>) -> i64 {
             ValueRef::Blob(bytes) => (4, bytes),
         };
         sum.update(&[kind]);
+        // In a fixed byte order, because a file may move to another machine.
         sum.update(&(bytes.len() as u64).to_le_bytes());
         sum.update(bytes);
     }
@@ -63,6 +64,8 @@ pub(crate) type JobUpdate = LazyLock<String>;
 /// Builds `update jobs set …, sum = checksum(…)`, with the new values of the columns that are set.
 pub(crate) fn job_update(set: &[(&str, &str)], rest: &str) -> String {
     let new = |column: &str| set.iter().find(|(name, _)| *name == column).map(|(_, new)| *new);
+    // SQLite computes expressions of `set` from the old row. A column that changes has to stand in
+    // the sum with its new expression, or the sum would be of the old value.
     let columns: Vec<_> = JOB_COLUMNS.iter().map(|column| new(column).unwrap_or(column)).collect();
     let set: Vec<_> = set.iter().map(|(name, new)| format!("{name} = {new}")).collect();
     format!("update jobs set {}, sum = checksum({}) {rest}", set.join(", "), columns.join(", "))

@@ -29,9 +29,13 @@ pub(crate) fn claim(
     let mut jobs = Vec::with_capacity(ready.len());
     for queued in ready {
         let (seq, n) = queued.key;
+        // A token per job and claim, never used again: a worker whose lease ended cannot settle the
+        // job under the lease of the next worker.
         let token = batch.take_token();
         let job = match read_job(transaction, batch, &queued, token) {
             Ok(job) => job,
+            // One bad row must not fail the group: the other jobs, and the deliveries in the group,
+            // have no part in it.
             Err(e) if is_damage(&e) => {
                 dead_letter_corrupt(transaction, queued.key, "what it works on")?;
                 batch.dead_letter_corrupt(queued);
@@ -71,6 +75,8 @@ fn read_job(
 ) -> Result<Job> {
     let (seq, n) = queued.key;
     let lease = |event| Lease { job: JobId { event, n }, token: token.cast_unsigned() };
+    // The same values as in the row that `accept` wrote. Most jobs are claimed within milliseconds,
+    // so most claims read nothing.
     if let Some(CachedJob { event, config_hash }) = batch.cached_job(queued.key) {
         return Ok(Job {
             lease: lease(event.id()),
@@ -84,6 +90,7 @@ fn read_job(
             cause: None,
         });
     }
+    // No event for a job is damage as well: both were written in one transaction.
     let event = rows::event(conn, seq)?.ok_or_else(|| unreadable("an event"))?;
     let mut found = conn.prepare_cached(concat!(
         "select attempt, crashes, replay, config_hash, step, cause, body, ",

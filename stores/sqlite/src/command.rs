@@ -52,6 +52,7 @@ impl Operation {
     pub(crate) fn estimated_bytes(&self) -> u64 {
         let Self::Accept(deliveries) = self else { return 0 };
         let sizes =
+            // An estimate is enough: it only decides how soon the disk is polled again.
             deliveries.iter().map(|d| d.body.bytes().len() + EVENT_OVERHEAD_BYTES * d.events.len());
         sizes.sum::<usize>() as u64
     }
@@ -99,7 +100,10 @@ impl Status {
         (at != NEVER_DUE).then(|| Timestamp::from_millis(at))
     }
 
+    /// Publishes the time of the next due job or ended lease.
     pub(crate) fn set_next_due(&self, at: Option<Timestamp>) {
+        // Pairs with the `Acquire` load of `next_due`: a worker that was woken by an answer reads a
+        // time not older than that answer.
         self.next_due.store(at.map_or(NEVER_DUE, Timestamp::as_millis), Ordering::Release);
     }
 
@@ -108,6 +112,7 @@ impl Status {
         self.health_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Publishes why the last group failed; `None` after a commit.
     pub(crate) fn set_health_problem(&self, problem: Option<StoreError>) {
         *self.health_problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }

@@ -22,12 +22,13 @@ const MIN_FREE_BYTES: u64 = 256 * MIB;
 const MIN_FREE_DIVISOR: u64 = 20;
 
 /// Size of the reserve: four times what the log grows to between two checkpoints; on a small disk,
-/// total / [`RESERVE_DIVISOR`]. Always less than the minimum of free space, so that removing it does
-/// not make deliveries acceptable.
+/// total / [`RESERVE_DIVISOR`]. Always less than the minimum of free space, so that removing it
+/// does not make deliveries acceptable.
 const RESERVE_BYTES: u64 = 16 * MIB;
 const RESERVE_DIVISOR: u64 = 32;
 
-/// How often the file system is asked. Not for each commit: the call would cost more than the check.
+/// How often the file system is asked. Not for each commit: the call would cost more than the
+/// check.
 const DISK_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A reserve that was removed is not allocated again before this.
@@ -61,7 +62,7 @@ pub(crate) struct DiskSpace {
     polled: Option<Instant>,
     /// Bytes that may be accepted before the next poll.
     bytes_until_poll: u64,
-    /// Why deliveries are rejected.
+    /// Why deliveries are rejected, while disk space is low.
     low: Option<StoreError>,
     has_reserve: bool,
     /// When the reserve was removed, or last allocated.
@@ -119,6 +120,7 @@ impl DiskSpace {
     /// Why `incoming` more bytes must not be accepted now.
     pub(crate) fn check(&mut self, incoming: u64) -> Option<StoreError> {
         let is_recent = self.polled.is_some_and(|at| at.elapsed() < DISK_POLL_INTERVAL);
+        // Hundreds of megabytes can arrive within one interval, so bytes count as well as time.
         if !is_recent || self.bytes_until_poll < incoming {
             self.poll();
         }
@@ -136,14 +138,17 @@ impl DiskSpace {
         if self.has_reserve && std::fs::remove_file(&self.reserve).is_ok() {
             telemetry::reserve_released();
         }
+        // Even if the removal failed: the next poll with enough space allocates it again.
         self.has_reserve = false;
         self.reserve_changed = Some(Instant::now());
+        // The last answer was wrong, or the disk was filled since. Ask before the next group.
         self.polled = None;
     }
 
     fn poll(&mut self) {
         self.polled = Some(Instant::now());
         if let Ok(found) = std::fs::metadata(&self.log) {
+            // Here, because a poll is regular and already a system call.
             telemetry::set_wal_bytes(found.len());
         }
         // Where the system does not say, the store relies on SQLite's own `full`.

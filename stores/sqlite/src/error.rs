@@ -1,4 +1,5 @@
-//! What an error of SQLite means for callers: a full disk, a failed store, or an error that may pass.
+//! What an error of SQLite means for callers: a full disk, a failed store, or an error that may
+//! pass.
 
 use std::io::{Error as SystemError, ErrorKind};
 
@@ -8,8 +9,8 @@ use rusqlite::ffi;
 
 /// Classifies an error of SQLite.
 ///
-/// Must be called right after the failed call, on the same thread: SQLite reports a used-up quota as
-/// a plain I/O error, and only the thread's last system error says which it was.
+/// Must be called right after the failed call, on the same thread: SQLite reports a used-up quota
+/// as a plain I/O error, and only the thread's last system error says which it was.
 pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
     classify(error, SystemError::last_os_error().kind())
 }

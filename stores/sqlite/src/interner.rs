@@ -43,12 +43,13 @@ impl Interner {
             "insert into names (id, name, sum) select n, ?1, checksum(n, ?1)
              from (select coalesce(max(id), 0) + 1 as n from names) returning id",
         )?;
+        // The number comes from the table and not from a counter in memory, so a rollback frees it.
         let number = add.query_row([&**name], |row| row.get(0))?;
         self.insert(name.clone(), number);
         Ok(number)
     }
 
-    /// Undoes [`add`](Self::add).
+    /// Undoes [`add`](Self::add) after a rollback.
     pub(crate) fn remove(&mut self, name: &str) {
         if let Some(number) = self.numbers.remove(name) {
             self.names.remove(&number);
@@ -57,6 +58,7 @@ impl Interner {
 
     /// The name of a number; the number itself as text where the table has no such row.
     pub(crate) fn name(&self, number: i64) -> Arc<str> {
+        // Only after damage. A listing with a number instead of a name is better than none.
         self.names.get(&number).cloned().unwrap_or_else(|| number.to_string().into())
     }
 

@@ -21,22 +21,27 @@ pub(crate) struct ActiveLease {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     by_job: HashMap<JobId, ActiveLease>,
-    /// Leases per end time.
+    /// Number of leases per end time.
     ends: BTreeMap<Timestamp, usize>,
 }
 
 impl Leases {
+    /// The current lease of a job.
     pub(crate) fn get(&self, job: &JobId) -> Option<&ActiveLease> {
         self.by_job.get(job)
     }
 
+    /// Adds the lease of a claimed job.
     pub(crate) fn insert(&mut self, job: JobId, lease: ActiveLease) {
         *self.ends.entry(lease.until).or_default() += 1;
+        // A job that is claimed again while its old lease is still here must leave no end behind:
+        // `first_end` would wake workers for nothing.
         if let Some(former) = self.by_job.insert(job, lease) {
             self.remove_end(former.until);
         }
     }
 
+    /// Ends the lease of a job.
     pub(crate) fn remove(&mut self, job: &JobId) -> Option<ActiveLease> {
         let lease = self.by_job.remove(job)?;
         self.remove_end(lease.until);

@@ -8,12 +8,12 @@
 //! | --- | --- |
 //! | `store` | the [`SqliteStore`] that the engine calls; sends each call as a `command` |
 //! | `writer` | the thread: groups commands, commits, answers |
-//! | `accept`, `claim`, `settle`, `purge`, `replay` | one operation each, over a `transaction` and a batch |
+//! | `accept`, `claim`, `settle`, `purge`, `replay` | one operation each, over a `transaction` |
 //! | `memory` | what the writer keeps in memory, and the `Batch` that changes it |
 //! | `queue`, `leases`, `interner`, `write_behind_index`, `refill` | the parts of the memory |
 //! | `open`, `lock`, `wal_check`, `migrate`, `recover` | opening a file |
 //! | `browse`, `read_pool`, `rows`, `reply_codec` | reading |
-//! | `checksum`, `disk_space`, `error`, `probe`, `telemetry` | checksums, free space, errors, health, metrics |
+//! | `checksum`, `disk_space`, `error`, `probe`, `telemetry` | what all of them need |
 #![warn(missing_docs)]
 
 mod accept;

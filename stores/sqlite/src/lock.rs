@@ -1,6 +1,6 @@
-//! One owner per store: an OS lock on a side file, `PATH.lock`. The system frees it when the process
-//! ends, however it ends. The lock, the log and the reserve are found by the file's name, so the
-//! file must have only one.
+//! One owner per store: an OS lock on a side file, `PATH.lock`. The system frees it when the
+//! process ends, however it ends. The lock, the log and the reserve are found by the file's name,
+//! so the file must have only one.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -41,6 +41,8 @@ impl Lock {
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: write_process_id(file) }),
+                // Blocking forever would hide that another process runs; an error after 0.2 s names
+                // it.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_PAUSE),
                 Err(TryLockError::Error(e)) => {
                     return Err(OpenError(format!("{} cannot be locked: {e}", side.display())));
@@ -65,8 +67,8 @@ impl Lock {
 ///
 /// # Errors
 ///
-/// A symbolic link to nothing, or a file with several hard links: an owner that opened it by another
-/// name would find another lock and another log.
+/// A symbolic link to nothing, or a file with several hard links: an owner that opened it by
+/// another name would find another lock and another log.
 pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
     let file = path.display();
     let Ok(found) = path.symlink_metadata() else {
@@ -82,8 +84,8 @@ pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
     let real = path.canonicalize().map_err(|e| {
         OpenError(match e.kind() {
             ErrorKind::NotFound if found.is_symlink() => format!(
-                "{file} is a symbolic link that points to nothing; remove it, or name the file itself \
-                 in `store:`"
+                "{file} is a symbolic link that points to nothing; remove it, or name the file \
+                 itself in `store:`"
             ),
             _ => format!("{file} cannot be opened: {e}"),
         })
@@ -91,8 +93,8 @@ pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
     match hard_links(&real) {
         0 | 1 => Ok(real),
         names => Err(OpenError(format!(
-            "{file} is a file of {names} names (hard links), by which it could get two owners; remove \
-             all of them but one"
+            "{file} is a file of {names} names (hard links), by which it could get two owners; \
+             remove all of them but one"
         ))),
     }
 }

@@ -1,6 +1,6 @@
-//! What the writer keeps in memory: queue, leases, names, dedupe keys, numbers. The file can rebuild
-//! all of it except the leases, which a new owner voids. Only a [`Batch`] changes it on behalf of a
-//! command.
+//! What the writer keeps in memory: queue, leases, names, dedupe keys, numbers. The file can
+//! rebuild all of it except the leases, which a new owner voids. Only a [`Batch`] changes it on
+//! behalf of a command.
 
 mod batch;
 
@@ -19,7 +19,7 @@ use crate::recover::{self, Numbers};
 use crate::refill;
 use crate::write_behind_index::WriteBehindIndex;
 
-/// The writer's memory.
+/// State of the writer between two groups.
 #[derive(Debug)]
 pub(crate) struct Memory {
     queue: Queue,
@@ -39,10 +39,12 @@ impl Memory {
         let mut memory = Self {
             queue: Queue::starting(now),
             names: Interner::read(conn)?,
+            // Before the first command: a key that only a row has would let its duplicate in.
             index: WriteBehindIndex::read(conn)?,
             numbers,
             purge_cursor: None,
         };
+        // Counted in the table, not in the queue, which holds only part of the open jobs.
         recover::count_jobs(conn, &memory.names, &mut memory.queue)?;
         memory.refill(conn)?;
         Ok(memory)
@@ -68,10 +70,12 @@ impl Memory {
         self.numbers.next_seq - 1
     }
 
+    /// Open and dead jobs per route, shared with callers of `Store::depth`.
     pub(crate) fn counts(&self) -> Counts {
         self.queue.counts()
     }
 
+    /// The index, for the question whether a flush is due.
     pub(crate) fn index(&self) -> &WriteBehindIndex {
         &self.index
     }

@@ -36,6 +36,8 @@ pub(crate) fn migrate(conn: &Connection, path: &Path) -> std::result::Result<(),
     let tables: i64 = conn
         .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
         .map_err(open_error)?;
+    // An empty file has neither number nor table. Everything else that is not marked as ours stays
+    // untouched.
     if application != APPLICATION_ID && (application, format, tables) != (0, 0, 0) {
         return Err(OpenError(format!(
             "{} is the database of another program (application_id {application:#010x}); name \
@@ -44,6 +46,7 @@ pub(crate) fn migrate(conn: &Connection, path: &Path) -> std::result::Result<(),
         )));
     }
     let format = usize::try_from(format).unwrap_or(usize::MAX);
+    // A newer version may store what this one would not keep up to date, such as another sum.
     if format > STEPS.len() {
         return Err(OpenError(format!(
             "{} has format {format}, and this version of hookward knows formats up to {}; use the \
@@ -86,6 +89,7 @@ fn hash_event_ids(conn: &Connection) -> Result<()> {
         let read = |row: &Row<'_>| Ok((id_hash(row.get_ref(0)?.as_str()?), row.get::<_, i64>(1)?));
         let mut ids: Vec<_> = page.query_map([last], read)?.collect::<Result<_>>()?;
         let Some((_, seq)) = ids.last() else { return Ok(()) };
+        // Before the sort, which changes the order.
         last = *seq;
         ids.sort_unstable();
         for (hash, seq) in ids {

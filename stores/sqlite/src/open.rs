@@ -44,9 +44,11 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     crate::wal_check::check(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(open_error)?;
     check_integrity(&conn, path)?;
+    // Before the settings: `auto_vacuum` can be set only before `journal_mode` creates the first
+    // page.
     migrate(&conn, path)?;
-    // The checkpoint starts a new log: a half-written commit of the former owner must not lie behind
-    // the frames that are written now, or a later recovery could read it as one of them.
+    // The checkpoint starts a new log: a half-written commit of the former owner must not lie
+    // behind the frames that are written now, or a later recovery could read it as one of them.
     conn.execute_batch(
         "pragma journal_mode = wal;
          pragma synchronous = full;
@@ -68,8 +70,8 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
 }
 
 /// Syncs the folder once the log exists. The log stays the same file until the store is closed, so
-/// once is enough. SQLite does this too, but ignores an error; then a power cut could remove the log
-/// from the folder, with everything that was answered since.
+/// once is enough. SQLite does this too, but ignores an error; then a power cut could remove the
+/// log from the folder, with everything that was answered since.
 fn sync_folder(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -95,8 +97,8 @@ fn check_durability(conn: &Connection, path: &Path) -> Result<(), OpenError> {
         conn.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(open_error)?;
     if mode != "wal" {
         return Err(OpenError(format!(
-            "{} cannot use a write-ahead log (its journal mode is `{mode}`); put it on a local disk \
-             whose file system has shared memory and locks",
+            "{} cannot use a write-ahead log (its journal mode is `{mode}`); put it on a local \
+             disk whose file system has shared memory and locks",
             path.display()
         )));
     }
@@ -135,7 +137,8 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     // Keeps the query plan of a statement when another value is bound to it. Planning costs more
     // than most of our statements.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // A damaged page must not make SQLite read outside its cells, nor run SQL from a changed schema.
+    // A damaged page must not make SQLite read outside its cells, nor run SQL from a changed
+    // schema.
     conn.execute_batch("pragma cell_size_check = on; pragma trusted_schema = off")?;
     checksum::install(&conn)?;
     Ok(conn)
@@ -143,13 +146,15 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::empty())?;
+    // Readers cannot write by mistake, and need less cache: a listing reads each page once.
     conn.execute_batch("pragma query_only = on; pragma cache_size = -4096")?;
     Ok(conn)
 }
 
 fn damaged(path: &Path, found: &str) -> OpenError {
     OpenError(format!(
-        "{} is damaged ({}); restore it from a backup, or move it away to start with an empty store",
+        "{} is damaged ({}); restore it from a backup, or move it away to start with an \
+         empty store",
         path.display(),
         found.replace('\n', " ")
     ))

@@ -43,6 +43,7 @@ pub(crate) fn purge(
     let (mut at, mut wrapped) = (start, start.is_none());
     let (mut examined, mut removed) = (0, 0);
     while removed < purge.limit && examined < MAX_EXAMINED_EVENTS {
+        // A page never goes past the limit of the call, which bounds the time of its group.
         let limit = (purge.limit - removed).clamp(1, MAX_PAGE_EVENTS);
         let page = read_page(transaction, purge, at, limit)?;
         let Some(last) = page.last().map(|event| event.position) else {
@@ -86,6 +87,8 @@ fn read_page(
     after: PurgeCursor,
     limit: usize,
 ) -> Result<Vec<ExpiredEvent>> {
+    // By time and not by `seq`: after a clock step the two orders differ, and retention is about
+    // time.
     let (at, seq) = after.unwrap_or((i64::MIN, 0));
     let mut found = conn.prepare_cached(
         "select received_at, seq, delivery, keys, event_id from events
@@ -138,6 +141,7 @@ fn remove(
             .prepare_cached("delete from event_ids where hash = ?1 and event = ?2")?
             .execute([id_hash(event_id), seq])?;
     }
+    // In memory as well, or new events would be duplicates of a purged one until the flush.
     batch.remove_event(seq, hashes);
     for sql in [
         "delete from jobs where event = ?1",
@@ -159,6 +163,7 @@ fn remove(
 /// Returns free pages to the file system.
 fn shrink(conn: &Connection) -> Result<()> {
     let free: i64 = conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    // Moving a page costs a write, so a purge frees a bounded number of them per call.
     let excess = (free - SPARE_PAGES).min(SPARE_PAGES);
     if excess <= 0 {
         return Ok(());

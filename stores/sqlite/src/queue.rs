@@ -42,7 +42,7 @@ pub(crate) type Counts = Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>;
 /// One change of the memory that follows from a commit.
 #[derive(Debug)]
 pub(crate) enum CacheUpdate {
-    /// A new job waits.
+    /// A new job waits, with its body if it may be cached.
     Added(QueuedJob<JobKey>, Option<CachedJob>),
     /// A dead job waits again.
     Revived(QueuedJob<JobKey>),
@@ -56,7 +56,7 @@ pub(crate) enum CacheUpdate {
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// [`MAX_QUEUED_JOBS_PER_ROUTE`], except in tests.
+    /// Is [`MAX_QUEUED_JOBS_PER_ROUTE`], except in tests.
     max_per_route: usize,
     jobs: JobQueue<JobKey>,
     leases: Leases,
@@ -86,6 +86,7 @@ impl Queue {
     pub(crate) fn apply(&mut self, update: CacheUpdate) {
         match update {
             CacheUpdate::Added(job, cached) => {
+                // Counted even if it is not admitted: an operator has to see the whole backlog.
                 self.count(&job.route, 1, 0);
                 if self.admit(job.clone())
                     && let Some(cached) = cached
@@ -103,9 +104,11 @@ impl Queue {
             }
             CacheUpdate::Ended { job, dead } => {
                 let Some(lease) = self.leases.remove(&job) else { return };
+                // Lets the next job of its order key run.
                 self.jobs.remove(lease.job.key);
                 self.count(&lease.job.route, -1, i64::from(dead));
             }
+            // The job was not in the queue, so only its count changes.
             CacheUpdate::DeadRemoved(route) => self.count(&route, 0, -1),
         }
     }
@@ -127,10 +130,12 @@ impl Queue {
         self.count(&job.route, -1, 1);
     }
 
+    /// The leases of running jobs.
     pub(crate) fn leases(&self) -> &Leases {
         &self.leases
     }
 
+    /// The leases of running jobs, which a claim changes before its commit.
     pub(crate) fn leases_mut(&mut self) -> &mut Leases {
         &mut self.leases
     }
@@ -148,6 +153,7 @@ impl Queue {
         }
     }
 
+    /// Open and dead jobs per route, shared.
     pub(crate) fn counts(&self) -> Counts {
         self.counts.clone()
     }
@@ -160,6 +166,7 @@ impl Queue {
             return false;
         }
         if self.jobs.open(&job.route) >= self.max_per_route {
+            // From this key on the table is the queue of the route, until a refill catches up.
             self.overflow.insert(job.route, job.key);
             return false;
         }
@@ -169,6 +176,7 @@ impl Queue {
 
     /// A route whose next jobs should be read from the table, and the first key to read.
     pub(crate) fn needs_refill(&self) -> Option<(Arc<str>, JobKey)> {
+        // Not before: with a refill for each finished job, every claim would run a query.
         let half_empty = |route: &str| self.jobs.open(route) <= self.max_per_route / 2;
         let mut overflow = self.overflow.iter().filter(|(route, _)| half_empty(route));
         overflow.next().map(|(route, from)| (route.clone(), *from))
@@ -205,6 +213,8 @@ impl Queue {
 
     fn cache(&mut self, key: JobKey, cached: CachedJob) {
         let bytes = memory_size(&cached);
+        // A body that does not fit is read from its row: slower, but memory stays bounded under any
+        // backlog.
         if self.cached_bytes + bytes <= MAX_CACHED_JOB_BYTES {
             self.cached_bytes += bytes;
             self.cached.insert(key, (cached, bytes));
@@ -221,6 +231,7 @@ impl Queue {
     /// Changes the numbers of open and dead jobs of a route.
     pub(crate) fn count(&self, route: &Arc<str>, open: i64, dead: i64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not `entry`, which would clone the name for each job of a known route.
         if !counts.contains_key(route) {
             counts.insert(route.clone(), (0, 0));
         }

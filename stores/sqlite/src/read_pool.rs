@@ -19,6 +19,7 @@ pub(crate) struct ReadPool {
 }
 
 impl ReadPool {
+    /// A pool of these connections, all idle.
     pub(crate) fn new(connections: Vec<Connection>) -> Self {
         let free = Arc::new(Semaphore::new(connections.len()));
         Self { idle: Arc::new(Mutex::new(connections)), free }
@@ -58,6 +59,7 @@ impl ReadPool {
         let all = u32::try_from(READ_CONNECTIONS).unwrap_or(1);
         if let Ok(_all) = self.free.acquire_many(all).await {
             self.free.close();
+            // Closes them. SQLite removes the log with the last connection of the file only.
             lock(&self.idle).clear();
         }
     }

@@ -44,18 +44,23 @@ static WRITE_CRASH: JobUpdate = JobUpdate::new(|| {
 pub(crate) fn void_leases(conn: &Connection, now: Timestamp) -> Result<Numbers> {
     // One transaction: a crash in the middle of the recovery must not count crashes twice.
     let transaction = Transaction::begin_immediate(conn)?;
+    // Before any counter is used or written: a write would give a corrupt counter a valid sum.
     check_counters(&transaction)?;
     let numbers = first_numbers(&transaction)?;
     let interrupted = interrupted_jobs(&transaction)?;
     let mut poison = 0;
     for (key, running) in &interrupted {
         let Some((started, crashes)) = running else {
+            // Not run again: the row may say another route or step than the one that ran.
             dead_letter_corrupt(&transaction, *key, "a job")?;
             continue;
         };
+        // The time of the death is not known, so the attempt has no duration.
         write_interruption(&transaction, *key, *started, Duration::ZERO, "crash")?;
         poison += usize::from(write_crash(&transaction, *key, *crashes)?);
     }
+    // Durable before the first claim: a process that dies again immediately must not lose the
+    // count, or a poison job would crash every owner.
     transaction.commit()?;
     if !interrupted.is_empty() {
         telemetry::jobs_interrupted(interrupted.len(), poison);
@@ -84,6 +89,8 @@ fn first_numbers(conn: &Connection) -> Result<Numbers> {
         [],
         |row| row.get(0),
     )?;
+    // The largest of three: the last row, the counter that a purge wrote when it removed the last
+    // row, and the last flush, which may cover numbers of a group that failed.
     let next_seq = conn.query_row(
         "select max(coalesce((select max(seq) + 1 from events), 1),
                     coalesce((select value from meta where name = 'seq'), 1),
@@ -114,6 +121,8 @@ fn interrupted_jobs(conn: &Connection) -> Result<Vec<InterruptedJob>> {
 /// Counts a crash, and returns whether the job is poison. Crash suspects run one at a time, so a
 /// job with an earlier crash was the only suspect that ran when the process died.
 fn write_crash(conn: &Connection, (seq, n): JobKey, crashes_before: i64) -> Result<bool> {
+    // The first crash only makes it a suspect: then any of the jobs that ran may have been the
+    // cause.
     let poison = crashes_before >= MAX_LONE_CRASHES;
     let state = if poison { rows::DEAD } else { rows::OPEN };
     let reason = poison.then(|| {
@@ -135,6 +144,7 @@ pub(crate) fn count_jobs(conn: &Connection, names: &Interner, queue: &mut Queue)
         let route = names.name(row.get(0)?);
         queue.count(&route, row.get(1)?, row.get(2)?);
         if row.get::<_, i64>(1)? > 0 {
+            // Marks the route as one whose jobs are all in the table, from the first key on.
             queue.refilled(route, Vec::new(), Some((0, 0)));
         }
     }

@@ -13,12 +13,15 @@ use crate::queue::{JobKey, Queue};
 
 /// Reads pages of jobs until each route has enough in the queue, or none left in the table.
 pub(crate) fn refill(conn: &Connection, names: &Interner, queue: &mut Queue) -> Result<()> {
+    // Ends, because each round moves the position of a route or takes the route off the list.
     while let Some((route, from)) = queue.needs_refill() {
         let limit = queue.refill_page_size();
         let jobs = match names.number(&route) {
             Some(number) => read_page(conn, (&route, number), from, limit, queue.now())?,
             None => Vec::new(),
         };
+        // A short page was the last one. From then on new jobs of the route go straight into the
+        // queue.
         let more = jobs.last().filter(|_| jobs.len() == limit);
         let next = more.map(|last| (last.key.0, last.key.1.saturating_add(1)));
         queue.refilled(route, jobs, next);

@@ -58,7 +58,10 @@ fn revive(
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
         })
         .optional()?;
+    // Not an error: between the listing and the replay, another operator may have revived the job.
     let Some((route, order_key)) = dead else { return Ok(false) };
+    // `crashes` starts at 0: a poison job is replayed once its cause is fixed, and is not a crash
+    // suspect any more.
     transaction.prepare_cached(&WRITE_REVIVAL)?.execute(params![seq, n, now.as_millis()])?;
     batch.update(CacheUpdate::Revived(QueuedJob {
         key: (seq, n),
@@ -80,6 +83,7 @@ fn add(
 ) -> Result<bool> {
     let Some(seq) = rows::seq(transaction, event)? else { return Ok(false) };
     let route = batch.name_number(transaction, &job.route)?;
+    // Numbered in the statement, because two replays in one group add to the same event.
     let n: u32 = transaction
         .prepare_cached(
             "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause, sum)

@@ -1,12 +1,12 @@
-//! Encodes the answer to a delivery for its row, byte for byte. The form is that of an HTTP response
-//! (status, headers, empty line, body), so that it can be read in an SQLite shell. Part of the
-//! on-disk format; changing it needs a migration.
+//! Encodes the answer to a delivery for its row, byte for byte. The form is that of an HTTP
+//! response (status, headers, empty line, body), so that it can be read in an SQLite shell. Part of
+//! the on-disk format; changing it needs a migration.
 
 use bytes::Bytes;
 use hookward_core::Reply;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-/// Encodes an answer.
+/// Encodes an answer for the column `deliveries.answer`.
 pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + reply.body.len());
     out.extend_from_slice(reply.status.as_str().as_bytes());

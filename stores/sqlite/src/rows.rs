@@ -39,6 +39,7 @@ pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
         }
         let body = Body::new(Bytes::from(row.get::<_, Vec<u8>>(6)?));
         let part: Option<String> = row.get(7)?;
+        // The body of a batch is stored once; each event has a JSON pointer to its own bytes in it.
         let item = part.and_then(|part| batch_item(&body, &part));
         let headers: Vec<(String, String)> =
             serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|_| unreadable("headers"))?;

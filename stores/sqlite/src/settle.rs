@@ -95,6 +95,7 @@ pub(crate) fn settle(
     outcome: JobOutcome,
 ) -> Result<Settled> {
     let JobOutcome { lease, settlement, attempt } = outcome;
+    // Memory first: a stale worker costs no statement.
     let Some(active) = batch.active_lease(&lease) else { return Ok(Settled::Stale) };
     let queued = active.job.clone();
     let record = attempt.as_ref().map(rows::attempt).transpose()?;
@@ -128,6 +129,8 @@ fn write_outcome(
     record: Option<&str>,
 ) -> Result<bool> {
     let (seq, n) = key;
+    // Each statement has the token in its `where`, so an outcome of a former lease changes no row
+    // even if memory and file should disagree.
     let changed = match settlement {
         Settlement::Done | Settlement::Unrouted => {
             let state = match settlement {
@@ -165,7 +168,10 @@ fn write_requeue(
     let Requeue { step, body, cause, at } = requeue;
     let mut write = conn.prepare_cached(&WRITE_REQUEUE)?;
     let body = body.map(|bytes| &bytes[..]);
+    // A release is the end of a run that did not happen, at a shutdown for example. It must not use
+    // up an attempt.
     let (due, uncounted_attempts) = (at.map(Timestamp::as_millis), u32::from(at.is_none()));
+    // By the clock of the store and not that of the worker, because `due` is compared with it.
     let waits_from = at.map(|_| now.as_millis());
     write.execute(params![
         seq,
@@ -183,6 +189,7 @@ fn write_requeue(
 
 /// Moves the ends of leases, in memory alone.
 pub(crate) fn extend(batch: &mut Batch<'_>, leases: &[Lease], until: Timestamp) -> Vec<Settled> {
+    // Nothing is written: a new owner voids all leases anyway, and heartbeats would cost fsyncs.
     let results = leases.iter().map(|lease| match batch.extend_lease(lease, until) {
         true => Settled::Applied,
         false => Settled::Stale,
@@ -197,6 +204,7 @@ pub(crate) fn without_alive(
     mut expired: Vec<(JobId, ActiveLease)>,
     alive: impl Iterator<Item = Lease>,
 ) -> Vec<(JobId, ActiveLease)> {
+    // Built only when a lease has ended, which is rare.
     let alive: HashSet<_> = alive.collect();
     expired.retain(|(job, active)| {
         !alive.contains(&Lease { job: *job, token: active.token.cast_unsigned() })
@@ -213,6 +221,8 @@ pub(crate) fn requeue_expired(
 ) -> Result<()> {
     for (id, active) in expired {
         let ran = now.since(active.started);
+        // Recorded as an attempt: an operator has to see why the job ran again, and a job that
+        // always loses its lease has to reach its last attempt.
         write_interruption(transaction, active.job.key, active.started, ran, "lease")?;
         batch.update(CacheUpdate::Requeued(id, active.job));
     }

@@ -23,7 +23,8 @@ use crate::read_pool::ReadPool;
 use crate::writer::Writer;
 
 /// Commands that may wait for the writer. Further ones get an error immediately: an answer that
-/// comes after a sender's timeout is worth nothing, and the waiting ones hold their bodies in memory.
+/// comes after a sender's timeout is worth nothing, and the waiting ones hold their bodies in
+/// memory.
 const MAX_WAITING_COMMANDS: usize = 4096;
 
 /// Pause between two attempts to queue the command that closes the store.
@@ -44,22 +45,26 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, or creates it. The leases of a former owner are void from `now` on.
+    /// Opens the file at `path`, or creates it. The leases of a former owner are void from `now`
+    /// on.
     ///
     /// # Errors
     ///
     /// Another process has the store open; the file is not a store, has a newer format or is
     /// damaged; its file system cannot make a commit durable. The message says what to do.
     pub async fn open(path: PathBuf, now: Timestamp) -> Result<Self, OpenError> {
+        // Opening reads the log and may migrate: seconds on a large file.
         let opening = tokio::task::spawn_blocking(move || crate::open::open(&path, now));
         let (writer, readers) =
             opening.await.map_err(|e| OpenError(format!("opening the store failed: {e}")))??;
         Self::start(writer, readers)
     }
 
-    /// Starts the writer thread.
+    /// Starts the writer thread of an open file.
     fn start(writer: Writer, readers: Vec<rusqlite::Connection>) -> Result<Self, OpenError> {
         let (status, counts) = (writer.status(), writer.counts());
+        // Bounded: an unbounded channel would hold the bodies of all that a slow disk has not taken
+        // yet.
         let (commands, waiting) = sync_channel(MAX_WAITING_COMMANDS);
         std::thread::Builder::new()
             .name("hookward-sqlite".to_owned())
@@ -81,6 +86,7 @@ impl SqliteStore {
     /// Sends an operation to the writer and waits for its output.
     async fn execute(&self, operation: Operation) -> Result<Output, StoreError> {
         let (reply, output) = oneshot::channel();
+        // Never blocks: this runs on a thread of the runtime.
         match self.commands.try_send(Command { operation, reply }) {
             Ok(()) => output.await.unwrap_or_else(|_| Err(self.writer_gone())),
             Err(TrySendError::Full(_)) => {
@@ -144,6 +150,7 @@ impl Store for SqliteStore {
     }
 
     async fn depth(&self) -> Result<Depth, StoreError> {
+        // A copy, so that the writer does not wait for the query below.
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let routes = counts.iter().filter(|(_, counts)| **counts != (0, 0));
         let routes = routes.map(|(route, (open, dead))| RouteDepth {
@@ -173,9 +180,12 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        // A second caller of `close` returns immediately; the first one waits for the thread.
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        // Readers first: the last connection to close is the writer's, which can then remove the
+        // log.
         self.read_pool.close().await;
         let (reply, closed) = oneshot::channel();
         let mut command = Command { operation: Operation::Close, reply };

@@ -22,8 +22,8 @@ pub(crate) fn group_failed(error: &StoreError) {
     tracing::error!(%error, "store commit failed: nothing was stored");
 }
 
-/// New keys could not be written to their tables. They stay in memory, and the flush is tried again.
-/// Logged at WARN, because memory grows while it fails.
+/// New keys could not be written to their tables. They stay in memory, and the flush is tried
+/// again. Logged at WARN, because memory grows while it fails.
 pub(crate) fn index_flush_failed(error: &StoreError) {
     tracing::warn!(%error, "store index flush failed: it is tried again after the next commit");
 }

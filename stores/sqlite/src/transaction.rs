@@ -23,12 +23,16 @@ pub(crate) struct Transaction<'c> {
 impl<'c> Transaction<'c> {
     /// Begins a transaction that takes the write lock with its first write.
     pub(crate) fn begin(conn: &'c Connection) -> Result<Self> {
+        // Deferred: a group that only reads, such as claims that find no job, never takes the write
+        // lock.
         conn.prepare_cached("begin")?.execute([])?;
         Ok(Self { conn, changes_before: conn.total_changes() })
     }
 
     /// Begins a transaction that takes the write lock now, before it reads.
     pub(crate) fn begin_immediate(conn: &'c Connection) -> Result<Self> {
+        // A deferred transaction that reads before it writes can fail with `SQLITE_BUSY_SNAPSHOT`
+        // when another process wrote in between; recovery would then fail the whole start.
         conn.execute_batch("begin immediate")?;
         Ok(Self { conn, changes_before: conn.total_changes() })
     }
@@ -36,6 +40,8 @@ impl<'c> Transaction<'c> {
     /// Commits. The changes are on the disk when this returns `Ok`: `synchronous = full` makes
     /// SQLite sync the log here.
     pub(crate) fn commit(&self) -> Result<()> {
+        // Measured here and not per command: the time is nearly all fsync, and says how fast the
+        // disk is.
         let started = Instant::now();
         self.conn.prepare_cached("commit")?.execute([])?;
         telemetry::record_commit(started.elapsed());

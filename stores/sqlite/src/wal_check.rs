@@ -22,7 +22,7 @@ const DEFAULT_PAGE_BYTES: u32 = 4096;
 /// A log that is damaged before its last commit.
 #[derive(Debug, PartialEq, Eq)]
 struct Damage {
-    /// Bytes before the damage.
+    /// Intact bytes before the damage.
     at: u64,
     /// Commits that end behind it.
     commits: usize,
@@ -35,6 +35,7 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     let log = Path::new(&log);
     let file = match File::open(log) {
         Ok(file) => file,
+        // A store that was closed regularly has no log.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(OpenError(format!("{} cannot be read: {e}", log.display()))),
     };
@@ -43,9 +44,9 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     let Some(Damage { at, commits }) = damage else { return Ok(()) };
     let log = log.display();
     Err(OpenError(format!(
-        "{log} is damaged at byte {at}, and {commits} of its commits end behind the damage; restore \
-         {} and its log from a backup, or give up those commits: keep a copy, then truncate -s {at} \
-         {log}",
+        "{log} is damaged at byte {at}, and {commits} of its commits end behind the damage; \
+         restore {} and its log from a backup, or give up those commits: keep a copy, then \
+         truncate -s {at} {log}",
         path.display()
     )))
 }
@@ -69,10 +70,13 @@ fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
     let mut salts = is_intact.then(|| (field(&header, 4), field(&header, 5)));
     let (mut at, mut damaged) = (HEADER_BYTES as u64, (!is_intact).then_some(0));
     let (mut frame, mut commits) = (vec![0; FRAME_HEADER_BYTES + page], 0);
+    // A frame that the file ends within was being written, and ends the log.
     while fill(&mut log, &mut frame)? {
         let salt = (field(&frame, 2), field(&frame, 3));
         let is_own = *salts.get_or_insert(salt) == salt;
         if damaged.is_none() {
+            // The sum runs on from frame to frame, so a change in one frame shows in all later
+            // ones: after the first mismatch no sum says anything.
             sum = checksum(sum, frame.get(..8).unwrap_or_default(), big);
             sum = checksum(sum, frame.get(FRAME_HEADER_BYTES..).unwrap_or_default(), big);
             if !is_own || sum != (field(&frame, 4), field(&frame, 5)) {

@@ -45,9 +45,9 @@ pub(crate) enum IndexUndo {
 
 #[derive(Debug)]
 pub(crate) struct WriteBehindIndex {
-    /// [`FLUSH_THRESHOLD_ENTRIES`], except in tests.
+    /// Is [`FLUSH_THRESHOLD_ENTRIES`], except in tests.
     threshold: usize,
-    /// [`FLUSH_STEP_ENTRIES`], except in tests.
+    /// Is [`FLUSH_STEP_ENTRIES`], except in tests.
     step: usize,
     recent: Layer,
     flush: Option<Flush>,
@@ -120,6 +120,7 @@ impl WriteBehindIndex {
 
     /// Gives a key to a new event.
     pub(crate) fn set_owner(&mut self, hash: Hash, owner: KeyOwner, undo: &mut Vec<IndexUndo>) {
+        // Into the recent layer even during a flush, whose sorted list must not change.
         let was = self.recent.keys.insert(hash, owner);
         undo.push(IndexUndo::RecentKey(hash, was));
     }
@@ -173,12 +174,16 @@ impl WriteBehindIndex {
 
     /// Undoes the changes of a group, the last one first.
     pub(crate) fn undo(&mut self, mut undo: Vec<IndexUndo>) {
+        // Backwards: a key may have changed more than once in the group, and its first value has to
+        // come back last.
         while let Some(change) = undo.pop() {
             match change {
                 IndexUndo::RecentKey(hash, Some(was)) => drop(self.recent.keys.insert(hash, was)),
                 IndexUndo::RecentKey(hash, None) => drop(self.recent.keys.remove(&hash)),
                 IndexUndo::RecentId(seq, Some(was)) => drop(self.recent.ids.insert(seq, was)),
                 IndexUndo::RecentId(seq, None) => drop(self.recent.ids.remove(&seq)),
+                // A flush runs between groups only, so it is the same one that the change was made
+                // in.
                 IndexUndo::FlushKey(hash, was) => {
                     self.flush.as_mut().map(|flush| flush.layer.keys.insert(hash, was));
                 }

@@ -49,6 +49,8 @@ impl Writer {
         disk_space: DiskSpace,
         now: Timestamp,
     ) -> Result<Self> {
+        // In this order: the memory is read from rows that recovery has already put back, so that
+        // no job is in the queue as running.
         let numbers = recover::void_leases(&conn, now)?;
         let memory = Memory::read(&conn, numbers, now)?;
         let mut writer = Self {
@@ -60,6 +62,7 @@ impl Writer {
             failed: None,
             _lock: lock,
         };
+        // Last: a start that fails must not leave a reserve beside the file.
         writer.disk_space.begin();
         writer.status.set_next_due(writer.memory.next_due());
         Ok(writer)
@@ -80,10 +83,14 @@ impl Writer {
         let mut closing = None;
         while closing.is_none() {
             let Some(first) = self.next_command(commands) else { break };
+            // A typical group; 512 slots for each would cost more than the growth of the rare full
+            // one.
             let mut group = Vec::with_capacity(16);
             let mut next = Some(first);
             while let Some(command) = next.take() {
                 if matches!(command.operation, Operation::Close) {
+                    // Commands behind it in the channel get an error when the receiver is dropped,
+                    // which their callers see as `Closed`.
                     closing = Some(command.reply);
                     break;
                 }
@@ -136,12 +143,17 @@ impl Writer {
         if commands.is_empty() {
             return;
         }
+        // Apart, so that an output cannot be sent before the commit: the replies are in the batch,
+        // which sends them only when it ends.
         let (operations, replies): (Vec<_>, Vec<_>) =
             commands.into_iter().map(|command| (command.operation, command.reply)).unzip();
+        // A failed store answers everything with its first error. Later errors only follow from it
+        // and would hide the cause.
         let prepared = match &self.failed {
             Some(error) => Err(error.clone()),
             None => self.prepare_memory(&operations),
         };
+        // From here on nothing but the batch can change the memory, until it is consumed.
         let mut batch = Batch::new(&mut self.memory, replies);
         let outcome = prepared.and_then(|()| write(&self.conn, &mut batch, operations));
         let answers = match outcome {
@@ -149,6 +161,8 @@ impl Writer {
             Err(error) => batch.rollback(error),
         };
         match answers.error() {
+            // A commit proves that the store works. It does not prove that there is space for
+            // deliveries.
             None => self.status.set_health_problem(self.disk_space.low()),
             Some(error) => self.note_failure(error),
         }
@@ -167,6 +181,8 @@ impl Writer {
             self.status.set_health_problem(Some(error.clone()));
         }
         for command in growing {
+            // Of a failed store on a full disk, the failure matters: it stays when there is space
+            // again.
             let error = self.failed.as_ref().unwrap_or(error);
             let _ = command.reply.send(Err(error.clone()));
         }
@@ -180,9 +196,13 @@ impl Writer {
             Operation::Claim(claim) => Some(claim.now),
             _ => None,
         });
+        // Time passes with claims only. Ended leases matter to nobody else, and a group without a
+        // claim is spared the transaction.
         if let Some(now) = claims.max() {
             self.reclaim_expired(now, operations)?;
         }
+        // Before the transaction begins: it reads committed rows only, so that a rollback does not
+        // have to undo it.
         self.memory.refill(&self.conn).map_err(|e| store_error(&e))
     }
 
@@ -215,7 +235,10 @@ impl Writer {
             telemetry::group_failed(error);
         }
         match error {
+            // No later group may be tried: after a failed fsync the page cache may hold pages that
+            // the disk does not have, and a commit on top of them would look durable.
             StoreError::Failed(_) => self.failed = Some(error.clone()),
+            // The failed group is lost, but the next one finds the space of the reserve.
             StoreError::Full(_) => self.disk_space.free_reserve(),
             _ => {}
         }
@@ -229,6 +252,8 @@ impl Writer {
             return;
         }
         let outcomes = jobs.into_iter().map(|job| {
+            // A job in the middle of its chain has a body of its own, which the release must not
+            // lose. A job at its first step has the body of its event.
             let own = job.event.body().bytes().clone();
             let body = job.step.is_some().then_some(own);
             let settlement = Settlement::Released { step: job.step, body };
@@ -240,6 +265,8 @@ impl Writer {
 
     /// Whether a step of the index flush is due and may write.
     fn may_flush_index(&self) -> bool {
+        // A flush is never worth the last space of the disk: its entries are durable in the rows of
+        // their events already.
         let may_write = self.failed.is_none() && self.disk_space.low().is_none();
         self.memory.index().has_flush_step() && may_write
     }
@@ -250,6 +277,8 @@ impl Writer {
         self.memory.index_mut().start_flush(newest);
         while self.may_flush_index() {
             match self.memory.index_mut().flush_step(&self.conn) {
+                // Commands wait meanwhile, which is what slows their callers down to the speed of
+                // the disk.
                 Ok(()) if self.memory.index().is_overfull() => {}
                 Ok(()) => return,
                 Err(error) => self.note_flush_failure(&error),
@@ -257,10 +286,12 @@ impl Writer {
         }
     }
 
-    /// Pauses the flush. No answer depends on it, so all but an I/O error leaves the store as it is.
+    /// Pauses the flush. No answer depends on it, so all but an I/O error leaves the store as it
+    /// is.
     fn note_flush_failure(&mut self, error: &StoreError) {
         self.memory.index_mut().pause_flush();
         match error {
+            // An I/O error of a flush says as much about the disk as one of a group.
             StoreError::Failed(_) => return self.note_failure(error),
             StoreError::Full(_) => self.disk_space.free_reserve(),
             _ => {}
@@ -281,6 +312,8 @@ fn write(
         .map(|operation| execute(&transaction, batch, operation))
         .collect::<Result<_>>()
         .map_err(|e| store_error(&e))?;
+    // The one fsync of the group. Before it, no caller gets an answer; after it, no answer can be
+    // lost.
     transaction.commit_changes().map_err(|e| store_error(&e))?;
     Ok(outputs)
 }
@@ -305,6 +338,8 @@ fn execute(
         Operation::Replay(now, jobs) => {
             Output::Count(replay::replay(transaction, batch, now, jobs)?)
         }
+        // A row that changes each time: an unchanged row would not be written, and nothing would be
+        // proven.
         Operation::Probe => {
             transaction.execute(
                 "insert into meta (name, value, sum) values ('probes', 1, checksum('probes', 1))

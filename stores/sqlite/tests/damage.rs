@@ -1,5 +1,5 @@
-//! Rows that the disk changed are found by their checksums, are shown as damaged, and block no other
-//! row.
+//! Rows that the disk changed are found by their checksums, are shown as damaged, and block no
+//! other row.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::PathBuf;

@@ -49,6 +49,8 @@ pub(crate) struct Batch<'m> {
 impl<'m> Batch<'m> {
     /// A batch without changes, for callers who wait for as many outputs.
     pub(crate) fn new(memory: &'m mut Memory, replies: Vec<Reply>) -> Self {
+        // The buffer of the last group, so that a group of one event needs no allocation of its
+        // own.
         let index_undo = memory.index.begin_undo();
         let purge_cursor = memory.purge_cursor;
         Self {
@@ -73,9 +75,12 @@ impl<'m> Batch<'m> {
         memory.index.keep(std::mem::take(&mut self.index_undo));
         memory.purge_cursor = self.purge_cursor;
         for job in std::mem::take(&mut self.claimed) {
+            // Only now: before the commit, a rollback has to find the body in memory again.
             memory.queue.uncache(job.key);
         }
         for job in std::mem::take(&mut self.corrupt) {
+            // Before the updates: a replay in the same group may revive the job, which then counts
+            // as open again.
             memory.queue.remove_corrupt(&job);
         }
         // In the order of the operations: a job that is added and removed in one group is counted
@@ -96,9 +101,12 @@ impl<'m> Batch<'m> {
         let memory = &mut *self.memory;
         memory.index.undo(std::mem::take(&mut self.index_undo));
         for name in std::mem::take(&mut self.new_names) {
+            // Their rows are rolled back, so the number can belong to another name with the next
+            // group.
             memory.names.remove(&name);
         }
         for job in std::mem::take(&mut self.leased) {
+            // Before the jobs are put back: a job must not be waiting and leased at the same time.
             memory.queue.leases_mut().remove(&job);
         }
         for job in std::mem::take(&mut self.claimed) {
@@ -114,7 +122,7 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Numbers and names.
+/// Numbers of events and leases, and names of sources and routes.
 impl Batch<'_> {
     /// The number of the next event.
     pub(crate) fn next_seq(&self) -> i64 {
@@ -141,6 +149,8 @@ impl Batch<'_> {
             return Ok(number);
         }
         let number = self.memory.names.add(conn, name)?;
+        // The row exists only if the group is committed. Kept after a rollback, the number would
+        // stand in rows of events without a name in the table.
         self.new_names.push(name.clone());
         Ok(number)
     }
@@ -180,7 +190,7 @@ impl Batch<'_> {
     }
 }
 
-/// Jobs and leases.
+/// Jobs and leases, claimed immediately and settled at the commit.
 impl Batch<'_> {
     /// Records a change of the queue for `commit`.
     pub(crate) fn update(&mut self, update: CacheUpdate) {
@@ -191,6 +201,8 @@ impl Batch<'_> {
     /// them.
     pub(crate) fn claim_ready(&mut self, claim: &Claim) -> Vec<QueuedJob<JobKey>> {
         let ready = self.memory.queue.claim_ready(claim);
+        // Recorded before any of them is read or written: an error at the first one has to put back
+        // the rest.
         self.claimed.extend(ready.iter().cloned());
         ready
     }
@@ -200,9 +212,11 @@ impl Batch<'_> {
         self.memory.queue.cached(key)
     }
 
-    /// Leases a claimed job.
+    /// Adds the lease of a claimed job.
     pub(crate) fn lease(&mut self, id: JobId, lease: ActiveLease) {
         self.memory.queue.leases_mut().insert(id, lease);
+        // The memory learns of the lease now, not at the commit: an outcome in a later group must
+        // find it, and `next_due` counts its end.
         self.leased.push(id);
     }
 
@@ -217,8 +231,8 @@ impl Batch<'_> {
         active.filter(|active| active.token == lease.token.cast_signed())
     }
 
-    /// Moves the end of a lease. Not undone by `rollback`: an extension writes nothing, and a worker
-    /// must not lose its lease because another caller's write failed.
+    /// Moves the end of a lease. Not undone by `rollback`: an extension writes nothing, and a
+    /// worker must not lose its lease because another caller's write failed.
     pub(crate) fn extend_lease(&mut self, lease: &Lease, until: Timestamp) -> bool {
         let token = lease.token.cast_signed();
         self.memory.queue.leases_mut().extend(&lease.job, token, until)
@@ -230,13 +244,14 @@ impl Batch<'_> {
     }
 }
 
-/// Purge.
+/// The position of the purge.
 impl Batch<'_> {
     /// Takes the position at which the last purge stopped.
     pub(crate) fn take_purge_cursor(&mut self) -> PurgeCursor {
         self.purge_cursor.take()
     }
 
+    /// Records the position for the next purge.
     pub(crate) fn set_purge_cursor(&mut self, cursor: PurgeCursor) {
         self.purge_cursor = cursor;
     }
@@ -251,7 +266,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// Why the group failed.
+    /// Why the group failed, if it did.
     pub(crate) fn error(&self) -> Option<&StoreError> {
         self.outputs.as_ref().err()
     }
@@ -270,6 +285,7 @@ impl Answers {
         let mut undelivered = Vec::new();
         for (reply, output) in self.replies.into_iter().zip(outputs) {
             if let Err(Ok(Output::Jobs(jobs))) = reply.send(Ok(output)) {
+                // The caller was cancelled between its command and this answer.
                 undelivered.extend(jobs);
             }
         }

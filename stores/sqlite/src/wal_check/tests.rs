@@ -65,7 +65,8 @@ fn a_torn_commit_in_the_place_of_a_longer_interrupted_one_is_not_damage() {
     assert_eq!(damage(&log), None);
 }
 
-/// After a checkpoint the log is overwritten from its start, with frames of the earlier round behind.
+/// After a checkpoint the log is overwritten from its start, with frames of the earlier round
+/// behind.
 #[test]
 fn frames_of_an_earlier_round_are_not_damage() {
     let folder = tempfile::tempdir().unwrap();
@@ -83,8 +84,7 @@ fn frames_of_an_earlier_round_are_not_damage() {
 }
 
 #[tokio::test]
-async fn a_store_with_a_log_damaged_in_the_middle_opens_only_after_the_truncation_that_its_error_names()
- {
+async fn a_store_with_a_log_damaged_in_the_middle_opens_after_the_truncation_in_its_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let store = crate::SqliteStore::open(path.clone(), now()).await.unwrap();

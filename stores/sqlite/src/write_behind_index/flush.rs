@@ -1,6 +1,6 @@
 //! Writing the index to its tables: a few entries per step, each step a transaction of its own
-//! between two groups. No caller waits for a flush, and no answer depends on it: until the last step
-//! every entry is durable in the row of its event.
+//! between two groups. No caller waits for a flush, and no answer depends on it: until the last
+//! step every entry is durable in the row of its event.
 
 use hookward_core::store::StoreError;
 use rusqlite::{Connection, Result, params};
@@ -18,6 +18,8 @@ impl WriteBehindIndex {
         if self.flush.is_some() || !enough {
             return;
         }
+        // The layer stays in memory until the last step: lookups need it until the tables have all
+        // of it.
         let layer = std::mem::take(&mut self.recent);
         // In the order of the tables, so that entries of one step share pages.
         let mut keys: Vec<_> = layer.keys.keys().copied().collect();
@@ -49,6 +51,7 @@ impl WriteBehindIndex {
     pub(crate) fn flush_step(&mut self, conn: &Connection) -> std::result::Result<(), StoreError> {
         let Some(flush) = &mut self.flush else { return Ok(()) };
         let some_keys = flush.keys.len().min(self.step);
+        // Keys first, then ids. One budget for both bounds the time of a step.
         let some_ids = flush.ids.len().min(self.step - some_keys);
         let is_last = some_keys == flush.keys.len() && some_ids == flush.ids.len();
         let transaction = Transaction::begin(conn).map_err(|e| store_error(&e))?;
@@ -83,6 +86,7 @@ impl Flush {
             }
         }
         let mut put = transaction.prepare_cached(
+            // After a kill in the middle of a flush, the next flush writes the same entries again.
             "insert into event_ids (hash, event) values (?1, ?2) on conflict do nothing",
         )?;
         for (hash, seq) in self.ids.as_slice().iter().take(some_ids) {
