@@ -26,13 +26,13 @@ const PACE_GRACE: Duration = Duration::from_secs(2);
 ///
 /// The share is held until this is dropped. The engine drops it after the store has answered or the
 /// request is rejected, so the budget counts bytes for as long as they are in memory.
-pub(crate) struct Incoming {
+pub(crate) struct BoundedBody {
     body: axum::body::Body,
     budget: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Incoming {
+impl BoundedBody {
     /// `budget` has one permit per byte, for all bodies together.
     pub(crate) fn new(body: axum::body::Body, budget: Arc<Semaphore>) -> Self {
         Self { body, budget, permit: None }
@@ -57,7 +57,7 @@ impl Incoming {
     }
 }
 
-impl ReadBody for Incoming {
+impl ReadBody for BoundedBody {
     async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let start = Instant::now();
         let declared = usize::try_from(self.body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
@@ -156,10 +156,10 @@ mod tests {
         let piece = |n: &usize| Bytes::from(vec![b'x'; *n + 8192]).slice(..*n);
         let body = axum::body::Body::new(Pieces(sizes.iter().map(piece).collect(), announced));
         let semaphore = Arc::new(Semaphore::new(budget));
-        let mut incoming = Incoming::new(body, semaphore.clone());
-        let read = incoming.read(1 << 20).await;
+        let mut bounded = BoundedBody::new(body, semaphore.clone());
+        let read = bounded.read(1 << 20).await;
         let held = budget - semaphore.available_permits();
-        drop(incoming);
+        drop(bounded);
         assert_eq!(semaphore.available_permits(), budget);
         (read, held)
     }

@@ -12,7 +12,7 @@ use hookward_core::{Head, Reply, Timestamp};
 use hookward_engine::ingest::Rejection;
 use http::StatusCode;
 
-use crate::body::Incoming;
+use crate::body::BoundedBody;
 use crate::head_validation;
 use crate::response::into_response;
 use crate::shared::Shared;
@@ -57,7 +57,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
     let head = Head { method: parts.method, target, headers: parts.headers, client };
-    let body = Incoming::new(body, shared.body_budget.clone());
+    let body = BoundedBody::new(body, shared.body_budget.clone());
     into_response(shared.engine.receive(head, body).await)
 }
 
