@@ -106,22 +106,22 @@ fn section(provider: &ProviderDescriptor) -> String {
 /// The senders described as data: a table of all, then the notes of each.
 fn catalogue() -> String {
     let mut table = String::from(
-        "| provider | way | proof | event type | event id | replay |\n| --- | --- | --- | --- | --- | --- |\n",
+        "| provider | scheme | proof | event type | event id | replay |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     let mut notes = String::new();
     for (_, text) in DATA {
         let entry = Entry::from_json(text).unwrap();
-        for (n, (way, scheme)) in entry.ways().into_iter().enumerate() {
-            let way = match (way, n) {
+        for (n, (name, scheme)) in entry.named_schemes().into_iter().enumerate() {
+            let name = match (name, n) {
                 ("", _) => String::new(),
-                (way, 0) => format!("`{way}` (default)"),
-                (way, _) => format!("`{way}`"),
+                (name, 0) => format!("`{name}` (default)"),
+                (name, _) => format!("`{name}`"),
             };
             let [kind, id] = ["event_type", "event_id"].map(|key| place(scheme, key));
             let kind = if kind.is_empty() { "`event`, always".to_owned() } else { kind };
             let id = if id.is_empty() { "none".to_owned() } else { id };
             let row = [proof(scheme), kind, id, replay(scheme)].join(" | ");
-            line(&mut table, &format!("| `{}` | {way} | {row} |", entry.name));
+            line(&mut table, &format!("| `{}` | {name} | {row} |", entry.name));
         }
         line(&mut notes, &format!("\n### {}\n", entry.title));
         line(&mut notes, &format!("`provider: {}`. {}.", entry.name, entry.summary));

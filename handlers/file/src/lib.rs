@@ -20,7 +20,7 @@ use crate::appender::Appender;
 
 hookward_core::register_handler!(FileConfig);
 
-/// The `with:` block.
+/// Settings of the handler: the keys of its `with:` block.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {

@@ -39,7 +39,7 @@ const DRAINING: Duration = Duration::from_secs(1);
 /// A connection that is not used for this long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The `with:` block.
+/// Settings of the handler: the keys of its `with:` block.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpForwardConfig {

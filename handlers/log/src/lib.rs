@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 hookward_core::register_handler!(LogConfig);
 
-/// The `with:` block: no keys.
+/// Settings of the handler: its `with:` block has no keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {}

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 hookward_core::register_handler!(NoopConfig);
 
-/// The `with:` block: no keys.
+/// Settings of the handler: its `with:` block has no keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoopConfig {}

@@ -1,5 +1,6 @@
-//! Payment notifications: a batch in which each item carries a signature over eight of its fields.
-//! Called by the provider for requests without the signature header.
+//! Verifies and identifies payment notifications: batches in which each item carries a signature
+//! over eight of its fields. The provider calls this module for requests without the signature
+//! header.
 
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag};
 use hookward_core::{
@@ -7,16 +8,17 @@ use hookward_core::{
 };
 use serde_json::Value;
 
-/// Where the items are, and what each is wrapped in.
-const ITEMS: &str = "/notificationItems";
-const ITEM: &str = "/NotificationRequestItem";
-const SIGNATURE: &str = "/additionalData/hmacSignature";
-/// Adyen sends one; more than this is no notification.
+/// JSON pointers to the array of items, to the wrapped item within an element of the array, and to
+/// the signature within the item.
+const ITEMS_POINTER: &str = "/notificationItems";
+const ITEM_POINTER: &str = "/NotificationRequestItem";
+const SIGNATURE_POINTER: &str = "/additionalData/hmacSignature";
+/// Adyen sends one item in a notification; larger batches are rejected.
 const MAX_ITEMS: usize = 1000;
-/// The text that the merchant chooses.
+/// The merchant chooses this text, so it may contain the separator of the signed fields.
 const MERCHANT_REFERENCE: &str = "/merchantReference";
-/// The signed fields, in their order.
-const SIGNED: [&str; 8] = [
+/// The signed fields, in the order in which Adyen joins them.
+const SIGNED_FIELDS: [&str; 8] = [
     "/pspReference",
     "/originalReference",
     "/merchantAccountCode",
@@ -27,7 +29,8 @@ const SIGNED: [&str; 8] = [
     "/success",
 ];
 
-/// Index of the secret that signed the items. Each has to be signed, by any secret.
+/// Verifies the signature of every item and returns the index of the secret that signed the first
+/// one. Items may be signed with different secrets.
 pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
     let missing = || {
         VerifyError::missing_signature(
@@ -35,32 +38,35 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
         )
     };
     let body = request.body.json().map_err(|_| missing())?;
-    let items = body.pointer(ITEMS).and_then(Value::as_array).ok_or_else(missing)?;
+    let items = body.pointer(ITEMS_POINTER).and_then(Value::as_array).ok_or_else(missing)?;
     if items.is_empty() {
         return Err(missing());
     }
     if items.len() > MAX_ITEMS {
-        return Err(VerifyError::invalid_format(format!("over {MAX_ITEMS} items")));
+        return Err(VerifyError::invalid_format(format!(
+            "the batch has {} items; at most {MAX_ITEMS} are allowed",
+            items.len()
+        )));
     }
-    // Items are signed one by one, so whoever captured one could put it twice into a delivery.
+    // Each item has its own signature, so whoever captured one could repeat it within a delivery.
     let mut ids: Vec<Option<String>> =
-        items.iter().filter_map(|item| Some(id_of(item.pointer(ITEM)?))).collect();
+        items.iter().filter_map(|item| Some(item_id(item.pointer(ITEM_POINTER)?))).collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(VerifyError::invalid_format("an item stands there twice"));
+        return Err(VerifyError::invalid_format("the batch contains an item twice"));
     }
     let mut first = None;
     for item in items {
-        let item = item.pointer(ITEM).ok_or_else(missing)?;
-        let given = item.pointer(SIGNATURE).and_then(Value::as_str).ok_or_else(missing)?;
+        let item = item.pointer(ITEM_POINTER).ok_or_else(missing)?;
+        let given = item.pointer(SIGNATURE_POINTER).and_then(Value::as_str).ok_or_else(missing)?;
         let tag = Tag::decode(given, Encoding::Base64, 32..=32).ok_or_else(|| {
             VerifyError::invalid_format("an hmacSignature is not base64 of 32 bytes")
         })?;
-        let message = message(item)?;
+        let message = signed_message(item)?;
         let tags = [tag];
         let mut found = None;
         for (index, secret) in cx.secrets.iter() {
-            let matches = mac(secret, &message).is_some_and(|mac| mac.matches_any(&tags));
+            let matches = item_mac(secret, &message).is_some_and(|mac| mac.matches_any(&tags));
             if matches && found.is_none() {
                 found = Some(index);
             }
@@ -71,40 +77,46 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
     first.ok_or_else(missing)
 }
 
-fn mac(secret: &Secret, message: &str) -> Option<HmacContext> {
+fn item_mac(secret: &Secret, message: &str) -> Option<HmacContext> {
     let key = Encoding::Hex.decode(secret.expose())?;
     let mut mac = HmacContext::new(HmacAlgorithm::Sha256, &key)?;
     mac.update(message.as_bytes());
     Some(mac)
 }
 
-/// The signed fields with colons between them; one that is absent is empty. Only the merchant's own
-/// reference may hold a colon: with two such fields one signature would fit several items.
-fn message(item: &Value) -> Result<String, VerifyError> {
+/// Joins the signed fields with colons; an absent field is empty. Only the merchant's reference may
+/// contain a colon: with two such fields one signature would match several items.
+fn signed_message(item: &Value) -> Result<String, VerifyError> {
     let text = |pointer: &&str| {
         let value = item.pointer(pointer).unwrap_or(&Value::Null);
         let text = scalar(value).ok_or_else(|| {
-            VerifyError::invalid_format(format!("{pointer} of an item is no text or number"))
+            VerifyError::invalid_format(format!(
+                "{pointer} of an item is not a string, a number or a boolean"
+            ))
         })?;
         match text.contains(':') && *pointer != MERCHANT_REFERENCE {
-            true => Err(VerifyError::invalid_format(format!("{pointer} of an item holds a colon"))),
+            true => {
+                Err(VerifyError::invalid_format(format!("{pointer} of an item contains a colon")))
+            }
             false => Ok(text),
         }
     };
-    let message = SIGNED.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(":");
-    // The header signs whole bodies with the same key, and those are objects.
+    let message = SIGNED_FIELDS.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(":");
+    // The header signs whole bodies with the same key, and those are JSON objects. A signed item
+    // must not pass as a signed body.
     match is_object(message.as_bytes()) {
-        true => Err(VerifyError::invalid_format("pspReference of an item is no reference")),
+        true => Err(VerifyError::invalid_format("pspReference of an item is not a reference")),
         false => Ok(message),
     }
 }
 
-/// Whether bytes begin as an object of JSON does: what the header signs, and no item's text.
+/// Returns whether bytes begin like a JSON object. The header signs only such bytes; the signed
+/// text of an item never begins so.
 pub(crate) fn is_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// A field as it is signed.
+/// Returns a field as Adyen signs it; `None` for an array or an object.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
@@ -115,43 +127,48 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The proven items: the type is the event code, the id is what Adyen tells repetitions by, with the
-/// outcome, which a later notification of the same payment may correct.
+/// Identifies the items of a verified delivery. The type is the event code. The id is the pair by
+/// which Adyen documents duplicates, with the outcome added, because a later notification may
+/// correct the outcome of the same payment.
 pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-    let wrong = |reason: &str| IdentifyError { reason: reason.to_owned() };
-    let body = delivery.json().map_err(|e| wrong(&e.to_string()))?;
-    let items = body.pointer(ITEMS).and_then(Value::as_array);
-    let items = items.ok_or_else(|| wrong("there are no notificationItems"))?;
+    let error = |reason: &str| IdentifyError { reason: reason.to_owned() };
+    let body = delivery.json().map_err(|e| error(&e.to_string()))?;
+    let items = body.pointer(ITEMS_POINTER).and_then(Value::as_array);
+    let items = items.ok_or_else(|| error("the body has no array notificationItems"))?;
     let one = |(n, item): (usize, &Value)| {
-        let item = item.pointer(ITEM).unwrap_or(&Value::Null);
-        let event_id = id_of(item).map(|value| ProviderEventId { value, signed: true });
-        let event_type = text_of(item, "/eventCode");
-        Identity { event_id, event_type, part: Some(format!("{ITEMS}/{n}{ITEM}")) }
+        let item = item.pointer(ITEM_POINTER).unwrap_or(&Value::Null);
+        let event_id = item_id(item).map(|value| ProviderEventId { value, signed: true });
+        let event_type = item_text(item, "/eventCode");
+        Identity { event_id, event_type, part: Some(format!("{ITEMS_POINTER}/{n}{ITEM_POINTER}")) }
     };
     Ok(items.iter().enumerate().map(one).collect())
 }
 
-fn id_of(item: &Value) -> Option<String> {
-    let success = text_of(item, "/success").unwrap_or_default();
-    Some(format!("{}:{}:{success}", text_of(item, "/pspReference")?, text_of(item, "/eventCode")?))
+fn item_id(item: &Value) -> Option<String> {
+    let success = item_text(item, "/success").unwrap_or_default();
+    Some(format!(
+        "{}:{}:{success}",
+        item_text(item, "/pspReference")?,
+        item_text(item, "/eventCode")?
+    ))
 }
 
-fn text_of(item: &Value, pointer: &str) -> Option<String> {
-    // However a field is written, it is the text that is signed.
+fn item_text(item: &Value, pointer: &str) -> Option<String> {
+    // Adyen signs the text of a field, whether the JSON has it as a string, a number or a boolean.
     item.pointer(pointer).and_then(scalar).filter(|text| !text.is_empty())
 }
 
-/// Whether a body is of this kind.
-pub(crate) fn are_in(body: &Value) -> bool {
-    body.pointer(ITEMS).is_some()
+/// Returns whether a body has notification items.
+pub(crate) fn has_items(body: &Value) -> bool {
+    body.pointer(ITEMS_POINTER).is_some()
 }
 
-/// Signs each item of a body; `None` where it is not one that can be signed.
-pub(crate) fn signed(body: &Value, secret: &Secret) -> Option<Value> {
+/// Signs each item of a body; `None` if the body or the secret cannot be used.
+pub(crate) fn sign_items(body: &Value, secret: &Secret) -> Option<Value> {
     let mut body = body.clone();
-    for item in body.pointer_mut(ITEMS)?.as_array_mut()? {
-        let item = item.pointer_mut(ITEM)?;
-        let tag = Encoding::Base64.encode(&mac(secret, &message(item).ok()?)?.finish());
+    for item in body.pointer_mut(ITEMS_POINTER)?.as_array_mut()? {
+        let item = item.pointer_mut(ITEM_POINTER)?;
+        let tag = Encoding::Base64.encode(&item_mac(secret, &signed_message(item).ok()?)?.finish());
         let members = item.as_object_mut()?;
         let data =
             members.entry("additionalData").or_insert_with(|| Value::Object(Default::default()));

@@ -1,7 +1,8 @@
-//! Adyen: payment notifications with a signature in each item, and the webhooks of its platforms with
-//! `HmacSignature` over the body; both HMAC-SHA-256 under a key in hexadecimal.
+//! Adyen: payment notifications with a signature in each item, and the webhooks of its platforms
+//! with `HmacSignature` over the body; both HMAC-SHA-256 with a key in hexadecimal.
 //!
-//! The header is data (`scheme.json`). What needs code is `items.rs`, and the answer that Adyen wants.
+//! The scheme of the header is data (`scheme.json`). The items (`items.rs`) and the answer that
+//! Adyen requires need code.
 #![warn(missing_docs)]
 
 mod items;
@@ -22,29 +23,29 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(AdyenConfig);
 
-const SIGNATURE: &str = "hmacsignature";
+const SIGNATURE_HEADER: &str = "hmacsignature";
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdyenConfig {
-    /// Where the signatures are: `auto` (the header where it is there, else the items), `items` of payment
-    /// notifications, or the `header` of everything else.
+    /// Where the signatures are: `auto` (in the header if it is present, else in the items),
+    /// `items` (payment notifications), or `header` (everything else).
     #[serde(default)]
-    pub scheme: Way,
+    pub scheme: SchemeChoice,
 }
 
-/// Where the signatures are.
+/// Where the signatures of a request are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Way {
-    /// In the header where there is one, else in the items.
+pub enum SchemeChoice {
+    /// In the header if it is present, else in the items.
     #[default]
     Auto,
-    /// In each item.
+    /// In each item of the body.
     Items,
-    /// In the header.
+    /// In the header `HmacSignature`.
     Header,
 }
 
@@ -55,25 +56,26 @@ impl ProviderConfig for AdyenConfig {
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        let header = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
-        Ok(Arc::new(Adyen { way: self.scheme, header }))
+        let header_scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
+        Ok(Arc::new(Adyen { scheme: self.scheme, header_scheme }))
     }
 }
 
 #[derive(Debug)]
 struct Adyen {
-    way: Way,
-    header: CompiledScheme,
+    scheme: SchemeChoice,
+    header_scheme: CompiledScheme,
 }
 
 impl Adyen {
-    /// A request without the header can only be proven by its items, and one with it only by the
-    /// header. One key signs both kinds of message, so neither may look like the other.
-    fn by_header(&self, head: &Head) -> bool {
-        match self.way {
-            Way::Auto => head.headers.contains_key(SIGNATURE),
-            Way::Items => false,
-            Way::Header => true,
+    /// Returns whether the header proves the request; otherwise its items do. One key signs both
+    /// kinds of message, so a request is never verified by both, and neither kind may pass as the
+    /// other.
+    fn is_header_signed(&self, head: &Head) -> bool {
+        match self.scheme {
+            SchemeChoice::Auto => head.headers.contains_key(SIGNATURE_HEADER),
+            SchemeChoice::Items => false,
+            SchemeChoice::Header => true,
         }
     }
 }
@@ -81,7 +83,7 @@ impl Adyen {
 #[async_trait]
 impl Provider for Adyen {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        if self.by_header(head) { self.header.precheck(head) } else { Ok(()) }
+        if self.is_header_signed(head) { self.header_scheme.precheck(head) } else { Ok(()) }
     }
 
     async fn verify(
@@ -89,11 +91,11 @@ impl Provider for Adyen {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        let secret = match self.by_header(&request.head) {
+        let secret = match self.is_header_signed(&request.head) {
             true => {
-                let secret = self.header.verify(request, cx)?;
+                let secret = self.header_scheme.verify(request, cx)?;
                 if !items::is_object(request.body.bytes()) {
-                    return Err(VerifyError::invalid_format("the body is no object of JSON"));
+                    return Err(VerifyError::invalid_format("the body is not a JSON object"));
                 }
                 secret
             }
@@ -103,19 +105,19 @@ impl Provider for Adyen {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        match self.by_header(delivery.head()) {
-            true => self.header.identify(delivery),
+        match self.is_header_signed(delivery.head()) {
+            true => self.header_scheme.identify(delivery),
             false => items::identify(delivery),
         }
     }
 
-    /// What older integrations must be answered; newer ones look at the status alone.
+    /// Older integrations require this text; newer ones read only the status.
     fn reply(&self, _: &Receipt) -> Reply {
         Reply::text(StatusCode::OK, "[accepted]")
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.header.check_secret(secret)
+        self.header_scheme.check_secret(secret)
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
@@ -125,11 +127,12 @@ impl Provider for Adyen {
 
 impl Signer for Adyen {
     fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let of_items = draft.body.json().is_ok_and(items::are_in);
-        if self.way == Way::Header || (self.way == Way::Auto && !of_items) {
-            return self.header.sign(draft, secret);
+        let has_items = draft.body.json().is_ok_and(items::has_items);
+        if self.scheme == SchemeChoice::Header || (self.scheme == SchemeChoice::Auto && !has_items)
+        {
+            return self.header_scheme.sign(draft, secret);
         }
-        let signed = draft.body.json().ok().and_then(|body| items::signed(body, secret));
+        let signed = draft.body.json().ok().and_then(|body| items::sign_items(body, secret));
         let reason = "only notificationItems can be signed, and only with a key in hexadecimal";
         let body = signed.ok_or_else(|| SignError { reason: reason.to_owned() })?;
         let mut headers = HeaderMap::new();

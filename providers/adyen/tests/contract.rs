@@ -1,4 +1,4 @@
-//! Adyen keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of Adyen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
@@ -20,19 +20,19 @@ fn vectors(scheme: &str) -> VectorFile {
     file
 }
 
-fn subject(way: &str) -> Subject {
-    Subject::of(PLUGINS, KEYS[0], KEYS[1]).with(json!({ "scheme": way }))
+fn subject(scheme: &str) -> Subject {
+    Subject::of(PLUGINS, KEYS[0], KEYS[1]).with(json!({ "scheme": scheme }))
 }
 
 #[test]
-fn adyen_keeps_the_contract_with_its_header() {
+fn adyen_header_signatures_keep_the_contract() {
     subject("header").recordings(vectors("adyen-header")).samples_do_not_fit().check();
     subject("auto").recordings(vectors("adyen-header")).check();
 }
 
-/// Of an item eight fields are signed; the rest of the body is anyone's.
+/// Only eight fields of an item are signed, so not every change of the body is detected.
 #[test]
-fn adyen_keeps_the_contract_with_its_items() {
+fn adyen_item_signatures_keep_the_contract() {
     let items = || vectors("adyen-items");
     subject("items").recordings(items()).samples_do_not_fit().body_is_not_signed().check();
     subject("auto").recordings(items()).body_is_not_signed().check();
@@ -40,14 +40,19 @@ fn adyen_keeps_the_contract_with_its_items() {
 
 #[test]
 fn adyen_agrees_with_every_vector() {
-    let way = |scheme: &str| scheme.trim_start_matches("adyen-").to_owned();
-    run_vectors(|scheme| subject(&way(scheme)).build().ok(), &vectors("")).assert_agrees();
+    let choice = |scheme: &str| scheme.trim_start_matches("adyen-").to_owned();
+    run_vectors(|scheme| subject(&choice(scheme)).build().ok(), &vectors("")).assert_agrees();
     run_vectors(|_| subject("auto").build().ok(), &vectors("")).assert_agrees();
 }
 
-/// What a provider makes of a body with this header: the ids of its events, or the code of a refusal.
-async fn judged(way: &str, body: &str, header: Option<&str>) -> Result<Vec<String>, &'static str> {
-    let provider = subject(way).build().unwrap();
+/// Verifies and identifies a body with this header: returns the ids of its events, or the code of
+/// the rejection.
+async fn verdict(
+    scheme: &str,
+    body: &str,
+    header: Option<&str>,
+) -> Result<Vec<String>, &'static str> {
+    let provider = subject(scheme).build().unwrap();
     let mut head = Head { method: http::Method::POST, ..Head::default() };
     if let Some(header) = header {
         head.headers.insert("hmacsignature", header.parse().unwrap());
@@ -84,7 +89,7 @@ fn item(fields: [serde_json::Value; 8], tag: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_captured_item_has_one_id_however_it_is_written() {
+async fn a_captured_item_keeps_its_id_in_every_json_spelling() {
     let tag = signature_of("791::M:order:1:100:EUR:AUTHORISATION:true");
     let id = Ok(vec!["791:AUTHORISATION:true".to_owned()]);
     let [a, m, o, e] = ["AUTHORISATION", "M", "order:1", "EUR"].map(|text| json!(text));
@@ -92,20 +97,20 @@ async fn a_captured_item_has_one_id_however_it_is_written() {
         [psp, json!(""), m.clone(), o.clone(), json!(100), e.clone(), a.clone(), success]
     };
     let right = item(fields(json!("791"), json!("true")), &tag);
-    assert_eq!(judged("items", &right, None).await, id);
-    assert_eq!(judged("items", &item(fields(json!(791), json!(true)), &tag), None).await, id);
+    assert_eq!(verdict("items", &right, None).await, id);
+    assert_eq!(verdict("items", &item(fields(json!(791), json!(true)), &tag), None).await, id);
     let moved = [json!("791:"), m, json!("order"), json!("1"), json!(100), e, a, json!("true")];
-    assert_eq!(judged("items", &item(moved, &tag), None).await, Err("INVALID_FORMAT"));
+    assert_eq!(verdict("items", &item(moved, &tag), None).await, Err("INVALID_FORMAT"));
 }
 
 #[tokio::test]
-async fn a_signature_of_one_kind_proves_nothing_of_the_other() {
+async fn header_and_item_signatures_do_not_verify_each_other() {
     let text = "791::M:1:100:EUR:AUTHORISATION:true";
     let tag = signature_of(text);
-    assert_eq!(judged("auto", text, Some(&tag)).await, Err("INVALID_FORMAT"));
+    assert_eq!(verdict("auto", text, Some(&tag)).await, Err("INVALID_FORMAT"));
     let body = r#"{"a":"b","c":"d","e":"f","g":1,"h":2,"i":3,"j":"AUTHORISATION:true"}"#;
     let tag = signature_of(body);
-    assert_eq!(judged("auto", body, Some(&tag)).await, Ok(Vec::new()));
+    assert_eq!(verdict("auto", body, Some(&tag)).await, Ok(Vec::new()));
     let parts: Vec<_> = body.split(':').collect();
     let (last, first) = parts.split_last_chunk::<4>().map(|(a, b)| (b, a)).unwrap();
     let fields = [
@@ -118,5 +123,5 @@ async fn a_signature_of_one_kind_proves_nothing_of_the_other() {
         json!(last[2]),
         json!(last[3]),
     ];
-    assert_eq!(judged("auto", &item(fields, &tag), None).await, Err("INVALID_FORMAT"));
+    assert_eq!(verdict("auto", &item(fields, &tag), None).await, Err("INVALID_FORMAT"));
 }

@@ -1,5 +1,6 @@
-//! The handshake: the first request of a webhook has `X-Hook-Secret` instead of a signature, and wants
-//! it back in a header. It is believed once, while no secret is known: whoever comes later could be anyone.
+//! The handshake of a new webhook: its first request has `X-Hook-Secret` instead of a signature,
+//! and the reply must return this header. The secret is trusted only while none is known, because
+//! nothing verifies the request (Asana's webhooks guide, "The webhook handshake").
 
 use hookward_core::crypto::tokens_equal;
 use hookward_core::{
@@ -7,43 +8,44 @@ use hookward_core::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
-/// The header of the handshake.
-const SECRET: &str = "x-hook-secret";
-/// Shorter secrets than any that Asana sends are not taken: they could be guessed.
-const LEAST: usize = 16;
+/// The header that carries the secret, in the request and in the reply.
+const SECRET_HEADER: &str = "x-hook-secret";
+/// Shorter secrets are rejected, because they could be guessed. Asana's are longer.
+const MIN_SECRET_LEN: usize = 16;
 
-/// The secret that a request without a signature hands over.
-pub(crate) fn offered(head: &Head) -> Result<Option<&str>, VerifyError> {
+/// Returns the secret of a request without a signature; `None` if the request is not a handshake.
+pub(crate) fn offered_secret(head: &Head) -> Result<Option<&str>, VerifyError> {
     if head.single("x-hook-signature")?.is_some() {
         return Ok(None);
     }
-    let Some(secret) = head.single(SECRET)? else { return Ok(None) };
-    let secret = echo_token(secret, "the secret handed over")?;
-    if secret.len() < LEAST {
-        return Err(VerifyError::invalid_format("the secret handed over is too short"));
+    let Some(secret) = head.single(SECRET_HEADER)? else { return Ok(None) };
+    let secret = echo_token(secret, "the secret in X-Hook-Secret")?;
+    if secret.len() < MIN_SECRET_LEN {
+        return Err(VerifyError::invalid_format("the secret in X-Hook-Secret is too short"));
     }
     Ok(Some(secret))
 }
 
-/// Gives it back, and has it kept where none is known yet. The known one again is answered the same
-/// way: Asana repeats a handshake whose answer it did not get.
+/// Returns the secret in the reply, and has it stored if none is known yet. A known secret gets the
+/// same reply, because Asana retries a handshake whose reply it did not receive.
 pub(crate) fn answer(offered: &str, cx: &VerifyCx<'_>) -> Result<Handshake, VerifyError> {
-    let is = |s: &Secret| tokens_equal(offered.as_bytes(), s.expose().as_bytes());
-    let known = cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found);
+    let matches = |s: &Secret| tokens_equal(offered.as_bytes(), s.expose().as_bytes());
+    let known = cx.secrets.iter().fold(false, |found, (_, secret)| matches(secret) || found);
     let effect = match (known, cx.secrets.is_empty()) {
         (true, _) => None,
         (false, true) => Some(HandshakeEffect::KeepSecret(Secret::new(offered))),
         (false, false) => return Err(VerifyError::InvalidSignature),
     };
     let value = HeaderValue::from_str(offered).map_err(|_| {
-        VerifyError::invalid_format("the secret handed over cannot stand in a header")
+        VerifyError::invalid_format("the secret in X-Hook-Secret is not a header value")
     })?;
     let mut reply = Reply::empty(StatusCode::OK);
-    reply.headers.push((HeaderName::from_static(SECRET), value));
+    reply.headers.push((HeaderName::from_static(SECRET_HEADER), value));
     Ok(Handshake { reply, effect })
 }
 
-/// The answer to a proven delivery without events, by which Asana asks whether anyone is here.
+/// The reply to a heartbeat: a verified delivery without events, by which Asana checks the
+/// endpoint.
 pub(crate) fn heartbeat(request: &Request) -> Option<Reply> {
     let body = request.body.json().ok()?;
     let empty = match body.get("events") {
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_secret_is_kept_the_same_is_repeated_and_another_is_refused() {
+    fn the_first_secret_is_stored_and_a_different_one_is_rejected() {
         let first = answered(&[]).unwrap();
         assert!(
             matches!(first.effect, Some(HandshakeEffect::KeepSecret(s)) if s.expose() == OFFERED)
@@ -85,27 +87,29 @@ mod tests {
     }
 
     #[test]
-    fn only_a_token_of_some_length_without_a_signature_is_a_handshake() {
+    fn only_an_unsigned_request_with_a_long_secret_is_a_handshake() {
         let offered_by = |headers: &[(&'static str, &'static str)]| {
             let mut head = Head::default();
             for (name, value) in headers {
                 head.headers.append(*name, HeaderValue::from_static(value));
             }
-            offered(&head).map(|found| found.is_some()).map_err(|e| e.code())
+            offered_secret(&head).map(|found| found.is_some()).map_err(|e| e.code())
         };
-        assert_eq!(offered_by(&[(SECRET, OFFERED)]), Ok(true));
-        assert_eq!(offered_by(&[(SECRET, OFFERED), ("x-hook-signature", "00")]), Ok(false));
+        assert_eq!(offered_by(&[(SECRET_HEADER, OFFERED)]), Ok(true));
+        assert_eq!(offered_by(&[(SECRET_HEADER, OFFERED), ("x-hook-signature", "00")]), Ok(false));
         assert_eq!(offered_by(&[]), Ok(false));
         for bad in ["", "short", "<b>aaaaaaaaaaaaaaaaaaaaaaaa</b>"] {
-            assert_eq!(offered_by(&[(SECRET, bad)]), Err("INVALID_FORMAT"));
+            assert_eq!(offered_by(&[(SECRET_HEADER, bad)]), Err("INVALID_FORMAT"));
         }
     }
 
     #[test]
     fn only_a_delivery_without_events_is_a_heartbeat() {
-        let is = |body| heartbeat(&Request::new(Head::default(), Body::from_json(body))).is_some();
-        assert!(is(json!({"events": []})) && is(json!({})));
-        assert!(!is(json!({"events": [{}]})) && !is(json!({"events": {}})) && !is(json!([])));
+        let is_heartbeat =
+            |body| heartbeat(&Request::new(Head::default(), Body::from_json(body))).is_some();
+        assert!(is_heartbeat(json!({"events": []})) && is_heartbeat(json!({})));
+        assert!(!is_heartbeat(json!({"events": [{}]})));
+        assert!(!is_heartbeat(json!({"events": {}})) && !is_heartbeat(json!([])));
         assert!(heartbeat(&Request::new(Head::default(), Body::new(""))).is_none());
     }
 }

@@ -1,7 +1,7 @@
-//! Asana: `X-Hook-Signature` over the body, HMAC-SHA-256, under a secret that Asana makes up.
+//! Asana: `X-Hook-Signature` over the body, HMAC-SHA-256, with a secret that Asana generates.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the handshake, in which Asana says the
-//! secret, and the heartbeats, which are proven and hold no event.
+//! Its signature scheme is data (`scheme.json`). The handshake, in which Asana sends the secret,
+//! and the heartbeats, which are verified and contain no event, need code.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -21,14 +21,14 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(AsanaConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AsanaConfig {}
 
 impl ProviderConfig for AsanaConfig {
     const NAME: &'static str = "asana";
-    const SUMMARY: &'static str = "Asana webhooks, with the secret that Asana hands over at set-up";
+    const SUMMARY: &'static str = "Asana webhooks, with the secret that Asana sends at set-up";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const SECRET_FROM_HANDSHAKE: bool = true;
     const SAMPLES: &'static [Sample] = samples::ALL;
@@ -47,7 +47,7 @@ struct Asana {
 #[async_trait]
 impl Provider for Asana {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        match handshake::offered(head)? {
+        match handshake::offered_secret(head)? {
             Some(_) => Ok(()),
             None => self.scheme.precheck(head),
         }
@@ -58,7 +58,7 @@ impl Provider for Asana {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        if let Some(secret) = handshake::offered(&request.head)? {
+        if let Some(secret) = handshake::offered_secret(&request.head)? {
             return handshake::answer(secret, cx).map(Verification::Handshake);
         }
         let secret = self.scheme.verify(request, cx)?;

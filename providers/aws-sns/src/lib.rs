@@ -1,7 +1,7 @@
-//! Amazon SNS: messages that AWS signs with the key of a certificate on its own hosts.
+//! Amazon SNS: messages that AWS signs with the key of a certificate from its own hosts.
 //!
-//! The signature says that AWS sent a message; of which of its customers' topics, only the topic in
-//! it says. `topics` names those that are believed and subscribed to.
+//! The signature proves that AWS sent a message, but for any customer's topic. `topics` lists the
+//! topics that are trusted and whose subscriptions are confirmed.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -26,16 +26,16 @@ use message::{Kind, Message};
 
 hookward_core::register_provider!(AwsSnsConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsSnsConfig {
-    /// ARNs of the topics that are believed. Their subscriptions are confirmed; messages of all
-    /// others are refused.
+    /// ARNs of the topics that are trusted. Their subscriptions are confirmed; messages of other
+    /// topics are rejected.
     #[serde(default)]
     topics: Vec<String>,
-    /// Whether messages signed in SNS's first way, with SHA-1, are refused. The second is an
-    /// attribute of a topic: `SignatureVersion: 2`.
+    /// Whether messages with signature version 1 (SHA-1) are rejected. Version 2 is an attribute of
+    /// a topic: `SignatureVersion: 2`.
     #[serde(default)]
     require_version_2: bool,
 }
@@ -43,7 +43,7 @@ pub struct AwsSnsConfig {
 impl ProviderConfig for AwsSnsConfig {
     const NAME: &'static str = "aws_sns";
     const SUMMARY: &'static str = "Amazon SNS over HTTP, signed with a certificate of AWS";
-    // What a topic's delivery policy does not set otherwise comes as text.
+    // SNS sends `text/plain` unless the delivery policy of the subscription sets another type.
     const MEDIA_TYPES: &'static [&'static str] = &["text/plain", "application/json"];
     const NEEDS_SECRET: bool = false;
     const KEEP_HEADERS: &'static [&'static str] =
@@ -53,7 +53,7 @@ impl ProviderConfig for AwsSnsConfig {
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         for (n, topic) in self.topics.iter().enumerate() {
             if topic.split(':').count() != 6 || !topic.starts_with("arn:aws") {
-                let found = format!("`{topic}` is no ARN of a topic");
+                let found = format!("`{topic}` is not the ARN of a topic");
                 let help = "write it in full, such as arn:aws:sns:eu-west-1:123456789012:orders";
                 return Err(BuildError::at(format!("/topics/{n}"), found).help(help));
             }
@@ -66,12 +66,12 @@ impl ProviderConfig for AwsSnsConfig {
 struct AwsSns(AwsSnsConfig);
 
 impl AwsSns {
-    /// Whether the message is AWS's and of a topic that is believed.
+    /// Verifies that AWS sent the message and that its topic is trusted.
     async fn prove(&self, message: &Message<'_>, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-        let document = cx.keys.fetch(&KeyRequest::for_url(message.certificate)).await?;
+        let document = cx.keys.fetch(&KeyRequest::for_url(message.certificate_url)).await?;
         let certificates = Certificates::from_pem(&document)?;
         certificates.check_validity(cx.now)?;
-        let (signed, signature) = (message.signed(), message.signature);
+        let (signed, signature) = (message.signed_text(), message.signature);
         let key = certificates.key();
         key.verify(message.version.algorithm(), signed.as_bytes(), signature, Encoding::Base64)?;
         message.check_time(cx)?;
@@ -79,14 +79,14 @@ impl AwsSns {
         if topics.is_empty() || topics.iter().any(|own| own == message.topic) {
             return Ok(());
         }
-        Err(VerifyError::invalid_claim("the message is of a topic that is not among `topics`"))
+        Err(VerifyError::invalid_claim("the topic of the message is not in `topics`"))
     }
 }
 
 #[async_trait]
 impl Provider for AwsSns {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        // Raw delivery is the bare message: nothing in it is signed.
+        // Raw delivery sends the bare message, without any signature.
         if head.single("x-amz-sns-rawdelivery")?.is_some_and(|raw| raw != "false") {
             return Err(VerifyError::invalid_format(
                 "the message is delivered raw, without a signature; turn raw message delivery off",
@@ -122,14 +122,14 @@ impl Provider for AwsSns {
     }
 
     fn config_warnings(&self) -> Vec<String> {
-        let mut config_warnings = Vec::new();
+        let mut warnings = Vec::new();
         if self.0.topics.is_empty() {
-            config_warnings.push(
-                "every topic of every AWS customer is believed, and no subscription is confirmed; \
-                 set `topics` to the ARNs of yours"
+            warnings.push(
+                "every topic of every AWS customer is trusted, and no subscription is confirmed; \
+                 set `topics` to the ARNs of your topics"
                     .to_owned(),
             );
         }
-        config_warnings
+        warnings
     }
 }

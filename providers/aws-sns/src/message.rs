@@ -1,4 +1,5 @@
-//! A message as SNS writes it, and the text that its signature covers.
+//! Parses an SNS message and builds the text that its signature covers (SNS Developer Guide,
+//! "Verifying the signatures of Amazon SNS messages").
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,7 @@ use hookward_core::keys::split_https_url;
 use hookward_core::{Body, Timestamp, VerifyCx, VerifyError};
 use serde_json::{Map, Value};
 
-/// What a message is for.
+/// Purpose of a message, in its member `Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Notification,
@@ -15,21 +16,21 @@ pub(crate) enum Kind {
     UnsubscribeConfirmation,
 }
 
-/// How a message is signed.
+/// Signature version of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     One,
     Two,
 }
 
-/// A message whose form is right. Nothing in it is believed before its signature is.
+/// A well-formed message. Nothing in it is trusted before its signature is verified.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: Kind,
     pub(crate) version: Version,
     pub(crate) topic: &'a str,
-    /// The address of the certificate: on a host of AWS.
-    pub(crate) certificate: &'a str,
+    /// URL of the certificate, on an SNS host.
+    pub(crate) certificate_url: &'a str,
     pub(crate) signature: &'a str,
     members: &'a Map<String, Value>,
 }
@@ -40,12 +41,14 @@ impl Kind {
             "Notification" => Ok(Self::Notification),
             "SubscriptionConfirmation" => Ok(Self::SubscriptionConfirmation),
             "UnsubscribeConfirmation" => Ok(Self::UnsubscribeConfirmation),
-            _ => Err(VerifyError::invalid_format("the type of the message is none of SNS's")),
+            _ => Err(VerifyError::invalid_format(
+                "the message type is not Notification, SubscriptionConfirmation or UnsubscribeConfirmation",
+            )),
         }
     }
 
-    /// The members that are signed, in order. `Subject` alone may be absent.
-    fn signed(self) -> &'static [&'static str] {
+    /// The signed members, in order. Only `Subject` may be absent.
+    fn signed_members(self) -> &'static [&'static str] {
         match self {
             Self::Notification => {
                 &["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"]
@@ -67,46 +70,47 @@ impl Version {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a body, and refuses one whose certificate is not on a host of AWS.
+    /// Parses a body. Rejects a message whose certificate is not on an SNS host.
     pub(crate) fn read(body: &'a Body, require_version_2: bool) -> Result<Self, VerifyError> {
         let json = body.json().map_err(|e| VerifyError::invalid_format(e.to_string()))?;
-        let members = json
-            .as_object()
-            .ok_or_else(|| VerifyError::invalid_format("the body is no message of SNS"))?;
+        let members = json.as_object().ok_or_else(|| {
+            VerifyError::invalid_format("the body is not an SNS message: it is not a JSON object")
+        })?;
         let kind = Kind::of(text(members, "Type")?)?;
         let version = match text(members, "SignatureVersion")? {
             "1" if require_version_2 => {
                 return Err(VerifyError::invalid_format(
-                    "the message is signed with SHA-1, which `require_version_2` refuses",
+                    "the message is signed with SHA-1, which `require_version_2` rejects",
                 ));
             }
             "1" => Version::One,
             "2" => Version::Two,
             _ => {
-                return Err(VerifyError::invalid_format("the version of the signature is unknown"));
+                return Err(VerifyError::invalid_format("SignatureVersion is neither 1 nor 2"));
             }
         };
-        let certificate = text(members, "SigningCertURL")?;
-        let pinned = split_https_url(certificate).is_some_and(|(host, path)| {
-            is_host(host) && path.ends_with(".pem") && !path.contains('?')
+        let certificate_url = text(members, "SigningCertURL")?;
+        let pinned = split_https_url(certificate_url).is_some_and(|(host, path)| {
+            is_sns_host(host) && path.ends_with(".pem") && !path.contains('?')
         });
         if !pinned {
             return Err(VerifyError::invalid_format(
-                "SigningCertURL is no certificate on a host of SNS",
+                "SigningCertURL is not a .pem file on an SNS host",
             ));
         }
-        for name in kind.signed().iter().filter(|name| **name != "Subject") {
+        for name in kind.signed_members().iter().filter(|name| **name != "Subject") {
             text(members, name)?;
         }
         if !matches!(members.get("Subject"), None | Some(Value::Null | Value::String(_))) {
-            return Err(VerifyError::invalid_format("Subject of the message is no text"));
+            return Err(VerifyError::invalid_format("Subject of the message is not a string"));
         }
         let (topic, signature) = (text(members, "TopicArn")?, text(members, "Signature")?);
-        let message = Self { kind, version, topic, certificate, signature, members };
-        // The signed text has no marks between its lines: a line feed in any but the message itself
-        // could make one text of two different messages.
-        let spread = |name: &&&str| message.get(name).is_some_and(|text| text.contains('\n'));
-        match kind.signed().iter().skip(1).find(spread) {
+        let message = Self { kind, version, topic, certificate_url, signature, members };
+        // Line feeds separate the names and values of the signed text. With a line feed in any
+        // value but the message itself, two different messages could have the same signed text.
+        let has_line_feed =
+            |name: &&&str| message.get(name).is_some_and(|text| text.contains('\n'));
+        match kind.signed_members().iter().skip(1).find(has_line_feed) {
             Some(name) => {
                 Err(VerifyError::invalid_format(format!("{name} has more than one line")))
             }
@@ -114,10 +118,10 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The text that is signed.
-    pub(crate) fn signed(&self) -> String {
+    /// Returns the text that the signature covers.
+    pub(crate) fn signed_text(&self) -> String {
         let mut signed = String::new();
-        for name in self.kind.signed() {
+        for name in self.kind.signed_members() {
             if let Some(value) = self.get(name) {
                 let _ = writeln!(signed, "{name}\n{value}");
             }
@@ -125,17 +129,18 @@ impl<'a> Message<'a> {
         signed
     }
 
-    /// Where the subscription is confirmed: on a host of AWS, or nowhere.
+    /// URL that confirms the subscription; `None` unless it is on an SNS host.
     pub(crate) fn subscribe_url(&self) -> Option<&'a str> {
         let url = self.get("SubscribeURL")?;
-        split_https_url(url).filter(|(host, _)| is_host(host)).map(|_| url)
+        split_https_url(url).filter(|(host, _)| is_sns_host(host)).map(|_| url)
     }
 
-    /// SNS documents no limit to the age of a message; a source may have one.
+    /// Checks the age of the message if the source sets a tolerance. SNS documents no limit.
     pub(crate) fn check_time(&self, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
         let Some(tolerance) = cx.tolerance else { return Ok(()) };
         let time = self.get("Timestamp").and_then(Timestamp::parse_rfc3339);
-        let time = time.ok_or_else(|| VerifyError::invalid_format("Timestamp is no time"))?;
+        let time =
+            time.ok_or_else(|| VerifyError::invalid_format("Timestamp is not an RFC 3339 time"))?;
         let (age, ahead) = (cx.now.since(time), time.since(cx.now));
         if age > tolerance {
             return Err(VerifyError::TimestampTooOld { age, tolerance });
@@ -151,18 +156,21 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A member that has to be a text; only the message itself may be empty.
+/// Returns a required string member; only `Message` may be empty.
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, VerifyError> {
     match members.get(name) {
         Some(Value::String(text)) if !text.is_empty() || name == "Message" => Ok(text),
         None => Err(VerifyError::missing_signature(format!("{name} of the message"))),
-        Some(_) => Err(VerifyError::invalid_format(format!("{name} of the message is no text"))),
+        Some(_) => Err(VerifyError::invalid_format(format!(
+            "{name} of the message is not a non-empty string"
+        ))),
     }
 }
 
-/// `sns.REGION.amazonaws.com`, or the same of China. A region is spelled in full: what merely looks
-/// like one may be another service, as `sns.s3-us-west-2.amazonaws.com` is a bucket of somebody's.
-fn is_host(host: &str) -> bool {
+/// Returns whether a host is `sns.REGION.amazonaws.com`, or the same with `.cn`. The form of a
+/// region is checked in full, because a similar name may be another service:
+/// `sns.s3-us-west-2.amazonaws.com` is somebody's S3 bucket.
+fn is_sns_host(host: &str) -> bool {
     let region = host.strip_prefix("sns.").and_then(|rest| {
         let rest = rest.strip_suffix(".cn").unwrap_or(rest);
         rest.strip_suffix(".amazonaws.com")
@@ -181,14 +189,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_hosts_of_sns_are_pinned() {
+    fn only_sns_hosts_are_accepted() {
         for host in [
             "sns.us-west-2.amazonaws.com",
             "sns.us-gov-west-1.amazonaws.com",
             "sns.ap-southeast-7.amazonaws.com",
             "sns.cn-north-1.amazonaws.com.cn",
         ] {
-            assert!(is_host(host), "{host}");
+            assert!(is_sns_host(host), "{host}");
         }
         for host in [
             "sns.amazonaws.com",
@@ -206,7 +214,7 @@ mod tests {
             "sns.us-west-2-.amazonaws.com",
             "sns.-us-west-2.amazonaws.com",
         ] {
-            assert!(!is_host(host), "{host}");
+            assert!(!is_sns_host(host), "{host}");
         }
     }
 
@@ -225,11 +233,11 @@ mod tests {
             body[*name] = value.clone();
         }
         let body = Body::from_json(body);
-        Message::read(&body, false).map(|m| m.signed()).map_err(|e| e.code())
+        Message::read(&body, false).map(|m| m.signed_text()).map_err(|e| e.code())
     }
 
     #[test]
-    fn the_signed_text_has_the_subject_only_where_there_is_one() {
+    fn the_signed_text_has_the_subject_only_if_the_message_has_one() {
         let arn = "TopicArn\narn:aws:sns:us-west-2:123456789012:MyTopic\nType\nNotification\n";
         let start = "Message\nm\nMessageId\nx\nMessageId\n1\n";
         let time = "Timestamp\n2025-10-09T08:53:20.000Z\n";
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_could_be_read_in_two_ways_and_other_hosts_are_refused() {
+    fn ambiguous_signed_texts_and_foreign_hosts_are_rejected() {
         for (name, value) in [
             ("Subject", "a\nb"),
             ("MessageId", "1\nSubject\ns"),

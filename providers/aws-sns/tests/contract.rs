@@ -1,4 +1,4 @@
-//! Amazon SNS keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of Amazon SNS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -20,20 +20,20 @@ fn vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors.json")).unwrap()
 }
 
-/// Some members of a message and its white space are not signed, so not every bit counts: those that
-/// do are changed below.
+/// Some members of a message and its white space are not signed, so not every change of the body is
+/// detected. A test below changes the signed members.
 fn subject() -> Subject {
     Subject::of(PLUGINS, "unused", "unused-too").body_is_not_signed()
 }
 
-fn with(topics: Value) -> Arc<dyn Provider> {
+fn build_with(topics: Value) -> Arc<dyn Provider> {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
     let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
     (descriptor.build)(json!({ "topics": topics }), &cx).unwrap()
 }
 
-/// Proves the vector of this id, its body changed.
-fn proven(
+/// Verifies the vector with this id after `change` edits its body.
+fn verify_vector(
     provider: &dyn Provider,
     id: &str,
     change: impl FnOnce(&mut Value),
@@ -69,40 +69,41 @@ fn aws_sns_agrees_with_every_vector() {
 }
 
 #[test]
-fn no_signed_member_can_be_changed_added_or_taken() {
-    let provider = with(json!([]));
+fn a_changed_or_removed_signed_member_is_rejected() {
+    let provider = build_with(json!([]));
     for (id, names) in [
         ("sns-own-notification-v2", ["Message", "MessageId", "Subject", "Timestamp", "TopicArn"]),
         ("sns-own-notification-v1", ["Message", "MessageId", "Subject", "Timestamp", "TopicArn"]),
         ("sns-own-unsubscribe", ["Message", "MessageId", "SubscribeURL", "Token", "Timestamp"]),
     ] {
-        assert!(proven(&*provider, id, |_| {}).is_ok(), "{id}");
+        assert!(verify_vector(&*provider, id, |_| {}).is_ok(), "{id}");
         for name in names.into_iter().chain(["Type"]) {
-            let changed = proven(&*provider, id, |body| {
+            let changed = verify_vector(&*provider, id, |body| {
                 body[name] = format!("{} ", body[name].as_str().unwrap()).into();
             });
             assert!(changed.is_err(), "{id}: {name} changed");
-            let taken = proven(&*provider, id, |body| {
+            let removed = verify_vector(&*provider, id, |body| {
                 body.as_object_mut().unwrap().remove(name);
             });
-            assert!(taken.is_err(), "{id}: {name} taken");
+            assert!(removed.is_err(), "{id}: {name} removed");
         }
     }
 }
 
 #[test]
-fn a_topic_that_is_not_listed_is_refused_though_aws_signed_its_message() {
-    let (ours, others) = (with(json!([TOPIC])), with(json!([TOPIC.replace("My", "Your")])));
+fn messages_of_unlisted_topics_are_rejected() {
+    let (ours, others) =
+        (build_with(json!([TOPIC])), build_with(json!([TOPIC.replace("My", "Your")])));
     for id in ["sns-own-notification-v2", "sns-own-subscribe", "sns-own-unsubscribe"] {
-        assert!(proven(&*ours, id, |_| {}).is_ok(), "{id}");
-        let refused = proven(&*others, id, |_| {}).unwrap_err();
-        assert!(matches!(refused, VerifyError::InvalidClaim { .. }), "{id}: {refused}");
+        assert!(verify_vector(&*ours, id, |_| {}).is_ok(), "{id}");
+        let rejected = verify_vector(&*others, id, |_| {}).unwrap_err();
+        assert!(matches!(rejected, VerifyError::InvalidClaim { .. }), "{id}: {rejected}");
     }
 }
 
 #[test]
-fn a_subscription_is_confirmed_for_a_listed_topic_alone_and_only_on_hosts_of_sns() {
-    let effect = |topics: Value, id: &str| match proven(&*with(topics), id, |_| {}) {
+fn only_subscriptions_of_listed_topics_on_sns_hosts_are_confirmed() {
+    let effect = |topics: Value, id: &str| match verify_vector(&*build_with(topics), id, |_| {}) {
         Ok(Proof::Handshake(handshake)) => {
             assert_eq!((handshake.reply.status.as_u16(), handshake.reply.body.len()), (200, 0));
             match handshake.effect {
@@ -110,7 +111,7 @@ fn a_subscription_is_confirmed_for_a_listed_topic_alone_and_only_on_hosts_of_sns
                 _ => Ok(None),
             }
         }
-        Ok(Proof::Genuine(_)) => panic!("{id} is taken for an event"),
+        Ok(Proof::Genuine(_)) => panic!("{id} is accepted as an event"),
         Err(e) => Err(e.code()),
     };
     let url = effect(json!([TOPIC]), "sns-own-subscribe").unwrap().unwrap();
@@ -122,11 +123,11 @@ fn a_subscription_is_confirmed_for_a_listed_topic_alone_and_only_on_hosts_of_sns
 }
 
 #[test]
-fn topics_are_whole_arns_and_leaving_them_out_is_cautioned() {
+fn topics_must_be_full_arns_and_omitting_them_is_warned_about() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
     let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
     let error = (descriptor.build)(json!({ "topics": [TOPIC, "orders"] }), &cx).unwrap_err();
     assert_eq!(error.at, "/topics/1");
-    assert!(with(json!([])).config_warnings()[0].contains("set `topics`"));
-    assert!(with(json!([TOPIC])).config_warnings().is_empty());
+    assert!(build_with(json!([])).config_warnings()[0].contains("set `topics`"));
+    assert!(build_with(json!([TOPIC])).config_warnings().is_empty());
 }

@@ -1,4 +1,5 @@
-//! Tokens of Microsoft Entra ID: made by one directory, for one application, by Event Grid.
+//! Verifies tokens of Microsoft Entra ID: issued by one directory, for one application, requested
+//! by Event Grid.
 
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, VerifyCx, VerifyError};
 
-/// The application by which Event Grid delivers.
-const EVENT_GRID: &str = "4962773b-9cdb-44cf-a8bf-237846a00ab7";
-/// How far clocks may be apart.
-const SKEW: Duration = Duration::from_secs(300);
+/// Id of the application with which Event Grid delivers.
+const EVENT_GRID_APPLICATION: &str = "4962773b-9cdb-44cf-a8bf-237846a00ab7";
+/// Allowed clock difference, in both directions.
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
-/// What tokens must say.
+/// Requirements that a token must meet.
 #[derive(Debug)]
 pub(crate) struct Entra {
     keys: KeyRequest,
@@ -30,13 +31,16 @@ impl Entra {
             let message = "`scheme: entra` needs `audience`: the id or URI of your application";
             return Err(BuildError::at("/audience", message));
         };
-        let Some(tenant) = tenant.filter(|t| is_id(t)).map(|t| t.to_ascii_lowercase()) else {
+        let Some(tenant) = tenant.filter(|t| is_uuid(t)).map(|t| t.to_ascii_lowercase()) else {
             let message = "`scheme: entra` needs `tenant`: the id of your directory, a UUID";
             return Err(BuildError::at("/tenant", message));
         };
-        let application = application.unwrap_or_else(|| EVENT_GRID.to_owned());
-        if !is_id(&application) {
-            return Err(BuildError::at("/application", "the id of an application is a UUID"));
+        let application = application.unwrap_or_else(|| EVENT_GRID_APPLICATION.to_owned());
+        if !is_uuid(&application) {
+            return Err(BuildError::at(
+                "/application",
+                "`application` is not a UUID: write the id of the application",
+            ));
         }
         let rules = TokenRules::new([JwtAlgorithm::Rs256])
             .issuers([
@@ -45,8 +49,8 @@ impl Entra {
             ])
             .audiences([audience])
             .require_expiry()
-            .expiry_leeway(SKEW)
-            .future_leeway(SKEW);
+            .expiry_leeway(CLOCK_SKEW)
+            .future_leeway(CLOCK_SKEW);
         let keys = format!("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys");
         Ok(Self { keys: KeyRequest::for_url(keys), rules, application })
     }
@@ -58,19 +62,20 @@ impl Entra {
     pub(crate) async fn verify(&self, head: &Head, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
         let token = jwt::bearer_token(head.required("authorization")?)?;
         let claims = jwt::verify(token, &self.keys, &self.rules, cx).await?;
-        // The two versions of tokens name the application in claims of their own.
-        let makers = [claims.get("appid"), claims.get("azp")];
-        let mut named = makers.into_iter().flatten().peekable();
-        if named.peek().is_none() || !named.all(|maker| *maker == *self.application) {
+        // Tokens of version 1.0 name the application in `appid`, those of version 2.0 in `azp`.
+        let applications = [claims.get("appid"), claims.get("azp")];
+        let mut named = applications.into_iter().flatten().peekable();
+        if named.peek().is_none() || !named.all(|application| *application == *self.application) {
             return Err(VerifyError::invalid_claim(
-                "the token was not made for Event Grid's deliveries",
+                "the token was not requested by the application that delivers",
             ));
         }
         Ok(())
     }
 }
 
-/// A UUID, which never holds a character that could change an address.
-fn is_id(text: &str) -> bool {
+/// Returns whether a text is a UUID. A UUID contains no character that could change the URL that it
+/// is put into.
+fn is_uuid(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }

@@ -4,7 +4,7 @@
 
 mod entra;
 mod handshake;
-mod naming;
+mod identity;
 mod samples;
 
 use std::sync::Arc;
@@ -25,21 +25,21 @@ use entra::Entra;
 
 hookward_core::register_provider!(AzureEventGridConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AzureEventGridConfig {
-    /// What proves a delivery: `secret` (the default), a text in the query or a header, or `entra`,
-    /// tokens of Microsoft Entra ID.
+    /// What verifies a delivery: `secret` (the default), a text in the query or a header, or
+    /// `entra`, tokens of Microsoft Entra ID.
     #[serde(default)]
-    pub scheme: Way,
-    /// With `secret`: the query parameter that holds it; `code` without this key.
+    pub scheme: SchemeChoice,
+    /// With `secret`: the query parameter that contains it; `code` without this key.
     #[serde(default)]
     pub parameter: Option<String>,
-    /// With `secret`: the header that holds it, instead of a query parameter.
+    /// With `secret`: the header that contains it, instead of a query parameter.
     #[serde(default)]
     pub header: Option<String>,
-    /// With `entra`: the id or URI of the application that the tokens are made for.
+    /// With `entra`: the id or URI of the application that the tokens are for.
     #[serde(default)]
     pub audience: Option<String>,
     /// With `entra`: the id of the directory (tenant) that issues the tokens.
@@ -50,12 +50,12 @@ pub struct AzureEventGridConfig {
     pub application: Option<String>,
 }
 
-/// What proves a delivery.
+/// What verifies a delivery; a key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Way {
-    // Without comments of their own the schema lists the two as one enumeration.
+pub enum SchemeChoice {
+    // The variants have no doc comments, so that the JSON Schema lists them as one enumeration.
     #[default]
     #[allow(missing_docs, reason = "described at the key")]
     Secret,
@@ -76,38 +76,40 @@ impl ProviderConfig for AzureEventGridConfig {
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let entra = self.audience.is_some() || self.tenant.is_some() || self.application.is_some();
         let proof = match self.scheme {
-            Way::Secret if entra => {
-                let message = "`audience`, `tenant` and `application` go with `scheme: entra`";
+            SchemeChoice::Secret if entra => {
+                let message = "`audience`, `tenant` and `application` need `scheme: entra`";
                 return Err(BuildError::at("", message));
             }
-            Way::Secret => ProofBy::secret(self.parameter, self.header)?,
-            Way::Entra if self.parameter.is_some() || self.header.is_some() => {
-                let message = "`parameter` and `header` go with `scheme: secret`";
+            SchemeChoice::Secret => ProofBy::secret(self.parameter, self.header)?,
+            SchemeChoice::Entra if self.parameter.is_some() || self.header.is_some() => {
+                let message = "`parameter` and `header` need `scheme: secret`";
                 return Err(BuildError::at("", message));
             }
-            Way::Entra => ProofBy::Entra(Entra::new(self.audience, self.tenant, self.application)?),
+            SchemeChoice::Entra => {
+                ProofBy::Entra(Entra::new(self.audience, self.tenant, self.application)?)
+            }
         };
         Ok(Arc::new(AzureEventGrid { proof }))
     }
 }
 
-/// What proves a delivery.
+/// The check that verifies a delivery, ready to use.
 #[derive(Debug)]
 enum ProofBy {
     Secret {
         scheme: Box<CompiledScheme>,
-        /// The query parameter that holds it; `None`: it is in a header.
+        /// The query parameter that contains the secret; `None` if it is in a header.
         parameter: Option<String>,
     },
     Entra(Entra),
 }
 
 impl ProofBy {
-    /// The secret as a token in its place.
+    /// Builds the check of a secret in the query or in a header.
     fn secret(parameter: Option<String>, header: Option<String>) -> Result<Self, BuildError> {
         let (place, name) = match (&parameter, header) {
             (Some(_), Some(_)) => {
-                let message = "the secret is in a `parameter` or in a `header`, not in both";
+                let message = "`parameter` and `header` are both set; set one of them";
                 return Err(BuildError::at("", message));
             }
             (None, Some(header)) => ("header", header),
@@ -133,7 +135,8 @@ impl Provider for AzureEventGrid {
             return handshake::permission(head).map(drop);
         }
         match &self.proof {
-            // It may have to be answered before there is a secret.
+            // Event Grid validates the URL when the subscription is created, which may be before
+            // the source has a secret.
             ProofBy::Secret { .. } if handshake::may_be_validation(head)? => Ok(()),
             ProofBy::Secret { scheme, .. } => scheme.precheck(head),
             ProofBy::Entra(entra) => entra.precheck(head),
@@ -166,12 +169,12 @@ impl Provider for AzureEventGrid {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        naming::identify(delivery)
+        identity::identify(delivery)
     }
 
-    /// Publishers choose ids of their own, and several topics may deliver here.
+    /// Ids are unique only within a topic or a source, and several may deliver here.
     fn scope(&self, delivery: &Verified, event: &Identity) -> Option<String> {
-        naming::scope(delivery, event)
+        identity::scope(delivery, event)
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
@@ -197,13 +200,16 @@ impl Signer for AzureEventGrid {
     fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
         let mut request = match &self.proof {
             ProofBy::Entra(_) => {
-                return Err(SignError { reason: "its sender holds a private key".to_owned() });
+                return Err(SignError {
+                    reason: "the sender signs tokens with a private key".to_owned(),
+                });
             }
             ProofBy::Secret { scheme, parameter: None } => scheme.sign(draft, secret)?,
             ProofBy::Secret { parameter: Some(name), .. } => {
-                let joint = if draft.target().contains('?') { '&' } else { '?' };
-                let (name, value) = (naming::escaped(name), naming::escaped(secret.expose()));
-                let target = format!("{}{joint}{name}={value}", draft.target());
+                let separator = if draft.target().contains('?') { '&' } else { '?' };
+                let (name, value) =
+                    (identity::percent_encode(name), identity::percent_encode(secret.expose()));
+                let target = format!("{}{separator}{name}={value}", draft.target());
                 let headers = HeaderMap::new();
                 Request::new(
                     Head { method: Method::POST, target, headers, client: None },
@@ -213,7 +219,7 @@ impl Signer for AzureEventGrid {
         };
         let headers = &mut request.head.headers;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(handshake::KIND, HeaderValue::from_static("Notification"));
+        headers.insert(handshake::EVENT_TYPE_HEADER, HeaderValue::from_static("Notification"));
         Ok(request)
     }
 }

@@ -1,4 +1,4 @@
-//! Event Grid keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of Event Grid.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::plugin::Plugin;
@@ -7,7 +7,7 @@ use hookward_testkit::provider::{Subject, run_vectors};
 use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
-/// Those of the default, and those that need settings.
+/// The vectors of the default settings and those that need other settings.
 fn vectors() -> VectorFile {
     let mut file: VectorFile = serde_json::from_str(include_str!("vectors.json")).unwrap();
     let more: VectorFile = serde_json::from_str(include_str!("vectors-settings.json")).unwrap();
@@ -32,11 +32,11 @@ fn with(scheme: &str) -> Value {
 }
 
 #[test]
-fn every_way_keeps_the_contract() {
-    for way in ["azure-event-grid", "header", "entra"] {
+fn every_scheme_keeps_the_contract() {
+    for scheme in ["azure-event-grid", "header", "entra"] {
         let mut recordings = vectors();
-        recordings.vectors.retain(|v| v.scheme == way);
-        subject(with(way)).recordings(recordings).check();
+        recordings.vectors.retain(|v| v.scheme == scheme);
+        subject(with(scheme)).recordings(recordings).check();
     }
 }
 
@@ -46,19 +46,19 @@ fn event_grid_agrees_with_every_vector() {
 }
 
 #[test]
-fn a_configuration_that_could_not_prove_anything_is_refused() {
-    let refused = |with| subject(with).build().unwrap_err();
-    assert!(refused(json!({"scheme": "entra"})).contains("audience"));
-    assert!(refused(json!({"scheme": "entra", "audience": "a"})).contains("tenant"));
+fn contradictory_or_incomplete_settings_are_config_errors() {
+    let config_error = |with| subject(with).build().unwrap_err();
+    assert!(config_error(json!({"scheme": "entra"})).contains("audience"));
+    assert!(config_error(json!({"scheme": "entra", "audience": "a"})).contains("tenant"));
     let common = json!({"scheme": "entra", "audience": "a", "tenant": "common"});
-    assert!(refused(common).contains("directory"));
-    assert!(refused(json!({"audience": "a"})).contains("entra"));
-    assert!(refused(json!({"parameter": "a", "header": "b"})).contains("both"));
-    assert!(refused(json!({"header": "a b"})).contains("header"));
+    assert!(config_error(common).contains("directory"));
+    assert!(config_error(json!({"audience": "a"})).contains("entra"));
+    assert!(config_error(json!({"parameter": "a", "header": "b"})).contains("both"));
+    assert!(config_error(json!({"header": "a b"})).contains("header"));
 }
 
 #[test]
-fn the_schema_lists_both_ways_and_only_one_needs_a_secret() {
+fn only_the_scheme_secret_needs_a_secret() {
     let Some(Plugin::Provider(provider)) = PLUGINS.first() else { panic!() };
     let schema = (provider.schema)();
     assert_eq!(*schema.pointer("/properties/scheme/enum").unwrap(), json!(["secret", "entra"]));

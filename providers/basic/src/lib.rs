@@ -1,5 +1,5 @@
-//! Senders that present a user and a password as `Authorization: Basic` and sign nothing: what they send
-//! is named by the `with:` block.
+//! Senders that present a user and a password as `Authorization: Basic` and sign nothing. The
+//! `with:` block says where type and id of an event are.
 #![warn(missing_docs)]
 
 mod credentials;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(BasicConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicConfig {
@@ -29,10 +29,10 @@ pub struct BasicConfig {
     #[serde(default)]
     pub user: Option<String>,
     /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is there. Without this key every event has the type `event`.
+    /// the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
-    /// Where the event id is; as for `event_type`.
+    /// Where the event id is, in the same notation as `event_type`.
     #[serde(default)]
     pub event_id: Option<OneOrMore>,
     /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
@@ -43,27 +43,30 @@ pub struct BasicConfig {
 
 impl ProviderConfig for BasicConfig {
     const NAME: &'static str = "basic";
-    const SUMMARY: &'static str = "any sender that presents a user and a password (HTTP Basic)";
+    const SUMMARY: &'static str = "Any sender that presents a user and a password (HTTP Basic)";
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(':')) {
-            return Err(BuildError::at("/user", "a user is not empty and holds no colon"));
+            return Err(BuildError::at(
+                "/user",
+                "the user is empty or contains a colon; write a user without a colon",
+            ));
         }
-        let naming = IdentityRules::new(self.event_type, self.event_id, self.batch)?;
-        Ok(Arc::new(Basic { user: self.user, naming }))
+        let identity_rules = IdentityRules::new(self.event_type, self.event_id, self.batch)?;
+        Ok(Arc::new(Basic { user: self.user, identity_rules }))
     }
 }
 
 #[derive(Debug)]
 struct Basic {
     user: Option<String>,
-    naming: IdentityRules,
+    identity_rules: IdentityRules,
 }
 
 impl Basic {
-    /// A secret as user and password.
-    fn whole(&self, secret: &Secret) -> Secret {
+    /// Returns a secret as `user:password`.
+    fn credentials(&self, secret: &Secret) -> Secret {
         match &self.user {
             Some(user) => Secret::new(format!("{user}:{}", secret.expose())),
             None => secret.clone(),
@@ -74,8 +77,8 @@ impl Basic {
 #[async_trait]
 impl Provider for Basic {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        credentials::given(head)?;
-        self.naming.precheck(head)
+        credentials::from_header(head)?;
+        self.identity_rules.precheck(head)
     }
 
     async fn verify(
@@ -84,20 +87,21 @@ impl Provider for Basic {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         self.precheck(&request.head)?;
-        let given = credentials::given(&request.head)?;
-        let right = |secret: &Secret| credentials::are(&given, &self.whole(secret));
-        let found = cx.secrets.iter().find(|(_, secret)| right(secret));
+        let given = credentials::from_header(&request.head)?;
+        let matches = |secret: &Secret| credentials::matches(&given, &self.credentials(secret));
+        let found = cx.secrets.iter().find(|(_, secret)| matches(secret));
         let (secret, _) = found.ok_or(VerifyError::InvalidSignature)?;
         Ok(Verification::Genuine { secret })
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        // As with any token: the body counts, headers do not.
-        self.naming.identify(delivery, |address| !matches!(address, FieldLocation::Header(_)))
+        // As with any token, fields of the body count as signed and headers do not.
+        self.identity_rules
+            .identify(delivery, |address| !matches!(address, FieldLocation::Header(_)))
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        credentials::check(&self.whole(secret))
+        credentials::check(&self.credentials(secret))
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
@@ -110,12 +114,12 @@ impl Signer for Basic {
         let fail = |reason: &str| SignError { reason: reason.to_owned() };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in self.naming.headers(&draft.event_type, &draft.event_id) {
+        for (name, value) in self.identity_rules.headers(&draft.event_type, &draft.event_id) {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| fail(&e.to_string()))?;
             let value = HeaderValue::from_str(value).map_err(|e| fail(&e.to_string()))?;
             headers.insert(name, value);
         }
-        let coded = Encoding::Base64.encode(self.whole(secret).expose().as_bytes());
+        let coded = Encoding::Base64.encode(self.credentials(secret).expose().as_bytes());
         let value = HeaderValue::from_str(&format!("{}{coded}", credentials::SCHEME));
         headers.insert(header::AUTHORIZATION, value.map_err(|e| fail(&e.to_string()))?);
         let target = draft.target().to_owned();

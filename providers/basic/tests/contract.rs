@@ -1,4 +1,4 @@
-//! The provider keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of the provider.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_basic::PLUGINS;
@@ -14,22 +14,22 @@ fn subject(with: Value) -> Subject {
     Subject::of(PLUGINS, "jo:orchard-press", "jo:another-press").with(with).body_is_not_signed()
 }
 
-fn named() -> Value {
+fn settings() -> Value {
     json!({"event_type": "/type", "event_id": "/id"})
 }
 
 #[test]
 fn basic_keeps_the_contract() {
-    subject(named()).recordings(vectors()).check();
+    subject(settings()).recordings(vectors()).check();
     subject(json!({"user": "joan", "event_type": "header:X-Event"})).samples_do_not_fit().check();
 }
 
 #[test]
 fn basic_agrees_with_every_vector() {
-    run_vectors(|_| subject(named()).build().ok(), &vectors()).assert_agrees();
+    run_vectors(|_| subject(settings()).build().ok(), &vectors()).assert_agrees();
 }
 
 #[test]
-fn a_user_with_a_colon_is_refused() {
+fn a_user_with_a_colon_is_a_config_error() {
     assert!(subject(json!({"user": "a:b"})).build().unwrap_err().contains("colon"));
 }

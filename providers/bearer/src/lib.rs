@@ -1,5 +1,5 @@
-//! Senders that present a token as `Authorization: Bearer` and sign nothing: what they send is named by
-//! the `with:` block.
+//! Senders that present a token as `Authorization: Bearer` and sign nothing. The `with:` block says
+//! where type and id of an event are.
 #![warn(missing_docs)]
 
 mod samples;
@@ -15,15 +15,15 @@ use serde_json::{Map, Value};
 
 hookward_core::register_provider!(BearerConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BearerConfig {
     /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is there. Without this key every event has the type `event`.
+    /// the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
-    /// Where the event id is; as for `event_type`.
+    /// Where the event id is, in the same notation as `event_type`.
     #[serde(default)]
     pub event_id: Option<OneOrMore>,
     /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
@@ -34,7 +34,7 @@ pub struct BearerConfig {
 
 impl ProviderConfig for BearerConfig {
     const NAME: &'static str = "bearer";
-    const SUMMARY: &'static str = "any sender that presents a token as `Authorization: Bearer`";
+    const SUMMARY: &'static str = "Any sender that presents a token as `Authorization: Bearer`";
     const SAMPLES: &'static [Sample] = samples::ALL;
 
     fn scheme(with: &Value) -> Option<Value> {

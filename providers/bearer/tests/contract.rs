@@ -1,4 +1,4 @@
-//! The provider keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of the provider.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_bearer::PLUGINS;
@@ -14,13 +14,13 @@ fn subject(with: Value) -> Subject {
     Subject::of(PLUGINS, "orchard-press", "another-press").with(with).body_is_not_signed()
 }
 
-fn named() -> Value {
+fn settings() -> Value {
     json!({"event_type": "/type", "event_id": "/id"})
 }
 
 #[test]
 fn bearer_keeps_the_contract() {
-    subject(named()).recordings(vectors()).check();
+    subject(settings()).recordings(vectors()).check();
     subject(json!({"event_type": ["header:X-Event", "/type"], "batch": ""}))
         .samples_do_not_fit()
         .check();
@@ -29,11 +29,11 @@ fn bearer_keeps_the_contract() {
 
 #[test]
 fn bearer_agrees_with_every_vector() {
-    run_vectors(|_| subject(named()).build().ok(), &vectors()).assert_agrees();
+    run_vectors(|_| subject(settings()).build().ok(), &vectors()).assert_agrees();
 }
 
 #[test]
-fn a_place_that_is_none_is_refused() {
+fn an_invalid_field_location_is_a_config_error() {
     let wrong = subject(json!({"event_type": "type"})).build().unwrap_err();
     assert!(wrong.contains("`type` is not a place in a request"), "{wrong}");
 }

@@ -1,4 +1,5 @@
-//! A data file, read: what the descriptors' `fn` pointers call, and what the page of senders is made of.
+//! Parses a data file. The `fn` pointers of the descriptors call this module, and the page of
+//! senders is generated from its entries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,35 +10,36 @@ use hookward_core::scheme::Scheme;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// One sender. The build script reads the rest of its descriptor from the same keys.
+/// Description of one sender, from its data file. The build script makes the descriptor from the
+/// same keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The word in `provider:`.
+    /// The name of the provider: the value of `provider:`.
     pub name: String,
-    /// What the sender calls itself.
+    /// The sender's own name, for a heading.
     pub title: String,
-    /// One line for `hookward plugins`.
+    /// One line about the sender, for `hookward plugins`.
     pub summary: String,
-    /// The sender's own page on it, where one is known.
+    /// URL of the sender's own page on signatures, if one is known.
     #[serde(default)]
     pub source: Option<String>,
-    /// How it signs, in the scheme grammar.
+    /// How the sender signs, in the scheme grammar.
     #[serde(default)]
     pub scheme: Option<Value>,
-    /// How it signs, by the word in `with: { scheme: … }`, where there are several ways.
+    /// Several schemes, each under the value of `with: { scheme: … }` that selects it.
     #[serde(default)]
     pub schemes: BTreeMap<String, Value>,
-    /// The way that is taken without that word.
+    /// Name of the scheme that is used without that key.
     #[serde(default)]
     pub default: Option<String>,
-    /// The methods that it uses; without this key POST alone.
+    /// HTTP methods that the sender uses; without this key POST only.
     #[serde(default)]
     pub methods: Vec<String>,
-    /// The media types that it uses; without this key any.
+    /// Media types that the sender uses; without this key any.
     #[serde(default)]
     pub media_types: Vec<String>,
-    /// Headers worth keeping with an event, lower-case.
+    /// Headers that are stored with an event, in lower case.
     #[serde(default)]
     pub keep_headers: Vec<String>,
     /// Events for `hookward send`: `event_type`, `id_prefix`, `body`.
@@ -46,30 +48,31 @@ pub struct Entry {
     pub notes: String,
 }
 
-/// The `with:` block of a sender that signs in one way.
+/// The `with:` block of a sender with one scheme: it has no keys.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct NoSettings {}
 
-/// The `with:` block of one that signs in several.
+/// The `with:` block of a sender with several schemes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Choice {
+struct SchemeChoice {
     #[serde(default)]
     scheme: Option<String>,
 }
 
 impl Entry {
-    /// Reads a data file.
+    /// Parses a data file.
     ///
     /// # Errors
-    /// Where it is not one.
+    /// If the text is not a data file.
     pub fn from_json(text: &str) -> Result<Self, BuildError> {
         serde_json::from_str(text).map_err(|e| BuildError::at("", format!("data file: {e}")))
     }
 
-    /// The ways in which it signs, with the word for each, the default first.
-    pub fn ways(&self) -> Vec<(&str, &Value)> {
+    /// Returns the schemes of the sender with their names, the default first. An only scheme has
+    /// the empty name.
+    pub fn named_schemes(&self) -> Vec<(&str, &Value)> {
         let one = self.scheme.iter().map(|scheme| ("", scheme));
         let mut all: Vec<_> =
             one.chain(self.schemes.iter().map(|(id, scheme)| (id.as_str(), scheme))).collect();
@@ -77,58 +80,58 @@ impl Entry {
         all
     }
 
-    /// The one that a `with:` block chooses.
-    fn chosen(&self, with: Value) -> Result<&Value, BuildError> {
+    /// Returns the scheme that a `with:` block selects.
+    fn selected_scheme(&self, with: Value) -> Result<&Value, BuildError> {
         let id = if self.schemes.is_empty() {
-            decode::<Nothing>(with)?;
+            decode::<NoSettings>(with)?;
             None
         } else {
-            decode::<Choice>(with)?.scheme
+            decode::<SchemeChoice>(with)?.scheme
         };
-        let ways = self.ways();
+        let schemes = self.named_schemes();
         let found = match &id {
-            None => ways.first(),
-            Some(id) => ways.iter().find(|(other, _)| other == id),
+            None => schemes.first(),
+            Some(id) => schemes.iter().find(|(other, _)| other == id),
         };
         found.map(|(_, scheme)| *scheme).ok_or_else(|| {
-            let known: Vec<_> = ways.iter().map(|(id, _)| format!("`{id}`")).collect();
+            let known: Vec<_> = schemes.iter().map(|(id, _)| format!("`{id}`")).collect();
             let id = id.unwrap_or_default();
-            BuildError::at("/scheme", format!("`{id}` is no scheme of `{}`", self.name))
+            BuildError::at("/scheme", format!("`{id}` is not a scheme of `{}`", self.name))
                 .help(format!("write one of {}", known.join(", ")))
         })
     }
 }
 
-/// The provider.
+/// Builds the provider of a data file.
 pub(crate) fn build(text: &str, with: Value) -> Result<Arc<dyn Provider>, BuildError> {
     let entry = Entry::from_json(text)?;
-    let scheme = entry.chosen(with)?.clone();
+    let scheme = entry.selected_scheme(with)?.clone();
     let scheme: Scheme = serde_json::from_value(scheme)
         .map_err(|e| BuildError::at("", format!("data file: {e}")))?;
     Ok(Arc::new(scheme.compile()?))
 }
 
-/// How it signs with this `with:` block.
+/// Returns the scheme that a `with:` block selects, in the scheme grammar.
 pub(crate) fn scheme(text: &str, with: &Value) -> Option<Value> {
-    Entry::from_json(text).ok()?.chosen(with.clone()).ok().cloned()
+    Entry::from_json(text).ok()?.selected_scheme(with.clone()).ok().cloned()
 }
 
-/// The JSON Schema of the `with:` block.
+/// Returns the JSON Schema of the `with:` block.
 pub(crate) fn schema(text: &str) -> Value {
     let entry = Entry::from_json(text).ok();
-    let ways = entry.as_ref().map(Entry::ways).unwrap_or_default();
-    let ids: Vec<_> = ways.iter().map(|(id, _)| *id).filter(|id| !id.is_empty()).collect();
+    let schemes = entry.as_ref().map(Entry::named_schemes).unwrap_or_default();
+    let ids: Vec<_> = schemes.iter().map(|(id, _)| *id).filter(|id| !id.is_empty()).collect();
     if ids.is_empty() {
         return json!({
             "type": "object", "additionalProperties": false,
-            "description": "The `with:` block: there is nothing to choose.",
+            "description": "Settings of the provider: its `with:` block has no keys.",
         });
     }
     json!({
         "type": "object", "additionalProperties": false,
-        "description": "The `with:` block.",
+        "description": "Settings of the provider: the keys of its `with:` block.",
         "properties": { "scheme": {
-            "description": "Which of the sender's ways of signing.",
+            "description": "Which of the sender's signature schemes is verified.",
             "type": "string", "enum": ids, "default": ids.first(),
         } },
     })

@@ -1,8 +1,8 @@
-//! Senders whose way of signing is data: one file in `data/` says how one sender signs and names its
-//! events, what it sends, and what its signature leaves open. Adding a sender is adding a file and
-//! its vectors; there is no code for it.
+//! Senders whose way of signing is data. One file in `data/` describes one sender: how it signs and
+//! identifies its events, what it sends, and what its signature does not cover. To add a sender,
+//! add a file and its vectors; it needs no code.
 //!
-//! `docs/providers.md` is made from the same files.
+//! `docs/providers.md` is generated from the same files.
 #![warn(missing_docs)]
 
 mod entry;

@@ -1,5 +1,5 @@
-//! The handshake of the HTTP web hook specification (section 4): before it delivers, a sender asks with
-//! OPTIONS whether it may, and headers alone say so.
+//! The handshake of the HTTP web hook specification (section 4): before it delivers, a sender asks
+//! for permission with OPTIONS, and the headers of the reply grant it.
 
 use hookward_core::plugin::BuildError;
 use hookward_core::{Head, Reply, VerifyError, echo_token};
@@ -10,10 +10,10 @@ const RATE: &str = "webhook-request-rate";
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
 
-/// The longest host name there is.
+/// Maximum length of a host name (RFC 1035, section 2.3.4).
 const MAX_ORIGIN: usize = 253;
 
-/// Who may send, and how much.
+/// The origins that may send, and at what rate.
 #[derive(Debug)]
 pub(crate) struct Permission {
     origins: Vec<String>,
@@ -24,18 +24,19 @@ impl Permission {
     pub(crate) fn new(origins: Vec<String>, rate: Option<u32>) -> Result<Self, BuildError> {
         for (n, origin) in origins.iter().enumerate() {
             if origin != "*" && !is_host(origin) {
-                let message = format!("`{origin}` is no host name, such as `sender.example.com`");
+                let message = format!("`{origin}` is not a host name such as `sender.example.com`");
                 return Err(BuildError::at(format!("/origins/{n}"), message)
-                    .help("write it without scheme, port and path, or `*` for anyone"));
+                    .help("write it without scheme, port and path, or `*` for every origin"));
             }
         }
         if rate == Some(0) {
-            return Err(BuildError::at("/rate", "a rate of 0 permits nothing; at least 1"));
+            return Err(BuildError::at("/rate", "a rate of 0 permits nothing; write at least 1"));
         }
         Ok(Self { origins, rate })
     }
 
-    /// Permission, or 405 without any of the headers that would give it.
+    /// Grants permission to a known origin; any other gets 405 without the headers that would grant
+    /// it.
     pub(crate) fn answer(&self, head: &Head) -> Result<Reply, VerifyError> {
         let origin = head.required(ORIGIN)?;
         let asked = head.single(RATE)?;
@@ -43,7 +44,7 @@ impl Permission {
             |text: &str| (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if !is_host(origin) || asked.is_some_and(|rate| !digits(rate) || rate.starts_with('0')) {
             return Err(VerifyError::invalid_format(
-                "the request for permission is not of the known form",
+                "WebHook-Request-Origin is not a host name, or WebHook-Request-Rate is not a number",
             ));
         }
         let post = (header::ALLOW, HeaderValue::from_static("POST"));
@@ -55,12 +56,12 @@ impl Permission {
         }
         let text = |text: &str| {
             let value = HeaderValue::from_str(echo_token(text, "the request for permission")?);
-            value.map_err(|_| VerifyError::invalid_format("the origin cannot stand in a header"))
+            value.map_err(|_| VerifyError::invalid_format("the origin is not a header value"))
         };
         let mut reply = Reply::empty(StatusCode::OK);
         reply.headers.push((ALLOWED_ORIGIN, text(origin)?));
-        let ours = self.rate.map(|rate| rate.to_string());
-        if let Some(rate) = ours.as_deref().or(asked) {
+        let configured = self.rate.map(|rate| rate.to_string());
+        if let Some(rate) = configured.as_deref().or(asked) {
             reply.headers.push((ALLOWED_RATE, text(rate)?));
         }
         reply.headers.push(post);
@@ -69,12 +70,12 @@ impl Permission {
 
     pub(crate) fn config_warnings(&self) -> Vec<String> {
         let none = self.origins.is_empty().then(|| {
-            "senders that ask for permission before they deliver are refused; set `with: { origins: […] }`"
+            "senders that ask for permission before they deliver are rejected; set `with: { origins: […] }`"
                 .to_owned()
         });
         let any = self.origins.iter().any(|o| o == "*").then(|| {
-            "anyone is given permission to send here, so that the address can be made the target of others' \
-             events; name the hosts in `with: { origins: […] }`"
+            "every origin is permitted to send, so anyone can make this endpoint the target of their events; \
+             list the hosts in `with: { origins: […] }`"
                 .to_owned()
         });
         none.into_iter().chain(any).collect()
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_origin_is_permitted_at_the_rate_that_it_asks_for_or_ours() {
+    fn a_known_origin_is_permitted_at_the_requested_or_configured_rate() {
         let a = ("WebHook-Request-Origin", "A.example");
         let ok = "200 webhook-allowed-origin=A.example";
         assert_eq!(asked(&["a.example"], None, &[a]), Ok(format!("{ok} allow=POST")));
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_is_refused_without_the_headers_that_would_permit_it() {
+    fn an_unknown_origin_gets_405_without_the_granting_headers() {
         for known in [&["a.example"][..], &["sub.evil.example"], &["example"], &[]] {
             let origin = ("WebHook-Request-Origin", "evil.example");
             assert_eq!(asked(known, None, &[origin]), Ok("405 allow=POST".to_owned()));
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_hosts() {
+    fn origins_must_be_host_names() {
         for odd in ["https://a.example", "a.example:443", ""] {
             assert!(Permission::new(vec![odd.to_owned()], None).is_err());
         }

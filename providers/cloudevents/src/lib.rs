@@ -1,7 +1,9 @@
-//! CloudEvents over HTTP, from anyone who keeps to the specification of web hooks: an OPTIONS request
-//! asks for permission, and deliveries bring a token, as `Authorization: Bearer` or `?access_token=`.
+//! CloudEvents over HTTP, from senders that follow the specification of web hooks: an OPTIONS
+//! request asks for permission, and deliveries carry a token, as `Authorization: Bearer` or
+//! `?access_token=`.
 //!
-//! Events come in any of three modes: the attributes in the JSON body, in `ce-` headers, or a batch.
+//! Events have one of three modes: the attributes are in the JSON body, in `ce-` headers, or in a
+//! batch.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -26,15 +28,16 @@ use token::Token;
 
 hookward_core::register_provider!(CloudEventsConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloudEventsConfig {
-    /// Who may send: the host names that senders give as `WebHook-Request-Origin`, or `*` for anyone.
-    /// Without this key nobody is given permission, and only senders that do not ask can deliver.
+    /// The origins that may send: host names as in `WebHook-Request-Origin`, or `*` for every
+    /// origin. Without this key no origin is permitted, and only senders that do not ask can
+    /// deliver.
     #[serde(default)]
     pub origins: Vec<String>,
-    /// How many requests a minute are permitted. Without this key, as many as the sender asks for.
+    /// Permitted requests per minute. Without this key, the rate that the sender requests.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub rate: Option<u32>,
@@ -95,7 +98,8 @@ impl Provider for CloudEvents {
         mode::identify(delivery)
     }
 
-    /// Ids are unique within a source of events, of which many may send here.
+    /// Ids are unique only within an event's `source` (CloudEvents, section "id"), and many sources
+    /// may send here.
     fn scope(&self, delivery: &Verified, event: &Identity) -> Option<String> {
         mode::source(delivery, event)
     }
@@ -113,7 +117,7 @@ impl Provider for CloudEvents {
     }
 }
 
-/// Samples are whole events, so they go in structured mode.
+/// Samples are whole events, so they are sent in structured mode.
 impl Signer for CloudEvents {
     fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
         let mut request = self.token.sign(draft, secret)?;

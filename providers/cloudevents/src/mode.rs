@@ -1,13 +1,12 @@
-//! The three modes in which events come (the HTTP protocol binding, section 3): which it is, is said by
-//! the media type.
+//! The three modes of events (HTTP protocol binding, section 3). The media type selects the mode.
 
 use hookward_core::{Head, IdentifyError, Identity, ProviderEventId, Verified, VerifyError};
 use http::header;
 use serde_json::Value;
 
-/// Larger batches are not taken apart.
+/// Larger batches are not split into events.
 const MAX_BATCH: usize = 10_000;
-/// The attributes by which an event is known, in binary mode.
+/// Headers that identify an event in binary mode.
 const ATTRIBUTES: [&str; 3] = ["ce-type", "ce-id", "ce-source"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +14,8 @@ enum Mode {
     Binary,
     Structured,
     Batch,
-    /// An event format other than JSON.
-    Unread,
+    /// An event format other than JSON, which is not supported.
+    Unsupported,
 }
 
 fn mode(head: &Head) -> Mode {
@@ -25,60 +24,63 @@ fn mode(head: &Head) -> Mode {
     match essence.to_ascii_lowercase().as_str() {
         "application/cloudevents+json" => Mode::Structured,
         "application/cloudevents-batch+json" => Mode::Batch,
-        other if other.starts_with("application/cloudevents") => Mode::Unread,
+        other if other.starts_with("application/cloudevents") => Mode::Unsupported,
         _ => Mode::Binary,
     }
 }
 
-/// Refuses a head in which an attribute is given twice, or a media type.
+/// Rejects a head with a repeated attribute or media type: receivers could disagree on which value
+/// counts.
 pub(crate) fn precheck(head: &Head) -> Result<(), VerifyError> {
     head.single("content-type")?;
     ATTRIBUTES.iter().try_for_each(|name| head.single(name).map(drop))
 }
 
-/// Names the events of a proven delivery.
+/// Identifies the events of a verified delivery.
 pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-    let unread = |reason: String| IdentifyError { reason };
-    let json = || delivery.json().map_err(|e| unread(e.to_string()));
+    let error = |reason: String| IdentifyError { reason };
+    let json = || delivery.json().map_err(|e| error(e.to_string()));
     match mode(delivery.head()) {
         Mode::Binary => {
             let event_type = attribute(delivery, "ce-type");
-            Ok(vec![named(event_type, attribute(delivery, "ce-id"), None)])
+            Ok(vec![identity(event_type, attribute(delivery, "ce-id"), None)])
         }
         Mode::Structured => {
             let event = json()?;
-            Ok(vec![named(member(event, "type"), member(event, "id"), None)])
+            Ok(vec![identity(member(event, "type"), member(event, "id"), None)])
         }
         Mode::Batch => {
             let events =
-                json()?.as_array().ok_or_else(|| unread("a batch is an array".to_owned()))?;
+                json()?.as_array().ok_or_else(|| error("the batch is not an array".to_owned()))?;
             if events.is_empty() || events.len() > MAX_BATCH {
                 let reason =
-                    format!("a batch of {} events; allowed are 1 to {MAX_BATCH}", events.len());
-                return Err(unread(reason));
+                    format!("the batch has {} events; 1 to {MAX_BATCH} are allowed", events.len());
+                return Err(error(reason));
             }
             let one = |(n, event)| {
-                named(member(event, "type"), member(event, "id"), Some(format!("/{n}")))
+                identity(member(event, "type"), member(event, "id"), Some(format!("/{n}")))
             };
             Ok(events.iter().enumerate().map(one).collect())
         }
-        Mode::Unread => Err(unread("of the event formats only JSON is read".to_owned())),
+        Mode::Unsupported => {
+            Err(error("the event format is not JSON; only JSON is supported".to_owned()))
+        }
     }
 }
 
-/// The source of one of those events.
+/// Returns the `source` of an event, within which its id is unique.
 pub(crate) fn source(delivery: &Verified, event: &Identity) -> Option<String> {
     match mode(delivery.head()) {
         Mode::Binary => attribute(delivery, "ce-source"),
         Mode::Structured => member(delivery.json().ok()?, "source"),
         Mode::Batch => member(delivery.json().ok()?.pointer(event.part.as_deref()?)?, "source"),
-        Mode::Unread => None,
+        Mode::Unsupported => None,
     }
 }
 
-/// A token covers all of a request or nothing, headers no less than the body: looking at the body
-/// beside an id would only take two events of one content for one.
-fn named(event_type: Option<String>, id: Option<String>, part: Option<String>) -> Identity {
+/// The token covers headers no less than the body, so the id counts as signed. If it did not, the
+/// body would become part of the dedupe key.
+fn identity(event_type: Option<String>, id: Option<String>, part: Option<String>) -> Identity {
     let event_id = id.map(|value| ProviderEventId { value, signed: true });
     Identity { event_type, event_id, part }
 }
@@ -87,13 +89,14 @@ fn member(event: &Value, name: &str) -> Option<String> {
     event.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A header's value, in which other than plain ASCII is percent-encoded.
+/// Returns the value of an attribute header, in which all but visible ASCII is percent-encoded
+/// (section 3.1.3.2).
 fn attribute(delivery: &Verified, name: &str) -> Option<String> {
-    decoded(delivery.header(name)?).filter(|text| !text.is_empty())
+    percent_decode(delivery.header(name)?).filter(|text| !text.is_empty())
 }
 
-/// What is no escape stays as it is; what would be no text is none.
-fn decoded(text: &str) -> Option<String> {
+/// Decodes percent escapes; other characters stay unchanged. `None` if the result is not UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -119,24 +122,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_media_type_says_the_mode() {
-        let of = |text: &'static str| {
+    fn the_media_type_selects_the_mode() {
+        let mode_of = |text: &'static str| {
             let mut head = Head::default();
             head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(text));
             mode(&head)
         };
-        assert_eq!(of("application/cloudevents+json; charset=UTF-8"), Mode::Structured);
-        assert_eq!(of("Application/CloudEvents-Batch+JSON"), Mode::Batch);
-        assert_eq!(of("application/cloudevents+avro"), Mode::Unread);
-        assert_eq!(of("application/json"), Mode::Binary);
+        assert_eq!(mode_of("application/cloudevents+json; charset=UTF-8"), Mode::Structured);
+        assert_eq!(mode_of("Application/CloudEvents-Batch+JSON"), Mode::Batch);
+        assert_eq!(mode_of("application/cloudevents+avro"), Mode::Unsupported);
+        assert_eq!(mode_of("application/json"), Mode::Binary);
         assert_eq!(mode(&Head::default()), Mode::Binary);
     }
 
     #[test]
-    fn escapes_in_headers_are_read_and_others_stay() {
-        assert_eq!(decoded("Euro%20%E2%82%AC").as_deref(), Some("Euro €"));
-        assert_eq!(decoded("100%").as_deref(), Some("100%"));
-        assert_eq!(decoded("%zz%4").as_deref(), Some("%zz%4"));
-        assert_eq!(decoded("%FF"), None);
+    fn valid_escapes_in_headers_are_decoded() {
+        assert_eq!(percent_decode("Euro%20%E2%82%AC").as_deref(), Some("Euro €"));
+        assert_eq!(percent_decode("100%").as_deref(), Some("100%"));
+        assert_eq!(percent_decode("%zz%4").as_deref(), Some("%zz%4"));
+        assert_eq!(percent_decode("%FF"), None);
     }
 }

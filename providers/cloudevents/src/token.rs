@@ -1,11 +1,11 @@
-//! The token of a delivery (section 3 of the HTTP web hook specification): in the `Authorization` header
-//! or in the query, and not in both.
+//! Verifies the token of a delivery (section 3 of the HTTP web hook specification): in the
+//! `Authorization` header or in the query, but not in both.
 
 use hookward_core::plugin::BuildError;
 use hookward_core::scheme::{CompiledScheme, Scheme, form_value};
 use hookward_core::{Draft, Head, Request, Secret, SignError, VerifyCx, VerifyError};
 
-/// Both places.
+/// The checks of the token in the header and in the query.
 #[derive(Debug)]
 pub(crate) struct Token {
     header: CompiledScheme,
@@ -21,7 +21,7 @@ impl Token {
     }
 
     pub(crate) fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.place(head)?.precheck(head)
+        self.scheme(head)?.precheck(head)
     }
 
     pub(crate) fn verify(
@@ -29,7 +29,7 @@ impl Token {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<usize, VerifyError> {
-        self.place(&request.head)?.verify(request, cx)
+        self.scheme(&request.head)?.verify(request, cx)
     }
 
     pub(crate) fn check_secret(&self, secret: &Secret) -> Result<(), String> {
@@ -40,12 +40,12 @@ impl Token {
         self.header.sign(draft, secret)
     }
 
-    fn place(&self, head: &Head) -> Result<&CompiledScheme, VerifyError> {
+    fn scheme(&self, head: &Head) -> Result<&CompiledScheme, VerifyError> {
         let query = form_value(head.query().unwrap_or_default().as_bytes(), "access_token")?;
         match (head.headers.contains_key(http::header::AUTHORIZATION), query) {
-            (true, Some(_)) => {
-                Err(VerifyError::invalid_format("there is a token in the header and in the query"))
-            }
+            (true, Some(_)) => Err(VerifyError::invalid_format(
+                "the request has a token in the header and in the query; send one of them",
+            )),
             (false, Some(_)) => Ok(&self.query),
             (_, None) => Ok(&self.header),
         }

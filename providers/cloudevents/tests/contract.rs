@@ -1,4 +1,4 @@
-//! The provider keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of the provider.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_cloudevents::PLUGINS;
@@ -26,7 +26,7 @@ fn cloudevents_agrees_with_every_vector() {
 }
 
 #[test]
-fn what_a_configuration_leaves_open_is_said() {
+fn missing_and_unrestricted_origins_are_warned_about() {
     let config_warnings = |with| subject().with(with).build().unwrap().config_warnings();
     assert!(config_warnings(json!({"origins": ["a.example"]})).is_empty());
     assert!(config_warnings(json!({}))[0].contains("origins"));

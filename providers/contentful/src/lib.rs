@@ -30,7 +30,7 @@ const TOPIC: &str = "x-contentful-topic";
 /// What Contentful's own library allows.
 const TOLERANCE: Duration = Duration::from_secs(30);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContentfulConfig {}

@@ -1,6 +1,6 @@
 //! Discord: `X-Signature-Ed25519` over time and body, Ed25519 under the app's public key.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the PING of both kinds of address
+//! Its signature scheme is data (`scheme.json`). What needs code is the PING of both kinds of address
 //! (interactions and webhook events), and the answers: an interaction wants one of its own.
 #![warn(missing_docs)]
 
@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(DiscordConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiscordConfig {}

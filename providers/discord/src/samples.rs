@@ -2,7 +2,7 @@
 
 use hookward_core::Sample;
 
-/// All samples; `*` serves every other type.
+/// All samples. The one with the type `*` is used for every other type.
 pub(crate) const ALL: &[Sample] = &[
     Sample {
         event_type: "APPLICATION_AUTHORIZED",

@@ -1,6 +1,6 @@
 //! Dropbox: `X-Dropbox-Signature` over the body, HMAC-SHA-256.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the verification of an address, a GET with
+//! Its signature scheme is data (`scheme.json`). What needs code is the verification of an address, a GET with
 //! a challenge that has to come back.
 #![warn(missing_docs)]
 
@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(DropboxConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DropboxConfig {}

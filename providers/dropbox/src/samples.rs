@@ -1,4 +1,4 @@
-//! Events for `hookward send`: small, and shaped as the sender shapes them.
+//! Sample events for `hookward send`: small, with the members that the sender uses.
 
 use hookward_core::Sample;
 

@@ -1,7 +1,7 @@
 //! GitHub: `X-Hub-Signature-256` over the body, HMAC-SHA-256. The older SHA-1 header is looked at only
 //! where the configuration says so.
 //!
-//! How it signs is data (`scheme.json`, `scheme-sha1.json`). What needs code is the warning that goes
+//! Its signature scheme is data (`scheme.json`, `scheme-sha1.json`). What needs code is the warning that goes
 //! with the older way.
 #![warn(missing_docs)]
 
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(GithubConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GithubConfig {

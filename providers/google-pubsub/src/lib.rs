@@ -31,7 +31,7 @@ const AHEAD: Duration = Duration::from_secs(60);
 /// The type of a message whose attributes name none.
 const UNNAMED: &str = "message";
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GooglePubsubConfig {

@@ -36,7 +36,7 @@ hookward_core::register_provider!(HttpMessageSignaturesConfig);
 
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpMessageSignaturesConfig {

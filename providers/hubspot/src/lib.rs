@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(HubspotConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HubspotConfig {

@@ -40,7 +40,7 @@ pub enum AllowedAlgorithm {
     Es256,
 }
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtConfig {

@@ -1,6 +1,6 @@
 //! Mailgun: HMAC-SHA-256 over a time and a random token, both in the body beside it. No event is signed.
 //!
-//! How it signs is data (`scheme*.json`). What needs code is the second signature that events of a
+//! Its signature scheme is data (`scheme*.json`). What needs code is the second signature that events of a
 //! subaccount carry, and signing inside the body.
 #![warn(missing_docs)]
 
@@ -24,7 +24,7 @@ use serde_json::json;
 
 hookward_core::register_provider!(MailgunConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MailgunConfig {

@@ -1,4 +1,4 @@
-//! Mailgun keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of Mailgun.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;

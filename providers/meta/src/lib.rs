@@ -1,7 +1,7 @@
 //! Meta: `X-Hub-Signature-256` over the body, HMAC-SHA-256, for Facebook, Instagram, Messenger and
 //! WhatsApp alike.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the verification of an address: a GET with
+//! Its signature scheme is data (`scheme.json`). What needs code is the verification of an address: a GET with
 //! a token that was agreed on and a challenge that has to come back.
 #![warn(missing_docs)]
 
@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(MetaConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetaConfig {

@@ -27,7 +27,7 @@ use rich::Publisher;
 
 hookward_core::register_provider!(MicrosoftGraphConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MicrosoftGraphConfig {

@@ -1,4 +1,4 @@
-//! Microsoft Graph keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of Microsoft Graph.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_microsoft_graph::PLUGINS;

@@ -19,12 +19,12 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(NoneConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoneConfig {
     /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is there. Without this key every event has the type `event`.
+    /// the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
     /// Where the event id is; as for `event_type`.

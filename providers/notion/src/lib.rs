@@ -1,6 +1,6 @@
 //! Notion: `X-Notion-Signature: sha256=…` over the body, HMAC-SHA-256, under a token that Notion makes up.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the verification of a subscription, in
+//! Its signature scheme is data (`scheme.json`). What needs code is the verification of a subscription, in
 //! which Notion says the token without a signature.
 #![warn(missing_docs)]
 
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(NotionConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotionConfig {}

@@ -1,4 +1,4 @@
-//! Okta keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of Okta.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_okta::PLUGINS;

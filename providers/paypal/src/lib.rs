@@ -27,7 +27,7 @@ use message::{ID, Transmission};
 
 hookward_core::register_provider!(PaypalConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PaypalConfig {}

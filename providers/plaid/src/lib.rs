@@ -39,7 +39,7 @@ pub enum Environment {
     Sandbox,
 }
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaidConfig {

@@ -1,7 +1,7 @@
 //! SendGrid's Event Webhook: ECDSA over time and body, and, where OAuth is turned on, a bearer token
 //! besides it. A delivery is an array of events.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the token, which SendGrid gets from an
+//! Its signature scheme is data (`scheme.json`). What needs code is the token, which SendGrid gets from an
 //! authorization server of yours.
 #![warn(missing_docs)]
 
@@ -37,7 +37,7 @@ pub enum SchemeChoice {
     Oauth,
 }
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendgridConfig {

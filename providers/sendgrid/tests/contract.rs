@@ -1,4 +1,4 @@
-//! SendGrid keeps the contract and agrees with its vectors.
+//! Runs the conformance suite and the test vectors of SendGrid.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;

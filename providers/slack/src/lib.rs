@@ -1,6 +1,6 @@
 //! Slack: `X-Slack-Signature: v0=…` over time and body, HMAC-SHA-256.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the set-up handshake, in which Slack
+//! Its signature scheme is data (`scheme.json`). What needs code is the set-up handshake, in which Slack
 //! sends a signed challenge that has to come back as text, and the forms in which it sends slash
 //! commands and interactivity.
 #![warn(missing_docs)]
@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(SlackConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlackConfig {}

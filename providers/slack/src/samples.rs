@@ -1,8 +1,8 @@
-//! Events for `hookward send`: small, and shaped as the sender shapes them.
+//! Sample events for `hookward send`: small, with the members that the sender uses.
 
 use hookward_core::Sample;
 
-/// All samples; `*` serves every other type.
+/// All samples. The one with the type `*` is used for every other type.
 pub(crate) const ALL: &[Sample] = &[
     Sample {
         event_type: "app_mention",

@@ -2,7 +2,7 @@
 //! and body, HMAC-SHA-256 in base64; or `v1a,…`, Ed25519 under a public key. Svix and those who send
 //! through it call the same headers `svix-*`; both are taken.
 //!
-//! How it signs is data (`scheme.json`, `scheme-svix.json`, and the same for `v1a`). What needs code is choosing between the
+//! Its signature scheme is data (`scheme.json`, `scheme-svix.json`, and the same for `v1a`). What needs code is choosing between the
 //! two families of headers.
 #![warn(missing_docs)]
 
@@ -26,7 +26,7 @@ use family::Family;
 
 hookward_core::register_provider!(StandardWebhooksConfig);
 
-/// The `with:` block.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StandardWebhooksConfig {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(StripeConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StripeConfig {}

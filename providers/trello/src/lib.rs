@@ -1,6 +1,6 @@
 //! Trello: `X-Trello-Webhook` over the body and the address that was called, HMAC-SHA-1.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the HEAD request by which Trello tries an
+//! Its signature scheme is data (`scheme.json`). What needs code is the HEAD request by which Trello tries an
 //! address when a webhook is made.
 #![warn(missing_docs)]
 
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(TrelloConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrelloConfig {}

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 hookward_core::register_provider!(TwilioConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TwilioConfig {}

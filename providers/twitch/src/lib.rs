@@ -1,6 +1,6 @@
 //! Twitch EventSub: `Twitch-Eventsub-Message-Signature: sha256=…` over id, time and body, HMAC-SHA-256.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the challenge by which Twitch tries an
+//! Its signature scheme is data (`scheme.json`). What needs code is the challenge by which Twitch tries an
 //! address, and revocations, which would otherwise look like the events that they end.
 #![warn(missing_docs)]
 
@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(TwitchConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TwitchConfig {}

@@ -1,6 +1,6 @@
 //! Zoom: `x-zm-signature: v0=…` over time and body, HMAC-SHA-256.
 //!
-//! How it signs is data (`scheme.json`). What needs code is the validation of an address, in which Zoom
+//! Its signature scheme is data (`scheme.json`). What needs code is the validation of an address, in which Zoom
 //! sends a signed token and wants it back together with its HMAC.
 #![warn(missing_docs)]
 
@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 hookward_core::register_provider!(ZoomConfig);
 
-/// The `with:` block: there is nothing to choose.
+/// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoomConfig {}
