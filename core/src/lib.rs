@@ -28,6 +28,7 @@ mod event_json;
 mod handler;
 mod handshake;
 mod json;
+mod key_source;
 pub mod keys;
 pub mod plugin;
 mod prove;
@@ -50,7 +51,7 @@ pub use event_json::event_json;
 pub use handler::{Flow, Handler, HandlerCx, HandlerError, RetryDecision};
 pub use handshake::{Handshake, HandshakeEffect, echo_token};
 pub use json::{MAX_JSON_DEPTH, parse_strict};
-pub use keys::KeySource;
+pub use key_source::KeySource;
 pub use prove::{PrecheckedHead, Proof, Verified, precheck, prove};
 pub use provider::{
     Draft, IdentifyError, Identity, Provider, ProviderEventId, Sample, SignError, Signer,

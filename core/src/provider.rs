@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::body::Body;
 use crate::clock::Timestamp;
 use crate::handshake::Handshake;
-use crate::keys::KeySource;
+use crate::key_source::KeySource;
 use crate::prove::Verified;
 use crate::reply::{Receipt, Reply};
 use crate::request::{Head, Request};

@@ -31,9 +31,10 @@ use serde_json::{Map, Value};
 
 pub use claims::{Claims, TokenRules};
 
-use super::{Jwk, Jwks, KeyDocument, KeyRequest, PublicKey};
+use super::{Jwk, Jwks, PublicKey};
 use crate::crypto::{Encoding, ProofAlgorithm};
 use crate::json::parse_strict;
+use crate::key_source::{KeyDocument, KeyRequest};
 use crate::provider::VerifyCx;
 use crate::verify_error::VerifyError;
 

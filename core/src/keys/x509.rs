@@ -8,9 +8,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
-use super::{KeyDocument, PublicKey};
+use super::PublicKey;
 use crate::clock::Timestamp;
 use crate::crypto::der::{Der, SEQUENCE};
+use crate::key_source::KeyDocument;
 use crate::verify_error::VerifyError;
 
 /// Most certificates that are read from a document; the rest are ignored.
