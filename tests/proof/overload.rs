@@ -125,9 +125,47 @@ fn burst(bound: &str, small: usize, duration: Duration) -> Result<BurstResult, S
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
+    let tally = run_senders(&runtime, &server.addr, small, duration)?;
+    let peak_mib = peak_mib(server.pid());
+    drop(delayed);
+    let recovered_after = wait_until_served(&server)?;
+    server.kill();
+    let stored = stored_event_ids(&place.start())?;
+    let lost = tally.acknowledged.iter().filter(|id| !stored.contains(*id)).count();
+    if lost > 0 {
+        return Err(format!("{lost} of {} acknowledged events are lost", tally.acknowledged.len()));
+    }
+    let answered: usize = tally.answers.values().sum();
+    // The kernel drops connections beyond its accept queue, so some may have no answer.
+    if tally.small_unanswered > answered {
+        return Err(format!(
+            "{} small requests had no answer, more than the {answered} that had one",
+            tally.small_unanswered
+        ));
+    }
+    let Tally { answers, large_unanswered, small_unanswered, mut latencies, .. } = tally;
+    latencies.sort_unstable();
+    let acknowledged = Latencies { answered: latencies, unavailable: 0 };
+    Ok(BurstResult {
+        answers,
+        large_unanswered,
+        small_unanswered,
+        acknowledged,
+        peak_mib,
+        recovered_after,
+    })
+}
+
+/// Runs all senders for this time.
+fn run_senders(
+    runtime: &tokio::runtime::Runtime,
+    addr: &str,
+    small: usize,
+    duration: Duration,
+) -> Result<Tally, String> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let senders = (0..small + LARGE_SENDERS).map(|n| {
-        let (addr, tally) = (server.addr.clone(), tally.clone());
+        let (addr, tally) = (addr.to_owned(), tally.clone());
         // Made before the burst, in which making them would slow the small ones down.
         let large = (n >= small).then(|| request(&format!("large_{n}"), Some(n)));
         (n, addr, tally, large)
@@ -138,19 +176,26 @@ fn burst(bound: &str, small: usize, duration: Duration) -> Result<BurstResult, S
         runtime.spawn(async move { send(&addr, n, large, until, &tally).await })
     });
     let senders = senders.collect::<Vec<_>>();
-    let narrow = (0..OVERSIZED_SENDERS).map(|n| {
-        let (addr, request) = (server.addr.clone(), oversized_request(n % 2 == 0));
+    let oversized = (0..OVERSIZED_SENDERS).map(|n| {
+        let (addr, request) = (addr.to_owned(), oversized_request(n % 2 == 0));
         runtime.spawn(async move { send_oversized(&addr, &request, until).await })
     });
-    let narrow = narrow.collect::<Vec<_>>();
+    let oversized = oversized.collect::<Vec<_>>();
     for sender in senders {
         runtime.block_on(sender).map_err(|e| e.to_string())?;
     }
-    for sender in narrow {
+    for sender in oversized {
         runtime.block_on(sender).map_err(|e| e.to_string())??;
     }
-    let peak_mib = peak_mib(server.pid());
-    drop(delayed);
+    let mut tally = std::mem::take(&mut *tally.lock().unwrap());
+    match tally.failure.take() {
+        Some(failure) => Err(failure),
+        None => Ok(tally),
+    }
+}
+
+/// Waits until an event is accepted again; returns the time that it took.
+fn wait_until_served(server: &Server) -> Result<Duration, String> {
     let start = Instant::now();
     while paid("evt_after").try_post(&server.addr).map_or(0, |a| a.status) != 200 {
         if start.elapsed() > RECOVERY_TIMEOUT {
@@ -158,36 +203,7 @@ fn burst(bound: &str, small: usize, duration: Duration) -> Result<BurstResult, S
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let recovered_after = start.elapsed();
-    let mut tally = std::mem::take(&mut *tally.lock().unwrap());
-    if let Some(failure) = tally.failure {
-        return Err(failure);
-    }
-    server.kill();
-    let stored = stored_event_ids(&place.start())?;
-    let lost = tally.acknowledged.iter().filter(|id| !stored.contains(*id)).count();
-    if lost > 0 {
-        return Err(format!("{lost} of {} acknowledged events are lost", tally.acknowledged.len()));
-    }
-    let answers: usize = tally.answers.values().sum();
-    // The kernel drops connections beyond its accept queue, so some may have no answer.
-    if tally.small_unanswered > answers {
-        return Err(format!(
-            "{} small requests had no answer, more than the {answers} that had one",
-            tally.small_unanswered
-        ));
-    }
-    tally.latencies.sort_unstable();
-    let acknowledged = Latencies { answered: std::mem::take(&mut tally.latencies), unavailable: 0 };
-    let Tally { answers, large_unanswered, small_unanswered, .. } = tally;
-    Ok(BurstResult {
-        answers,
-        large_unanswered,
-        small_unanswered,
-        acknowledged,
-        peak_mib,
-        recovered_after,
-    })
+    Ok(start.elapsed())
 }
 
 /// Sends requests one after the other, ignoring Retry-After.

@@ -209,20 +209,7 @@ fn run_with_fault(
         return Err(format!("a panic: {log}"));
     }
     let exited_with_70 = ended == Ended::Code(70);
-    match ended {
-        Ended::Code(70) if !log.contains("the store failed") => {
-            return Err(format!("exit code 70 without `the store failed` in the log: {log}"));
-        }
-        Ended::Code(0 | 70) => {}
-        Ended::Killed if ending != Ending::Drain => {}
-        _ => return Err(format!("the process ended with {ended:?}: {log}")),
-    }
-    if exited_with_70 && fault.kind == QUOTA {
-        return Err(format!("an exceeded quota ended the process: {log}"));
-    }
-    if ended_by_itself && !exited_with_70 {
-        return Err(format!("the process ended by itself with {ended:?}, not with 70: {log}"));
-    }
+    check_exit(fault, ending, ended, ended_by_itself, &log)?;
     if !exited_with_70 && !fault.persistent && !unacknowledged.is_empty() {
         return Err(format!(
             "the process continued and never acknowledged {unacknowledged:?}: {log}"
@@ -235,6 +222,32 @@ fn run_with_fault(
         kind: fault.kind,
         findings: Findings::default(),
     })
+}
+
+/// Checks that the process ended as the run demanded, or with 70 and a reason in the log.
+fn check_exit(
+    fault: &Fault,
+    ending: Ending,
+    ended: Ended,
+    ended_by_itself: bool,
+    log: &str,
+) -> Result<(), String> {
+    match ended {
+        Ended::Code(70) if !log.contains("the store failed") => {
+            return Err(format!("exit code 70 without `the store failed` in the log: {log}"));
+        }
+        Ended::Code(0 | 70) => {}
+        Ended::Killed if ending != Ending::Drain => {}
+        _ => return Err(format!("the process ended with {ended:?}: {log}")),
+    }
+    let exited_with_70 = ended == Ended::Code(70);
+    if exited_with_70 && fault.kind == QUOTA {
+        return Err(format!("an exceeded quota ended the process: {log}"));
+    }
+    if ended_by_itself && !exited_with_70 {
+        return Err(format!("the process ended by itself with {ended:?}, not with 70: {log}"));
+    }
+    Ok(())
 }
 
 /// Checks that a process that did not start exited with 70 and named the store's file.

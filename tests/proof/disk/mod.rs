@@ -31,11 +31,23 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Size of the disk that is filled; 5 % of it, below which the server accepts nothing, is 6.4 MiB.
 const DISK_MIB: usize = 128;
 
+/// Attempts of the canary: on a busy machine one may acknowledge too little.
+const CANARY_ATTEMPTS: usize = 3;
+
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if let Some(missing) = missing() {
         return Ok(format!("SKIP: {missing}"));
     }
-    let canary = check_canary()?;
+    let mut canary = 0;
+    for _ in 0..CANARY_ATTEMPTS {
+        canary += count_lost_without_log()?;
+        if canary > 0 {
+            break;
+        }
+    }
+    if canary == 0 {
+        return Err("the canary, a store without its log, lost nothing".to_owned());
+    }
     let mut summary = vec![check_failing_starts()?];
     let rounds = if options.short { 3 } else { options.runs.max(3) };
     let mut total = Total::default();
@@ -335,9 +347,9 @@ fn freeze(seed: u64, spans: &[u64]) -> Result<Total, String> {
     Ok(total)
 }
 
-/// Checks that the comparison with what was sent finds a store without its log; returns the lost
-/// events.
-fn check_canary() -> Result<usize, String> {
+/// Removes the write-ahead log of a killed server; returns how many lost events the comparison with
+/// what was sent finds.
+fn count_lost_without_log() -> Result<usize, String> {
     let fixture = Fixture::new();
     let _disk = Disk::memory(fixture.place.path("disk"), DISK_MIB)?;
     let server = fixture.place.start();
@@ -350,8 +362,5 @@ fn check_canary() -> Result<usize, String> {
     let server = fixture.place.start();
     let stored = stored_events(&server)?;
     let sent = fixture.sent.lock().unwrap();
-    match sent.acknowledged.iter().filter(|id| !stored.contains_key(*id)).count() {
-        0 => Err("the canary, a store without its log, lost nothing".to_owned()),
-        lost => Ok(lost),
-    }
+    Ok(sent.acknowledged.iter().filter(|id| !stored.contains_key(*id)).count())
 }

@@ -55,7 +55,7 @@ pub(super) fn check_failing_starts() -> Result<String, String> {
         let _ = std::fs::remove_file(disk.at.join(name));
     }
     disk.fill()?;
-    case("on a full disk", None, &["no room"])?;
+    case("on a full disk", None, &["no disk space"])?;
     Ok(format!("{count} failing starts with a helpful message"))
 }
 

@@ -257,12 +257,38 @@ async fn first_process(
     let direct: Arc<dyn Store> = process.store.clone();
     let browsed = if outside_guard { direct } else { engine.store().clone() };
     clients.spawn(operate(engine.clone(), browsed));
+    let store_failed = wait_until_done(world, &process, &mut clients).await?;
+    if store_failed && lock(&world.script).failed.is_none() {
+        world.violation("the process ended although the store had not failed".to_owned());
+    }
+    engine.drain();
+    let all = async {
+        while let Some(ended) = clients.join_next().await {
+            check_client(world, ended);
+        }
+    };
+    let clients_ended = timeout(STOP_TIMEOUT, all).await.is_ok();
+    let stopped = timeout(STOP_TIMEOUT, process.stop(Some(worker))).await.is_ok();
+    if !(clients_ended && stopped) {
+        world.violation(format!("the process did not stop within {STOP_TIMEOUT:?}"));
+    }
+    Ok(store_failed)
+}
+
+/// Waits until the faults have ended and all work is done, or until the engine reports a failed
+/// store, in which case it returns true.
+async fn wait_until_done(
+    world: &World,
+    process: &Process,
+    clients: &mut JoinSet<()>,
+) -> Result<bool, String> {
+    let engine = &process.engine;
     let start = Instant::now();
-    let store_failed = loop {
+    loop {
         let second = tokio::time::sleep(Duration::from_secs(1));
         tokio::select! {
             biased;
-            () = engine.until_failed() => break true,
+            () = engine.until_failed() => return Ok(true),
             () = second => {}
         }
         let failed = {
@@ -281,38 +307,23 @@ async fn first_process(
                 world.violation(format!(
                     "the failed store was not noticed within {NOTICE_TIMEOUT:?}: {error}"
                 ));
-                break false;
+                return Ok(false);
             }
             None if start.elapsed() < FAULTS_DURATION => continue,
             None => {}
         }
         let open = process.open_jobs().await?;
         if clients.is_empty() && open == 0 {
-            break false;
+            return Ok(false);
         }
         if start.elapsed() > FAULTS_DURATION + WORK_TIMEOUT {
             let left = clients.len();
             world.violation(format!(
                 "INV-2: {open} jobs are open and {left} clients wait, {WORK_TIMEOUT:?} after the faults ended"
             ));
-            break false;
+            return Ok(false);
         }
-    };
-    if store_failed && lock(&world.script).failed.is_none() {
-        world.violation("the process ended although the store had not failed".to_owned());
     }
-    engine.drain();
-    let all = async {
-        while let Some(ended) = clients.join_next().await {
-            check_client(world, ended);
-        }
-    };
-    let clients_ended = timeout(STOP_TIMEOUT, all).await.is_ok();
-    let stopped = timeout(STOP_TIMEOUT, process.stop(Some(worker))).await.is_ok();
-    if !(clients_ended && stopped) {
-        world.violation(format!("the process did not stop within {STOP_TIMEOUT:?}"));
-    }
-    Ok(store_failed)
 }
 
 /// Records a client whose task panicked.

@@ -69,8 +69,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     let slowest = check_closed(&connections)?;
     let stalled = runtime.block_on(stalled).map_err(|e| e.to_string())??;
     let tls_slowest = check_closed(&stalled).map_err(|e| format!("with TLS: {e}"))?;
+    let allowed = BASE_MEMORY_MIB + count as u64 * PEER_MEMORY_KIB / 1024;
     let tls_mib = peak_mib(tls_server.pid());
-    if tls_mib > BASE_MEMORY_MIB + count as u64 * PEER_MEMORY_KIB / 1024 {
+    if tls_mib > allowed {
         return Err(format!("{tls_mib} MiB resident with stalled TLS handshakes"));
     }
     let unread = runtime.block_on(unread).map_err(|e| e.to_string())??;
@@ -81,7 +82,6 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     }
     let left = canary.iter().filter(|connection| connection.closed_after.is_none()).count();
     let memory = peak_mib(server.pid());
-    let allowed = BASE_MEMORY_MIB + count as u64 * PEER_MEMORY_KIB / 1024;
     if memory > allowed {
         return Err(format!("{memory} MiB resident, {allowed} are allowed"));
     }
@@ -89,12 +89,26 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         return Err(format!("genuine senders wait more than {MAX_GENUINE_P99:?}: {latencies}"));
     }
 
-    // The same peers again, to stop the server while they are connected.
-    let open = runtime.spawn(attack(addr, peers(&mut rng, count)));
-    let connected = wait_for_peers(server.pid(), count);
-    let start = Instant::now();
-    let code = server.terminate();
-    let stopped = start.elapsed();
+    let (connected, stopped) =
+        runtime.block_on(stop_under_attack(server, peers(&mut rng, count)))?;
+    Ok(format!(
+        "{count} slow peers, the last closed after {slowest:.1?}; {} with stalled TLS, the last closed after {tls_slowest:.1?}, {tls_mib} MiB at most; {UNREAD_PEERS} of 64 MiB unread answers closed; {memory} MiB at most; {latencies}; stopped with {connected} open in {stopped:.1?}; canary, a server without time limits, kept {left} of 60",
+        count / 15
+    ))
+}
+
+/// Stops a server while slow peers are connected; returns their number and the duration of the
+/// stop.
+async fn stop_under_attack(server: Server, peers: Vec<Peer>) -> Result<(usize, Duration), String> {
+    let count = peers.len();
+    let addr = server.addr.parse().map_err(|e| format!("{e}"))?;
+    let open = tokio::spawn(attack(addr, peers));
+    let waited = tokio::task::spawn_blocking(move || {
+        let connected = wait_for_peers(server.pid(), count);
+        let start = Instant::now();
+        (connected, server.terminate(), start.elapsed())
+    });
+    let (connected, code, stopped) = waited.await.map_err(|e| e.to_string())?;
     open.abort();
     if connected < count / 2 {
         return Err(format!("only {connected} of {count} peers were connected at the stop"));
@@ -102,10 +116,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     if code != Some(0) {
         return Err(format!("stopped with exit code {code:?}, expected 0"));
     }
-    Ok(format!(
-        "{count} slow peers, the last closed after {slowest:.1?}; {} with stalled TLS, the last closed after {tls_slowest:.1?}, {tls_mib} MiB at most; {UNREAD_PEERS} of 64 MiB unread answers closed; {memory} MiB at most; {latencies}; stopped with {connected} open in {stopped:.1?}; canary, a server without time limits, kept {left} of 60",
-        count / 15
-    ))
+    Ok((connected, stopped))
 }
 
 /// Starts a server with TLS.
