@@ -19,7 +19,7 @@ struct Forged {
 /// one change: its kind, its place, and its value.
 pub fn run(data: &[u8]) {
     let [name, event_type, event_id, script, body] = lines(data);
-    let Some(sender) = senders::named(name) else { return };
+    let Some(sender) = senders::by_name_or_hash(name) else { return };
     let Some(signer) = sender.provider.signer() else { return };
     let (Some(event_type), Some(event_id)) = (text(event_type), text(event_id)) else { return };
     let draft = Draft {

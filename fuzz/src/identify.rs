@@ -11,10 +11,10 @@ use super::senders::{self, NOW, poll_once};
 /// Lines: the provider, then a request as in a `.http` file.
 pub fn run(data: &[u8]) {
     let [name, file] = lines(data);
-    let Some(sender) = senders::named(name) else { return };
+    let Some(sender) = senders::by_name_or_hash(name) else { return };
     let Ok(captured) = parser::parse(file) else { return };
     // `none` verifies every request, so that any bytes reach `identify`.
-    let Some(none) = senders::named(b"none") else { return };
+    let Some(none) = senders::by_name_or_hash(b"none") else { return };
     let secrets = SecretSet::default();
     let cx = VerifyCx {
         now: NOW,

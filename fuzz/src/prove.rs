@@ -14,7 +14,9 @@ use super::senders;
 /// in Unix seconds, then a request as in a `.http` file.
 pub fn run(data: &[u8]) {
     let [name, secret, now, file] = lines(data);
-    let (Some(sender), Some(secret)) = (senders::named(name), text(secret)) else { return };
+    let (Some(sender), Some(secret)) = (senders::by_name_or_hash(name), text(secret)) else {
+        return;
+    };
     let Ok(captured) = parser::parse(file) else { return };
     let keys = FixedKeys(Bytes::copy_from_slice(secret.as_bytes()));
     let secret =

@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
 pub fn vectors(data: &[u8]) {
     let Ok(file) = serde_json::from_slice::<VectorFile>(data) else { return };
     for vector in file.vectors.iter().take(4) {
-        let Some(sender) = senders::named(vector.provider.as_bytes()) else { return };
+        let Some(sender) = senders::by_name_or_hash(vector.provider.as_bytes()) else { return };
         let Some(outcome) = poll_once(run_vector(&*sender.provider, vector, file.now_default))
         else {
             return;

@@ -26,11 +26,11 @@ pub const NOW: Timestamp = Timestamp::from_secs(1_760_000_000);
 pub const PUBLIC_URL: &str = "https://hooks.example.com";
 
 /// Providers without a scheme whose senders present a token.
-const TOKENS: &[&str] =
+const TOKEN_PROVIDERS: &[&str] =
     &["azure_event_grid", "basic", "bearer", "cloudevents", "microsoft_graph", "none", "okta"];
 
 /// Providers without a scheme whose senders sign only parts of the body.
-const PARTIAL_BODY: &[&str] = &["adyen", "mailgun"];
+const PARTIAL_BODY_PROVIDERS: &[&str] = &["adyen", "mailgun"];
 
 /// Candidates for a valid secret: a text, base64, hexadecimal, public keys, and a user with a
 /// password.
@@ -78,7 +78,7 @@ pub fn all() -> &'static [Sender] {
 }
 
 /// Returns the sender of this name, or one that the bytes select.
-pub fn named(name: &[u8]) -> Option<&'static Sender> {
+pub fn by_name_or_hash(name: &[u8]) -> Option<&'static Sender> {
     let found = all().iter().find(|s| s.name.as_bytes() == name);
     let sum = name.iter().fold(0_usize, |sum, b| sum.wrapping_mul(31).wrapping_add((*b).into()));
     found.or_else(|| all().get(sum.checked_rem(all().len())?))
@@ -171,13 +171,14 @@ impl Sender {
 
     /// Returns whether the signature is a token, which covers no bytes.
     pub fn uses_token(&self) -> bool {
-        self.scheme_text("/alg") == Some("equal") || TOKENS.contains(&self.descriptor.name)
+        self.scheme_text("/alg") == Some("equal") || TOKEN_PROVIDERS.contains(&self.descriptor.name)
     }
 
     /// Returns whether the signature covers the whole body.
     pub fn covers_body(&self) -> bool {
         let body = self.message().map(|message| message.contains("{body}"));
-        !self.uses_token() && body.unwrap_or(!PARTIAL_BODY.contains(&self.descriptor.name))
+        !self.uses_token()
+            && body.unwrap_or(!PARTIAL_BODY_PROVIDERS.contains(&self.descriptor.name))
     }
 
     /// Returns a text of the scheme by its JSON pointer, such as `/signature/name`.

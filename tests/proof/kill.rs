@@ -37,7 +37,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
 }
 
 /// Returns a configuration whose one route has an effect in the sink.
-pub(crate) fn routes(store: &str, sink: &EffectSink) -> String {
+pub(crate) fn routes_yaml(store: &str, sink: &EffectSink) -> String {
     format!(
         "store: {store}\ndefaults: {{ retry: {{ attempts: 50, first_delay: 100ms, max_delay: 1s }} }}\nsources:\n  stripe: {{ secrets: [whsec_e2e_stripe] }}\nroutes:\n  - name: effect\n    events: stripe/**\n    concurrency: 8\n    chain: [{{ handler: http_forward, with: {{ url: \"http://127.0.0.1:{}/\", allow_private: true }} }}]\n",
         sink.port
@@ -48,7 +48,7 @@ pub(crate) fn routes(store: &str, sink: &EffectSink) -> String {
 fn kill_repeatedly(store: &str, options: &RunOptions) -> Result<(usize, Findings, usize), String> {
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let sink = EffectSink::start();
-    let place = Place::new(&routes(store, &sink));
+    let place = Place::new(&routes_yaml(store, &sink));
     let sent = Arc::new(Mutex::new(SentEvents::default()));
     let (mut kills, mut findings) = (0, Findings::default());
     while options.wants_another(kills) {

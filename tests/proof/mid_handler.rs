@@ -30,7 +30,7 @@ const KILLS_PER_CHECK: usize = 25;
 const EVENTS_PER_KILL: usize = 5;
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
-    if let Some(missing) = Shim::missing() {
+    if let Some(missing) = Shim::missing_requirement() {
         return Ok(format!("SKIP: {missing}"));
     }
     let shim = Shim::build()?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::RunOptions;
 use crate::checker::stored_events;
 use crate::effect_sink::EffectSink;
-use crate::kill::routes;
+use crate::kill::routes_yaml;
 use crate::load::{Load, SentEvents};
 use crate::server::{Place, Server};
 
@@ -24,7 +24,7 @@ const IMAGE_SIZE: &str = "256M";
 const CANARY_CUTS: u64 = 5;
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
-    if let Some(missing) = missing() {
+    if let Some(missing) = missing_requirement() {
         return Ok(format!("SKIP: {missing}"));
     }
     let mut lost_by_canary = 0;
@@ -62,7 +62,7 @@ struct CutResult {
 
 /// Returns why the suite cannot run here.
 
-fn missing() -> Option<&'static str> {
+fn missing_requirement() -> Option<&'static str> {
     let works = |program: &str, args: &[&str]| {
         let mut run = Command::new(program);
         run.args(args).stdout(Stdio::null()).stderr(Stdio::null());
@@ -86,7 +86,7 @@ fn cut_power(seed: u64, canary: bool) -> Result<CutResult, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let disk = MountedImage::new(folder.path().join("disk.img"), folder.path().join("disk"))?;
     let sink = EffectSink::start();
-    let text = routes("sqlite:disk/events.db", &sink);
+    let text = routes_yaml("sqlite:disk/events.db", &sink);
     std::fs::write(folder.path().join("routes.yaml"), &text).map_err(|e| e.to_string())?;
     let sent = Arc::new(Mutex::new(SentEvents::default()));
     let server = Server::start(folder.path(), &[]);
@@ -126,21 +126,21 @@ struct MountedImage {
 
 impl MountedImage {
     fn new(image: PathBuf, at: PathBuf) -> Result<Self, String> {
-        call("truncate", &["-s", IMAGE_SIZE, path(&image)])?;
-        call("mkfs.ext4", &["-q", "-F", path(&image)])?;
+        run_command("truncate", &["-s", IMAGE_SIZE, path_str(&image)])?;
+        run_command("mkfs.ext4", &["-q", "-F", path_str(&image)])?;
         Self::mount(image, at)
     }
 
     fn mount(image: PathBuf, at: PathBuf) -> Result<Self, String> {
         std::fs::create_dir_all(&at).map_err(|e| e.to_string())?;
-        call("mount", &["-o", "loop,commit=60", path(&image), path(&at)])?;
+        run_command("mount", &["-o", "loop,commit=60", path_str(&image), path_str(&at)])?;
         Ok(Self { image, at })
     }
 }
 
 impl Drop for MountedImage {
     fn drop(&mut self) {
-        let _ = call("umount", &["-l", path(&self.at)]);
+        let _ = run_command("umount", &["-l", path_str(&self.at)]);
     }
 }
 
@@ -169,11 +169,11 @@ impl Drop for DisabledSyncs {
     }
 }
 
-fn path(path: &Path) -> &str {
+fn path_str(path: &Path) -> &str {
     path.to_str().expect("a temporary path is UTF-8")
 }
 
-fn call(program: &str, args: &[&str]) -> Result<(), String> {
+fn run_command(program: &str, args: &[&str]) -> Result<(), String> {
     let output =
         Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
     if output.status.success() {

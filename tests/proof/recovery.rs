@@ -55,7 +55,7 @@ struct Template {
 }
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
-    if let Some(missing) = Shim::missing() {
+    if let Some(missing) = Shim::missing_requirement() {
         return Ok(format!("SKIP: {missing}"));
     }
     let shim = Shim::build()?;

@@ -69,7 +69,7 @@ struct RunResult {
 }
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
-    if let Some(missing) = Shim::missing() {
+    if let Some(missing) = Shim::missing_requirement() {
         return Ok(format!("SKIP: {missing}"));
     }
     let shim = Shim::build()?;
@@ -100,7 +100,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         *n <= max || (fault.calls == SYNC_CALLS && *padding == 0)
     });
     let wants_another = |n: usize| options.short || options.wants_another(n);
-    // Delayed runs mostly wait, and a dozen fit at the same time; large events keep a processor busy.
+    // Delayed runs mostly wait, and a dozen fit at the same time; large events keep a processor
+    // busy.
     let (delayed, failing): (Vec<_>, Vec<_>) =
         cases.into_iter().partition(|(f, ..)| f.kind == "delay");
     let (large, small): (Vec<_>, Vec<_>) =

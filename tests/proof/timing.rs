@@ -49,8 +49,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
                 )),
             }
         };
-        compare("tags", &mut tags.ours(), &mut tags.canary())?;
-        compare("tokens", &mut tokens.ours(), &mut tokens.canary())?;
+        compare("tags", &mut tags.compare(), &mut tags.compare_early_return())?;
+        compare("tokens", &mut tokens.compare(), &mut tokens.compare_early_return())?;
         rounds += 1;
         if options.until.is_none() || !options.wants_another(rounds) {
             return Ok(summary.join("; "));
@@ -70,7 +70,7 @@ struct Tags {
 impl Tags {
     fn new() -> Result<Self, String> {
         let messages = [[1; INPUT_BYTES], [2; INPUT_BYTES]];
-        let compute = |message: &[u8]| mac(message).map(HmacContext::finish);
+        let compute = |message: &[u8]| start_mac(message).map(HmacContext::finish);
         let mut bytes = compute(&messages[1]).ok_or("no MAC")?;
         bytes[INPUT_BYTES - 1] ^= 1;
         if compute(&messages[0]).ok_or("no MAC")?[0] == bytes[0] {
@@ -83,20 +83,21 @@ impl Tags {
         Ok(Self { messages, tags: vec![tag; TAGS_PER_SAMPLE], bytes: vec![bytes; TAGS_PER_SAMPLE] })
     }
 
-    fn ours(&self) -> impl FnMut(bool) {
+    fn compare(&self) -> impl FnMut(bool) {
         let mut message = [0; INPUT_BYTES];
         move |late| {
             message.copy_from_slice(&self.messages[usize::from(late)]);
-            let mac = mac(black_box(&message));
+            let mac = start_mac(black_box(&message));
             black_box(mac.is_some_and(|mac| mac.matches_any(&self.tags)));
         }
     }
 
-    fn canary(&self) -> impl FnMut(bool) {
+    fn compare_early_return(&self) -> impl FnMut(bool) {
         let mut message = [0; INPUT_BYTES];
         move |late| {
             message.copy_from_slice(&self.messages[usize::from(late)]);
-            let expected = mac(black_box(&message)).map(HmacContext::finish).unwrap_or_default();
+            let expected =
+                start_mac(black_box(&message)).map(HmacContext::finish).unwrap_or_default();
             let same = |found: bool, tag: &Vec<u8>| found | early_return_eq(tag, &expected);
             black_box(self.bytes.iter().fold(false, same));
         }
@@ -104,7 +105,7 @@ impl Tags {
 }
 
 /// Starts the MAC of a message.
-fn mac(message: &[u8]) -> Option<HmacContext> {
+fn start_mac(message: &[u8]) -> Option<HmacContext> {
     let mut mac = HmacContext::new(HmacAlgorithm::Sha512, b"a key of the timing suite")?;
     mac.update(message);
     Some(mac)
@@ -132,7 +133,7 @@ impl Tokens {
         Self { configured, given: [early, late] }
     }
 
-    fn ours(&self) -> impl FnMut(bool) {
+    fn compare(&self) -> impl FnMut(bool) {
         let mut given = [0; INPUT_BYTES];
         move |late| {
             given.copy_from_slice(&self.given[usize::from(late)]);
@@ -140,7 +141,7 @@ impl Tokens {
         }
     }
 
-    fn canary(&self) -> impl FnMut(bool) {
+    fn compare_early_return(&self) -> impl FnMut(bool) {
         let mut given = [0; INPUT_BYTES];
         move |late| {
             given.copy_from_slice(&self.given[usize::from(late)]);
@@ -201,7 +202,7 @@ fn measure(samples: usize, rng: &mut fastrand::Rng, work: &mut dyn FnMut(bool)) 
             let late = rng.bool();
             let start = Instant::now();
             work(late);
-            (late, nanos(start.elapsed()))
+            (late, as_nanos(start.elapsed()))
         })
         .collect();
     let mut sorted: Vec<f64> = times.iter().map(|(_, t)| *t).collect();
@@ -209,8 +210,8 @@ fn measure(samples: usize, rng: &mut fastrand::Rng, work: &mut dyn FnMut(bool)) 
     let crops = [50, 75, 90].map(|percent| sorted[samples * percent / 100]);
     let measurements = crops.map(|bound| {
         let of_class = |class: bool| times.iter().filter(move |(c, t)| *c == class && *t <= bound);
-        let early = Moments::of(of_class(false).map(|(_, t)| *t));
-        let late = Moments::of(of_class(true).map(|(_, t)| *t));
+        let early = Moments::from_values(of_class(false).map(|(_, t)| *t));
+        let late = Moments::from_values(of_class(true).map(|(_, t)| *t));
         let error = (early.squared_error() + late.squared_error()).sqrt().max(f64::MIN_POSITIVE);
         Measurement { t: ((early.mean - late.mean) / error).abs(), resolution: T_THRESHOLD * error }
     });
@@ -221,7 +222,7 @@ fn measure(samples: usize, rng: &mut fastrand::Rng, work: &mut dyn FnMut(bool)) 
     measurements.into_iter().reduce(worst).unwrap_or(measurements[0])
 }
 
-fn nanos(time: Duration) -> f64 {
+fn as_nanos(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }
 
@@ -234,7 +235,7 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    fn from_values(values: impl Iterator<Item = f64>) -> Self {
         let mut moments = Self::default();
         for value in values {
             moments.n += 1.0;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::RunOptions;
 use crate::checker::{check, stored_events};
 use crate::disk::load::{Request, TimedLoad, send_typed};
-use crate::disk::mount::{Disk, missing};
+use crate::disk::mount::{Disk, missing_requirement};
 use crate::disk::starts::{check_failing_starts, check_message};
 use crate::effect_sink::EffectSink;
 use crate::failed_start::start_failing;
@@ -35,7 +35,7 @@ const DISK_MIB: usize = 128;
 const CANARY_ATTEMPTS: usize = 3;
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
-    if let Some(missing) = missing() {
+    if let Some(missing) = missing_requirement() {
         return Ok(format!("SKIP: {missing}"));
     }
     let mut canary = 0;
@@ -141,7 +141,7 @@ impl std::fmt::Display for Total {
 
 /// Returns a configuration in which payments have an effect, and invoices have an effect and then
 /// wait until the file `go` exists.
-fn routes(sink: &EffectSink, go: &Path) -> String {
+fn routes_yaml(sink: &EffectSink, go: &Path) -> String {
     let port = sink.port;
     let effect = format!(
         "{{ handler: http_forward, with: {{ url: \"http://127.0.0.1:{port}/\", allow_private: true }} }}"
@@ -163,7 +163,7 @@ impl Fixture {
     fn new() -> Self {
         let place = Place(tempfile::tempdir().unwrap());
         let sink = EffectSink::start();
-        place.write("routes.yaml", &routes(&sink, &place.path("go")));
+        place.write("routes.yaml", &routes_yaml(&sink, &place.path("go")));
         Self { place, sink, sent: Arc::default() }
     }
 

@@ -14,36 +14,39 @@ impl Disk {
     /// Mounts a file system in memory, of this size.
     pub(crate) fn memory(at: PathBuf, mib: usize) -> Result<Self, String> {
         std::fs::create_dir_all(&at).map_err(|e| e.to_string())?;
-        call("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", text(&at)])?;
+        run_command(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", path_str(&at)],
+        )?;
         Ok(Self { at, image: None })
     }
 
     /// Mounts an ext4 file system in a file.
     pub(crate) fn ext4(at: PathBuf) -> Result<Self, String> {
         let image = at.with_extension("img");
-        call("truncate", &["-s", "256M", text(&image)])?;
-        call("mkfs.ext4", &["-q", "-F", text(&image)])?;
+        run_command("truncate", &["-s", "256M", path_str(&image)])?;
+        run_command("mkfs.ext4", &["-q", "-F", path_str(&image)])?;
         std::fs::create_dir_all(&at).map_err(|e| e.to_string())?;
-        call("mount", &["-o", "loop", text(&image), text(&at)])?;
+        run_command("mount", &["-o", "loop", path_str(&image), path_str(&at)])?;
         Ok(Self { at, image: Some(image) })
     }
 
     /// Checks and repairs the file system, as an operator does.
     pub(crate) fn repair(&self) -> Result<(), String> {
         let image = self.image.as_ref().ok_or("only a file system in a file can be repaired")?;
-        call("umount", &[text(&self.at)])?;
+        run_command("umount", &[path_str(&self.at)])?;
         // Exit code 1: errors were found and corrected.
-        let code = Command::new("e2fsck").args(["-fy", text(image)]).output();
+        let code = Command::new("e2fsck").args(["-fy", path_str(image)]).output();
         let code = code.map_err(|e| format!("e2fsck: {e}"))?.status.code();
         if !matches!(code, Some(0 | 1)) {
             return Err(format!("e2fsck ended with {code:?}"));
         }
-        call("mount", &["-o", "loop", text(image), text(&self.at)])
+        run_command("mount", &["-o", "loop", path_str(image), path_str(&self.at)])
     }
 
     /// Remounts with these options: `ro`, `rw`, or `abort`, after which ext4 is read-only.
     pub(crate) fn remount(&self, how: &str) -> Result<(), String> {
-        call("mount", &["-o", &format!("remount,{how}"), text(&self.at)])
+        run_command("mount", &["-o", &format!("remount,{how}"), path_str(&self.at)])
     }
 
     /// Fills the disk to the last byte.
@@ -75,14 +78,14 @@ impl Disk {
     }
 
     fn available(&self) -> Result<u64, String> {
-        let output = call_for_output("df", &["--output=avail", "-B1", text(&self.at)])?;
+        let output = run_command_for_output("df", &["--output=avail", "-B1", path_str(&self.at)])?;
         let free = output.lines().nth(1).and_then(|line| line.trim().parse().ok());
         free.ok_or_else(|| format!("df printed {output}"))
     }
 
     /// Makes every write wait until the returned guard is dropped.
     pub(crate) fn freeze(&self) -> Result<Frozen<'_>, String> {
-        call("fsfreeze", &["-f", text(&self.at)])?;
+        run_command("fsfreeze", &["-f", path_str(&self.at)])?;
         Ok(Frozen(self))
     }
 
@@ -93,7 +96,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = call("umount", &["-l", text(&self.at)]);
+        let _ = run_command("umount", &["-l", path_str(&self.at)]);
     }
 }
 
@@ -102,16 +105,16 @@ pub(crate) struct Frozen<'a>(&'a Disk);
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        let _ = call("fsfreeze", &["-u", text(&self.0.at)]);
+        let _ = run_command("fsfreeze", &["-u", path_str(&self.0.at)]);
     }
 }
 
 /// Returns why such disks cannot be used here.
-pub(crate) fn missing() -> Option<String> {
+pub(crate) fn missing_requirement() -> Option<String> {
     for (program, args) in
         [("mkfs.ext4", "-V"), ("fsfreeze", "--version"), ("e2fsck", "-V"), ("setpriv", "--version")]
     {
-        if call(program, &[args]).is_err() {
+        if run_command(program, &[args]).is_err() {
             return Some(format!("no {program}"));
         }
     }
@@ -121,15 +124,15 @@ pub(crate) fn missing() -> Option<String> {
     tried.err().map(|e| format!("no mounts (needs root): {e}"))
 }
 
-fn text(path: &Path) -> &str {
+fn path_str(path: &Path) -> &str {
     path.to_str().expect("a temporary path is UTF-8")
 }
 
-fn call(program: &str, args: &[&str]) -> Result<(), String> {
-    call_for_output(program, args).map(drop)
+fn run_command(program: &str, args: &[&str]) -> Result<(), String> {
+    run_command_for_output(program, args).map(drop)
 }
 
-fn call_for_output(program: &str, args: &[&str]) -> Result<String, String> {
+fn run_command_for_output(program: &str, args: &[&str]) -> Result<String, String> {
     let output =
         Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
     if output.status.success() {

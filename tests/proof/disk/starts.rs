@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::mount::Disk;
-use super::routes;
+use super::routes_yaml;
 use crate::effect_sink::EffectSink;
 use crate::failed_start::{FailedStart, start_failing};
 use crate::server::Place;
@@ -18,7 +18,7 @@ const MAX_MESSAGE_LINES: usize = 12;
 pub(super) fn check_failing_starts() -> Result<String, String> {
     let place = Place(tempfile::tempdir().unwrap());
     let sink = EffectSink::start();
-    let text = routes(&sink, Path::new("go"));
+    let text = routes_yaml(&sink, Path::new("go"));
     place.write("routes.yaml", &text);
     let set_mode = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

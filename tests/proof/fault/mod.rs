@@ -59,7 +59,7 @@ pub(crate) struct Shim {
 
 impl Shim {
     /// Returns why the shim cannot be built here.
-    pub(crate) fn missing() -> Option<&'static str> {
+    pub(crate) fn missing_requirement() -> Option<&'static str> {
         if !cfg!(all(target_os = "linux", target_pointer_width = "64")) {
             return Some("no 64-bit Linux");
         }

@@ -121,7 +121,7 @@ pub(super) struct RunResult {
 }
 
 impl World {
-    pub(super) fn violation(&self, what: String) {
+    pub(super) fn record_violation(&self, what: String) {
         lock(&self.violations).push(what);
     }
 }
@@ -259,7 +259,7 @@ async fn first_process(
     clients.spawn(operate(engine.clone(), browsed));
     let store_failed = wait_until_done(world, &process, &mut clients).await?;
     if store_failed && lock(&world.script).failed.is_none() {
-        world.violation("the process ended although the store had not failed".to_owned());
+        world.record_violation("the process ended although the store had not failed".to_owned());
     }
     engine.drain();
     let all = async {
@@ -270,7 +270,7 @@ async fn first_process(
     let clients_ended = timeout(STOP_TIMEOUT, all).await.is_ok();
     let stopped = timeout(STOP_TIMEOUT, process.stop(Some(worker))).await.is_ok();
     if !(clients_ended && stopped) {
-        world.violation(format!("the process did not stop within {STOP_TIMEOUT:?}"));
+        world.record_violation(format!("the process did not stop within {STOP_TIMEOUT:?}"));
     }
     Ok(store_failed)
 }
@@ -304,7 +304,7 @@ async fn wait_until_done(
         match failed {
             Some((since, _)) if since.elapsed() < NOTICE_TIMEOUT => continue,
             Some((_, error)) => {
-                world.violation(format!(
+                world.record_violation(format!(
                     "the failed store was not noticed within {NOTICE_TIMEOUT:?}: {error}"
                 ));
                 return Ok(false);
@@ -318,7 +318,7 @@ async fn wait_until_done(
         }
         if start.elapsed() > FAULTS_DURATION + WORK_TIMEOUT {
             let left = clients.len();
-            world.violation(format!(
+            world.record_violation(format!(
                 "INV-2: {open} jobs are open and {left} clients wait, {WORK_TIMEOUT:?} after the faults ended"
             ));
             return Ok(false);
@@ -329,7 +329,7 @@ async fn wait_until_done(
 /// Records a client whose task panicked.
 fn check_client(world: &World, ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
-        world.violation("a panic reached a client".to_owned());
+        world.record_violation("a panic reached a client".to_owned());
     }
 }
 
@@ -365,7 +365,7 @@ async fn second_process(world: &World, folder: &Path) -> Result<Vec<EventDetail>
     let start = Instant::now();
     while process.open_jobs().await? > 0 {
         if start.elapsed() > WORK_TIMEOUT {
-            world.violation(format!(
+            world.record_violation(format!(
                 "INV-2: jobs are open in the second process after {WORK_TIMEOUT:?}"
             ));
             break;

@@ -111,11 +111,11 @@ pub(super) async fn send_until_acknowledged(world: Arc<World>, engine: Arc<Engin
         match send_once(&world, &engine, n).await {
             Ok(true) => return,
             Ok(false) => {}
-            Err(e) => return world.violation(format!("{}: {e}", delivery.events[0].0)),
+            Err(e) => return world.record_violation(format!("{}: {e}", delivery.events[0].0)),
         }
         after_faults += usize::from(lock(&world.script).point.is_none());
         if after_faults > MAX_REQUESTS_AFTER_FAULTS && !engine.is_draining() {
-            return world.violation(format!(
+            return world.record_violation(format!(
                 "{} is not accepted although the faults have ended",
                 delivery.events[0].0
             ));

@@ -61,7 +61,7 @@ struct Workload {
     kills: usize,
 }
 
-fn routes(port: u16, order: &str) -> String {
+fn routes_yaml(port: u16, order: &str) -> String {
     format!(
         "store: sqlite:events.db\ndefaults: {{ retry: {{ attempts: 50, first_delay: 50ms, max_delay: 200ms }} }}\nsources:\n  stripe: {{ secrets: [whsec_e2e_stripe] }}\nroutes:\n  - name: ordered\n    events: stripe/**\n    concurrency: 8\n{order}    chain: [{{ handler: http_forward, with: {{ url: \"http://127.0.0.1:{port}/\", allow_private: true }} }}]\n"
     )
@@ -71,7 +71,7 @@ fn routes(port: u16, order: &str) -> String {
 fn run_workload(seed: u64, workload: Workload, order: &str) -> Result<Observations, String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let sink = OrderSink::start();
-    let place = Place::new(&routes(sink.port, order));
+    let place = Place::new(&routes_yaml(sink.port, order));
     let mut server = place.start();
     // The address changes with each restart; senders retry until a server answers.
     let addr = Arc::new(Mutex::new(server.addr.clone()));
@@ -84,20 +84,20 @@ fn run_workload(seed: u64, workload: Workload, order: &str) -> Result<Observatio
         })
         .collect();
     let all = workload.keys * workload.events;
-    let done = || sink.ended() >= all && sent.load(Ordering::Relaxed) >= all;
+    let done = || sink.ended_events() >= all && sent.load(Ordering::Relaxed) >= all;
     let mut kills = 0;
     let start = Instant::now();
     while !done() || kills < workload.kills {
         if start.elapsed() > WORKLOAD_TIMEOUT {
             stop.store(true, Ordering::Relaxed);
-            let (ended, sent) = (sink.ended(), sent.load(Ordering::Relaxed));
+            let (ended, sent) = (sink.ended_events(), sent.load(Ordering::Relaxed));
             return Err(format!(
                 "after {WORKLOAD_TIMEOUT:?} {sent} of {all} events are sent and {ended} ended"
             ));
         }
         // Kills are spread over the whole run.
         let due = (kills + 1) * all / (workload.kills + 1);
-        if kills < workload.kills && (sink.ended() >= due || done()) {
+        if kills < workload.kills && (sink.ended_events() >= due || done()) {
             server.kill();
             sink.server_killed();
             std::thread::sleep(Duration::from_millis(rng.u64(0..50)));

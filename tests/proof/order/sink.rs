@@ -71,7 +71,7 @@ impl OrderSink {
     }
 
     /// Returns the number of events that have ended.
-    pub(crate) fn ended(&self) -> usize {
+    pub(crate) fn ended_events(&self) -> usize {
         self.observations.lock().unwrap().keys.values().map(|key| key.next).sum()
     }
 

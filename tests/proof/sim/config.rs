@@ -14,7 +14,7 @@ use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
 use super::handler::ScriptedHandler;
 use super::world::START;
 
-fn routes(second: bool) -> String {
+fn routes_yaml(second: bool) -> String {
     let (last_step, other_route) = if second { ("third", "audit") } else { ("second", "mail") };
     format!(
         "store: memory
@@ -61,7 +61,7 @@ impl Configs {
                 handlers: &handlers,
                 now: START,
             };
-            match load_text(Path::new("routes.yaml"), &routes(second), &cx) {
+            match load_text(Path::new("routes.yaml"), &routes_yaml(second), &cx) {
                 Ok(loaded) => loaded.config,
                 Err(e) => panic!("{e}"),
             }

@@ -91,7 +91,7 @@ impl ScriptedHandler {
         let of_route = ledger.active.values().filter(|run| run.route == cx.route).count();
         drop(ledger);
         if of_route > concurrency(&cx.route) {
-            world.violation(format!(
+            world.record_violation(format!(
                 "{of_route} jobs of route `{}` run at the same time, {} are allowed",
                 cx.route,
                 concurrency(&cx.route)
@@ -141,7 +141,7 @@ impl ScriptedHandler {
             }
         }
         drop(disk);
-        violations.into_iter().for_each(|what| world.violation(what));
+        violations.into_iter().for_each(|what| world.record_violation(what));
         order_key
     }
 }

@@ -145,7 +145,7 @@ impl ClaimCounts {
                 _ => {}
             }
         }
-        Self { claims, without_run, replayed: journal.iter().filter_map(replayed).collect() }
+        Self { claims, without_run, replayed: journal.iter().filter_map(replayed_job).collect() }
     }
 
     /// INV-3 for one job: each claim and each run has a record with its cause. `added` jobs were
@@ -169,7 +169,7 @@ impl ClaimCounts {
 /// INV-2, INV-3 and INV-9: every accepted event that was not removed is stored with its bytes and
 /// closed, and every run has a recorded cause.
 fn check_outcomes(world: &World, deliveries: &[Delivery], journal: &[JournalEntry]) -> Vec<String> {
-    let removed: BTreeSet<EventId> = journal.iter().filter_map(removed).collect();
+    let removed: BTreeSet<EventId> = journal.iter().filter_map(removed_event).collect();
     let counts = ClaimCounts::from_journal(journal);
     let ledger = lock(&world.ledger);
     let disk = lock(&world.disk);
@@ -206,11 +206,11 @@ fn check_outcomes(world: &World, deliveries: &[Delivery], journal: &[JournalEntr
     violations
 }
 
-fn removed(entry: &JournalEntry) -> Option<EventId> {
+fn removed_event(entry: &JournalEntry) -> Option<EventId> {
     if let JournalEntry::Removed { event, .. } = entry { Some(*event) } else { None }
 }
 
-fn replayed(entry: &JournalEntry) -> Option<JobId> {
+fn replayed_job(entry: &JournalEntry) -> Option<JobId> {
     if let JournalEntry::Replayed(job) = entry { Some(*job) } else { None }
 }
 

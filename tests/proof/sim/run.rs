@@ -79,7 +79,7 @@ pub(crate) async fn simulate(flaw: Flaw, configs: &Configs) -> (Arc<World>, Vec<
     let process = simulation.end_faults(process).await;
     for sender in senders {
         if sender.await.is_err() {
-            world.violation("a sender's task panicked".to_owned());
+            world.record_violation("a sender's task panicked".to_owned());
         }
     }
     simulation.drain(&process).await;
@@ -185,7 +185,7 @@ impl Simulation<'_> {
                 let config =
                     self.configs.compiled(self.second_config, self.scenario.retention_secs);
                 if let Err(e) = process.engine.reload(config) {
-                    self.world.violation(format!("a reload failed: {e}"));
+                    self.world.record_violation(format!("a reload failed: {e}"));
                 }
             }
             Action::Replay => self.replay(&process),
@@ -232,7 +232,7 @@ impl Simulation<'_> {
         }
         let config = self.configs.compiled(false, self.scenario.retention_secs);
         if let Err(e) = process.engine.reload(config) {
-            self.world.violation(format!("a reload failed: {e}"));
+            self.world.record_violation(format!("a reload failed: {e}"));
         }
         process
     }
@@ -244,7 +244,7 @@ impl Simulation<'_> {
             while self.open_jobs() > 0 {
                 if start.elapsed() > DRAIN_TIMEOUT {
                     let open = self.open_jobs();
-                    return self.world.violation(format!(
+                    return self.world.record_violation(format!(
                         "INV-2: {open} jobs are still open {DRAIN_TIMEOUT:?} after the faults ended"
                     ));
                 }

@@ -109,7 +109,8 @@ async fn send(world: Arc<World>, n: usize, delivery: Delivery) {
             return;
         }
         if tries > MAX_TRIES && world.faults_ended.load(Ordering::SeqCst) {
-            return world.violation(format!("delivery {n} is not accepted after {tries} requests"));
+            return world
+                .record_violation(format!("delivery {n} is not accepted after {tries} requests"));
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(300..40_000))).await;
     }
@@ -158,7 +159,7 @@ fn sign(engine: &Engine, delivery: &Delivery) -> (Head, Bytes) {
 /// Records a 2xx and checks that its event is durable at this time.
 fn acknowledge(world: &World, n: usize, delivery: &Delivery, reply: Reply) {
     if delivery.forged {
-        return world.violation(format!("INV-5: the forged delivery {n} got {reply:?}"));
+        return world.record_violation(format!("INV-5: the forged delivery {n} got {reply:?}"));
     }
     let disk = lock(&world.disk);
     let durable = disk.journal.iter().any(
@@ -166,7 +167,7 @@ fn acknowledge(world: &World, n: usize, delivery: &Delivery, reply: Reply) {
     );
     drop(disk);
     if !durable {
-        world.violation(format!("INV-1: delivery {n} is acknowledged and not durable"));
+        world.record_violation(format!("INV-1: delivery {n} is acknowledged and not durable"));
     }
     world.count("acknowledged");
     lock(&world.acks).push(Ack { delivery: n, reply });

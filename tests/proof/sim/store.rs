@@ -295,7 +295,7 @@ impl Store for SimStore {
                 let depth = routes.entry(route).or_insert(none);
                 (depth.open, depth.dead) = (depth.open + open, depth.dead + dead);
             }
-            Depth { routes: routes.into_values().collect(), oldest: disk.oldest() }
+            Depth { routes: routes.into_values().collect(), oldest: disk.oldest_pending() }
         })
     }
 

@@ -83,7 +83,7 @@ impl World {
         *lock(&self.counts).entry(what).or_default() += 1;
     }
 
-    pub(crate) fn violation(&self, what: String) {
+    pub(crate) fn record_violation(&self, what: String) {
         trace!("VIOLATION {what}");
         lock(&self.violations).push(what);
     }

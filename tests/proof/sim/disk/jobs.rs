@@ -182,7 +182,7 @@ impl Disk {
     }
 
     /// Returns when the event of the oldest pending job was received.
-    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+    pub(crate) fn oldest_pending(&self) -> Option<Timestamp> {
         let pending = |row: &&EventRow| row.jobs.iter().any(|job| job.state == JobState::Pending);
         self.rows.values().find(pending).map(|row| row.event.received_at())
     }

@@ -116,10 +116,10 @@ impl Disk {
     }
 
     pub(crate) fn dedupe_owners(&self, delivery: &NewDelivery) -> DedupeOwners {
-        delivery.events.iter().map(|new| self.owner(new, delivery.dedupe_since)).collect()
+        delivery.events.iter().map(|new| self.dedupe_owner(new, delivery.dedupe_since)).collect()
     }
 
-    fn owner(&self, new: &NewEvent, since: Timestamp) -> Option<(u64, KeyKind)> {
+    fn dedupe_owner(&self, new: &NewEvent, since: Timestamp) -> Option<(u64, KeyKind)> {
         new.keys.iter().find_map(|key| {
             let (position, at) = *self.keys.get(key)?;
             (at >= since).then_some((position, key.kind))
@@ -129,10 +129,10 @@ impl Disk {
     /// Returns what [`Self::accept`] would answer now, without storing anything.
     pub(crate) fn peek(&self, delivery: &NewDelivery) -> Acceptance {
         let known: Vec<_> = self.dedupe_owners(delivery).into_iter().flatten().collect();
-        self.answer(&known, known.len() < delivery.events.len())
+        self.acceptance(&known, known.len() < delivery.events.len())
     }
 
-    fn answer(&self, known: &[(u64, KeyKind)], some_new: bool) -> Acceptance {
+    fn acceptance(&self, known: &[(u64, KeyKind)], some_new: bool) -> Acceptance {
         let last = known.iter().max_by_key(|(position, _)| *position).filter(|_| !some_new);
         match last.and_then(|(position, by)| Some((self.rows.get(position)?, *by))) {
             Some((row, by)) => {
@@ -156,7 +156,7 @@ impl Disk {
                 Some(looked_up) => {
                     looked_up[i].filter(|(position, _)| self.rows.contains_key(position))
                 }
-                None => self.owner(new, delivery.dedupe_since),
+                None => self.dedupe_owner(new, delivery.dedupe_since),
             };
             let Some((position, by)) = owner else {
                 self.insert_event(delivery, new);
@@ -170,7 +170,7 @@ impl Disk {
                 row.content_duplicates.push(ContentDuplicate { event_id, received_at });
             }
         }
-        self.answer(&known, some_new)
+        self.acceptance(&known, some_new)
     }
 
     fn insert_event(&mut self, delivery: &NewDelivery, new: &NewEvent) {
