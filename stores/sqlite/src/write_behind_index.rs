@@ -168,7 +168,7 @@ impl WriteBehindIndex {
     /// Keeps the changes of a group that is committed, and resumes a paused flush.
     pub(crate) fn keep(&mut self, mut undo: Vec<IndexUndo>) {
         undo.clear();
-        self.spare_undo = undo;
+        self.recycle(undo);
         self.paused = false;
     }
 
@@ -192,7 +192,14 @@ impl WriteBehindIndex {
                 }
             }
         }
-        self.spare_undo = undo;
+        self.recycle(undo);
+    }
+
+    /// Keeps the larger buffer: a batch that ends twice, by `commit` and `drop`, passes an empty one.
+    fn recycle(&mut self, undo: Vec<IndexUndo>) {
+        if undo.capacity() > self.spare_undo.capacity() {
+            self.spare_undo = undo;
+        }
     }
 }
 

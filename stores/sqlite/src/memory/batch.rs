@@ -83,8 +83,8 @@ impl<'m> Batch<'m> {
             // as open again.
             memory.queue.remove_corrupt(&job);
         }
-        // In the order of the operations: a job that is added and removed in one group is counted
-        // up before it is counted down.
+        // In the order of the operations: counts saturate at zero, so a job must be counted up
+        // before it is counted down.
         for update in std::mem::take(&mut self.updates) {
             memory.queue.apply(update);
         }
