@@ -61,7 +61,6 @@ struct CutResult {
 }
 
 /// Returns why the suite cannot run here.
-
 fn missing_requirement() -> Option<&'static str> {
     let works = |program: &str, args: &[&str]| {
         let mut run = Command::new(program);

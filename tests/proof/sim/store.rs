@@ -45,7 +45,6 @@ impl ProcessLifetime {
     }
 
     /// Ends the process, by a crash or a stop.
-
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
         self.end.notify_waiters();
