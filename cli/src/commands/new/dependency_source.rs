@@ -39,13 +39,23 @@ impl DependencySource {
     /// The line of Cargo.toml for the dependency on one of Hookward's crates; `crate_dir` is its folder in the
     /// checkout.
     pub(super) fn dependency(&self, name: &str, crate_dir: &str) -> String {
+        format!("{name} = {{ {} }}", self.location(crate_dir))
+    }
+
+    /// Like [`Self::dependency`], without the crate's default features.
+    pub(super) fn featureless_dependency(&self, name: &str, crate_dir: &str) -> String {
+        format!("{name} = {{ {}, default-features = false }}", self.location(crate_dir))
+    }
+
+    /// The keys of the dependency that say where the crate is.
+    fn location(&self, crate_dir: &str) -> String {
         match &self.checkout {
-            Some(_) if self.member => format!("{name} = {{ path = \"../../{crate_dir}\" }}"),
+            Some(_) if self.member => format!("path = \"../../{crate_dir}\""),
             Some(checkout) => {
                 let path = checkout.join(crate_dir).display().to_string();
-                format!("{name} = {{ path = {} }}", toml_text(&path))
+                format!("path = {}", toml_text(&path))
             }
-            None => format!("{name} = \"{}\"", env!("CARGO_PKG_VERSION")),
+            None => format!("version = \"{}\"", env!("CARGO_PKG_VERSION")),
         }
     }
 
@@ -79,6 +89,8 @@ mod tests {
             DependencySource::find(Some(&checkout), &checkout.join("providers/acme")).unwrap();
         let line = "hookward-core = { path = \"../../core\" }";
         assert_eq!(inside.dependency("hookward-core", "core"), line);
+        let line = "hookward-core = { path = \"../../core\", default-features = false }";
+        assert_eq!(inside.featureless_dependency("hookward-core", "core"), line);
         assert_eq!(inside.workspace(), "");
     }
 
