@@ -287,3 +287,39 @@ fn loading_a_damaged_file_reports_errors_and_never_panics() {
         }
     }
 }
+
+#[test]
+fn characters_around_a_secret_are_reported_by_name_and_place() {
+    let cases = [
+        ("hunter2\n", "ends with a newline"),
+        ("hunter2\r\n", "ends with a newline"),
+        ("hunter2\r", "ends with a carriage return"),
+        ("\u{feff}hunter2", "starts with a byte order mark"),
+        (" hunter2", "starts with white space"),
+        ("hunter2\t", "ends with white space"),
+        ("\"hunter2\"", "is in quotes"),
+        ("'hunter2'", "is in quotes"),
+    ];
+    for (value, found) in cases {
+        let text = "sources: { github: { secrets: [ok, \"${SECRET}\"] } }";
+        let loaded = load_text_with(text, &[("SECRET", value)]).unwrap();
+        let warning = loaded.warnings.to_string();
+        assert!(warning.contains("secret 2 of source `github`"), "{warning}");
+        assert!(warning.contains(found), "{value:?}: {warning}");
+        assert!(warning.contains("SECRET") && !warning.contains("hunter2"), "{warning}");
+    }
+    for value in ["hunter2", "hunter \"2\"", "\"hunter2", "it's"] {
+        let text = "sources: { github: { secrets: [\"${SECRET}\"] } }";
+        let loaded = load_text_with(text, &[("SECRET", value)]).unwrap();
+        let warnings = loaded.warnings.to_string();
+        assert!(!warnings.contains("secret 1 of"), "{warnings}");
+    }
+}
+
+#[test]
+fn a_secret_that_its_provider_rejects_names_the_characters_around_it() {
+    let text = "sources: { svix: { provider: standard_webhooks, secrets: [\"${SECRET}\"] } }";
+    let secret = "\"whsec_aG9va3dhcmQtcXVpY2tzdGFydC1zZWNyZXQh\"";
+    let error = load_text_with(text, &[("SECRET", secret)]).unwrap_err().to_string();
+    assert!(error.contains("is in quotes"), "{error}");
+}

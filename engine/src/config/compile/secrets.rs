@@ -80,11 +80,48 @@ fn check_secret(
             .help("set it, or remove the line; with an empty secret anyone can sign a request");
         return false;
     }
-    let Some(Err(reason)) = provider.map(|p| p.check_secret(secret)) else { return true };
-    cx.document
-        .error(Location::Value(&at), format!("{name} cannot be used: {reason}"))
-        .help("copy the secret again from the sender's settings");
-    false
+    let surrounding = surrounding_characters(secret.expose());
+    if let Some(Err(reason)) = provider.map(|p| p.check_secret(secret)) {
+        let help = match surrounding {
+            Some(found) => format!("it {found}; remove that where the secret is stored"),
+            None => "copy the secret again from the sender's settings".to_owned(),
+        };
+        cx.document
+            .error(Location::Value(&at), format!("{name} cannot be used: {reason}"))
+            .help(help);
+        return false;
+    }
+    if let Some(found) = surrounding {
+        cx.document
+            .warn(
+                Location::Value(&at),
+                format!("{name} {found}, so a signature made without it is rejected"),
+            )
+            .help("remove it where the secret is stored, if the sender's secret does not have it");
+    }
+    true
+}
+
+/// Names what files, shells and exports leave around a secret; `None` for a secret without that.
+/// Only a warning: a sender may have such a secret.
+fn surrounding_characters(text: &str) -> Option<&'static str> {
+    let in_quotes =
+        |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if text.starts_with('\u{feff}') {
+        Some("starts with a byte order mark")
+    } else if text.ends_with('\n') {
+        Some("ends with a newline")
+    } else if text.ends_with('\r') {
+        Some("ends with a carriage return")
+    } else if text.starts_with(char::is_whitespace) {
+        Some("starts with white space")
+    } else if text.ends_with(char::is_whitespace) {
+        Some("ends with white space")
+    } else if ['"', '\'', '`'].into_iter().any(in_quotes) {
+        Some("is in quotes")
+    } else {
+        None
+    }
 }
 
 fn needs_secret(
