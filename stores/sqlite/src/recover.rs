@@ -121,8 +121,7 @@ fn interrupted_jobs(conn: &Connection) -> Result<Vec<InterruptedJob>> {
 /// Counts a crash, and returns whether the job is poison. Crash suspects run one at a time, so a
 /// job with an earlier crash was the only suspect that ran when the process died.
 fn write_crash(conn: &Connection, (seq, n): JobKey, crashes_before: i64) -> Result<bool> {
-    // The first crash only makes it a suspect: then any of the jobs that ran may have been the
-    // cause.
+    // The first crash only makes it a crash suspect: any of the jobs that ran may have caused it.
     let poison = crashes_before >= MAX_LONE_CRASHES;
     let state = if poison { rows::DEAD } else { rows::OPEN };
     let reason = poison.then(|| {

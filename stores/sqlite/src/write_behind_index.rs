@@ -166,14 +166,14 @@ impl WriteBehindIndex {
     }
 
     /// Keeps the changes of a group that is committed, and resumes a paused flush.
-    pub(crate) fn keep(&mut self, mut undo: Vec<IndexUndo>) {
+    pub(crate) fn discard_undo(&mut self, mut undo: Vec<IndexUndo>) {
         undo.clear();
         self.recycle(undo);
         self.paused = false;
     }
 
     /// Undoes the changes of a group, the last one first.
-    pub(crate) fn undo(&mut self, mut undo: Vec<IndexUndo>) {
+    pub(crate) fn apply_undo(&mut self, mut undo: Vec<IndexUndo>) {
         // Backwards: a key may have changed more than once in the group, and its first value has to
         // come back last.
         while let Some(change) = undo.pop() {

@@ -72,7 +72,7 @@ impl<'m> Batch<'m> {
         self.new_names.clear();
         self.leased.clear();
         let memory = &mut *self.memory;
-        memory.index.keep(std::mem::take(&mut self.index_undo));
+        memory.index.discard_undo(std::mem::take(&mut self.index_undo));
         memory.purge_cursor = self.purge_cursor;
         for job in std::mem::take(&mut self.claimed) {
             // Only now: before the commit, a rollback has to find the body in memory again.
@@ -99,7 +99,7 @@ impl<'m> Batch<'m> {
 
     fn undo(&mut self) {
         let memory = &mut *self.memory;
-        memory.index.undo(std::mem::take(&mut self.index_undo));
+        memory.index.apply_undo(std::mem::take(&mut self.index_undo));
         for name in std::mem::take(&mut self.new_names) {
             // Their rows are rolled back, so the number can belong to another name with the next
             // group.

@@ -195,7 +195,7 @@ fn a_key_is_known_before_during_and_after_its_flush_and_after_a_kill_then() {
             assert!(!store.is_new(with_jobs("later", &[])), "{context}");
             assert_eq!((store.found("later"), store.found("nobody")), (1, 0), "{context}");
         }
-        // What was begun is finished by whoever comes next.
+        // The next owner completes the interrupted flush.
         killed.accept((20..30).map(numbered).collect());
         killed.flush(40);
         assert!((0..EVENTS).all(|n| !killed.is_new(numbered(n))), "{context}");
