@@ -1,5 +1,5 @@
-//! Where a provider's public keys come from: the trait [`KeySource`], its requests and documents, and two
-//! implementations without a network. Public as a part of [`crate::keys`].
+//! Where a provider's public keys come from: the trait [`KeySource`], its requests and documents,
+//! and two implementations without a network. Public as a part of [`crate::keys`].
 
 use std::fmt;
 
@@ -30,6 +30,16 @@ pub trait KeySource: fmt::Debug + Send + Sync {
 }
 
 /// Which document a provider needs, and how fresh.
+///
+/// ```
+/// use hookward_core::Timestamp;
+/// use hookward_core::keys::KeyRequest;
+///
+/// let request = KeyRequest::for_url("https://keys.example.com/jwks.json");
+/// // The cached copy does not have the key that a token names: ask for a newer one.
+/// let newer = request.newer_than(Timestamp::from_secs(1_760_000_000));
+/// assert_eq!(newer.of_any_age(), request);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct KeyRequest {
@@ -99,7 +109,8 @@ impl KeyDocument {
     }
 }
 
-/// A [`KeySource`] without a network: every key is unavailable.
+/// A [`KeySource`] without a network: every key is unavailable. For providers that need none, and
+/// for tests.
 #[derive(Debug, Clone, Copy)]
 pub struct NoKeys;
 

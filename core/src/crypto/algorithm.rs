@@ -13,6 +13,18 @@ use super::tag::{Tag, any_tag_equals};
 /// How the tag of a message is made and checked: by a shared key, or by the sender's key pair.
 ///
 /// Variants for key pairs need the feature `keys`.
+///
+/// ```
+/// use hookward_core::crypto::{Encoding, HmacAlgorithm, ProofAlgorithm, Tag};
+///
+/// let hmac = ProofAlgorithm::Hmac(HmacAlgorithm::Sha256);
+/// let message: [&[u8]; 3] = [b"1760000000", b".", b"{}"];
+/// let sent = Encoding::Base64.encode(&hmac.tag(b"s3cr3t", &message).unwrap());
+///
+/// let received = Tag::decode(&sent, Encoding::Base64, hmac.tag_len()).unwrap();
+/// assert!(hmac.matches_any(b"s3cr3t", &message, &[received.clone()]));
+/// assert!(!hmac.matches_any(b"another", &message, &[received]));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProofAlgorithm {
@@ -118,6 +130,7 @@ impl ProofAlgorithm {
                 let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
                 Some(hash.finalize().to_vec())
             }
+            // An empty key, under which anyone can compute the tag, or a public one.
             _ => None,
         }
     }

@@ -30,10 +30,12 @@ impl<'a> Der<'a> {
         let (length, rest) = match head {
             [t, _] if *t != tag => return None,
             [_, short @ 0..=0x7f] => (usize::from(*short), rest),
+            // The long form, one byte: only lengths that the short form cannot hold.
             [_, 0x81] => {
                 let ([length], rest) = rest.split_first_chunk::<1>()?;
                 (usize::from(*length).max(0x80), rest)
             }
+            // The long form, two bytes: only lengths that one byte cannot hold.
             [_, 0x82] => {
                 let (length, rest) = rest.split_first_chunk::<2>()?;
                 (usize::from(u16::from_be_bytes(*length)).max(0x100), rest)

@@ -4,6 +4,15 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
 /// How a tag or a signature is written as text. Base64 is accepted in its canonical form alone
 /// (RFC 4648, section 3.5), so that one tag has one text.
+///
+/// ```
+/// use hookward_core::crypto::Encoding;
+///
+/// assert_eq!(Encoding::Hex.decode("C0ffee"), Some(vec![0xc0, 0xff, 0xee]));
+/// assert_eq!(Encoding::Base64.decode("wP/u"), Some(vec![0xc0, 0xff, 0xee]));
+/// assert_eq!(Encoding::Base64url.encode(&[0xc0, 0xff, 0xee]), "wP_u");
+/// assert_eq!(Encoding::Base64.decode("QR=="), None, "not canonical: stray bits at the end");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {

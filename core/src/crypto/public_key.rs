@@ -93,6 +93,7 @@ pub(super) fn is_rsa_key(key: &[u8]) -> bool {
         [high, _, _, _, _] => *high == 1,
         _ => exponent.len() <= 4,
     };
+    // An exponent of 1 makes every message its own signature, and an even modulus is factored immediately.
     (2048..=8192).contains(&bits) && is_odd(modulus) && is_odd(exponent) && exponent_in_bounds
 }
 
@@ -101,6 +102,7 @@ pub(super) fn is_rsa_key(key: &[u8]) -> bool {
 pub(super) fn is_ed25519_point(bytes: &[u8]) -> bool {
     let Ok(mut y) = <[u8; 32]>::try_from(bytes) else { return false };
     let [low, middle @ .., high] = &mut y;
+    // The highest bit is the sign of x; the rest is y, which must be below the prime 2²⁵⁵ - 19.
     *high &= 0x7f;
     let below_prime = *low < 0xed || *high != 0x7f || middle.iter().any(|b| *b != 0xff);
     below_prime && !SMALL_ORDER_Y_COORDINATES.contains(&y)

@@ -1,12 +1,12 @@
 //! Public keys that a sender publishes: JWK sets, certificates, key services.
 //!
-//! A provider asks the [`KeySource`] of its [`VerifyCx`](crate::VerifyCx) for a document by URL, after
-//! it has pinned the URL to its sender's hosts ([`split_https_url`]). The engine's `KeySource` fetches,
-//! caches and limits; a provider itself never uses the network. Tests and `hookward verify` serve a
-//! document with [`FixedKeys`].
+//! A provider asks the [`KeySource`] of its [`VerifyCx`](crate::VerifyCx) for a document by URL,
+//! after it has pinned the URL to its sender's hosts ([`split_https_url`]). The engine's
+//! `KeySource` fetches, caches and limits; a provider itself never uses the network. Tests and
+//! `hookward verify` serve a document with [`FixedKeys`].
 //!
-//! [`KeySource`] and its requests are always here. [`jwt`], [`x509`], [`Jwks`] and [`PublicKey`] need
-//! the feature `keys`, which compiles ring and rustls-webpki and is on by default.
+//! [`KeySource`] and its requests are always here. [`jwt`], [`x509`], [`Jwks`] and [`PublicKey`]
+//! need the feature `keys`, which compiles ring and rustls-webpki and is on by default.
 
 mod https_url;
 #[cfg(feature = "keys")]

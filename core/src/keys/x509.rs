@@ -18,6 +18,29 @@ use crate::verify_error::VerifyError;
 const MAX_CERTIFICATES: usize = 10;
 
 /// A sender's certificate, with the intermediate certificates that came with it.
+///
+/// A provider reads the document that its [`KeySource`](super::KeySource) returned, checks what
+/// ties the certificate to the sender, and verifies with its key:
+///
+/// ```
+/// use hookward_core::crypto::{Encoding, ProofAlgorithm};
+/// use hookward_core::keys::KeyDocument;
+/// use hookward_core::keys::x509::Certificates;
+/// use hookward_core::{Timestamp, VerifyError};
+///
+/// fn verify(
+///     document: &KeyDocument,
+///     signed: &[u8],
+///     signature: &str,
+///     now: Timestamp,
+/// ) -> Result<(), VerifyError> {
+///     let certificates = Certificates::from_pem(document)?;
+///     certificates.check_validity(now)?;
+///     certificates.check_host(&["sns.amazonaws.com"])?;
+///     let algorithm = ProofAlgorithm::RsaSha256;
+///     certificates.key().verify(algorithm, signed, signature, Encoding::Base64)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Certificates {
     /// The sender's certificate (the leaf) first; never empty.
@@ -126,6 +149,7 @@ impl Certificates {
             .split_first()
             .ok_or_else(|| VerifyError::key_unavailable("there is no certificate"))?;
         let leaf = EndEntityCert::try_from(first).map_err(untrusted)?;
+        // Not `check_validity`: webpki checks the validity of every certificate of the chain.
         let since_1970 = now.since(Timestamp::from_secs(0));
         leaf.verify_for_usage(
             ALL_VERIFICATION_ALGS,

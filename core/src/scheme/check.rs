@@ -14,6 +14,7 @@ pub(super) fn check_signature(spec: &SignatureSpec) -> Result<(), SchemeError> {
     let name = spec.name.as_str();
     match spec.location {
         SignatureLocation::Header => {
+            // `X-Signature-*` stands for all headers that begin with `X-Signature-`.
             let stem = name.strip_suffix("-*").unwrap_or(name);
             if http::HeaderName::from_bytes(stem.as_bytes()).is_err() {
                 return error("/signature/name", format!("`{name}` is not a header name"));
@@ -85,8 +86,10 @@ pub(super) fn check_message(
             );
         }
         (Some(ProofAlgorithm::Sha256), true) | (_, false) => {}
+        // An HMAC is keyed already; with a public key, `{key}` would sign what everybody knows.
         _ => return error("/message", "`{key}` is allowed only with `alg: sha256`"),
     }
+    // Whoever saw one request could sign all others.
     let varies = |s: &Segment| !matches!(s, Segment::Literal(_) | Segment::Key);
     if alg.is_some() && !message.iter().any(varies) {
         return error(
@@ -109,6 +112,7 @@ pub(super) fn check_message(
             "`sig:KEY` needs a list signature with `split`, `pair` and `take`",
         );
     }
+    // An unsigned time would pass the tolerance of any replay: the attacker sets it to now.
     match timestamp {
         Some(time) if alg.is_some() && !message.iter().any(|s| covers(s, &time.location)) => error(
             "/timestamp",
@@ -145,6 +149,7 @@ pub(super) fn replay_token(
     is_batch: bool,
 ) -> Result<FieldLocation, SchemeError> {
     let at = "/replay_token";
+    // The token is one for the delivery, so its pointer starts at the body.
     let location = match FieldLocation::parse(text, at)? {
         FieldLocation::Pointer(pointer) => FieldLocation::Root(pointer),
         other => other,

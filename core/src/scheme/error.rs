@@ -2,6 +2,13 @@
 
 /// Why a scheme cannot be used. As the error of a provider's `build`, it is shown at the place in
 /// routes.yaml to which the pointer leads.
+///
+/// ```
+/// use hookward_core::scheme::Scheme;
+///
+/// let error = Scheme::from_json(r#"{ "alg": "md5" }"#).unwrap_err();
+/// assert!(error.message.contains("md5"), "{error}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 #[non_exhaustive]

@@ -32,6 +32,15 @@ pub fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_
 ///
 /// # Errors
 /// [`VerifyError::InvalidFormat`] where the field has several different values or is not UTF-8.
+///
+/// ```
+/// use hookward_core::scheme::form_value;
+///
+/// assert_eq!(form_value(b"token=a&time=1", "token")?.as_deref(), Some("a"));
+/// assert_eq!(form_value(b"time=1", "token")?, None);
+/// assert!(form_value(b"token=a&token=b", "token").is_err());
+/// # Ok::<(), hookward_core::VerifyError>(())
+/// ```
 pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyError> {
     let mut found: Option<String> = None;
     for (name, value) in form_pairs(bytes) {

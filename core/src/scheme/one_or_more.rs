@@ -7,7 +7,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// One text or a list of texts, such as the places in which an event's id may stand.
+/// One text or a list of texts, such as the places in which an event's id may stand. In YAML and
+/// JSON, `/id` and `[/id]` mean the same.
+///
+/// ```
+/// use hookward_core::scheme::OneOrMore;
+///
+/// let one: OneOrMore = serde_json::from_str(r#""/id""#)?;
+/// let list: OneOrMore = serde_json::from_str(r#"["/id", "header:X-Id"]"#)?;
+/// assert_eq!((one.0.len(), list.0.len()), (1, 2));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneOrMore(pub Vec<String>);
 

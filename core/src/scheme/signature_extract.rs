@@ -37,6 +37,7 @@ impl<'a> ExtractedSignature<'a> {
         let mut values = self.list.iter().filter(|(k, _)| *k == key).map(|(_, v)| *v);
         match (values.next(), values.next()) {
             (Some(value), None) if !value.is_empty() => Ok(value),
+            // Which of them the sender signed is unknown.
             (Some(_), Some(_)) => Err(VerifyError::invalid_format(format!(
                 "the signature has several `{key}` elements"
             ))),
@@ -64,6 +65,8 @@ impl CompiledScheme {
         }
         let strip = |text| self.strip_prefix(Cow::Owned(text));
         let candidates = texts.into_iter().map(strip).collect::<Result<_, _>>()?;
+        // With `*`, each item of a batch has a signature of its own, and one forged item must not
+        // pass.
         let all_must_match = name.contains("/*");
         Ok(ExtractedSignature { candidates, all_must_match, list: Vec::new() })
     }
@@ -109,6 +112,7 @@ impl CompiledScheme {
             .split(separator.as_char())
             .map(|e| if spec.trim { e.trim() } else { e })
             .filter(|e| !e.is_empty())
+            // One more than allowed, so that a longer list is recognised and not split to its end.
             .take(MAX_SIGNATURE_ELEMENTS + 1)
             .collect();
         if elements.len() > MAX_SIGNATURE_ELEMENTS {

@@ -13,11 +13,29 @@ use crate::verify_error::VerifyError;
 /// floating-point number.
 const MAX_TIME_SECONDS: f64 = 1e15;
 
-/// What a token must satisfy to be accepted. A rule that is not set is not checked.
+/// What a token must satisfy to be accepted. A rule that is not set is not checked, so set at least
+/// the issuer and the audience: without an audience, a token that the issuer made for another of
+/// its customers is accepted (RFC 8725, section 3.9).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hookward_core::keys::jwt::{JwtAlgorithm, TokenRules};
+///
+/// let rules = TokenRules::new([JwtAlgorithm::Rs256, JwtAlgorithm::Es256])
+///     .issuers(["https://login.example.com/"])
+///     .audiences(["6ba7b810-9dad-11d1-80b4-00c04fd430c8"])
+///     .require_expiry()
+///     .expiry_leeway(Duration::from_secs(30))
+///     .max_age(Some(Duration::from_secs(3600)));
+/// # let _ = rules;
+/// ```
 #[derive(Debug, Clone)]
 pub struct TokenRules {
     algorithms: Vec<JwtAlgorithm>,
+    /// Empty: every issuer is accepted.
     issuers: Vec<String>,
+    /// Empty: every audience is accepted.
     audiences: Vec<String>,
     expiry_required: bool,
     expiry_leeway: Duration,
@@ -103,7 +121,9 @@ impl TokenRules {
     }
 }
 
-/// The claims of a token whose signature is verified.
+/// The claims of a token whose signature is verified, by their names in the payload (RFC 7519,
+/// section 4). What they say is checked by [`Claims::check`] and, where a sender has claims of its
+/// own, by its provider.
 #[derive(Debug, Clone)]
 pub struct Claims(Map<String, Value>);
 
@@ -141,6 +161,8 @@ impl Claims {
         let is_one_of = |name: &str, allowed: &[String]| {
             allowed.is_empty() || allowed.iter().any(|wanted| self.contains(name, wanted))
         };
+        // RFC 7519 has `iss` as one string; a list could name the wanted issuer beside the real
+        // one.
         let issuer_is_text = self.0.get("iss").is_none_or(Value::is_string);
         if !issuer_is_text || !is_one_of("iss", &rules.issuers) {
             return Err(VerifyError::invalid_claim(
@@ -159,6 +181,7 @@ impl Claims {
                 return Err(VerifyError::TimestampInFuture { ahead, tolerance });
             }
         }
+        // "On or after" the expiry a token must be rejected (RFC 7519, section 4.1.4), hence `>=`.
         match self.time("exp")? {
             Some(end) if now >= end.plus(rules.expiry_leeway) => {
                 let (age, tolerance) = (now.since(end), rules.expiry_leeway);
