@@ -55,7 +55,7 @@ pub(crate) fn parse(file: &[u8]) -> Result<Captured, HttpFileError> {
         ("", target) => (host.map(|host| format!("https://{host}")), target),
         (origin, target) => (Some(origin.to_owned()), target),
     };
-    let head = Head { method, target: target.to_owned(), headers, client: None };
+    let head = Head::new(method, target.to_owned(), headers);
     Ok(Captured { request: Request::new(head, Body::new(rest)), public_url })
 }
 

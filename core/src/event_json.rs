@@ -57,33 +57,27 @@ fn json_string_or_null(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::body::Body;
-    use crate::clock::Timestamp;
-    use crate::event::{EventId, EventParts};
-    use crate::store::JobId;
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::event::EventParts;
+    use crate::id::{EventId, JobId};
 
     fn line_of(body: &[u8]) -> String {
         let id = EventId::from_bytes([7; 16]);
-        let event = Event::new(EventParts {
+        let parts = EventParts::new(
             id,
-            source: "partner".into(),
-            event_type: None,
-            event_id: Some("evt\n1".into()),
-            received_at: Timestamp::from_secs(1_760_000_000),
-            headers: Arc::from([]),
-            body: Body::new(body.to_vec()),
-        });
-        let cx = HandlerCx {
-            route: "paid".into(),
-            step: "file".into(),
-            job: JobId { event: id, n: 0 },
-            attempt: 2,
-            deadline: Timestamp::from_secs(1_760_000_030),
-            replay: false,
-            event: id,
-        };
+            "partner",
+            Timestamp::from_secs(1_760_000_000),
+            Body::new(body.to_vec()),
+        );
+        let event = Event::new(parts.with_event_id("evt\n1".to_owned()));
+        let job = JobId { event: id, n: 0 };
+        let cx =
+            HandlerCx::new("paid", "file", job, Duration::from_secs(30), Arc::new(SystemClock))
+                .with_attempt(2);
         event_json(&event, &cx)
     }
 

@@ -1,52 +1,84 @@
-//! Set-up handshakes: what a sender asks before its first event. A provider answers them from what
-//! is proven or harmless, and says what else has to be done; the engine does it before the answer.
+//! Set-up handshakes: what a sender asks before its first event. A provider answers from what is
+//! proven or harmless and says what else has to be done; the engine does that before it answers.
 
 use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::verify_error::VerifyError;
 
-/// A handshake that was recognised. An answer of 400 and above refuses it, and counts against the
-/// address that asked like a failed proof.
+/// A recognised set-up handshake: the answer, and what has to be done before it is sent.
+///
+/// A reply with a status of 400 or above rejects the handshake and counts against the client's
+/// address like a failed proof.
+///
+/// ```
+/// use hookward_core::{Handshake, Reply};
+/// use http::StatusCode;
+///
+/// // A challenge that the sender wants back, with nothing else to do.
+/// let handshake = Handshake::new(Reply::text(StatusCode::OK, "u2J8dK3ZtRrQ"));
+/// assert!(handshake.effect.is_none());
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Handshake {
-    /// The answer.
+    /// The answer to the sender.
     pub reply: Reply,
-    /// What must have been done before it is given.
+    /// What the engine does before it sends the reply; `None` where nothing is to be done. If the
+    /// effect fails, the sender gets an error instead of the reply.
     pub effect: Option<HandshakeEffect>,
 }
 
-/// What a handshake wants done.
-#[derive(Debug, Clone)]
-pub enum HandshakeEffect {
-    /// Call this address, which the provider has pinned to its sender's hosts.
-    Confirm {
-        /// The address.
-        url: String,
-    },
-    /// Keep this as the source's secret: the sender made it up, and says it only now. Only where the
-    /// source has no secret yet; whoever comes later is refused.
-    KeepSecret(Secret),
+impl Handshake {
+    /// A handshake that is answered with `reply` and needs nothing else.
+    pub fn new(reply: Reply) -> Self {
+        Self { reply, effect: None }
+    }
+
+    setters! {
+        with_effect => effect: into Option<HandshakeEffect>;
+    }
 }
 
 impl From<Reply> for Handshake {
     fn from(reply: Reply) -> Self {
-        Self { reply, effect: None }
+        Self::new(reply)
     }
 }
 
-/// The longest token that is sent back.
-const MAX_TOKEN: usize = 1024;
+/// What a handshake needs done. Closed on purpose: the engine carries out every case.
+#[derive(Debug, Clone)]
+pub enum HandshakeEffect {
+    /// Call this URL once with GET: the sender wants its subscription confirmed that way.
+    Confirm {
+        /// The URL. The provider has made sure that its host belongs to the sender.
+        url: String,
+    },
+    /// Store this as the source's secret: the sender chose it and sends it only now. The engine
+    /// stores it only while the source has no secret, and rejects the handshake otherwise.
+    KeepSecret(Secret),
+}
 
-/// A token that a handshake wants back, if it is one: up to 1,024 letters, digits, spaces and
-/// `-._~+/=:,;`. Whatever could be read as markup or as an event's body is refused.
+/// The longest token that is echoed, in bytes.
+const MAX_ECHO_TOKEN_BYTES: usize = 1024;
+
+/// Checks a token that a handshake wants echoed, and returns it: 1 to 1,024 letters, digits, spaces
+/// and `-._~+/=:,;`. Text that could be read as markup or as an event's body is rejected, so that an
+/// unproven request cannot make the server reflect it.
+///
+/// ```
+/// use hookward_core::check_echo_token;
+///
+/// assert_eq!(check_echo_token("512d38b6-c7b8", "the challenge"), Ok("512d38b6-c7b8"));
+/// assert!(check_echo_token("<script>", "the challenge").is_err());
+/// ```
 ///
 /// # Errors
-/// [`VerifyError::InvalidFormat`] that names `what`.
-pub fn echo_token<'a>(text: &'a str, what: &str) -> Result<&'a str, VerifyError> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b" -._~+/=:,;".contains(&b);
-    if text.is_empty() || text.len() > MAX_TOKEN || !text.bytes().all(plain) {
+/// [`VerifyError::InvalidFormat`]; `what` names the token in its message.
+pub fn check_echo_token<'a>(text: &'a str, what: &str) -> Result<&'a str, VerifyError> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b" -._~+/=:,;".contains(&b);
+    if text.is_empty() || text.len() > MAX_ECHO_TOKEN_BYTES || !text.bytes().all(is_plain) {
         return Err(VerifyError::invalid_format(format!(
-            "{what} is no token that can be sent back"
+            "{what} is not a token that can be echoed"
         )));
     }
     Ok(text)
@@ -57,13 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_go_back_and_markup_json_and_endless_text_do_not() {
+    fn plain_tokens_are_echoed_and_markup_json_and_long_text_are_rejected() {
         for good in ["u2J8dK3ZtRrQ", "512d38b6-c7b8", "Validation: Testing client, Id: 1a"] {
-            assert_eq!(echo_token(good, "it"), Ok(good));
+            assert_eq!(check_echo_token(good, "it"), Ok(good));
         }
-        let long = "a".repeat(MAX_TOKEN + 1);
+        let long = "a".repeat(MAX_ECHO_TOKEN_BYTES + 1);
         for bad in ["", "<b>", "{\"id\":1}", "a\nb", "ü", "a&b", "a\"b", long.as_str()] {
-            assert!(echo_token(bad, "it").is_err(), "{bad:?}");
+            assert!(check_echo_token(bad, "it").is_err(), "{bad:?}");
         }
     }
 }

@@ -20,6 +20,9 @@
 //!   rustls-webpki and webpki-roots.
 #![warn(missing_docs)]
 
+#[macro_use]
+mod setters;
+
 mod body;
 mod clock;
 pub mod crypto;
@@ -27,6 +30,8 @@ mod event;
 mod event_json;
 mod handler;
 mod handshake;
+mod id;
+mod identity;
 mod json;
 mod key_source;
 pub mod keys;
@@ -39,30 +44,33 @@ mod request;
 #[cfg(feature = "scheme")]
 pub mod scheme;
 mod secret;
+mod signer;
 pub mod store;
 pub mod telemetry;
 mod units;
+mod verification;
 mod verify_error;
 
 pub use body::{Body, BodyError};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use event::{Event, EventId, EventParts};
+pub use event::{Event, EventParts};
 pub use event_json::event_json;
-pub use handler::{Flow, Handler, HandlerCx, HandlerError, RetryDecision};
-pub use handshake::{Handshake, HandshakeEffect, echo_token};
+pub use handler::{Flow, Handler, HandlerCx, HandlerError, ProbeError, RetryDecision};
+pub use handshake::{Handshake, HandshakeEffect, check_echo_token};
+pub use id::{EventId, JobId, ParseEventIdError, ParseJobIdError};
+pub use identity::{IdentifyError, Identity, ProviderEventId};
 pub use json::{MAX_JSON_DEPTH, parse_strict};
 pub use key_source::KeySource;
 pub use prove::{PrecheckedHead, Proof, Verified, precheck, prove};
-pub use provider::{
-    Draft, IdentifyError, Identity, Provider, ProviderEventId, Sample, SignError, Signer,
-    Verification, VerifyCx,
-};
+pub use provider::Provider;
 pub use public_ip::is_public_address;
 pub use reply::{DeliveryOutcome, Receipt, ReceiptEvent, Reply};
 pub use request::{Head, Request};
-pub use secret::{ActiveSecrets, EmptySecret, Secret, SecretSet, TimedSecret};
+pub use secret::{ActiveSecrets, EmptySecret, Secret, SecretError, SecretSet, TimedSecret};
+pub use signer::{EventDraft, SampleEvent, SignError, Signer};
 pub use store::Store;
 pub use units::{ByteSize, HumanDuration, ParseByteSizeError, ParseDurationError};
+pub use verification::{Verification, VerifyCx};
 pub use verify_error::VerifyError;
 
 #[doc(hidden)]

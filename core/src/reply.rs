@@ -1,30 +1,61 @@
-//! The answer to a sender, and what it is made from.
+//! The answer to a sender, and the receipt that a provider makes it from.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::event::EventId;
-use crate::store::JobId;
+use crate::id::{EventId, JobId};
 
-/// An answer: any status, any headers, any bytes.
+/// An HTTP answer to a sender. The store keeps the answer of an accepted delivery, and every
+/// repetition receives the same status, headers and bytes.
+///
+/// ```
+/// use hookward_core::Reply;
+/// use http::{HeaderName, HeaderValue, StatusCode};
+///
+/// let reply = Reply::text(StatusCode::OK, "[accepted]");
+/// assert_eq!(&reply.body[..], b"[accepted]");
+///
+/// let name = HeaderName::from_static("x-partner");
+/// let reply = Reply::empty(StatusCode::ACCEPTED).with_header(name, HeaderValue::from_static("1"));
+/// assert!(reply.body.is_empty());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
-    /// The status.
+    /// The status code.
     pub status: StatusCode,
-    /// Headers in order; `Content-Length` is added by the server.
+    /// Headers in the order in which they are sent. The server adds `Content-Length` and `Date`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The exact body.
     pub body: Bytes,
 }
 
 impl Reply {
-    /// A JSON answer. A value that cannot be written as JSON, which no type of ours is, gives an
-    /// empty body.
+    /// An answer without headers and body, to which setters add.
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    setters! {
+        with_headers => headers: Vec<(HeaderName, HeaderValue)>;
+        with_body => body: into Bytes;
+    }
+
+    /// Adds one header after those that are set already.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// An answer with a JSON body. The body is empty where `value` cannot be written as JSON, such
+    /// as a map whose keys are not texts.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
         let json = HeaderValue::from_static("application/json");
-        let body = serde_json::to_vec(value).unwrap_or_default().into();
-        Self { status, headers: vec![(header::CONTENT_TYPE, json)], body }
+        Self::empty(status)
+            .with_header(header::CONTENT_TYPE, json)
+            .with_body(serde_json::to_vec(value).unwrap_or_default())
     }
 
     /// The JSON form of every error that Hookward answers: `{"error":message,"code":code}`.
@@ -35,23 +66,18 @@ impl Reply {
         Self::json(status, &ErrorBody { error: message, code })
     }
 
-    /// A plain-text answer, never sniffed as anything else. No charset is named: senders that want a
-    /// token back document `text/plain`, and tokens are ASCII.
+    /// An answer with a plain-text body and `nosniff`, so that no browser reads it as markup. It
+    /// names no charset: senders that want a token echoed document `text/plain`, and tokens are ASCII.
     pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
-        let headers = vec![
-            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain")),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        ];
-        Self { status, headers, body: text.into() }
+        Self::empty(status)
+            .with_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))
+            .with_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+            .with_body(text)
     }
 
-    /// An answer without a body.
-    pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new() }
-    }
-
-    /// What Hookward answers unless a provider wants something else: 200 and
-    /// `{"received":true,"eventId":…,"jobId":…}`, or the note that validation failed.
+    /// The answer that Hookward gives unless a provider overrides
+    /// [`Provider::reply`](crate::Provider::reply): 200 and
+    /// `{"received":true,"eventId":…,"jobId":…}`, or a note that validation failed.
     pub fn received(receipt: &Receipt) -> Self {
         if receipt.outcome == DeliveryOutcome::Invalid {
             let error = "Validation failed, event ignored";
@@ -89,35 +115,57 @@ struct Ignored {
     error: &'static str,
 }
 
-/// How a delivery as a whole was taken.
+/// What became of a delivery as a whole. Closed on purpose: providers choose their answer by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// At least one event has a job.
+    /// Stored, and at least one of its events has a job.
     Accepted,
-    /// Stored; no route wants any of it.
+    /// Stored without jobs: no route matches any of its events.
     Unrouted,
-    /// Stored for inspection; what was wanted was not valid.
+    /// Stored for inspection without jobs: the matching routes found every event invalid.
     Invalid,
 }
 
-/// What was stored: the material of an answer.
+/// What was stored of a delivery: the input of [`Provider::reply`](crate::Provider::reply).
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Receipt {
-    /// How it was taken.
+    /// What became of the delivery as a whole.
     pub outcome: DeliveryOutcome,
     /// The events in the order in which they stand in the delivery.
     pub events: Vec<ReceiptEvent>,
 }
 
+impl Receipt {
+    /// A receipt of these events, in the order in which they stand in the delivery.
+    pub fn new(outcome: DeliveryOutcome, events: Vec<ReceiptEvent>) -> Self {
+        Self { outcome, events: events }
+    }
+}
+
 /// One event of a receipt.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReceiptEvent {
-    /// Our id.
+    /// The id that Hookward gave the event.
     pub id: EventId,
-    /// The provider's type.
+    /// The provider's word for what happened; `None` where the delivery does not say it.
     pub event_type: Option<String>,
-    /// The provider's id.
+    /// The provider's id of the event; `None` where the provider gives none.
     pub event_id: Option<String>,
-    /// The first of its jobs.
+    /// The first of the event's jobs; `None` where no route matches.
     pub job: Option<JobId>,
+}
+
+impl ReceiptEvent {
+    /// An event without type, provider's id and job.
+    pub fn new(id: EventId) -> Self {
+        Self { id, event_type: None, event_id: None, job: None }
+    }
+
+    setters! {
+        with_event_type => event_type: into Option<String>;
+        with_event_id => event_id: into Option<String>;
+        with_job => job: into Option<JobId>;
+    }
 }

@@ -1,5 +1,5 @@
-//! A request as it came: anyone's bytes. Made by the server, the CLI and tests; only
-//! [`crate::prove`] takes it further.
+//! A request as received, written by anybody. Made by the server, the CLI and tests; only
+//! [`crate::prove`] turns it into something that the rest may use.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,11 +9,24 @@ use http::{HeaderMap, Method};
 use crate::body::Body;
 use crate::verify_error::VerifyError;
 
-/// Longer header values are refused before anything looks into them.
-const MAX_HEADER: usize = 16 * 1024;
+/// The longest header value that a proof reads, in bytes. Longer ones are rejected unread.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Method, target and headers: what is known before a body is read.
+/// The part of a request that arrives before its body: method, target and headers.
+///
+/// ```
+/// use hookward_core::{Head, VerifyError};
+/// use http::{HeaderMap, HeaderValue, Method};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-signature", HeaderValue::from_static("sha256=00ff"));
+/// let head = Head::new(Method::POST, "/webhooks/shop?x=1", headers);
+/// assert_eq!(head.required("x-signature"), Ok("sha256=00ff"));
+/// assert_eq!(head.query(), Some("x=1"));
+/// assert!(matches!(head.required("x-other"), Err(VerifyError::MissingSignature { .. })));
+/// ```
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Head {
     /// The HTTP method.
     pub method: Method,
@@ -21,13 +34,30 @@ pub struct Head {
     pub target: String,
     /// All headers as received.
     pub headers: HeaderMap,
-    /// Who sent it, where that is known.
+    /// The client's address, as far as trusted proxies vouch for it. `None` outside a server.
     pub client: Option<IpAddr>,
 }
 
 impl Head {
-    /// The one value of a header that a proof uses. `None` where it is absent; an error where it is
-    /// given with different values, is not visible ASCII or is over 16 KiB. The same value twice is one.
+    /// The head of a request whose client is unknown.
+    pub fn new(method: Method, target: impl Into<String>, headers: HeaderMap) -> Self {
+        Self { method, target: target.into(), headers, client: None }
+    }
+
+    setters! {
+        with_method => method: Method;
+        with_target => target: into String;
+        with_headers => headers: HeaderMap;
+        with_client => client: into Option<IpAddr>;
+    }
+
+    /// The one value of a header that a proof uses; `None` where the header is absent. A header that
+    /// is repeated with the same value counts as one, since proxies do that.
+    ///
+    /// # Errors
+    /// [`VerifyError::InvalidFormat`] where the header has several different values, holds anything
+    /// but visible ASCII, or is longer than 16 KiB. An ambiguous header must not prove anything: what
+    /// reads the request later might take the other value.
     pub fn single(&self, name: &str) -> Result<Option<&str>, VerifyError> {
         let mut values = self.headers.get_all(name).iter();
         let Some(first) = values.next() else { return Ok(None) };
@@ -36,9 +66,9 @@ impl Head {
                 "the header {name} came with different values"
             )));
         }
-        if first.len() > MAX_HEADER {
+        if first.len() > MAX_HEADER_BYTES {
             return Err(VerifyError::invalid_format(format!(
-                "the header {name} is over {MAX_HEADER} bytes"
+                "the header {name} is over {MAX_HEADER_BYTES} bytes"
             )));
         }
         match first.to_str() {
@@ -49,19 +79,22 @@ impl Head {
         }
     }
 
-    /// Like [`Head::single`], and an absent header is [`VerifyError::MissingSignature`].
+    /// The one value of a header that the proof cannot do without.
+    ///
+    /// # Errors
+    /// Those of [`Head::single`], and [`VerifyError::MissingSignature`] where the header is absent.
     pub fn required(&self, name: &str) -> Result<&str, VerifyError> {
         self.single(name)?
             .ok_or_else(|| VerifyError::missing_signature(format!("the header {name}")))
     }
 
-    /// The query part of the target, without the question mark.
+    /// The query of the target, without the question mark; `None` where there is no question mark.
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 }
 
-/// Names the headers and hides their values: some of them are secrets.
+/// Shows header names without values, because some values are secrets.
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.target.split('?').next().unwrap_or_default();
@@ -73,22 +106,24 @@ impl fmt::Debug for Head {
     }
 }
 
-/// Head and body of a request that nobody has proven yet.
+/// A whole request that is not proven yet: anybody may have written it.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Request {
     /// Method, target and headers.
     pub head: Head,
-    /// The exact bytes.
+    /// The body as received, byte for byte.
     pub body: Body,
 }
 
 impl Request {
-    /// Puts the two together.
+    /// A request from its two parts.
     pub fn new(head: Head, body: Body) -> Self {
         Self { head, body }
     }
 
-    /// The URL that the sender called: that of `public_url` with this request's path and query.
+    /// The URL that the sender called: `public_url` with the path and query of this request. `None`
+    /// where `public_url` is `None`, because the `Host` header is the sender's own claim.
     pub fn url(&self, public_url: Option<&str>) -> Option<String> {
         public_url.map(|base| format!("{}{}", base.trim_end_matches('/'), self.head.target))
     }

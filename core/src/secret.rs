@@ -156,6 +156,23 @@ impl<'a> ActiveSecrets<'a> {
     }
 }
 
+/// Why a configured secret cannot be used. Reads as the end of a sentence that starts with the
+/// secret's name: "is not hexadecimal".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct SecretError {
+    /// What is wrong and what is expected. Never holds the secret.
+    pub message: String,
+}
+
+impl SecretError {
+    /// An error with this message, which must not quote the secret.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

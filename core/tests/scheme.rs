@@ -97,17 +97,11 @@ fn tag(message: &str) -> String {
 }
 
 fn verify(scheme: &CompiledScheme, target: &str, body: &str) -> Result<usize, &'static str> {
-    let head = Head { target: target.to_owned(), ..Head::default() };
+    let head = Head::default().with_target(target.to_owned());
     let request = Request::new(head, Body::new(body.to_owned()));
     let secrets = SecretSet::from_texts(["orchard"]).unwrap();
     let now = Timestamp::from_secs(0);
-    let cx = VerifyCx {
-        now,
-        secrets: secrets.active(now),
-        tolerance: None,
-        public_url: None,
-        keys: &hookward_core::keys::NoKeys,
-    };
+    let cx = VerifyCx::new(now, secrets.active(now), &hookward_core::keys::NoKeys);
     scheme.precheck(&request.head).map_err(|e| e.code())?;
     scheme.verify(&request, &cx).map_err(|e| e.code())
 }
@@ -153,12 +147,9 @@ fn a_signature_over_the_url_needs_a_configured_public_url() {
     let request = Request::new(head, Body::new("{}"));
     let secrets = SecretSet::from_texts(["orchard"]).unwrap();
     let now = Timestamp::from_secs(0);
-    let with = |public_url| VerifyCx {
-        now,
-        secrets: secrets.active(now),
-        tolerance: None,
-        public_url,
-        keys: &hookward_core::keys::NoKeys,
+    let with = |public_url| {
+        VerifyCx::new(now, secrets.active(now), &hookward_core::keys::NoKeys)
+            .with_public_url(public_url)
     };
     assert_eq!(scheme.verify(&request, &with(Some("https://a.example"))), Ok(0));
     assert_eq!(scheme.verify(&request, &with(Some("https://a.example/"))), Ok(0));
@@ -195,19 +186,13 @@ fn an_ed25519_key_of_small_order_is_rejected_as_a_secret() {
     );
     let zero = "0".repeat(64);
     for weak in [zero.as_str(), "", "3d40", "not hex"] {
-        assert!(check_secret(weak).unwrap_err().contains("Ed25519"), "{weak}");
+        assert!(check_secret(weak).unwrap_err().message.contains("Ed25519"), "{weak}");
     }
     let mut head = Head::default();
     head.headers.insert("x-signature", "0".repeat(128).parse().unwrap());
     let secrets = SecretSet::from_texts([zero]).unwrap();
     let now = Timestamp::from_secs(0);
-    let cx = VerifyCx {
-        now,
-        secrets: secrets.active(now),
-        tolerance: None,
-        public_url: None,
-        keys: &hookward_core::keys::NoKeys,
-    };
+    let cx = VerifyCx::new(now, secrets.active(now), &hookward_core::keys::NoKeys);
     let request = Request::new(head, Body::new("{}"));
     let found = scheme.verify(&request, &cx).unwrap_err();
     assert_eq!(found.code(), "INVALID_SIGNATURE");

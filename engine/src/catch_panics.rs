@@ -14,8 +14,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, JobOutcome,
-    Lease, NewDelivery, Purge, ReplayJob, Settled, StoreError,
+    Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobOutcome, Lease,
+    NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, Settled, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
 
@@ -70,7 +70,7 @@ impl Store for CatchPanics {
         catch("accept", async { self.0.accept(deliveries).await }).await
     }
 
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, want: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         catch("claim", async { self.0.claim(want).await }).await
     }
 
@@ -86,7 +86,7 @@ impl Store for CatchPanics {
         catch("extend", async { self.0.extend(leases, until).await }).await
     }
 
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         catch("purge", async { self.0.purge(what).await }).await
     }
 
@@ -94,7 +94,7 @@ impl Store for CatchPanics {
         catch("next_due", async { self.0.next_due().await }).await
     }
 
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         catch("depth", async { self.0.depth().await }).await
     }
 
@@ -127,9 +127,9 @@ impl Store for CatchPanics {
 impl Browse for CatchPanics {
     async fn list(
         &self,
-        filter: &Filter,
+        filter: &EventFilter,
         limit: usize,
-        after: Option<Cursor>,
+        after: Option<PageCursor>,
     ) -> Result<EventPage, StoreError> {
         catch("list", async { self.browsable()?.list(filter, limit, after).await }).await
     }

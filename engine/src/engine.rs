@@ -102,6 +102,11 @@ impl Engine {
         &self.store
     }
 
+    /// The clock that the engine and its handlers go by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// The present time by the wall clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -15,7 +15,9 @@ pub mod replay;
 mod retention_clock;
 pub mod routing;
 mod run_state;
+mod store_policy;
 mod telemetry;
 pub mod worker;
 
 pub use engine::{Engine, ReloadError};
+pub use store_policy::STORE_POLICY;

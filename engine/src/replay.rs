@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use hookward_core::store::{
-    Browse, EventDetail, Filter, JobId, JobState, NewJob, ReplayJob, Status, StoreError,
+    Browse, EventDetail, EventFilter, EventStatus, JobId, JobState, NewJob, ParseEventStatusError,
+    ReplayJob, StoreError,
 };
 use hookward_core::{EventId, Store};
 
@@ -88,14 +89,14 @@ impl Engine {
     /// See [`ReplayError`]. Pages replayed before the error stay replayed.
     pub async fn replay_matching(
         &self,
-        filter: &Filter,
+        filter: &EventFilter,
         limit: usize,
         dry_run: bool,
     ) -> Result<ReplayCounts, ReplayError> {
         let config = self.config();
         let browse = require_browse(self.store().as_ref())?;
         // Without an upper bound, events that arrive while this runs would be replayed too.
-        let filter = Filter { until: filter.until.or(Some(self.now())), ..filter.clone() };
+        let filter = filter.clone().with_until(filter.until.or(Some(self.now())));
         let (mut total, mut after) = (ReplayCounts::default(), None);
         loop {
             let page_limit = PAGE_EVENTS.min(limit.saturating_sub(total.events));
@@ -168,7 +169,7 @@ fn jobs_to_replay(
 fn new_job(route: &Route, detail: &EventDetail) -> NewJob {
     let view = EventView::of_event(&detail.event);
     let order_key = route.order_by.as_ref().zip(view).and_then(|(at, view)| at.order_key(&view));
-    NewJob { route: route.name.clone(), order_key, config_hash: route.config_hash }
+    NewJob::new(route.name.clone()).with_order_key(order_key)
 }
 
 /// The routes that match a stored event under the configuration in force.
@@ -201,7 +202,6 @@ pub fn explain<'a>(config: &'a CompiledConfig, event: &EventView<'_>) -> Vec<Rou
 ///
 /// # Errors
 /// The text that was found and the statuses that are allowed.
-pub fn parse_status(text: &str) -> Result<Status, String> {
-    let all = Status::ALL.map(Status::as_str).join(", ");
-    Status::parse(text).ok_or_else(|| format!("`{text}` is not a status; allowed: {all}"))
+pub fn parse_status(text: &str) -> Result<EventStatus, String> {
+    text.parse().map_err(|e: ParseEventStatusError| e.to_string())
 }

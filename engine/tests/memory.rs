@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::store::{Claim, JobOutcome, NewDelivery, Settlement};
+use hookward_core::store::{ClaimRequest, JobOutcome, Settlement};
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
 use hookward_testkit::store::{Subject, delivery, now};
@@ -26,14 +26,14 @@ async fn a_job_released_after_the_clock_was_set_back_is_due() {
     let claim = async |now: Timestamp| {
         let lease_until = now.plus(Duration::from_secs(30));
         let slots = vec![("orders".into(), 1)];
-        store.claim(Claim { now, lease_until, slots, unknown: 0 }).await.unwrap()
+        store.claim(ClaimRequest::new(now, lease_until, slots)).await.unwrap()
     };
     let ahead = now().plus(Duration::from_secs(6 * 3600));
-    let early = NewDelivery { received_at: ahead, ..delivery("a") };
+    let early = delivery("a").with_received_at(ahead);
     store.accept(vec![early]).await.unwrap();
     let job = claim(ahead).await.remove(0);
     assert!(claim(now()).await.is_empty());
     let settlement = Settlement::Released { step: None, body: None };
-    store.settle(vec![JobOutcome { lease: job.lease, settlement, attempt: None }]).await.unwrap();
+    store.settle(vec![JobOutcome::new(job.lease, settlement)]).await.unwrap();
     assert_eq!(claim(now()).await.len(), 1);
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Job, JobId, JobOutcome, Lease, NewDelivery, Purge, Settled,
-    Settlement, StoreError,
+    Acceptance, Browse, ClaimRequest, Job, JobId, JobOutcome, Lease, NewDelivery, PurgeRequest,
+    QueueDepth, Settled, Settlement, StoreError,
 };
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
@@ -92,7 +92,7 @@ impl Store for Flawed {
         }
         self.inner.accept(deliveries).await
     }
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, want: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         let jobs = self.inner.claim(want).await?;
         self.current.lock().unwrap().extend(jobs.iter().map(|job| (job.lease.job, job.lease)));
         Ok(jobs)
@@ -108,14 +108,14 @@ impl Store for Flawed {
     ) -> Result<Vec<Settled>, StoreError> {
         self.inner.extend(leases, until).await
     }
-    async fn purge(&self, mut what: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, mut what: PurgeRequest) -> Result<u64, StoreError> {
         what.limit += usize::from(matches!(self.flaw, Flaw::PurgesTooMuch));
         self.inner.purge(what).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await
     }
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         self.inner.depth().await
     }
     async fn check(&self) -> Result<(), StoreError> {

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Filter, Job, JobOutcome, Lease, NewDelivery, Purge, Settled,
-    Status, StoreError,
+    Acceptance, Browse, ClaimRequest, EventFilter, EventStatus, Job, JobOutcome, Lease,
+    NewDelivery, PurgeRequest, QueueDepth, Settled, StoreError,
 };
-use hookward_core::{Body, Draft, Handler, Secret, Store, Timestamp};
+use hookward_core::{Body, EventDraft, Handler, Secret, Store, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::compiled::CompiledConfig;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
@@ -48,8 +48,8 @@ fn config(recorder: &Recorder, other: &str) -> CompiledConfig {
     load_text(Path::new("routes.yaml"), &text, &cx).unwrap_or_else(|e| panic!("{e}")).config
 }
 
-async fn until_status(engine: &Engine, status: Status) {
-    let filter = Filter { status: Some(status), ..Filter::default() };
+async fn until_status(engine: &Engine, status: EventStatus) {
+    let filter = EventFilter::new().with_status(status);
     for _ in 0..2_000 {
         let browse = engine.store().browse().unwrap();
         if !browse.list(&filter, 1, None).await.unwrap().events.is_empty() {
@@ -62,13 +62,13 @@ async fn until_status(engine: &Engine, status: Status) {
 
 async fn post(engine: &Engine) {
     let source = engine.config().sources["github"].clone();
-    let draft = Draft {
-        event_type: "push".to_owned(),
-        event_id: "id-1".to_owned(),
-        body: Body::new("{}"),
-        url: "http://localhost/webhooks/github".to_owned(),
-        now: START,
-    };
+    let draft = EventDraft::new(
+        "push".to_owned(),
+        "id-1".to_owned(),
+        Body::new("{}"),
+        "http://localhost/webhooks/github".to_owned(),
+        START,
+    );
     let request = source.provider.signer().unwrap().sign(&draft, &Secret::new("s")).unwrap();
     let reply = engine.receive(request.head, Bytes::from_static(b"{}")).await;
     assert_eq!(reply.status, 200);
@@ -88,12 +88,12 @@ async fn a_job_of_a_restored_step_resumes_with_the_body_of_the_step_before_it() 
     engine.reload(config(&recorder, "other")).unwrap();
     clock.advance(Duration::from_secs(60));
     engine.wake_worker();
-    until_status(&engine, Status::Dead).await;
+    until_status(&engine, EventStatus::Dead).await;
     // The step is restored, and an operator replays the job.
     engine.reload(config(&recorder, "second")).unwrap();
-    let filter = Filter::default();
+    let filter = EventFilter::default();
     engine.replay_matching(&filter, 9, false).await.unwrap();
-    until_status(&engine, Status::Done).await;
+    until_status(&engine, EventStatus::Done).await;
     let bodies: Vec<_> =
         recorder.runs().iter().map(|run| run.event.body().bytes().clone()).collect();
     assert_eq!(bodies, ["{}", "made", "made"]);
@@ -113,7 +113,7 @@ impl Store for SlowClaimStore {
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError> {
         self.inner.accept(deliveries).await
     }
-    async fn claim(&self, claim: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, claim: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         // Lets the other loops run between two claims.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let jobs = self.inner.claim(claim).await?;
@@ -132,13 +132,13 @@ impl Store for SlowClaimStore {
     ) -> Result<Vec<Settled>, StoreError> {
         self.inner.extend(leases, until).await
     }
-    async fn purge(&self, batch: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, batch: PurgeRequest) -> Result<u64, StoreError> {
         self.inner.purge(batch).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await
     }
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         self.inner.depth().await
     }
     async fn check(&self) -> Result<(), StoreError> {
@@ -159,7 +159,7 @@ async fn a_job_whose_claim_took_longer_than_its_lease_runs_once() {
     let engine = Engine::new(config(&recorder, "second"), store, Arc::new(clock));
     post(&engine).await;
     let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
-    until_status(&engine, Status::Done).await;
+    until_status(&engine, EventStatus::Done).await;
     worker.stop(Duration::from_secs(5)).await;
     assert_eq!(recorder.runs().len(), 2, "each of the two steps ran once");
 }

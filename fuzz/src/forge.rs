@@ -2,7 +2,7 @@
 //! that still verifies must mean the same: the same signed bytes, tag, headers and id, within the
 //! time window.
 
-use hookward_core::{Body, Draft, Identity, Proof, Request, Secret, Timestamp};
+use hookward_core::{Body, EventDraft, Identity, Proof, Request, Secret, Timestamp};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::input::{lines, text};
@@ -22,13 +22,13 @@ pub fn run(data: &[u8]) {
     let Some(sender) = senders::by_name_or_hash(name) else { return };
     let Some(signer) = sender.provider.signer() else { return };
     let (Some(event_type), Some(event_id)) = (text(event_type), text(event_id)) else { return };
-    let draft = Draft {
-        event_type: event_type.to_owned(),
-        event_id: event_id.to_owned(),
-        body: Body::new(body.to_vec()),
-        url: format!("{PUBLIC_URL}/webhooks/fuzz"),
-        now: NOW,
-    };
+    let draft = EventDraft::new(
+        event_type.to_owned(),
+        event_id.to_owned(),
+        Body::new(body.to_vec()),
+        format!("{PUBLIC_URL}/webhooks/fuzz"),
+        NOW,
+    );
     let Ok(signed) = signer.sign(&draft, &Secret::new(sender.secret.as_str())) else { return };
     let first = match sender.prove_at(&signed, &sender.secret, NOW) {
         Ok(Proof::Genuine(delivery)) => sender.provider.identify(&delivery).unwrap_or_default(),

@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     let lossy = values.iter().any(|value| value.contains('\u{fffd}'));
     let only = values.first().filter(|value| values.len() == 1 && !value.is_empty());
 
-    let head = Head { target: "/".to_owned(), ..Head::default() };
+    let head = Head::default().with_target("/".to_owned());
     let request = Request::new(head, Body::new(form.to_vec()));
     let found = form_field(field, request);
     if !lossy {
@@ -38,17 +38,11 @@ pub fn run(data: &[u8]) {
 
 /// Returns the field that the provider `none` takes as the event id.
 fn form_field(field: &str, request: Request) -> Option<String> {
-    let cx = BuildCx { base_dir: Path::new("."), name: "fuzz" };
+    let cx = BuildCx::new(Path::new("."), "fuzz");
     let with = json!({ "event_id": format!("form:{field}") });
     let provider = (registry().provider("none")?.build)(with, &cx).ok()?;
     let secrets = SecretSet::default();
-    let cx = VerifyCx {
-        now: NOW,
-        secrets: secrets.active(NOW),
-        tolerance: None,
-        public_url: None,
-        keys: &NoKeys,
-    };
+    let cx = VerifyCx::new(NOW, secrets.active(NOW), &NoKeys);
     let Some(Ok(Proof::Genuine(delivery))) = poll_once(prove(&*provider, request, &cx)) else {
         panic!("the provider `none` accepts every request");
     };
@@ -65,14 +59,8 @@ fn check_query_token(field: &str, query: &str, only: Option<&String>) {
     let Ok(scheme) = scheme.compile() else { return };
     let secret = only.map_or("another", String::as_str);
     let Ok(secrets) = SecretSet::from_texts([secret]) else { return };
-    let cx = VerifyCx {
-        now: NOW,
-        secrets: secrets.active(NOW),
-        tolerance: None,
-        public_url: None,
-        keys: &NoKeys,
-    };
-    let head = Head { target: format!("/?{query}"), ..Head::default() };
+    let cx = VerifyCx::new(NOW, secrets.active(NOW), &NoKeys);
+    let head = Head::default().with_target(format!("/?{query}"));
     let verdict = scheme.verify(&Request::new(head, Body::default()), &cx);
     match only {
         Some(_) => assert_eq!(verdict, Ok(0), "{field} of {query:?}"),

@@ -1,11 +1,12 @@
 //! Target `json`: the strict JSON parser, items of a batch, and events as one line of JSON.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hookward_core::store::{JobId, batch_item};
 use hookward_core::{
-    Body, Event, EventId, EventParts, HandlerCx, MAX_JSON_DEPTH, Timestamp, event_json,
-    parse_strict,
+    Body, Event, EventId, EventParts, HandlerCx, MAX_JSON_DEPTH, SystemClock, Timestamp,
+    event_json, parse_strict,
 };
 use serde_json::Value;
 
@@ -44,24 +45,9 @@ pub fn run(data: &[u8]) {
 /// Checks that the event's JSON is one line and contains the body.
 fn check_event_json(body: &Body, value: Option<Value>) {
     let id = EventId::from_bytes([7; 16]);
-    let event = Event::new(EventParts {
-        id,
-        source: "fuzz".into(),
-        event_type: None,
-        event_id: None,
-        received_at: Timestamp::from_secs(0),
-        headers: Arc::from([]),
-        body: body.clone(),
-    });
-    let cx = HandlerCx {
-        route: "r".into(),
-        step: "s".into(),
-        job: JobId { event: id, n: 0 },
-        attempt: 1,
-        deadline: Timestamp::from_secs(0),
-        replay: false,
-        event: id,
-    };
+    let event = Event::new(EventParts::new(id, "fuzz", Timestamp::from_secs(0), body.clone()));
+    let job = JobId { event: id, n: 0 };
+    let cx = HandlerCx::new("r", "s", job, Duration::from_secs(30), Arc::new(SystemClock));
     let line = event_json(&event, &cx);
     assert!(!line.contains(['\n', '\r']), "{line:?}");
     let read: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));

@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
             for identity in &identities {
                 assert_ne!(identity.event_type.as_deref(), Some(""));
                 assert!(identity.event_id.as_ref().is_none_or(|id| !id.value.is_empty()));
-                if let Some(part) = &identity.part {
+                if let Some(part) = &identity.item_pointer {
                     assert!(
                         batch_item(delivery.body(), part).is_some(),
                         "the body has no item {part}"

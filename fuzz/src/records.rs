@@ -2,7 +2,7 @@
 //! files of test vectors.
 
 use hookward_core::EventId;
-use hookward_core::store::{AttemptRecord, JobId, Status};
+use hookward_core::store::{AttemptRecord, EventStatus, JobId};
 use hookward_vectors::{VectorFile, run_vector};
 
 use super::input::text;
@@ -23,8 +23,8 @@ pub fn run(data: &[u8]) {
     if let Ok(id) = text.parse::<EventId>() {
         assert_eq!(id.to_string().parse(), Ok(id));
     }
-    if let Some(status) = Status::parse(text) {
-        assert_eq!(Status::parse(status.as_str()), Some(status));
+    if let Ok(status) = text.parse::<EventStatus>() {
+        assert_eq!(status.as_str().parse(), Ok(status));
     }
     if let Ok(attempts) = serde_json::from_str::<Vec<AttemptRecord>>(&format!("[{text}]")) {
         let written: Vec<_> =

@@ -2,7 +2,7 @@
 
 use hookward_core::keys::NoKeys;
 use hookward_core::scheme::Scheme;
-use hookward_core::{Body, Draft, Secret, SecretSet, Signer, VerifyCx};
+use hookward_core::{Body, EventDraft, Secret, SecretSet, Signer, VerifyCx};
 
 use super::input::{lines, sections, text};
 use super::senders::{NOW, PUBLIC_URL};
@@ -32,27 +32,21 @@ pub fn run(data: &[u8]) {
         return;
     };
     let usable = compiled.check_secret(&Secret::new(secret));
-    if let Err(message) = &usable {
-        assert!(secret.len() < 16 || !message.contains(secret), "{message}");
+    if let Err(error) = &usable {
+        assert!(secret.len() < 16 || !error.message.contains(secret), "{error}");
     }
-    let draft = Draft {
-        event_type: event_type.to_owned(),
-        event_id: event_id.to_owned(),
-        body: Body::new(body.to_vec()),
-        url: format!("{PUBLIC_URL}/webhooks/fuzz"),
-        now: NOW,
-    };
+    let draft = EventDraft::new(
+        event_type.to_owned(),
+        event_id.to_owned(),
+        Body::new(body.to_vec()),
+        format!("{PUBLIC_URL}/webhooks/fuzz"),
+        NOW,
+    );
     let signer: &dyn Signer = &compiled;
     let Ok(mut request) = signer.sign(&draft, &Secret::new(secret)) else { return };
     assert_eq!(usable, Ok(()), "the scheme signs with a secret that `check_secret` rejects");
     let Ok(secrets) = SecretSet::from_texts([secret]) else { return };
-    let cx = VerifyCx {
-        now: NOW,
-        secrets: secrets.active(NOW),
-        tolerance: None,
-        public_url: Some(PUBLIC_URL),
-        keys: &NoKeys,
-    };
+    let cx = VerifyCx::new(NOW, secrets.active(NOW), &NoKeys).with_public_url(PUBLIC_URL);
     if compiled.verify(&request, &cx).is_err() {
         // The scheme reads two parts from one header, which no sender can satisfy.
         return;
@@ -65,7 +59,7 @@ pub fn run(data: &[u8]) {
         request.body = draft.body.clone();
     }
     let other = SecretSet::from_texts([format!("{secret}x")]).unwrap_or_default();
-    let cx = VerifyCx { secrets: other.active(NOW), ..cx };
+    let cx = cx.with_secrets(other.active(NOW));
     let verified = compiled.verify(&request, &cx).is_ok();
     assert!(!verified, "the signature verifies with another secret");
 }

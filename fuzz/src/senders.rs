@@ -114,7 +114,7 @@ fn signing_variants(descriptor: &ProviderDescriptor) -> Vec<Sender> {
 
 /// Builds a sender with the first secret that its provider accepts.
 fn build(descriptor: &ProviderDescriptor, name: String, with: Value) -> Option<Sender> {
-    let cx = BuildCx { base_dir: Path::new("."), name: "fuzz" };
+    let cx = BuildCx::new(Path::new("."), "fuzz");
     let provider = (descriptor.build)(with.clone(), &cx).ok()?;
     let is_accepted = |text: &&&str| provider.check_secret(&Secret::new(**text)).is_ok();
     let secret = (*SECRETS.iter().find(is_accepted).unwrap_or(&SECRETS[0])).to_owned();
@@ -145,13 +145,7 @@ impl Sender {
         let Ok(secrets) = SecretSet::from_texts([secret]) else {
             return Err(VerifyError::InvalidSignature);
         };
-        let cx = VerifyCx {
-            now,
-            secrets: secrets.active(now),
-            tolerance: None,
-            public_url: Some(PUBLIC_URL),
-            keys,
-        };
+        let cx = VerifyCx::new(now, secrets.active(now), keys).with_public_url(PUBLIC_URL);
         poll_once(prove(&*self.provider, request.clone(), &cx))
             .unwrap_or(Err(VerifyError::InvalidSignature))
     }
@@ -159,13 +153,7 @@ impl Sender {
     /// Verifies a request without `precheck`.
     pub fn verify(&self, request: &Request) -> Result<Verification, VerifyError> {
         let secrets = SecretSet::from_texts([self.secret.as_str()]).unwrap_or_default();
-        let cx = VerifyCx {
-            now: NOW,
-            secrets: secrets.active(NOW),
-            tolerance: None,
-            public_url: Some(PUBLIC_URL),
-            keys: &NoKeys,
-        };
+        let cx = VerifyCx::new(NOW, secrets.active(NOW), &NoKeys).with_public_url(PUBLIC_URL);
         poll_once(self.provider.verify(request, &cx)).unwrap_or(Err(VerifyError::InvalidSignature))
     }
 

@@ -61,7 +61,7 @@ fn request(parts: &[&[u8]; 4]) -> Option<Request> {
     let query = String::from_utf8_lossy(parts[0]);
     let query: Vec<String> = places.fields.iter().map(|f| format!("{f}={query}")).collect();
     let target = format!("/webhooks/x?{}", query.join("&"));
-    let head = Head { method: Method::POST, target, headers, client: None };
+    let head = Head::new(Method::POST, target, headers);
     Some(Request::new(head, Body::new(parts[3].to_vec())))
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hookward_core::store::{
-    AttemptRecord, Browse, Claim, DedupeKey, Filter, JobOutcome, KeyKind, NewDelivery, NewEvent,
-    NewJob, NewStatus, Purge, ReplayJob, Settlement, StoreError,
+    AttemptOutcome, AttemptRecord, Browse, Cause, ClaimRequest, DedupeKey, DedupeKeyKind,
+    EventFilter, JobOutcome, NewDelivery, NewEvent, NewJob, NewStatus, PurgeRequest, ReplayJob,
+    Settlement, StoreError,
 };
 use hookward_core::{Body, EventId, Reply, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
@@ -123,7 +124,7 @@ fn pick<'a, T>(from: &'a [T], name: &str, of: impl Fn(&T) -> &str) -> Option<&'a
 /// Makes all calls that a server and an operator make; returns the texts of all errors.
 async fn call_everything(path: &Path) -> String {
     let mut errors = String::new();
-    let store = match SqliteStore::open(path.to_owned(), NOW).await {
+    let store = match SqliteStore::open(path.to_owned(), NOW, hookward_engine::STORE_POLICY).await {
         Ok(store) => store,
         Err(error) => return error.to_string(),
     };
@@ -131,7 +132,7 @@ async fn call_everything(path: &Path) -> String {
     let _ = store.check().await.map_err(&mut note);
     let _ = store.depth().await.map_err(&mut note);
     let _ = store.next_due().await.map_err(&mut note);
-    let page = store.list(&Filter::default(), 50, None).await.map_err(&mut note);
+    let page = store.list(&EventFilter::default(), 50, None).await.map_err(&mut note);
     let events = page.map(|page| page.events).unwrap_or_default();
     for event in &events {
         let shown = store.show(event.id).await.map_err(&mut note);
@@ -140,7 +141,7 @@ async fn call_everything(path: &Path) -> String {
             ReplayJob::Revive(hookward_core::store::JobId { event: event.id, n: job.n })
         });
         let _ = store.replay(NOW, replays.collect()).await.map_err(&mut note);
-        let job = NewJob { route: "orders".into(), order_key: None, config_hash: 1 };
+        let job = NewJob::new("orders");
         let add = vec![ReplayJob::Add { event: event.id, job }];
         let _ = store.replay(NOW, add).await.map_err(&mut note);
     }
@@ -150,73 +151,63 @@ async fn call_everything(path: &Path) -> String {
         let now = NOW.plus(Duration::from_secs(3600 * (round + 1)));
         let want = claim(now);
         let jobs = store.claim(want).await.map_err(&mut note).unwrap_or_default();
-        let outcomes = jobs.iter().enumerate().map(|(n, job)| JobOutcome {
-            lease: job.lease,
-            settlement: settlement(n, now),
-            attempt: Some(record(job.attempt)),
+        let outcomes = jobs.iter().enumerate().map(|(n, job)| {
+            JobOutcome::new(job.lease, settlement(n, now)).with_attempt(record(job.attempt))
         });
         let _ = store.settle(outcomes.collect()).await.map_err(&mut note);
     }
-    let purge =
-        Purge { events_before: NOW.plus(Duration::from_secs(7200)), dead_before: NOW, limit: 100 };
+    let purge = PurgeRequest::new(NOW.plus(Duration::from_secs(7200)), NOW, 100);
     let _ = store.purge(purge).await.map_err(&mut note);
     store.close().await;
     errors
 }
 
-fn claim(now: Timestamp) -> Claim {
+fn claim(now: Timestamp) -> ClaimRequest {
     let lease_until = now.plus(Duration::from_secs(30));
-    Claim { now, lease_until, slots: vec![("orders".into(), 4)], unknown: 4 }
+    ClaimRequest::new(now, lease_until, vec![("orders".into(), 4)]).with_max_unrouted(4)
 }
 
 fn settlement(n: usize, now: Timestamp) -> Settlement {
     let body = Some(bytes::Bytes::from_static(b"another body"));
     match n % 4 {
         0 => Settlement::Done,
-        1 => Settlement::Retry { at: now, step: Some("b".into()), body, cause: "error" },
+        1 => Settlement::Retry { at: now, step: Some("b".into()), body, cause: Cause::Error },
         2 => Settlement::Dead { reason: "why".into(), step: None, body: None },
         _ => Settlement::Released { step: None, body: None },
     }
 }
 
 fn record(attempt: u32) -> AttemptRecord {
-    AttemptRecord {
-        attempt,
-        step: Some("a".into()),
-        started_at: NOW.to_string(),
-        duration_ms: 1,
-        outcome: "error".into(),
-        error: Some("the receiver answered \"no\"".into()),
-        cause: None,
-    }
+    AttemptRecord::new(attempt, NOW.to_string(), AttemptOutcome::Error)
+        .with_step(Some("a".into()))
+        .with_duration_ms(1)
+        .with_error(Some("the receiver answered \"no\"".into()))
 }
 
 /// Returns a batch of two events with a job each.
 fn delivery(n: u8) -> NewDelivery {
-    let key = |kind, salt: u8| DedupeKey { kind, hash: [n.wrapping_mul(7) ^ salt; 16] };
-    let event = |item: u8| NewEvent {
-        id: EventId::from_bytes([n * 2 + item; 16]),
-        event_type: Some("order.paid".into()),
-        event_id: Some(format!("evt_{n}")),
-        part: Some(format!("/{item}")),
-        keys: vec![key(KeyKind::Id, item), key(KeyKind::Content, 128 + item)],
-        status: NewStatus::Routed,
-        notes: vec!["a note".into()],
-        jobs: vec![NewJob {
-            route: if n.is_multiple_of(2) { "orders" } else { "gone" }.into(),
-            order_key: (item == 0).then(|| "k".to_owned()),
-            config_hash: 1,
-        }],
+    let key = |kind, salt: u8| DedupeKey::new(kind, [n.wrapping_mul(7) ^ salt; 16]);
+    let event = |item: u8| {
+        NewEvent::new(EventId::from_bytes([n * 2 + item; 16]), NewStatus::Routed)
+            .with_event_type(Some("order.paid".into()))
+            .with_event_id(format!("evt_{n}"))
+            .with_item_pointer(format!("/{item}"))
+            .with_keys(vec![key(DedupeKeyKind::Id, item), key(DedupeKeyKind::Content, 128 + item)])
+            .with_notes(vec!["a note".into()])
+            .with_jobs(vec![
+                NewJob::new(if n.is_multiple_of(2) { "orders" } else { "gone" })
+                    .with_order_key((item == 0).then(|| "k".to_owned())),
+            ])
     };
-    NewDelivery {
-        source: Arc::from("stripe"),
-        body: Body::new(format!(r#"[{{"n":{n}}},{{"n":"{n}"}}]"#)),
-        headers: Arc::from([("content-type".to_owned(), "application/json".to_owned())]),
-        received_at: NOW,
-        answer: Reply::text(http::StatusCode::OK, "accepted"),
-        dedupe_since: NOW.minus(Duration::from_secs(3600)),
-        events: vec![event(0), event(1)],
-    }
+    NewDelivery::new(
+        "stripe",
+        Body::new(format!(r#"[{{"n":{n}}},{{"n":"{n}"}}]"#)),
+        NOW,
+        Reply::text(http::StatusCode::OK, "accepted"),
+    )
+    .with_headers(Arc::from([("content-type".to_owned(), "application/json".to_owned())]))
+    .with_dedupe_since(NOW.minus(Duration::from_secs(3600)))
+    .with_events(vec![event(0), event(1)])
 }
 
 /// Returns a file with pending, running, done and dead jobs, attempts, a replaced body and a
@@ -235,21 +226,24 @@ fn template() -> &'static [u8] {
 }
 
 async fn fill(path: &Path) {
-    let Ok(store) = SqliteStore::open(path.to_owned(), NOW).await else { return };
+    let Ok(store) = SqliteStore::open(path.to_owned(), NOW, hookward_engine::STORE_POLICY).await
+    else {
+        return;
+    };
     let _ = store.accept((0..4).map(delivery).collect()).await;
     let mut duplicate = delivery(2);
     for event in &mut duplicate.events {
-        event.keys.retain(|key| key.kind == KeyKind::Content);
+        event.keys.retain(|key| key.kind == DedupeKeyKind::Content);
         event.event_id = Some("evt_content_duplicate".into());
     }
     let _ = store.accept(vec![duplicate]).await;
     let jobs = store.claim(claim(NOW)).await.unwrap_or_default();
     // One job stays running, as after a crash.
-    let settled = jobs.iter().skip(1).enumerate().map(|(n, job)| JobOutcome {
-        lease: job.lease,
-        settlement: settlement(n, NOW),
-        attempt: Some(record(1)),
-    });
+    let settled = jobs
+        .iter()
+        .skip(1)
+        .enumerate()
+        .map(|(n, job)| JobOutcome::new(job.lease, settlement(n, NOW)).with_attempt(record(1)));
     let _ = store.settle(settled.collect()).await;
     store.close().await;
 }

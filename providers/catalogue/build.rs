@@ -63,20 +63,22 @@ fn descriptor(path: &Path) -> Result<(String, String), Box<dyn Error>> {
         };
         write!(
             samples,
-            "hookward_core::Sample {{ event_type: {event_type:?}, id_prefix: {id_prefix:?}, body: {body:?} }}, "
+            "hookward_core::SampleEvent::new({event_type:?}, {id_prefix:?}, {body:?}), "
         )?;
     }
     let data = format!("    ({name:?}, {:?}),\n", entry.to_string());
     let (json, tolerance) = (entry.to_string(), tolerance(&entry));
     let descriptor = format!(
-        "hookward_core::plugin::ProviderDescriptor {{
-            name: {name:?}, summary: {:?}, origin: ORIGIN, methods: &{methods:?},
-            media_types: &{:?}, needs_secret: true, secret_from_handshake: false, keep_headers: &{:?},
-            tolerance: {tolerance}, samples: &[{samples}],
-            schema: || entry::schema({json:?}),
-            scheme: |with| entry::scheme({json:?}, with),
-            build: |with, _| entry::build({json:?}, with),
-        }},\n",
+        "hookward_core::plugin::ProviderDescriptor::new(
+            {name:?}, {:?}, ORIGIN, || entry::schema({json:?}),
+            |with, _| entry::build({json:?}, with),
+        )
+        .with_methods(&{methods:?})
+        .with_media_types(&{:?})
+        .with_keep_headers(&{:?})
+        .with_tolerance({tolerance})
+        .with_samples(&[{samples}])
+        .with_scheme(|with| entry::scheme({json:?}, with)),\n",
         text("summary")?,
         texts("media_types")?,
         texts("keep_headers")?,

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hookward_core::plugin::{DuplicatePlugin, OpenCx, Plugin, Registry};
+use hookward_core::plugin::{DuplicatePlugin, Plugin, Registry};
+use hookward_core::store::OpenCx;
 use hookward_core::{Clock, Handler, KeySource};
 use hookward_engine::Engine;
 use hookward_engine::config::{Diagnostics, Environment, Loaded};
@@ -245,7 +246,7 @@ impl App {
             hookward_core::telemetry::source_unverified(source);
         }
         let clock = &self.loader.clock;
-        let cx = OpenCx { base_dir: config.base_dir.clone(), now: clock.now() };
+        let cx = OpenCx::new(config.base_dir.clone(), clock.now(), hookward_engine::STORE_POLICY);
         let opening = (config.store.descriptor.open)(config.store.rest.clone(), cx);
         let store = opening.await.map_err(|e| BuildAppError::Store {
             url: config.store.redacted_url(),

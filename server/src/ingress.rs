@@ -56,7 +56,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
-    let head = Head { method: parts.method, target, headers: parts.headers, client };
+    let head = Head::new(parts.method, target, parts.headers).with_client(client);
     let body = BoundedBody::new(body, shared.body_budget.clone());
     into_response(shared.engine.receive(head, body).await)
 }

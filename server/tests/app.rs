@@ -13,7 +13,7 @@ use axum::routing::get;
 use hookward::{
     App, AppError, BuildAppError, Event, Flow, HandlerCx, HandlerError, Hooks, Payload,
 };
-use hookward_core::store::{EventDetail, Filter, JobState, Status};
+use hookward_core::store::{EventDetail, EventFilter, EventStatus, JobState};
 use hookward_core::{Body, plugin::Plugin};
 use hookward_testkit::handler::Recorder;
 use serde_json::{Value, json};
@@ -102,8 +102,8 @@ async fn wait_until_settled(hooks: &Hooks) -> EventDetail {
     let store = hooks.store().clone();
     let browse = store.browse().unwrap();
     for _ in 0..1000 {
-        let page = browse.list(&Filter::default(), 1, None).await.unwrap();
-        if let Some(event) = page.events.first().filter(|e| e.status != Status::Pending) {
+        let page = browse.list(&EventFilter::default(), 1, None).await.unwrap();
+        if let Some(event) = page.events.first().filter(|e| e.status != EventStatus::Pending) {
             return browse.show(event.id).await.unwrap().unwrap();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -152,7 +152,7 @@ async fn every_form_of_function_and_closure_is_a_handler() {
         })
         .handler_value("six", Arc::new(recorder.clone()));
     let detail = run_event(app, order_paid()).await;
-    assert_eq!(detail.summary.status, Status::Done, "{:?}", detail.jobs);
+    assert_eq!(detail.summary.status, EventStatus::Done, "{:?}", detail.jobs);
     assert_eq!(seen.all(), ["7 of order.paid", "hooks at three", "captured 7"]);
     assert_eq!(recorder.runs().len(), 1);
 }
@@ -225,7 +225,7 @@ async fn the_apps_own_pages_and_fallback_are_served_beside_the_webhooks() {
     assert!(status == 404 && answer.contains("UNKNOWN_SOURCE"), "{status} {answer}");
     let body = order_paid().to_string();
     assert_eq!(call(&address, "POST", "/webhooks/hooks", &body).await.0, 200);
-    assert_eq!(wait_until_settled(&hooks).await.summary.status, Status::Done);
+    assert_eq!(wait_until_settled(&hooks).await.summary.status, EventStatus::Done);
     hooks.stop().await;
     assert_eq!(call(&address, "POST", "/webhooks/hooks", &body).await.0, 503);
 }

@@ -1,7 +1,7 @@
 //! Signed requests, made by the signers of the providers.
 
 use hookward_core::plugin::BuildCx;
-use hookward_core::{Body, Clock, Draft, Secret, SystemClock, Timestamp};
+use hookward_core::{Body, Clock, EventDraft, Secret, SystemClock, Timestamp};
 
 use crate::http::{self, Answer};
 
@@ -54,15 +54,15 @@ pub(crate) fn sign_at(
     let Some(hookward_core::plugin::Plugin::Provider(descriptor)) = plugins.first() else {
         panic!("no provider")
     };
-    let cx = BuildCx { base_dir: std::path::Path::new("."), name: source };
+    let cx = BuildCx::new(std::path::Path::new("."), source);
     let provider = (descriptor.build)(serde_json::Value::Null, &cx).unwrap();
-    let draft = Draft {
-        event_type: event_type.to_owned(),
-        event_id: event_id.to_owned(),
-        body: Body::new(body.to_vec()),
-        url: format!("http://localhost/webhooks/{source}"),
+    let draft = EventDraft::new(
+        event_type.to_owned(),
+        event_id.to_owned(),
+        Body::new(body.to_vec()),
+        format!("http://localhost/webhooks/{source}"),
         now,
-    };
+    );
     let request = provider.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap();
     let headers = request.head.headers.iter();
     let text = |v: &::http::HeaderValue| String::from_utf8(v.as_bytes().to_vec()).unwrap();

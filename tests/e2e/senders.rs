@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use hookward::App;
 use hookward::plugin::{ProviderDescriptor, Registry};
-use hookward_core::store::Filter;
-use hookward_core::{Head, Timestamp};
+use hookward_core::Timestamp;
+use hookward_core::store::EventFilter;
 use hookward_testkit::clock::FakeClock;
 use hookward_vectors::{Vector, VectorFile, Verdict};
 use serde_json::{Value, json};
@@ -131,10 +131,10 @@ async fn answer(
     }
     // The provider rejects some of the blocks; those are skipped.
     let hooks = app.open().await.ok()?;
-    let head = Head { target, ..request.head };
+    let head = request.head.with_target(target);
     let reply =
         hookward::internal::engine(&hooks).receive(head, request.body.bytes().clone()).await;
-    let stored = hooks.store().browse()?.list(&Filter::default(), 10, None).await.ok()?;
+    let stored = hooks.store().browse()?.list(&EventFilter::default(), 10, None).await.ok()?;
     Some((reply.status.as_u16(), stored.events.len()))
 }
 
@@ -200,7 +200,7 @@ fn secret(provider: &str) -> &'static str {
 #[test]
 fn the_server_accepts_what_each_provider_signs() {
     let signs = |name: &str| {
-        let cx = hookward::plugin::BuildCx { base_dir: Path::new("."), name: "s" };
+        let cx = hookward::plugin::BuildCx::new(Path::new("."), "s");
         let built = linked().into_iter().find(|p| p.name == name).unwrap();
         (built.build)(json!({}), &cx).ok().is_some_and(|p| p.signer().is_some())
     };

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use hookward::Metrics;
-use hookward::plugin::OpenCx;
+use hookward_core::store::OpenCx;
 use hookward_core::{Clock, SystemClock};
 use hookward_engine::compiled::CompiledConfig;
 use hookward_engine::config::Loaded;
@@ -78,7 +78,7 @@ fn summary(config: &CompiledConfig) {
 
 /// Opens the store as the server would, and probes every handler.
 async fn live(config: &CompiledConfig) -> ExitCode {
-    let cx = OpenCx { base_dir: config.base_dir.clone(), now: SystemClock.now() };
+    let cx = OpenCx::new(config.base_dir.clone(), SystemClock.now(), hookward_engine::STORE_POLICY);
     match (config.store.descriptor.open)(config.store.rest.clone(), cx).await {
         Ok(store) => {
             let checked = store.check().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hookward::plugin::{BuildCx, Registry};
 use hookward_core::plugin::ProviderDescriptor;
-use hookward_core::{Body, Clock, Draft, EventId, Provider, Request, Secret, SystemClock};
+use hookward_core::{Body, Clock, EventDraft, EventId, Provider, Request, Secret, SystemClock};
 use rustls::pki_types::CertificateDer;
 
 use crate::{USAGE, WRONG, client, output};
@@ -129,7 +129,7 @@ fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String>
             registry.names("provider").join(", ")
         )
     })?;
-    let cx = BuildCx { base_dir: std::path::Path::new("."), name: &args.source };
+    let cx = BuildCx::new(std::path::Path::new("."), &args.source);
     let built = (descriptor.build)(serde_json::Value::Null, &cx);
     let provider = built.map_err(|e| format!("`{}` needs a routes.yaml: {e}", args.source))?;
     let demo = DEMO_SECRETS.iter().find(|(name, _)| *name == args.source).map(|(_, s)| *s);
@@ -187,13 +187,13 @@ fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
         None if !sender.descriptor.needs_secret => Secret::new("none"),
         None => return Err("there is no secret to sign with; use --secret".to_owned()),
     };
-    let draft = Draft {
-        event_type: args.event_type.clone(),
+    let draft = EventDraft::new(
+        args.event_type.clone(),
         event_id,
-        body: Body::new(body),
-        url: sender.public_url.clone(),
+        Body::new(body),
+        sender.public_url.clone(),
         now,
-    };
+    );
     signer.sign(&draft, &secret).map_err(|e| e.to_string())
 }
 

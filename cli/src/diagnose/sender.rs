@@ -95,7 +95,7 @@ fn other_senders<'t>(trial: &'t Trial<'_>) -> impl Iterator<Item = &'static Send
 pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let guess = |sender: &Sender| {
         let descriptor = trial.registry.provider(sender.provider?)?;
-        let cx = BuildCx { base_dir: Path::new("."), name: descriptor.name };
+        let cx = BuildCx::new(Path::new("."), descriptor.name);
         let provider = (descriptor.build)(json!({}), &cx).ok()?;
         let name = descriptor.name;
         let explanation = if name == trial.name {

@@ -46,16 +46,16 @@ impl Trial<'_> {
         let Ok(secrets) = SecretSet::new(self.secrets.iter().map(timed).collect()) else {
             return Err(VerifyError::InvalidSignature);
         };
-        let cx = VerifyCx {
-            now: self.now,
-            secrets: secrets.active(self.now),
-            tolerance: self.tolerance,
-            public_url: self.public_url.as_deref(),
-            keys: match &self.keys {
+        let cx = VerifyCx::new(
+            self.now,
+            secrets.active(self.now),
+            match &self.keys {
                 Some(keys) => keys,
                 None => &NoKeys,
             },
-        };
+        )
+        .with_tolerance(self.tolerance)
+        .with_public_url(self.public_url.as_deref());
         prove(&*self.provider, self.request.clone(), &cx).await
     }
 

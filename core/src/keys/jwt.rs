@@ -35,7 +35,7 @@ use super::{Jwk, Jwks, PublicKey};
 use crate::crypto::{Encoding, ProofAlgorithm};
 use crate::json::parse_strict;
 use crate::key_source::{KeyDocument, KeyRequest};
-use crate::provider::VerifyCx;
+use crate::verification::VerifyCx;
 use crate::verify_error::VerifyError;
 
 /// Longest token, in bytes.

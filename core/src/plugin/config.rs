@@ -10,37 +10,56 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::handler::Handler;
-use crate::plugin::descriptor::{OpenCx, OpenFuture};
-use crate::provider::{Provider, Sample};
+use crate::provider::Provider;
+use crate::signer::SampleEvent;
+use crate::store::{OpenCx, OpenFuture};
 
-/// What a plugin may know while it is built.
+/// What a plugin knows about its surroundings while it is built.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct BuildCx<'a> {
-    /// Relative paths start here: the folder of routes.yaml.
+    /// The directory that relative paths start from: the one that holds routes.yaml.
     pub base_dir: &'a Path,
-    /// The source or step that it is built for.
+    /// The name of the source or step that it is built for, as in routes.yaml.
     pub name: &'a str,
 }
 
-/// Why a `with:` block cannot be used.
+impl<'a> BuildCx<'a> {
+    /// A context for the source or step `name`, with relative paths starting at `base_dir`.
+    pub fn new(base_dir: &'a Path, name: &'a str) -> Self {
+        Self { base_dir, name }
+    }
+}
+
+/// Why a `with:` block, or the URL of a store, cannot be used. Shown by `hookward check` with its
+/// position in routes.yaml.
+///
+/// ```
+/// use hookward_core::plugin::BuildError;
+///
+/// let error = BuildError::at("/url", "`ftp://…` is not an http or https URL")
+///     .help("write `https://HOST/PATH`");
+/// assert_eq!(error.at, "/url");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct BuildError {
     /// JSON pointer into the `with:` block; empty for the block as a whole.
     pub at: String,
     /// What was found and what is allowed.
     pub message: String,
-    /// What to do next.
+    /// What the author of routes.yaml should do.
     pub help: Option<String>,
 }
 
 impl BuildError {
-    /// At a pointer into the `with:` block, such as `/url`.
+    /// An error at a JSON pointer into the `with:` block, such as `/url`.
     pub fn at(at: impl Into<String>, message: impl Into<String>) -> Self {
         Self { at: at.into(), message: message.into(), help: None }
     }
 
-    /// With what to do next.
+    /// Adds what the author of routes.yaml should do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -69,7 +88,7 @@ pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
     /// or the `with:` block decides.
     const TOLERANCE: Option<Duration> = None;
     /// Events for `hookward send`.
-    const SAMPLES: &'static [Sample] = &[];
+    const SAMPLES: &'static [SampleEvent] = &[];
 
     /// How it signs with this `with:` block, in the words of the scheme grammar, where that is all
     /// there is to it.

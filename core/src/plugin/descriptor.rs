@@ -1,9 +1,6 @@
 //! Constant descriptors: names, facts and `fn` pointers, made by `const fn`s that are generic over
 //! a config type.
 
-use std::future::Future;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,23 +10,33 @@ use crate::handler::Handler;
 use crate::plugin::config::{
     BuildCx, BuildError, HandlerConfig, ProviderConfig, StoreConfig, decode,
 };
-use crate::provider::{Provider, Sample};
-use crate::store::{OpenError, Store};
+use crate::provider::Provider;
+use crate::signer::SampleEvent;
+use crate::store::{OpenCx, OpenFuture};
 
-/// The crate that a plugin comes from.
+/// The crate that a plugin comes from; shown by `hookward plugins` and in errors about duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
-    /// `CARGO_PKG_NAME`.
+    /// The crate's name, from `CARGO_PKG_NAME`.
     pub crate_name: &'static str,
-    /// `CARGO_PKG_VERSION`.
+    /// The crate's version, from `CARGO_PKG_VERSION`.
     pub version: &'static str,
+}
+
+impl Origin {
+    /// The crate `crate_name` at `version`. The `register_*!` macros write it for the calling crate.
+    pub const fn new(crate_name: &'static str, version: &'static str) -> Self {
+        Self { crate_name, version }
+    }
 }
 
 /// Makes a plugin from its `with:` block.
 pub type BuildFn<T> = fn(Value, &BuildCx<'_>) -> Result<Arc<T>, BuildError>;
 
-/// Any plugin.
+/// The descriptor of a plugin of any kind.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Plugin {
     /// A provider.
     Provider(ProviderDescriptor),
@@ -80,6 +87,7 @@ impl Plugin {
 /// Everything known of a provider before it is built. The fields are those of [`ProviderConfig`].
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields are documented where they are given, in ProviderConfig")]
+#[non_exhaustive]
 pub struct ProviderDescriptor {
     pub name: &'static str,
     pub summary: &'static str,
@@ -90,13 +98,50 @@ pub struct ProviderDescriptor {
     pub secret_from_handshake: bool,
     pub keep_headers: &'static [&'static str],
     pub tolerance: Option<Duration>,
-    pub samples: &'static [Sample],
+    pub samples: &'static [SampleEvent],
     pub schema: fn() -> Value,
     pub scheme: fn(&Value) -> Option<Value>,
     pub build: BuildFn<dyn Provider>,
 }
 
 impl ProviderDescriptor {
+    /// A descriptor from its parts, for providers that do not come from a config type, such as
+    /// entries of a data file. The rest has the defaults of [`ProviderConfig`]; setters change it.
+    pub const fn new(
+        name: &'static str,
+        summary: &'static str,
+        origin: Origin,
+        schema: fn() -> Value,
+        build: BuildFn<dyn Provider>,
+    ) -> Self {
+        Self {
+            name,
+            summary,
+            origin,
+            methods: &["POST"],
+            media_types: &[],
+            needs_secret: true,
+            secret_from_handshake: false,
+            keep_headers: &[],
+            tolerance: None,
+            samples: &[],
+            schema,
+            scheme: |_| None,
+            build,
+        }
+    }
+
+    const_setters! {
+        with_methods => methods: &'static [&'static str];
+        with_media_types => media_types: &'static [&'static str];
+        with_needs_secret => needs_secret: bool;
+        with_secret_from_handshake => secret_from_handshake: bool;
+        with_keep_headers => keep_headers: &'static [&'static str];
+        with_tolerance => tolerance: Option<Duration>;
+        with_samples => samples: &'static [SampleEvent];
+        with_scheme => scheme: fn(&Value) -> Option<Value>;
+    }
+
     /// The descriptor of a config type.
     pub const fn of<C: ProviderConfig>(origin: Origin) -> Self {
         Self {
@@ -120,6 +165,7 @@ impl ProviderDescriptor {
 /// Everything known of a handler before it is built. The fields are those of [`HandlerConfig`].
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields are documented where they are given, in HandlerConfig")]
+#[non_exhaustive]
 pub struct HandlerDescriptor {
     pub name: &'static str,
     pub summary: &'static str,
@@ -141,22 +187,10 @@ impl HandlerDescriptor {
     }
 }
 
-/// What a store may know while it is opened.
-#[derive(Debug, Clone)]
-pub struct OpenCx {
-    /// Relative paths start here: the folder of routes.yaml.
-    pub base_dir: PathBuf,
-    /// The present moment: leases of a former owner are void from here on.
-    pub now: crate::clock::Timestamp,
-}
-
-/// A store being opened.
-pub type OpenFuture =
-    Pin<Box<dyn Future<Output = Result<Arc<dyn Store>, OpenError>> + Send + 'static>>;
-
 /// Everything known of a store before it is opened. The fields are those of [`StoreConfig`].
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields are documented where they are given, in StoreConfig")]
+#[non_exhaustive]
 pub struct StoreDescriptor {
     pub name: &'static str,
     pub summary: &'static str,

@@ -11,8 +11,7 @@ mod registry;
 
 pub use config::{BuildCx, BuildError, HandlerConfig, ProviderConfig, StoreConfig, decode};
 pub use descriptor::{
-    BuildFn, HandlerDescriptor, OpenCx, OpenFuture, Origin, Plugin, ProviderDescriptor,
-    StoreDescriptor,
+    BuildFn, HandlerDescriptor, Origin, Plugin, ProviderDescriptor, StoreDescriptor,
 };
 pub use registry::{DuplicatePlugin, Registry};
 
@@ -72,9 +71,6 @@ macro_rules! __register {
 #[macro_export]
 macro_rules! __origin {
     () => {
-        $crate::plugin::Origin {
-            crate_name: env!("CARGO_PKG_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-        }
+        $crate::plugin::Origin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
     };
 }

@@ -6,8 +6,9 @@ use crate::plugin::descriptor::{
     HandlerDescriptor, Origin, Plugin, ProviderDescriptor, StoreDescriptor,
 };
 
-/// Two crates bring a plugin of one kind and name.
+/// Two linked crates register plugins of the same kind and name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error(
     "two crates bring the {kind} `{name}`: {} {} and {} {}; link only one of them",
     .first.crate_name, .first.version, .second.crate_name, .second.version

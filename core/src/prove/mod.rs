@@ -7,8 +7,9 @@ pub use verified::Verified;
 
 use crate::body::Body;
 use crate::handshake::Handshake;
-use crate::provider::{Provider, Verification, VerifyCx};
+use crate::provider::Provider;
 use crate::request::{Head, Request};
+use crate::verification::{Verification, VerifyCx};
 use crate::verify_error::VerifyError;
 
 /// What a genuine request is: a delivery with events, or a set-up handshake.

@@ -8,8 +8,8 @@ use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 #[cfg(feature = "keys")]
 use crate::crypto::p256_point_from_spki;
 use crate::crypto::{HmacAlgorithm, ProofAlgorithm};
+use crate::identity::{IdentifyError, Identity};
 use crate::prove::Verified;
-use crate::provider::{IdentifyError, Identity};
 use crate::scheme::check;
 use crate::scheme::error::SchemeError;
 use crate::scheme::field_location::FieldLocation;
@@ -18,7 +18,7 @@ use crate::scheme::spec::{
     KeyFormat, Scheme, SignatureAlgorithm, SignatureSpec, TimeUnit, TimestampSpec,
 };
 use crate::scheme::template::{self, Segment};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretError};
 
 /// A scheme that is ready to verify, identify and sign. Made by [`Scheme::compile`]; it is a
 /// [`Provider`](crate::Provider) by itself.
@@ -159,12 +159,12 @@ impl CompiledScheme {
     /// # Errors
     /// What the secret is not, as the rest of a sentence that begins with its name. Never holds the
     /// secret.
-    pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    pub fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         if self.key_bytes(secret).is_some() {
             return Ok(());
         }
         let is_public = self.alg.is_some_and(ProofAlgorithm::is_public);
-        Err(match self.key {
+        Err(SecretError::new(match self.key {
             KeyFormat::Utf8 => "is empty",
             KeyFormat::Hex if is_public => "is not a usable Ed25519 public key in hexadecimal",
             KeyFormat::Hex => "is not hexadecimal",
@@ -173,8 +173,7 @@ impl CompiledScheme {
                 "is not a usable Ed25519 public key in base64 (with or without `whpk_` before it)"
             }
             KeyFormat::SpkiB64 => "is not a P-256 public key as SubjectPublicKeyInfo in base64",
-        }
-        .to_owned())
+        }))
     }
 
     /// Names the events of a proven delivery.

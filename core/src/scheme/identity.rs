@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
+use crate::identity::{IdentifyError, Identity, ProviderEventId};
 use crate::prove::Verified;
-use crate::provider::{IdentifyError, Identity, ProviderEventId};
 use crate::request::Head;
 use crate::scheme::error::SchemeError;
 use crate::scheme::field_location::FieldLocation;
@@ -86,16 +86,16 @@ impl IdentityRules {
             let item = if reads_json { delivery.json().ok() } else { None };
             return Ok(vec![self.identity(delivery, item, None, &is_signed)]);
         };
-        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
         let items = body.pointer(batch).and_then(|v| v.as_array()).ok_or_else(|| {
-            IdentifyError { reason: format!("there is no array of events at `{batch}`") }
+            IdentifyError::new(format!("there is no array of events at `{batch}`"))
         })?;
         if items.is_empty() || items.len() > MAX_BATCH_EVENTS {
             let reason = format!(
                 "the batch has {} events; 1 to {MAX_BATCH_EVENTS} are allowed",
                 items.len()
             );
-            return Err(IdentifyError { reason });
+            return Err(IdentifyError::new(reason));
         }
         let identity_of = |(n, item)| {
             self.identity(delivery, Some(item), Some(format!("{batch}/{n}")), &is_signed)
@@ -107,7 +107,7 @@ impl IdentityRules {
         &self,
         delivery: &Verified,
         item: Option<&Value>,
-        part: Option<String>,
+        item_pointer: Option<String>,
         is_signed: &impl Fn(&FieldLocation) -> bool,
     ) -> Identity {
         let first = |list: &Vec<FieldLocation>| {
@@ -119,8 +119,11 @@ impl IdentityRules {
             Some(list) => first(list).map(|(_, text)| text),
         };
         let event_id = self.event_id.as_ref().and_then(first);
-        let event_id = event_id.map(|(signed, value)| ProviderEventId { value, signed });
-        Identity { event_type, event_id, part }
+        let event_id = event_id.map(|(signed, value)| ProviderEventId::new(value, signed));
+        Identity::new()
+            .with_event_type(event_type)
+            .with_event_id(event_id)
+            .with_item_pointer(item_pointer)
     }
 
     /// The headers that name an event of this type and id, as name and value: what a signer sets.

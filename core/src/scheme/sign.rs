@@ -4,22 +4,22 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::crypto::ProofAlgorithm;
-use crate::provider::{Draft, SignError};
 use crate::request::{Head, Request};
 use crate::scheme::compiled::{CompiledScheme, TimestampLocation};
 use crate::scheme::field_location::FieldLocation;
 use crate::scheme::spec::{SignatureLocation, TimeUnit};
 use crate::scheme::template::Segment;
 use crate::secret::Secret;
+use crate::signer::{EventDraft, SignError};
 
 fn error(reason: &str) -> SignError {
-    SignError { reason: reason.to_owned() }
+    SignError::new(reason)
 }
 
 impl CompiledScheme {
     /// Whether requests can be signed: the signature stands in a header, no segment of the message
     /// is a field of the body, and the key is not the public one of a pair.
-    pub(super) fn can_sign(&self) -> bool {
+    pub(crate) fn can_sign(&self) -> bool {
         let is_body_field = |s: &Segment| matches!(s, Segment::Json(_) | Segment::Form(_));
         self.signature.location == SignatureLocation::Header
             && !self.message.iter().any(is_body_field)
@@ -34,7 +34,7 @@ impl CompiledScheme {
     /// [`SignError`] where the signature stands elsewhere than in a header, a field of the body is
     /// signed on its own, the sender signs with a private key, or the secret or a value is
     /// unusable.
-    pub fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+    pub fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         if self.signature.location != SignatureLocation::Header {
             return Err(error("only signatures that stand in a header can be made"));
         }
@@ -59,14 +59,14 @@ impl CompiledScheme {
         };
         set_header(&mut headers, &name, &self.signature_value(&tag, timestamp.as_deref()))?;
         let target = draft.target().to_owned();
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, draft.body.clone()))
     }
 
     /// All headers but the signature.
     fn unsigned_headers(
         &self,
-        draft: &Draft,
+        draft: &EventDraft,
         timestamp: Option<&str>,
     ) -> Result<HeaderMap, SignError> {
         let mut headers = HeaderMap::new();
@@ -92,7 +92,7 @@ impl CompiledScheme {
     /// The parts of the signed message.
     fn draft_parts<'a>(
         &'a self,
-        draft: &'a Draft,
+        draft: &'a EventDraft,
         key: &'a [u8],
         timestamp: Option<&'a str>,
     ) -> Result<Vec<&'a [u8]>, SignError> {
@@ -117,7 +117,7 @@ impl CompiledScheme {
     }
 
     /// The value of a header that the signature covers: the event's type or id.
-    fn signed_header_value<'a>(&'a self, draft: &'a Draft, header: &str) -> &'a str {
+    fn signed_header_value<'a>(&'a self, draft: &'a EventDraft, header: &str) -> &'a str {
         let mut headers = self.identity.headers(&draft.event_type, &draft.event_id);
         let named = headers.find(|(name, _)| *name == header).map(|(_, value)| value);
         named.unwrap_or(&draft.event_id)
@@ -148,7 +148,7 @@ impl CompiledScheme {
         }
     }
 
-    fn timestamp_text(&self, draft: &Draft) -> Option<String> {
+    fn timestamp_text(&self, draft: &EventDraft) -> Option<String> {
         self.timestamp.as_ref().map(|spec| match spec.unit {
             TimeUnit::S => draft.now.as_secs().to_string(),
             TimeUnit::Ms => draft.now.as_millis().to_string(),

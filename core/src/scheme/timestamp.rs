@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::provider::VerifyCx;
 use crate::request::Request;
 use crate::scheme::compiled::{CompiledTimestamp, TimestampLocation};
 use crate::scheme::field_location::{FieldLocation, required_json_text};
 use crate::scheme::form::{non_empty_header, required_form_text};
 use crate::scheme::signature_extract::ExtractedSignature;
 use crate::scheme::spec::TimeUnit;
+use crate::verification::VerifyCx;
 use crate::verify_error::VerifyError;
 
 /// Most digits of a number of seconds or milliseconds: 15 reach the year 33658 in milliseconds.

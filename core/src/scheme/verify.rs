@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::crypto::{ProofAlgorithm, Tag, tokens_equal};
-use crate::provider::VerifyCx;
 use crate::request::{Head, Request};
 use crate::scheme::compiled::{CompiledScheme, TimestampLocation};
 use crate::scheme::field_location::{FieldLocation, required_json_text};
@@ -13,6 +12,7 @@ use crate::scheme::form::{non_empty_header, required_form_text};
 use crate::scheme::signature_extract::ExtractedSignature;
 use crate::scheme::spec::SignatureLocation;
 use crate::scheme::template::Segment;
+use crate::verification::VerifyCx;
 use crate::verify_error::VerifyError;
 
 /// A piece of the signed message with its value; `None` stands for the key, which differs by

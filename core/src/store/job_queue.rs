@@ -1,10 +1,12 @@
-//! Which waiting job comes next: a queue in memory for stores that have one owner. The memory
-//! store and the embedded stores feed it; it knows nothing of events or disks.
+//! A queue of open jobs in memory, which decides the job that runs next. For stores with one owner:
+//! the memory store and the embedded stores feed it. It knows neither events nor disks.
 //!
-//! * Per route, jobs that are due leave in the order in which they came in.
-//! * Of the jobs of a route with the same order key, at most one is out, and the one that was
-//!   accepted first goes first.
-//! * Suspects (jobs behind which the process died) leave one at a time, before jobs that are none.
+//! * Due jobs of a route are claimed in the order in which they became due.
+//! * Of the jobs of a route with the same order key, at most one is claimed at a time, and the one
+//!   that was accepted first goes first.
+//! * Crash suspects (jobs that were running when the process died) are claimed one at a time, before
+//!   other jobs of their route. If the process dies again, the suspect that was claimed is the
+//!   cause.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -14,40 +16,74 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// A waiting job. `K` is the store's own key for it; keys grow in the order of acceptance.
+/// A job in a [`JobQueue`]. `K` is the store's own key of the job; keys must sort in the order of
+/// acceptance.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct QueuedJob<K> {
-    /// The store's key.
+    /// The store's key of the job.
     pub key: K,
-    /// The route's name.
+    /// The name of the route whose chain the job runs.
     pub route: Arc<str>,
-    /// Not before this.
+    /// The earliest time at which the job may be claimed.
     pub due: Timestamp,
-    /// Jobs of one route with the same key run one after the other.
+    /// Jobs of one route with the same order key run one at a time, in the order of acceptance.
     pub order_key: Option<Arc<str>>,
-    /// The process died while it ran.
-    pub suspect: bool,
+    /// Whether the job was running when the process died.
+    pub crash_suspect: bool,
 }
 
-/// The queue. Everything it holds is open: waiting, or handed out and not yet finished.
+impl<K> QueuedJob<K> {
+    /// A job without an order key that is not a crash suspect.
+    pub fn new(key: K, route: impl Into<Arc<str>>, due: Timestamp) -> Self {
+        Self { key, route: route.into(), due, order_key: None, crash_suspect: false }
+    }
+
+    setters! {
+        with_due => due: Timestamp;
+        with_order_key => order_key: into Option<Arc<str>>;
+        with_crash_suspect => crash_suspect: bool;
+    }
+}
+
+/// The open jobs of a store: pending, or claimed and not finished.
+///
+/// ```
+/// use hookward_core::Timestamp;
+/// use hookward_core::store::{JobQueue, QueuedJob};
+///
+/// let now = Timestamp::from_secs(100);
+/// let mut queue = JobQueue::new_at(now);
+/// queue.push(QueuedJob::new(1, "orders", now));
+/// queue.push(QueuedJob::new(2, "orders", now));
+///
+/// let claimed = queue.claim(now, &[("orders".into(), 1)], 0);
+/// assert_eq!(claimed.iter().map(|job| job.key).collect::<Vec<_>>(), [1]);
+/// queue.remove(1);
+/// assert_eq!(queue.open_jobs("orders"), 1);
+/// ```
 #[derive(Debug)]
 pub struct JobQueue<K> {
-    routes: BTreeMap<Arc<str>, Lane<K>>,
-    later: BinaryHeap<Reverse<(Timestamp, K)>>,
-    waiting: HashMap<K, QueuedJob<K>>,
-    out: HashMap<K, QueuedJob<K>>,
-    ordered: HashMap<(Arc<str>, Arc<str>), Ordered<K>>,
-    suspect_out: Option<K>,
+    routes: BTreeMap<Arc<str>, RouteQueue<K>>,
+    /// Jobs that are not due yet, by due time.
+    delayed: BinaryHeap<Reverse<(Timestamp, K)>>,
+    pending: HashMap<K, QueuedJob<K>>,
+    claimed: HashMap<K, QueuedJob<K>>,
+    ordered: HashMap<(Arc<str>, Arc<str>), OrderedJobs<K>>,
+    /// The crash suspect that is claimed; of all routes together there is at most one.
+    claimed_suspect: Option<K>,
     /// See [`JobQueue::now`].
     now: Timestamp,
 }
 
-/// Claims at the same time name moments a little apart; after a clock was set back, more.
-const APART: Duration = Duration::from_secs(1);
+/// How far apart the times of concurrent claims may be. A claim whose time is further back than this
+/// means that the clock was set back.
+const CLOCK_STEP_THRESHOLD: Duration = Duration::from_secs(1);
 
-/// One route. A key may stand in line twice, or no longer wait; [`JobQueue::take`] looks again.
+/// The due jobs of one route. A key may stand here twice, or may no longer be pending: removing it
+/// would take a search, so [`JobQueue::claim_from_route`] checks each key that it takes.
 #[derive(Debug)]
-struct Lane<K> {
+struct RouteQueue<K> {
     ready: VecDeque<K>,
     suspects: VecDeque<K>,
     open: usize,
@@ -55,27 +91,27 @@ struct Lane<K> {
 
 /// The open jobs of one route and order key.
 #[derive(Debug)]
-struct Ordered<K> {
+struct OrderedJobs<K> {
     open: BTreeSet<K>,
-    /// A replayed job can come to stand before the one that is out, so "the first" is not enough.
-    out: Option<K>,
+    /// The claimed job. Not always the first open one: a replayed job can be older than it.
+    claimed: Option<K>,
 }
 
-impl<K> Default for Lane<K> {
+impl<K> Default for RouteQueue<K> {
     fn default() -> Self {
         Self { ready: VecDeque::new(), suspects: VecDeque::new(), open: 0 }
     }
 }
 
-impl<K> Lane<K> {
+impl<K> RouteQueue<K> {
     fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.suspects.is_empty()
     }
 }
 
-impl<K> Default for Ordered<K> {
+impl<K> Default for OrderedJobs<K> {
     fn default() -> Self {
-        Self { open: BTreeSet::new(), out: None }
+        Self { open: BTreeSet::new(), claimed: None }
     }
 }
 
@@ -83,262 +119,282 @@ impl<K: Ord + Copy + Hash> Default for JobQueue<K> {
     fn default() -> Self {
         Self {
             routes: BTreeMap::new(),
-            later: BinaryHeap::new(),
-            waiting: HashMap::new(),
-            out: HashMap::new(),
+            delayed: BinaryHeap::new(),
+            pending: HashMap::new(),
+            claimed: HashMap::new(),
             ordered: HashMap::new(),
-            suspect_out: None,
+            claimed_suspect: None,
             now: Timestamp::default(),
         }
     }
 }
 
 impl<K: Ord + Copy + Hash> JobQueue<K> {
-    /// An empty one.
+    /// An empty queue whose time starts with the first claim.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty one of a store that was opened at this moment, so that a clock which is set back before
-    /// the first claim is seen, too.
-    pub fn starting(now: Timestamp) -> Self {
+    /// An empty queue of a store that is opened at `now`. A clock that is set back between opening
+    /// and the first claim is then noticed too.
+    pub fn new_at(now: Timestamp) -> Self {
         Self { now, ..Self::default() }
     }
 
-    /// The present as far as it is known here: the latest moment that a claim named, since the clock was
-    /// last set back.
+    /// The queue's time: the latest time that a claim named since the clock was last set back.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// A job waits, newly or again. Time passes by what claims name alone, once it has begun: what others
-    /// know of it may be older than the last change of the clock.
-    pub fn push(&mut self, entry: QueuedJob<K>, _now: Timestamp) {
-        let key = entry.key;
-        let known = self.contains(key);
-        let was_out = self.is_out(key);
-        self.return_to_waiting(key);
-        let lane = self.routes.entry(entry.route.clone()).or_default();
-        lane.open += usize::from(!known);
-        if let Some(order) = &entry.order_key {
-            let slot = (entry.route.clone(), order.clone());
+    /// Makes a job pending: a new one, or one that was claimed and comes back.
+    ///
+    /// Only [`claim`](Self::claim) advances the queue's time. The time that a caller knows here may be
+    /// older than the last clock change, and would look like another one.
+    pub fn push(&mut self, job: QueuedJob<K>) {
+        let key = job.key;
+        let is_known = self.contains(key);
+        let was_claimed = self.is_claimed(key);
+        self.unclaim(key);
+        let queue = self.routes.entry(job.route.clone()).or_default();
+        queue.open += usize::from(!is_known);
+        if let Some(order) = &job.order_key {
+            let slot = (job.route.clone(), order.clone());
             self.ordered.entry(slot).or_default().open.insert(key);
         }
-        let (route, order) = (entry.route.clone(), entry.order_key.clone());
-        if entry.due > self.now {
-            self.later.push(Reverse((entry.due, key)));
+        let (route, order) = (job.route.clone(), job.order_key.clone());
+        if job.due > self.now {
+            self.delayed.push(Reverse((job.due, key)));
         } else {
-            self.enqueue_ready(&entry);
+            self.enqueue_ready(&job);
         }
-        self.waiting.insert(key, entry);
-        if was_out {
-            // It lets an earlier, replayed one of its key pass.
+        self.pending.insert(key, job);
+        if was_claimed {
+            // An older, replayed job of the same order key could not be claimed beside this one. It
+            // goes first now, and nothing else would put it into the route's queue.
             self.promote_next(route, order, Some(key));
         }
     }
 
-    /// A job is finished, or gone: it no longer stands in anyone's way.
+    /// Removes a job that is finished or gone, so that the next job of its order key can be claimed.
     pub fn remove(&mut self, key: K) {
-        self.return_to_waiting(key);
-        let Some(entry) = self.waiting.remove(&key) else { return };
-        if let Some(lane) = self.routes.get_mut(&entry.route) {
-            lane.open = lane.open.saturating_sub(1);
+        self.unclaim(key);
+        let Some(job) = self.pending.remove(&key) else { return };
+        if let Some(queue) = self.routes.get_mut(&job.route) {
+            queue.open = queue.open.saturating_sub(1);
         }
-        if let Some(order) = &entry.order_key {
-            let slot = (entry.route.clone(), order.clone());
+        if let Some(order) = &job.order_key {
+            let slot = (job.route.clone(), order.clone());
             if let Some(ordered) = self.ordered.get_mut(&slot) {
                 ordered.open.remove(&key);
+                // Order keys come from events; keeping empty entries would grow without limit.
                 if ordered.open.is_empty() {
                     self.ordered.remove(&slot);
                 }
             }
         }
-        self.promote_next(entry.route, entry.order_key, None);
+        self.promote_next(job.route, job.order_key, None);
     }
 
-    /// Jobs that may run now: at most so many per named route, and at most `unknown` of all others.
+    /// Claims jobs that are due at `now`: of each named route at most the given number, and at most
+    /// `max_unrouted` of all other routes together.
     pub fn claim(
         &mut self,
         now: Timestamp,
         slots: &[(Arc<str>, usize)],
-        unknown: usize,
+        max_unrouted: usize,
     ) -> Vec<QueuedJob<K>> {
-        if now.plus(APART) < self.now {
-            self.set_back(now);
+        if now.plus(CLOCK_STEP_THRESHOLD) < self.now {
+            self.shift_due_times(now);
         }
-        self.mature(now);
-        let mut taken = Vec::new();
+        self.enqueue_due(now);
+        let mut claimed = Vec::new();
         for (route, free) in slots {
-            self.take(route, *free, &mut taken);
+            self.claim_from_route(route, *free, &mut claimed);
         }
-        if unknown > 0 {
-            let named = |r: &Arc<str>| slots.iter().any(|(name, _)| name == r);
+        if max_unrouted > 0 {
+            let is_named = |r: &Arc<str>| slots.iter().any(|(name, _)| name == r);
             let others: Vec<_> = self
                 .routes
                 .iter()
-                .filter(|(r, lane)| lane.has_ready() && !named(r))
+                .filter(|(r, queue)| queue.has_ready() && !is_named(r))
                 .map(|(r, _)| r.clone())
                 .collect();
-            let mut left = unknown;
+            let mut left = max_unrouted;
             for route in others {
-                let before = taken.len();
-                self.take(&route, left, &mut taken);
-                left -= (taken.len() - before).min(left);
+                let before = claimed.len();
+                self.claim_from_route(&route, left, &mut claimed);
+                left -= (claimed.len() - before).min(left);
             }
         }
-        taken
+        claimed
     }
 
-    /// When the next job that waits for its time is due; the past where some could go now, if
-    /// there is a free slot for them. Jobs that wait for another job are not counted.
+    /// When a claim can next return a job; in the past where one could now, if its route had a free
+    /// slot. Jobs that wait for another job of their order key do not count.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let free = |key: &K| {
-            let entry = self.waiting.get(key).filter(|e| e.due <= self.now && !self.blocked(e))?;
-            Some(entry.due)
+        let due_if_claimable = |key: &K| {
+            let job = self.pending.get(key).filter(|job| self.is_claimable(job))?;
+            Some(job.due)
         };
-        let lined_up = self
+        let ready = self
             .routes
             .values()
-            .filter_map(|lane| {
-                let suspects = lane.suspects.iter().take_while(|_| self.suspect_out.is_none());
-                lane.ready.iter().chain(suspects).find_map(free)
+            .filter_map(|queue| {
+                // While a suspect is claimed, no other suspect can be.
+                let suspects = queue.suspects.iter().take_while(|_| self.claimed_suspect.is_none());
+                queue.ready.iter().chain(suspects).find_map(due_if_claimable)
             })
             .min();
-        let later = self.later.peek().map(|Reverse((due, _))| *due);
-        match (lined_up, later) {
+        let delayed = self.delayed.peek().map(|Reverse((due, _))| *due);
+        match (ready, delayed) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
     }
 
-    /// Waiting jobs.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// The number of pending jobs.
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
-    /// Whether a job is handed out.
-    pub fn is_out(&self, key: K) -> bool {
-        self.out.contains_key(&key)
+    /// Whether a job is claimed and has not come back.
+    pub fn is_claimed(&self, key: K) -> bool {
+        self.claimed.contains_key(&key)
     }
 
-    /// Whether a job is known here at all.
+    /// Whether a job is open: pending or claimed.
     pub fn contains(&self, key: K) -> bool {
-        self.out.contains_key(&key) || self.waiting.contains_key(&key)
+        self.claimed.contains_key(&key) || self.pending.contains_key(&key)
     }
 
-    /// Open jobs of one route.
-    pub fn open(&self, route: &str) -> usize {
-        self.routes.get(route).map_or(0, |lane| lane.open)
+    /// The number of open jobs of one route.
+    pub fn open_jobs(&self, route: &str) -> usize {
+        self.routes.get(route).map_or(0, |queue| queue.open)
     }
 
-    /// Open jobs per route, for the routes that have some.
-    pub fn open_by_route(&self) -> BTreeMap<Arc<str>, u64> {
-        let open = self.routes.iter().filter(|(_, lane)| lane.open > 0);
-        open.map(|(route, lane)| (route.clone(), lane.open as u64)).collect()
+    /// The number of open jobs of each route that has any.
+    pub fn open_jobs_by_route(&self) -> BTreeMap<Arc<str>, u64> {
+        let open = self.routes.iter().filter(|(_, queue)| queue.open > 0);
+        open.map(|(route, queue)| (route.clone(), queue.open as u64)).collect()
     }
 
-    /// What is out waits again; whoever calls this decides what becomes of it.
-    fn return_to_waiting(&mut self, key: K) {
-        let Some(entry) = self.out.remove(&key) else { return };
-        if self.suspect_out == Some(key) {
-            self.suspect_out = None;
+    /// Makes a claimed job pending without queueing it; the caller decides what becomes of it.
+    fn unclaim(&mut self, key: K) {
+        let Some(job) = self.claimed.remove(&key) else { return };
+        if self.claimed_suspect == Some(key) {
+            self.claimed_suspect = None;
         }
-        if let Some(order) = &entry.order_key {
-            let slot = (entry.route.clone(), order.clone());
-            if let Some(ordered) = self.ordered.get_mut(&slot).filter(|o| o.out == Some(key)) {
-                ordered.out = None;
+        if let Some(order) = &job.order_key {
+            let slot = (job.route.clone(), order.clone());
+            if let Some(ordered) = self.ordered.get_mut(&slot).filter(|o| o.claimed == Some(key)) {
+                ordered.claimed = None;
             }
         }
-        self.waiting.insert(key, entry);
+        self.pending.insert(key, job);
     }
 
-    /// The first of an order key may have been passed over while another one stood in its way.
+    /// Queues the first open job of an order key, unless it is `pushed`, which is queued already. It
+    /// was not queued when it became due, because another job of its key was claimed then.
     fn promote_next(&mut self, route: Arc<str>, order: Option<Arc<str>>, pushed: Option<K>) {
         let Some(order) = order else { return };
         let Some(ordered) = self.ordered.get(&(route, order)) else { return };
         let next = ordered.open.first().copied().filter(|k| Some(*k) != pushed);
-        let due = |e: &&QueuedJob<K>| e.due <= self.now;
-        if let Some(entry) = next.and_then(|k| self.waiting.get(&k)).filter(due).cloned() {
-            self.enqueue_ready(&entry);
+        let is_due = |job: &&QueuedJob<K>| job.due <= self.now;
+        if let Some(job) = next.and_then(|k| self.pending.get(&k)).filter(is_due).cloned() {
+            self.enqueue_ready(&job);
         }
     }
 
-    /// It is due. One that waits for another of its key is not put in line, else all that look for the
-    /// first who may go would have to look past a whole backlog.
-    fn enqueue_ready(&mut self, entry: &QueuedJob<K>) {
-        if self.blocked(entry) {
+    /// Queues a due job, unless another job of its order key goes first. Queueing those too would
+    /// make every search for a claimable job pass over the key's whole backlog:
+    /// [`promote_next`](Self::promote_next) queues them one by one.
+    fn enqueue_ready(&mut self, job: &QueuedJob<K>) {
+        if self.is_blocked(job) {
             return;
         }
-        let lane = self.routes.entry(entry.route.clone()).or_default();
-        if entry.suspect {
-            lane.suspects.push_back(entry.key);
+        let queue = self.routes.entry(job.route.clone()).or_default();
+        if job.crash_suspect {
+            queue.suspects.push_back(job.key);
         } else {
-            lane.ready.push_back(entry.key);
+            queue.ready.push_back(job.key);
         }
     }
 
-    /// The clock went back. What waits for a moment to come waits on as long as it would have by the
-    /// clock as it was: a job that came in while it was ahead is due, and no retry is at once.
-    fn set_back(&mut self, now: Timestamp) {
-        let by = self.now.since(now);
+    /// Moves every future due time back with the clock. A job that was accepted while the clock was
+    /// ahead is due now instead of hours later, and a retry keeps its delay instead of running
+    /// immediately.
+    fn shift_due_times(&mut self, now: Timestamp) {
+        let step = self.now.since(now);
         self.now = now;
-        self.later.clear();
-        for (key, entry) in self.waiting.iter_mut().filter(|(_, entry)| entry.due > now) {
-            entry.due = entry.due.minus(by);
-            // Those that are due by that are lined up from here.
-            self.later.push(Reverse((entry.due, *key)));
+        self.delayed.clear();
+        for (key, job) in self.pending.iter_mut().filter(|(_, job)| job.due > now) {
+            job.due = job.due.minus(step);
+            // Also those that are due now: `enqueue_due` queues them from here.
+            self.delayed.push(Reverse((job.due, *key)));
         }
     }
 
-    fn mature(&mut self, now: Timestamp) {
+    /// Advances the queue's time and queues the jobs that are due by then.
+    fn enqueue_due(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        while let Some(Reverse((due, key))) = self.later.peek().copied() {
+        while let Some(Reverse((due, key))) = self.delayed.peek().copied() {
             if due > self.now {
                 return;
             }
-            self.later.pop();
-            // A job can stand here twice when it was removed or pushed anew; the entry decides.
-            if let Some(entry) = self.waiting.get(&key).filter(|e| e.due == due).cloned() {
-                self.enqueue_ready(&entry);
+            self.delayed.pop();
+            // The heap still holds times of jobs that were removed, or pushed again with another
+            // due time. Only the job's own due time counts.
+            if let Some(job) = self.pending.get(&key).filter(|job| job.due == due).cloned() {
+                self.enqueue_ready(&job);
             }
         }
     }
 
-    fn take(&mut self, route: &Arc<str>, mut free: usize, taken: &mut Vec<QueuedJob<K>>) {
+    fn claim_from_route(
+        &mut self,
+        route: &Arc<str>,
+        mut free: usize,
+        claimed: &mut Vec<QueuedJob<K>>,
+    ) {
         while free > 0 {
-            let Some(key) = self.next_of(route) else { return };
-            // It may have stood in line twice, been taken, and come back for later.
-            let may_go = |e: &QueuedJob<K>| e.due <= self.now && !self.blocked(e);
-            if !self.waiting.get(&key).is_some_and(may_go) {
+            let Some(key) = self.pop_ready(route) else { return };
+            // A key that was queued twice may have been claimed and have come back for later.
+            if !self.pending.get(&key).is_some_and(|job| self.is_claimable(job)) {
                 continue;
             }
-            let Some(entry) = self.waiting.remove(&key) else { continue };
-            if entry.suspect {
-                self.suspect_out = Some(key);
+            let Some(job) = self.pending.remove(&key) else { continue };
+            if job.crash_suspect {
+                self.claimed_suspect = Some(key);
             }
-            if let Some(order) = &entry.order_key {
-                let slot = (entry.route.clone(), order.clone());
-                self.ordered.entry(slot).or_default().out = Some(key);
+            if let Some(order) = &job.order_key {
+                let slot = (job.route.clone(), order.clone());
+                self.ordered.entry(slot).or_default().claimed = Some(key);
             }
-            self.out.insert(key, entry.clone());
-            taken.push(entry);
+            self.claimed.insert(key, job.clone());
+            claimed.push(job);
             free -= 1;
         }
     }
 
-    fn next_of(&mut self, route: &Arc<str>) -> Option<K> {
-        let lane = self.routes.get_mut(route)?;
-        // First, else it would wait behind any backlog; as one is out at most, it keeps nobody else up.
-        let suspect = if self.suspect_out.is_none() { lane.suspects.pop_front() } else { None };
-        suspect.or_else(|| lane.ready.pop_front())
+    fn pop_ready(&mut self, route: &Arc<str>) -> Option<K> {
+        let queue = self.routes.get_mut(route)?;
+        // Suspects first: behind a backlog they would never be tried. Since at most one is claimed,
+        // they cannot hold up the other jobs.
+        let suspect =
+            if self.claimed_suspect.is_none() { queue.suspects.pop_front() } else { None };
+        suspect.or_else(|| queue.ready.pop_front())
     }
 
-    /// Passed over now; [`Self::promote_next`] lines it up.
-    fn blocked(&self, entry: &QueuedJob<K>) -> bool {
-        let Some(order) = &entry.order_key else { return false };
+    fn is_claimable(&self, job: &QueuedJob<K>) -> bool {
+        job.due <= self.now && !self.is_blocked(job)
+    }
+
+    /// Whether another job of the same order key is claimed or goes first.
+    fn is_blocked(&self, job: &QueuedJob<K>) -> bool {
+        let Some(order) = &job.order_key else { return false };
         self.ordered
-            .get(&(entry.route.clone(), order.clone()))
-            .is_some_and(|o| o.out.is_some() || o.open.first() != Some(&entry.key))
+            .get(&(job.route.clone(), order.clone()))
+            .is_some_and(|o| o.claimed.is_some() || o.open.first() != Some(&job.key))
     }
 }
 
@@ -350,7 +406,7 @@ mod tests {
 
     fn entry(key: u32, order: Option<&str>) -> QueuedJob<u32> {
         let order_key = order.map(Arc::from);
-        QueuedJob { key, route: "r".into(), due: NOW, order_key, suspect: false }
+        QueuedJob { key, route: "r".into(), due: NOW, order_key, crash_suspect: false }
     }
 
     fn claim(s: &mut JobQueue<u32>, n: usize) -> Vec<u32> {
@@ -358,20 +414,20 @@ mod tests {
     }
 
     #[test]
-    fn jobs_leave_in_order_and_no_more_than_asked_for() {
+    fn jobs_are_claimed_in_order_and_at_most_as_many_as_there_are_slots() {
         let mut s = JobQueue::new();
-        (1..=3).for_each(|k| s.push(entry(k, None), NOW));
+        (1..=3).for_each(|k| s.push(entry(k, None)));
         assert_eq!(claim(&mut s, 2), [1, 2]);
         assert_eq!(claim(&mut s, 2), [3]);
         assert!(claim(&mut s, 2).is_empty());
     }
 
     #[test]
-    fn one_order_key_has_one_job_out_and_others_pass() {
+    fn an_order_key_has_one_claimed_job_and_other_keys_are_not_held_up() {
         let mut s = JobQueue::new();
-        s.push(entry(1, Some("a")), NOW);
-        s.push(entry(2, Some("a")), NOW);
-        s.push(entry(3, Some("b")), NOW);
+        s.push(entry(1, Some("a")));
+        s.push(entry(2, Some("a")));
+        s.push(entry(3, Some("b")));
         assert_eq!(claim(&mut s, 9), [1, 3]);
         assert!(claim(&mut s, 9).is_empty());
         s.remove(1);
@@ -379,15 +435,15 @@ mod tests {
     }
 
     #[test]
-    fn a_retried_head_keeps_its_key_closed_until_it_is_finished() {
+    fn a_retried_job_blocks_its_order_key_until_it_is_finished() {
         let mut s = JobQueue::new();
-        s.push(entry(1, Some("a")), NOW);
-        s.push(entry(2, Some("a")), NOW);
+        s.push(entry(1, Some("a")));
+        s.push(entry(2, Some("a")));
         assert_eq!(claim(&mut s, 9), [1]);
-        s.push(
-            QueuedJob { due: NOW.plus(std::time::Duration::from_secs(5)), ..entry(1, Some("a")) },
-            NOW,
-        );
+        s.push(QueuedJob {
+            due: NOW.plus(std::time::Duration::from_secs(5)),
+            ..entry(1, Some("a"))
+        });
         assert!(claim(&mut s, 9).is_empty());
         let then = NOW.plus(std::time::Duration::from_secs(5));
         let keys = |v: Vec<QueuedJob<u32>>| v.into_iter().map(|e| e.key).collect::<Vec<_>>();
@@ -397,10 +453,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_due_waits_and_next_due_says_until_when() {
+    fn a_job_that_is_not_due_is_not_claimed_and_next_due_is_its_due_time() {
         let mut s = JobQueue::new();
         let due = NOW.plus(std::time::Duration::from_secs(5));
-        s.push(QueuedJob { due, ..entry(1, None) }, NOW);
+        s.push(QueuedJob { due, ..entry(1, None) });
         assert!(claim(&mut s, 9).is_empty());
         assert_eq!(s.next_due(), Some(due));
         assert_eq!(s.claim(due, &[("r".into(), 1)], 0).len(), 1);
@@ -408,17 +464,17 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_makes_no_retry_immediate_and_keeps_no_job_waiting() {
+    fn a_clock_that_is_set_back_neither_shortens_a_retry_nor_delays_a_job() {
         let hour = std::time::Duration::from_secs(3600);
         let secs = std::time::Duration::from_secs;
         let (mut s, ahead) = (JobQueue::new(), NOW.plus(hour));
         s.claim(ahead, &[], 0);
         // One that came in while the clock was ahead, one that was to be tried again then.
-        s.push(QueuedJob { due: ahead, ..entry(1, None) }, ahead);
-        s.push(QueuedJob { due: ahead.plus(secs(60)), ..entry(2, None) }, ahead);
+        s.push(QueuedJob { due: ahead, ..entry(1, None) });
+        s.push(QueuedJob { due: ahead.plus(secs(60)), ..entry(2, None) });
         assert_eq!(claim(&mut s, 9), [1]);
         // And one that is to be tried again after.
-        s.push(QueuedJob { due: NOW.plus(secs(5)), ..entry(1, None) }, NOW);
+        s.push(QueuedJob { due: NOW.plus(secs(5)), ..entry(1, None) });
         let mut claim = |after| {
             let taken = s.claim(NOW.plus(secs(after)), &[("r".into(), 9)], 0);
             taken.into_iter().map(|e| e.key).collect::<Vec<_>>()
@@ -428,11 +484,11 @@ mod tests {
     }
 
     #[test]
-    fn suspects_leave_one_at_a_time() {
+    fn crash_suspects_are_claimed_one_at_a_time() {
         let mut s = JobQueue::new();
-        s.push(QueuedJob { suspect: true, ..entry(1, None) }, NOW);
-        s.push(QueuedJob { suspect: true, ..entry(2, None) }, NOW);
-        s.push(entry(3, None), NOW);
+        s.push(QueuedJob { crash_suspect: true, ..entry(1, None) });
+        s.push(QueuedJob { crash_suspect: true, ..entry(2, None) });
+        s.push(entry(3, None));
         assert_eq!(claim(&mut s, 9), [1, 3]);
         assert!(claim(&mut s, 9).is_empty());
         s.remove(1);
@@ -440,25 +496,25 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_does_not_wait_behind_the_backlog_of_its_route() {
+    fn a_crash_suspect_is_claimed_before_the_backlog_of_its_route() {
         let mut s = JobQueue::new();
-        (1..=3).for_each(|k| s.push(entry(k, None), NOW));
-        (4..=5).for_each(|k| s.push(QueuedJob { suspect: true, ..entry(k, None) }, NOW));
+        (1..=3).for_each(|k| s.push(entry(k, None)));
+        (4..=5).for_each(|k| s.push(QueuedJob { crash_suspect: true, ..entry(k, None) }));
         assert_eq!(claim(&mut s, 1), [4]);
-        assert_eq!(claim(&mut s, 1), [1], "one suspect is out");
+        assert_eq!(claim(&mut s, 1), [1], "one suspect is claimed");
         s.remove(4);
         assert_eq!(claim(&mut s, 9), [5, 2, 3]);
     }
 
     #[test]
-    fn a_backlog_of_one_order_key_stands_in_nobodys_way() {
+    fn a_backlog_of_one_order_key_keeps_at_most_one_job_queued() {
         let mut s = JobQueue::new();
         let has_ready = |s: &JobQueue<u32>| s.routes.values().map(|l| l.ready.len()).sum::<usize>();
-        s.push(entry(0, Some("a")), NOW);
+        s.push(entry(0, Some("a")));
         assert_eq!(claim(&mut s, 1), [0]);
-        (1..=25_000).for_each(|k| s.push(entry(k, Some("a")), NOW));
+        (1..=25_000).for_each(|k| s.push(entry(k, Some("a"))));
         let due = NOW.plus(Duration::from_secs(1));
-        (25_001..=50_000).for_each(|k| s.push(QueuedJob { due, ..entry(k, Some("a")) }, NOW));
+        (25_001..=50_000).for_each(|k| s.push(QueuedJob { due, ..entry(k, Some("a")) }));
         assert!(s.claim(due, &[], 0).is_empty());
         assert_eq!((has_ready(&s), s.next_due()), (0, None));
         assert!(s.claim(due, &[("r".into(), 9)], 0).is_empty());
@@ -472,47 +528,47 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_routes_that_nobody_named_leave_as_unknown() {
+    fn jobs_of_routes_that_nobody_named_leave_as_max_unrouted() {
         let mut s = JobQueue::new();
-        s.push(entry(1, None), NOW);
+        s.push(entry(1, None));
         assert_eq!(s.claim(NOW, &[("other".into(), 9)], 0).len(), 0);
         assert_eq!(s.claim(NOW, &[("other".into(), 9)], 4).len(), 1);
     }
 
     #[test]
-    fn a_replayed_older_job_waits_for_the_one_of_its_key_that_is_out() {
+    fn a_replayed_older_job_waits_for_the_claimed_job_of_its_order_key() {
         let mut s = JobQueue::new();
-        s.push(entry(5, Some("a")), NOW);
+        s.push(entry(5, Some("a")));
         assert_eq!(claim(&mut s, 9), [5]);
-        s.push(entry(2, Some("a")), NOW);
+        s.push(entry(2, Some("a")));
         assert!(claim(&mut s, 9).is_empty());
-        assert_eq!(s.next_due(), None, "nothing can go before 5 is back");
-        s.push(entry(5, Some("a")), NOW);
+        assert_eq!(s.next_due(), None, "nothing is claimable before 5 is back");
+        s.push(entry(5, Some("a")));
         assert_eq!(claim(&mut s, 9), [2]);
         s.remove(2);
         assert_eq!(claim(&mut s, 9), [5]);
     }
 
     #[test]
-    fn a_job_that_stood_in_line_twice_does_not_leave_before_its_time() {
+    fn a_job_that_was_queued_twice_is_not_claimed_before_it_is_due() {
         let mut s = JobQueue::new();
         let later = NOW.plus(std::time::Duration::from_secs(5));
-        (1..=2).for_each(|k| s.push(entry(k, Some("a")), NOW));
-        s.push(entry(1, Some("a")), NOW);
+        (1..=2).for_each(|k| s.push(entry(k, Some("a"))));
+        s.push(entry(1, Some("a")));
         assert_eq!(claim(&mut s, 1), [1]);
-        s.push(QueuedJob { due: later, ..entry(1, Some("a")) }, NOW);
+        s.push(QueuedJob { due: later, ..entry(1, Some("a")) });
         assert!(claim(&mut s, 9).is_empty());
         assert_eq!(s.next_due(), Some(later));
     }
 
     #[test]
-    fn a_suspect_that_waits_for_another_is_not_due() {
+    fn a_crash_suspect_that_waits_for_another_is_not_due() {
         let mut s = JobQueue::new();
-        (1..=2).for_each(|k| s.push(QueuedJob { suspect: true, ..entry(k, None) }, NOW));
+        (1..=2).for_each(|k| s.push(QueuedJob { crash_suspect: true, ..entry(k, None) }));
         assert_eq!(claim(&mut s, 9), [1]);
         assert_eq!(s.next_due(), None);
         s.remove(1);
         assert_eq!(s.next_due(), Some(NOW));
-        assert_eq!(s.open_by_route().into_iter().next(), Some(("r".into(), 1)));
+        assert_eq!(s.open_jobs_by_route().into_iter().next(), Some(("r".into(), 1)));
     }
 }

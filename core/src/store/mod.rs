@@ -1,106 +1,114 @@
-//! A store: keeps accepted deliveries and their jobs. Implemented by store crates and, as the
-//! reference, by the engine's memory store. Everything is batch-first, and `now` is always an
-//! argument: a store has no clock of its own.
+//! A store: holds accepted deliveries and their jobs. Implemented by store crates and, as the
+//! reference, by the engine's memory store; called by the engine's ingest pipeline, its worker and
+//! the admin API.
+//!
+//! Every call takes a batch, so that one disk flush serves many deliveries. The current time is
+//! always an argument: a store has no clock of its own.
+//!
+//! An event passes through a store like this: [`Store::accept`] stores it with its jobs,
+//! [`Store::claim`] leases a job to a worker, [`Store::settle`] records how the attempt ended, and
+//! [`Store::purge`] removes the event at the end of its retention.
 
+mod attempt;
 mod batch_item;
 mod browse;
+mod error;
 mod job_queue;
+mod open;
 mod records;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
+pub use attempt::{
+    AttemptOutcome, AttemptRecord, Cause, ParseAttemptOutcomeError, ParseCauseError,
+};
 pub use batch_item::batch_item;
 pub use browse::{
-    AttemptRecord, Browse, ContentDuplicate, Cursor, EventDetail, EventPage, EventSummary, Filter,
-    JobCounts, JobDetail, JobState, ReplayJob, Status,
+    Browse, ContentDuplicate, EventDetail, EventFilter, EventPage, EventStatus, EventSummary,
+    JobCounts, JobDetail, JobState, PageCursor, ParseEventStatusError, ReplayJob,
 };
+pub use error::StoreError;
 pub use job_queue::{JobQueue, QueuedJob};
+pub use open::{OpenCx, OpenError, OpenFuture, StorePolicy};
 pub use records::{
-    Acceptance, Claim, DedupeKey, Depth, Job, JobId, JobOutcome, KeyKind, Lease, NewDelivery,
-    NewEvent, NewJob, NewStatus, Purge, RouteDepth, Settled, Settlement,
+    Acceptance, ClaimRequest, DedupeKey, DedupeKeyKind, Job, JobOutcome, Lease, NewDelivery,
+    NewEvent, NewJob, NewStatus, PurgeRequest, QueueDepth, RouteDepth, Settled, Settlement,
 };
+
+pub use crate::id::JobId;
 
 use crate::clock::Timestamp;
 
-/// Keeps deliveries, hands out jobs, takes back outcomes.
+/// Stores deliveries durably, leases their jobs, and records how the jobs end.
+///
+/// Many tasks call a store at the same time. A call that returns `Ok` has happened completely and,
+/// if the store is [`durable`](Self::durable), survives a power cut; a call that returns an error
+/// may have happened.
+///
+/// ```
+/// use hookward_core::store::{Acceptance, NewDelivery, Store, StoreError};
+///
+/// /// Stores one delivery and says whether it is new.
+/// async fn accept_one(store: &dyn Store, delivery: NewDelivery) -> Result<bool, StoreError> {
+///     let answers = store.accept(vec![delivery]).await?;
+///     Ok(answers.iter().any(|answer| matches!(answer, Acceptance::Accepted { .. })))
+/// }
+/// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Takes deliveries in. Each is atomic: its dedupe keys, its events and their jobs, all or
-    /// nothing. Returns once that is durable. The same key twice in one call: the second is a
-    /// duplicate. One answer per delivery, in order.
+    /// Accepts deliveries and returns one answer for each, in order, once all are durable.
+    ///
+    /// Each delivery is atomic: its dedupe keys, its events and their jobs are stored together or not
+    /// at all. Where two deliveries of one call have the same key, the second is the duplicate.
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError>;
 
-    /// Leases jobs that are due, at most so many per route as there are free slots. The attempt
-    /// is counted here.
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError>;
+    /// Leases jobs that are due, at most as many of each route as it has free slots, and counts the
+    /// attempt. Jobs whose lease has expired are reclaimed first and may be among them.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Job>, StoreError>;
 
-    /// Takes back what became of leased jobs. A lease that is no longer the current one changes
-    /// nothing and gives [`Settled::Stale`].
+    /// Records how claimed jobs ended; one result for each, in order. An outcome under a stale lease
+    /// changes nothing and gives [`Settled::Stale`].
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError>;
 
-    /// Extends leases; same rule for stale ones.
+    /// Moves the end of leases to `until`; one result for each, in order. A stale lease changes
+    /// nothing and gives [`Settled::Stale`].
     async fn extend(
         &self,
         leases: Vec<Lease>,
         until: Timestamp,
     ) -> Result<Vec<Settled>, StoreError>;
 
-    /// Removes what is past its time, at most `limit` events; returns how many.
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError>;
+    /// Removes events past their retention, at most [`limit`](PurgeRequest::limit) of them; returns
+    /// how many. The caller repeats it until the count is below the limit.
+    async fn purge(&self, request: PurgeRequest) -> Result<u64, StoreError>;
 
-    /// When it is worth while to claim again: when the next waiting job is due or the next lease
-    /// ends, whichever is earlier. `None` where nothing waits and nothing is out. It does not know of
-    /// free slots, so it may lie in the past while they are all taken.
+    /// When a claim can next return a job: when the next pending job is due or the next lease
+    /// expires, whichever is earlier. `None` where no job is pending or running. The store does not
+    /// know of free slots, so the time may be in the past while every slot is taken.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How much waits.
-    async fn depth(&self) -> Result<Depth, StoreError>;
+    /// How many jobs the store holds per route; read by metrics, health and readiness.
+    async fn depth(&self) -> Result<QueueDepth, StoreError>;
 
-    /// Whether deliveries could be taken in now.
+    /// Whether the store could accept a delivery now; read by readiness.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Finishes what was begun and lets go of files and locks.
+    /// Finishes the calls that have begun, then releases files and locks. Later calls give
+    /// [`StoreError::Closed`].
     async fn close(&self);
 
-    /// Whether a 2xx may be backed by this store across a power cut. `false` is named in log and health.
+    /// Whether an accepted delivery survives a power cut. `false` is shown in log and health.
     fn durable(&self) -> bool {
         true
     }
 
-    /// Listing, showing, replaying: an ability that not every engine has.
+    /// Listing, showing and replaying, for stores that can. Without it the admin API answers 501.
     fn browse(&self) -> Option<&dyn Browse> {
         None
     }
 }
-
-/// What a store could not do. The delivery is then not accepted, and its sender told to retry.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// It does not answer, or not in time; trying again may help.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
-    /// There is no room.
-    #[error("the store is full: {0}")]
-    Full(String),
-    /// It failed in a way after which nothing it says can be trusted; restart the process.
-    #[error("the store failed and takes nothing in any more: {0}")]
-    Failed(String),
-    /// It was closed. A store that says so before it was is taken for one that failed for good, as by
-    /// [`Failed`](Self::Failed).
-    #[error("the store is closed")]
-    Closed,
-    /// What was asked for is not in it.
-    #[error("{0}")]
-    NotFound(String),
-}
-
-/// Why a store could not be opened; for the operator, with what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(pub String);
 
 #[cfg(test)]
 mod tests {

@@ -1,276 +1,419 @@
-//! What goes into a store and comes out of it on the way of an event.
+//! What the engine passes to a store and gets from it: deliveries to accept, jobs to run, outcomes
+//! to settle.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::body::Body;
 use crate::clock::Timestamp;
-use crate::event::{Event, EventId};
+use crate::event::Event;
+use crate::id::{EventId, JobId};
 use crate::reply::Reply;
-use crate::store::browse::AttemptRecord;
+use crate::store::attempt::{AttemptRecord, Cause};
 
-/// A job: the n-th piece of work of an event. Known before the event is stored, because the stored
-/// answer names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId {
-    /// The event.
-    pub event: EventId,
-    /// From 0; replays go on counting.
-    pub n: u32,
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.event, self.n)
-    }
-}
-
-impl FromStr for JobId {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a job id (EVENT.N)");
-        let (event, n) = text.split_once('.').ok_or_else(wrong)?;
-        Ok(Self { event: event.parse().map_err(|_| wrong())?, n: n.parse().map_err(|_| wrong())? })
-    }
-}
-
-/// What a dedupe key was made from.
+/// What a dedupe key was made from. Closed on purpose: stores write it to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyKind {
-    /// The provider's id.
+pub enum DedupeKeyKind {
+    /// The provider's id of the event, or a replay token.
     Id,
-    /// The signed bytes.
+    /// The received bytes.
     Content,
 }
 
-/// A claim on being the first: hashed, and unique in the store for as long as the window lasts.
+/// What makes two events the same one. The first event with a key owns it for the dedupe window; a
+/// later one with the same key is a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct DedupeKey {
-    /// What it was made from.
-    pub kind: KeyKind,
-    /// A hash over source, kind and value.
+    /// What the key was made from.
+    pub kind: DedupeKeyKind,
+    /// A hash over source, kind and value, so that equal keys of different sources differ.
     pub hash: [u8; 16],
 }
 
-/// A delivery to be taken in.
+impl DedupeKey {
+    /// A key from its hash, which must cover source and kind.
+    pub const fn new(kind: DedupeKeyKind, hash: [u8; 16]) -> Self {
+        Self { kind, hash }
+    }
+}
+
+/// A delivery for [`Store::accept`](crate::store::Store::accept).
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NewDelivery {
-    /// The source's name.
+    /// The source's name in routes.yaml.
     pub source: Arc<str>,
-    /// The bytes as received.
+    /// The body as received, byte for byte.
     pub body: Body,
-    /// The kept headers, by allow-list.
+    /// The kept headers: lower-case names, only those on the provider's allow-list.
     pub headers: Arc<[(String, String)]>,
-    /// When it was received.
+    /// When the delivery was received.
     pub received_at: Timestamp,
     /// The answer that the sender gets, now and for every repetition.
     pub answer: Reply,
-    /// A taken key counts only if it was taken at or after this moment.
+    /// Start of the dedupe window: a dedupe key counts only if its owner was received at this time
+    /// or later.
     pub dedupe_since: Timestamp,
-    /// At least one.
+    /// The events of the delivery; at least one.
     pub events: Vec<NewEvent>,
 }
 
-/// One event of a delivery.
+impl NewDelivery {
+    /// A delivery without events and kept headers, whose dedupe window has no start.
+    pub fn new(
+        source: impl Into<Arc<str>>,
+        body: Body,
+        received_at: Timestamp,
+        answer: Reply,
+    ) -> Self {
+        Self {
+            source: source.into(),
+            body,
+            headers: Arc::default(),
+            received_at,
+            answer,
+            dedupe_since: Timestamp::from_millis(i64::MIN),
+            events: Vec::new(),
+        }
+    }
+
+    setters! {
+        with_body => body: Body;
+        with_headers => headers: Arc<[(String, String)]>;
+        with_received_at => received_at: Timestamp;
+        with_answer => answer: Reply;
+        with_dedupe_since => dedupe_since: Timestamp;
+        with_events => events: Vec<NewEvent>;
+    }
+}
+
+/// One event of a [`NewDelivery`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NewEvent {
-    /// Our id.
+    /// The id that the engine gives the event.
     pub id: EventId,
-    /// The provider's type.
+    /// The provider's word for what happened.
     pub event_type: Option<String>,
-    /// The provider's id.
+    /// The provider's id of the event.
     pub event_id: Option<String>,
-    /// In a batch: JSON pointer to the event's item.
-    pub part: Option<String>,
-    /// Its claims; the first taken one makes the event a duplicate.
+    /// JSON pointer to the event's item in a batch; `None` where the delivery is one event.
+    pub item_pointer: Option<String>,
+    /// Its dedupe keys. The event is a duplicate if another event owns any of them; the first such
+    /// key in this order decides of which event.
     pub keys: Vec<DedupeKey>,
-    /// How it was judged.
+    /// Whether routing gave it jobs.
     pub status: NewStatus,
-    /// Notes for the operator: which route's schema it failed, and how.
+    /// Notes for the operator, such as which route's schema the event failed and where.
     pub notes: Vec<String>,
-    /// The work it causes; empty unless `status` is [`NewStatus::Routed`].
+    /// Its jobs; empty unless `status` is [`NewStatus::Routed`].
     pub jobs: Vec<NewJob>,
 }
 
-/// How an event was judged when it came in.
+impl NewEvent {
+    /// An event without names, keys, notes and jobs.
+    pub fn new(id: EventId, status: NewStatus) -> Self {
+        Self {
+            id,
+            event_type: None,
+            event_id: None,
+            item_pointer: None,
+            keys: Vec::new(),
+            status,
+            notes: Vec::new(),
+            jobs: Vec::new(),
+        }
+    }
+
+    setters! {
+        with_event_type => event_type: into Option<String>;
+        with_event_id => event_id: into Option<String>;
+        with_item_pointer => item_pointer: into Option<String>;
+        with_keys => keys: Vec<DedupeKey>;
+        with_status => status: NewStatus;
+        with_notes => notes: Vec<String>;
+        with_jobs => jobs: Vec<NewJob>;
+    }
+}
+
+/// What routing decided about an event when it was accepted. Closed on purpose: stores write it to
+/// disk, and [`EventStatus`](crate::store::EventStatus) follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewStatus {
-    /// It has jobs.
+    /// At least one route matches; the event has jobs.
     Routed,
-    /// No route wants it.
+    /// No route matches.
     Unrouted,
-    /// It could not be read, or every route that wanted it found it invalid.
+    /// The event could not be read, or every matching route found it invalid.
     Invalid,
 }
 
-/// One piece of work.
+/// A job for a new event, or one that a replay adds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NewJob {
-    /// The route's name.
+    /// The name of the route whose chain the job runs.
     pub route: Arc<str>,
-    /// Jobs of one route with the same key run one after the other, in the order of acceptance.
+    /// Jobs of one route with the same order key run one at a time, in the order of acceptance.
+    /// `None`: in any order, at the same time as others.
     pub order_key: Option<String>,
-    /// The configuration under which it was made.
-    pub config_hash: u64,
 }
 
-/// What became of a delivery.
+impl NewJob {
+    /// A job without an order key.
+    pub fn new(route: impl Into<Arc<str>>) -> Self {
+        Self { route: route.into(), order_key: None }
+    }
+
+    setters! {
+        with_order_key => order_key: into Option<String>;
+    }
+}
+
+/// What a store made of one delivery. Closed on purpose: the engine answers the sender by it.
 #[derive(Debug, Clone)]
 pub enum Acceptance {
-    /// It is stored: at least one of its events is new.
+    /// The delivery is stored: at least one of its events is new.
     Accepted {
-        /// How many of its events were known already.
+        /// How many of its events were duplicates and are not stored again.
         known: usize,
     },
-    /// All of it is known. The answer of the first one, byte for byte; of a batch, that of the delivery
-    /// which brought the event that was taken in last. So a batch that was partly known when it was
-    /// accepted gets the answer again that it got then.
+    /// Every event of the delivery is a duplicate; nothing is stored.
     Duplicate {
-        /// The stored answer.
+        /// The stored answer of the first delivery, byte for byte. For a batch, that of the delivery
+        /// which brought the most recently accepted event, so that a batch that was partly known
+        /// when it was accepted gets the answer that it got then.
         answer: Reply,
-        /// The event it repeats.
+        /// The event that is repeated.
         of: EventId,
-        /// By which claim. By content alone, the store also lists it with that event, so that a
-        /// legitimate twin can be found.
-        by: KeyKind,
+        /// The kind of the dedupe key that matched. A duplicate by content alone is also recorded
+        /// with the event ([`ContentDuplicate`](crate::store::ContentDuplicate)), so that an operator
+        /// can find a legitimate delivery that merely had the same bytes.
+        by: DedupeKeyKind,
     },
 }
 
-/// A request for work.
+/// A request for jobs to run: the argument of [`Store::claim`](crate::store::Store::claim).
 #[derive(Debug, Clone)]
-pub struct Claim {
-    /// The present moment.
+#[non_exhaustive]
+pub struct ClaimRequest {
+    /// The current time. A job is claimable when it is due at this time.
     pub now: Timestamp,
-    /// Leases end here unless they are extended.
+    /// When the leases expire unless they are extended.
     pub lease_until: Timestamp,
-    /// Free slots per route. Jobs of routes that are not named here are handed out too, under
-    /// `unknown`, so that they can be settled as unrouted.
+    /// How many jobs of each route may be claimed: its free slots.
     pub slots: Vec<(Arc<str>, usize)>,
-    /// At most so many jobs of routes that `slots` does not name.
-    pub unknown: usize,
+    /// How many jobs may be claimed of routes that `slots` does not name. Such a route is gone from
+    /// the configuration; its jobs are claimed to be settled as [`Settlement::Unrouted`].
+    pub max_unrouted: usize,
 }
 
-/// The right to settle a job. A later claim of the same job has another token.
+impl ClaimRequest {
+    /// A request for jobs of the routes in `slots` alone.
+    pub fn new(now: Timestamp, lease_until: Timestamp, slots: Vec<(Arc<str>, usize)>) -> Self {
+        Self { now, lease_until, slots, max_unrouted: 0 }
+    }
+
+    setters! {
+        with_now => now: Timestamp;
+        with_lease_until => lease_until: Timestamp;
+        with_slots => slots: Vec<(Arc<str>, usize)>;
+        with_max_unrouted => max_unrouted: usize;
+    }
+}
+
+/// The right to settle a claimed job. Only the latest claim's lease is current; earlier ones are
+/// stale and change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Lease {
-    /// The job.
+    /// The claimed job.
     pub job: JobId,
-    /// Changes with each claim.
+    /// Distinguishes this claim from every other claim of the job.
     pub token: u64,
 }
 
-/// A leased job.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// The right to settle it.
-    pub lease: Lease,
-    /// The event, as the step to run next should receive it.
-    pub event: Event,
-    /// The route's name.
-    pub route: Arc<str>,
-    /// The step to run next; `None`: the first.
-    pub step: Option<String>,
-    /// This attempt, from 1.
-    pub attempt: u32,
-    /// How many of the attempts before it ended because the process died. They do not count
-    /// against the route's `retry.attempts`.
-    pub crashes: u32,
-    /// Whether an operator asked for it.
-    pub replay: bool,
-    /// The configuration under which it was made.
-    pub config_hash: u64,
-    /// Why this attempt runs, where it is not the first: `error`, `timeout`, `crash`, `lease`, `replay`.
-    pub cause: Option<String>,
+impl Lease {
+    /// A lease that a store grants.
+    pub const fn new(job: JobId, token: u64) -> Self {
+        Self { job, token }
+    }
 }
 
-/// What a worker says of a leased job.
+/// A claimed job, ready to run.
 #[derive(Debug, Clone)]
-pub struct JobOutcome {
-    /// The right to say it.
+#[non_exhaustive]
+pub struct Job {
+    /// The right to settle the job.
     pub lease: Lease,
-    /// What follows.
+    /// The event, with the body that the next step should receive.
+    pub event: Event,
+    /// The name of the route whose chain the job runs.
+    pub route: Arc<str>,
+    /// The name of the step to run next; `None`: the first.
+    pub step: Option<String>,
+    /// The number of this attempt, from 1. [`Store::claim`](crate::store::Store::claim) counts it.
+    pub attempt: u32,
+    /// How many attempts before this one ended because the process died. They do not count against
+    /// the route's `retry.attempts`.
+    pub crashes: u32,
+    /// Whether an operator asked for this run.
+    pub replay: bool,
+    /// Why this attempt runs; `None` for a job's first attempt.
+    pub cause: Option<Cause>,
+}
+
+impl Job {
+    /// The first attempt at a job.
+    pub fn new(lease: Lease, event: Event, route: impl Into<Arc<str>>) -> Self {
+        Self {
+            lease,
+            event,
+            route: route.into(),
+            step: None,
+            attempt: 1,
+            crashes: 0,
+            replay: false,
+            cause: None,
+        }
+    }
+
+    setters! {
+        with_step => step: into Option<String>;
+        with_attempt => attempt: u32;
+        with_crashes => crashes: u32;
+        with_replay => replay: bool;
+        with_cause => cause: into Option<Cause>;
+    }
+}
+
+/// What a worker reports about a claimed job.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct JobOutcome {
+    /// The lease under which the job ran.
+    pub lease: Lease,
+    /// What happens to the job.
     pub settlement: Settlement,
-    /// For the record; `None` where nothing ran.
+    /// The record to store; `None` where nothing ran.
     pub attempt: Option<AttemptRecord>,
 }
 
-/// What follows an attempt.
+impl JobOutcome {
+    /// The outcome of a job of which nothing ran.
+    pub fn new(lease: Lease, settlement: Settlement) -> Self {
+        Self { lease, settlement, attempt: None }
+    }
+
+    setters! {
+        with_attempt => attempt: into Option<AttemptRecord>;
+    }
+}
+
+/// What happens to a job after an attempt. Closed on purpose: every store carries out every case.
 #[derive(Debug, Clone)]
 pub enum Settlement {
-    /// Nothing: it is done.
+    /// The job is done.
     Done,
-    /// Another attempt.
+    /// The job runs again.
     Retry {
-        /// Not before this.
+        /// The earliest time of the next attempt.
         at: Timestamp,
-        /// From this step on.
+        /// The step to resume at; `None`: the first.
         step: Option<String>,
-        /// With this body; `None`: the event's own.
+        /// The body that the step receives; `None`: the event's own.
         body: Option<Bytes>,
-        /// The cause of the next attempt: `error` or `timeout`.
-        cause: &'static str,
+        /// The cause of the next attempt.
+        cause: Cause,
     },
-    /// Nothing more: to the dead letters.
+    /// The job goes to the dead letters.
     Dead {
-        /// Why.
+        /// Why, for the operator.
         reason: String,
-        /// From this step on, if an operator revives it.
+        /// The step to resume at, should an operator replay the job; `None`: the first.
         step: Option<String>,
-        /// With this body; `None`: the event's own.
+        /// The body that the step receives; `None`: the event's own.
         body: Option<Bytes>,
     },
-    /// It was not run to an end and goes back as it was; the attempt does not count.
+    /// The attempt did not end and does not count: the worker stopped. The job is as due as it was.
     Released {
-        /// From this step on.
+        /// The step to resume at; `None`: the first.
         step: Option<String>,
-        /// With this body; `None`: the event's own.
+        /// The body that the step receives; `None`: the event's own.
         body: Option<Bytes>,
     },
-    /// Its route is gone from the configuration.
+    /// The job's route is gone from the configuration; it does not run again.
     Unrouted,
 }
 
-/// What a store made of an outcome or an extension.
+/// What a store made of an outcome or of the extension of a lease. Closed on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// It counts.
+    /// The lease was current, and the change is stored.
     Applied,
-    /// The lease was no longer the current one; nothing changed.
+    /// The lease was not the current one, and nothing changed.
     Stale,
 }
 
-/// What to remove. While an event's dedupe keys last, so does the event, because its answer is that
-/// of every repetition: where `dead_before` is the later moment, `events_before` counts for dead
-/// ones too.
+/// Which events to remove: the argument of [`Store::purge`](crate::store::Store::purge).
+///
+/// An event is kept as long as its dedupe keys, because repetitions are answered with its answer.
+/// Where `dead_before` is later than `events_before`, `events_before` therefore also holds for
+/// events with dead jobs.
 #[derive(Debug, Clone, Copy)]
-pub struct Purge {
-    /// Events without a waiting or dead job, received before this, and dedupe keys older than it.
+#[non_exhaustive]
+pub struct PurgeRequest {
+    /// Removes events without pending, running or dead jobs that were received before this time, and
+    /// dedupe keys older than it.
     pub events_before: Timestamp,
-    /// Events with a dead job and no waiting one, received before this.
+    /// Removes events with a dead job, and without pending or running ones, that were received
+    /// before this time.
     pub dead_before: Timestamp,
-    /// At most so many events in one call.
+    /// The maximum number of events to remove in one call.
     pub limit: usize,
 }
 
-/// How much waits.
+impl PurgeRequest {
+    /// A request to remove at most `limit` events.
+    pub const fn new(events_before: Timestamp, dead_before: Timestamp, limit: usize) -> Self {
+        Self { events_before, dead_before, limit }
+    }
+}
+
+/// How many jobs a store holds, and for how long the oldest has waited.
 #[derive(Debug, Clone, Default)]
-pub struct Depth {
-    /// Per route, sorted by name.
+#[non_exhaustive]
+pub struct QueueDepth {
+    /// The routes that have open or dead jobs, sorted by name.
     pub routes: Vec<RouteDepth>,
-    /// When the oldest waiting job's event was received.
+    /// When the event of the oldest pending job was received; `None` where no job is pending.
     pub oldest: Option<Timestamp>,
 }
 
-/// How much waits for one route.
+impl QueueDepth {
+    /// A depth; `routes` must be sorted by name.
+    pub fn new(routes: Vec<RouteDepth>, oldest: impl Into<Option<Timestamp>>) -> Self {
+        Self { routes, oldest: oldest.into() }
+    }
+}
+
+/// How many jobs of one route a store holds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RouteDepth {
     /// The route's name.
     pub route: Arc<str>,
-    /// Jobs that wait or run.
+    /// Jobs that are pending or running.
     pub open: u64,
     /// Jobs in the dead letters.
     pub dead: u64,
+}
+
+impl RouteDepth {
+    /// The depth of one route.
+    pub fn new(route: impl Into<Arc<str>>, open: u64, dead: u64) -> Self {
+        Self { route: route.into(), open, dead }
+    }
 }

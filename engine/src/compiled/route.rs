@@ -33,9 +33,6 @@ pub struct Route {
     pub concurrency: usize,
     /// `order_by:`, the data whose value orders events: equal values run one after the other.
     pub order_by: Option<DataAddress>,
-    /// A hash of the route as it is written. A job stores the hash of the route that made it, so
-    /// that a later reader can see that the route has changed since.
-    pub config_hash: u64,
 }
 
 impl Route {

@@ -121,10 +121,9 @@ pub fn load_text(path: &Path, text: &str, cx: &LoadCx<'_>) -> Result<Loaded, Dia
             &document.value,
             cx.registry,
         );
-        let written = document.value.clone();
         interpolate::fill(&mut document, cx.environment, base_dir);
         schema_check::check(&mut document, &schema::of_file(), "");
-        if let Some(config) = compile::compile(&mut document, cx, path, base_dir, &written) {
+        if let Some(config) = compile::compile(&mut document, cx, path, base_dir) {
             return Ok(Loaded { config, warnings: document.finish() });
         }
     }

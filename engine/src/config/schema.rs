@@ -80,7 +80,8 @@ pub fn json_schema(registry: &Registry) -> Value {
         let block = match plugin {
             hookward_core::plugin::Plugin::Provider(p) => (p.schema)(),
             hookward_core::plugin::Plugin::Handler(h) => (h.schema)(),
-            hookward_core::plugin::Plugin::Store(_) => continue,
+            // Stores are written as URLs and have no block.
+            _ => continue,
         };
         let name = format!("{}.{}", plugin.kind(), plugin.name());
         add_definition(&mut defs, &name, of_plugin(block));

@@ -1,6 +1,6 @@
 //! Stage 6, answer: the reply that was stored with the delivery, and the audit line about it.
 
-use hookward_core::store::{Acceptance, KeyKind};
+use hookward_core::store::{Acceptance, DedupeKeyKind};
 use hookward_core::{DeliveryOutcome, Reply};
 
 use super::delivery_builder::DeliverySummary;
@@ -13,8 +13,8 @@ pub(super) fn answer(source: &Source, acceptance: Acceptance, summary: DeliveryS
     match acceptance {
         Acceptance::Duplicate { answer, of, by } => {
             let by = match by {
-                KeyKind::Id => "id",
-                KeyKind::Content => {
+                DedupeKeyKind::Id => "id",
+                DedupeKeyKind::Content => {
                     telemetry::count_content_duplicate(&source.name);
                     "content"
                 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use hookward_core::store::{DedupeKey, KeyKind};
+use hookward_core::store::{DedupeKey, DedupeKeyKind};
 use hookward_core::{Identity, Verified};
 use sha2::{Digest, Sha256};
 
@@ -36,18 +36,17 @@ impl DedupeKeyBuilder {
         identity: &Identity,
         index: usize,
     ) -> Vec<DedupeKey> {
-        let in_batch = identity.part.is_some();
-        let key = |kind, parts: &[&[u8]], n: usize| DedupeKey {
-            kind,
-            hash: hash(source.name.as_bytes(), parts, in_batch.then_some(n)),
+        let in_batch = identity.item_pointer.is_some();
+        let key = |kind, parts: &[&[u8]], n: usize| {
+            DedupeKey::new(kind, hash(source.name.as_bytes(), parts, in_batch.then_some(n)))
         };
         let mut keys = Vec::with_capacity(2);
         if let Some(id) = &identity.event_id {
-            let scope = source.provider.scope(verified, identity);
             let mut parts: Vec<&[u8]> = vec![b"id", id.value.as_bytes()];
-            parts.extend(scope.as_ref().map(|scope| scope.as_bytes()));
-            let earlier = self.occurrences.entry((id.value.clone(), scope.clone())).or_default();
-            keys.push(key(KeyKind::Id, &parts, *earlier));
+            parts.extend(identity.scope.as_ref().map(|scope| scope.as_bytes()));
+            let earlier =
+                self.occurrences.entry((id.value.clone(), identity.scope.clone())).or_default();
+            keys.push(key(DedupeKeyKind::Id, &parts, *earlier));
             *earlier += 1;
         }
         let id_suffices = match &identity.event_id {
@@ -59,14 +58,18 @@ impl DedupeKeyBuilder {
         // Empty bodies are all equal, so their content says nothing.
         if !id_suffices && !body.is_empty() {
             let event_type = identity.event_type.as_deref().unwrap_or_default();
-            keys.push(key(KeyKind::Content, &[b"content", event_type.as_bytes(), body], index));
+            keys.push(key(
+                DedupeKeyKind::Content,
+                &[b"content", event_type.as_bytes(), body],
+                index,
+            ));
         }
         if let Some(token) = source.provider.replay_token(verified) {
             // The first item of a batch gets the key of a single event: otherwise a captured token
             // would count again in a body that is made to look like a batch.
             let n = (in_batch && index > 0).then_some(index);
             let hash = hash(source.name.as_bytes(), &[b"token", token.as_bytes()], n);
-            keys.push(DedupeKey { kind: KeyKind::Content, hash });
+            keys.push(DedupeKey::new(DedupeKeyKind::Content, hash));
         }
         keys
     }

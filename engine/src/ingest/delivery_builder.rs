@@ -52,16 +52,15 @@ impl<'a> DeliveryBuilder<'a> {
         self.rejections.extend(rejection);
         let index = self.events.len();
         let keys = self.dedupe_keys.keys_of(self.cx.source, verified, &identity, index);
-        self.events.push(NewEvent {
-            id: EventId::generate(self.cx.received_at),
-            event_type: identity.event_type,
-            event_id: identity.event_id.map(|id| id.value),
-            part: identity.part,
-            keys,
-            status,
-            notes,
-            jobs,
-        });
+        self.events.push(
+            NewEvent::new(EventId::generate(self.cx.received_at), status)
+                .with_event_type(identity.event_type)
+                .with_event_id(identity.event_id.map(|id| id.value))
+                .with_item_pointer(identity.item_pointer)
+                .with_keys(keys)
+                .with_notes(notes)
+                .with_jobs(jobs),
+        );
     }
 
     /// Finishes the delivery, or rejects it where every one of its events is rejected. Consumes the
@@ -87,17 +86,15 @@ impl<'a> DeliveryBuilder<'a> {
             first_event: events.first().map(|e| (e.id.to_string(), e.event_type.clone())),
             jobs: events.iter().map(|e| e.jobs.len()).sum(),
         };
-        let delivery = NewDelivery {
-            source: cx.source.name.clone(),
-            body: verified.body().clone(),
-            headers,
-            received_at: cx.received_at,
+        let delivery = NewDelivery::new(
+            cx.source.name.clone(),
+            verified.body().clone(),
+            cx.received_at,
             answer,
-            // By the retention clock: a wall clock that jumped ahead would make every repetition a
-            // new event.
-            dedupe_since: retention_now.minus(cx.config.retention.events),
-            events,
-        };
+        )
+        .with_headers(headers)
+        .with_dedupe_since(retention_now.minus(cx.config.retention.events))
+        .with_events(events);
         Ok((delivery, summary))
     }
 }
@@ -112,11 +109,11 @@ fn receipt(events: &[NewEvent]) -> Receipt {
     } else {
         DeliveryOutcome::Unrouted
     };
-    let receipt_event = |e: &NewEvent| ReceiptEvent {
-        id: e.id,
-        event_type: e.event_type.clone(),
-        event_id: e.event_id.clone(),
-        job: (!e.jobs.is_empty()).then_some(JobId { event: e.id, n: 0 }),
+    let receipt_event = |e: &NewEvent| {
+        ReceiptEvent::new(e.id)
+            .with_event_type(e.event_type.clone())
+            .with_event_id(e.event_id.clone())
+            .with_job((!e.jobs.is_empty()).then_some(JobId { event: e.id, n: 0 }))
     };
-    Receipt { outcome, events: events.iter().map(receipt_event).collect() }
+    Receipt::new(outcome, events.iter().map(receipt_event).collect())
 }

@@ -37,7 +37,8 @@ pub(super) fn route(
     let event_type = identity.event_type.as_deref().unwrap_or_default();
     let candidates = cx.config.route_table.find(&cx.source.name, event_type);
     // In a batch, conditions see the event's own item and not the whole delivery.
-    let item = identity.part.as_deref().and_then(|p| verified.json().ok()?.pointer(p)).cloned();
+    let item =
+        identity.item_pointer.as_deref().and_then(|p| verified.json().ok()?.pointer(p)).cloned();
     let body = item.map_or_else(|| verified.body().clone(), Body::from_json);
     let event_id = identity.event_id.as_ref().map(|id| id.value.as_str());
     let view = EventView::new(&cx.source.name, event_type, event_id, headers, &body);
@@ -48,11 +49,7 @@ pub(super) fn route(
         match route.evaluate(&view) {
             RouteDecision::Matches => {
                 let order_key = route.order_by.as_ref().and_then(|at| at.order_key(&view));
-                jobs.push(NewJob {
-                    route: route.name.clone(),
-                    order_key,
-                    config_hash: route.config_hash,
-                });
+                jobs.push(NewJob::new(route.name.clone()).with_order_key(order_key));
             }
             RouteDecision::PatternMismatch(_) | RouteDecision::ConditionFalse => {}
             RouteDecision::ConditionError(reason) => {

@@ -24,13 +24,10 @@ impl Ingest {
         check_declared_size(source, head.head())?;
 
         let (body, budget) = BodyBudget::read(body, source.limits.body, &self.json_memory).await?;
-        let verify_cx = VerifyCx {
-            now: cx.received_at,
-            secrets: source.secrets_at(cx.received_at),
-            tolerance: source.tolerance,
-            public_url: cx.config.server.public_url.as_deref(),
-            keys: &*self.keys,
-        };
+        let verify_cx =
+            VerifyCx::new(cx.received_at, source.secrets_at(cx.received_at), &*self.keys)
+                .with_tolerance(source.tolerance)
+                .with_public_url(cx.config.server.public_url.as_deref());
         let slot = self.failed_proofs.proof_slot(source, cx.client, cx.received_at).await;
         let proved = head.prove(body, &verify_cx).await;
         drop(slot);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Browse, Cursor, EventDetail, EventPage, Filter, JobState, ReplayJob, StoreError,
+    Browse, EventDetail, EventFilter, EventPage, JobState, PageCursor, ReplayJob, StoreError,
 };
 use hookward_core::{EventId, Timestamp};
 
@@ -14,9 +14,9 @@ use super::state::MemoryState;
 impl Browse for MemoryStore {
     async fn list(
         &self,
-        filter: &Filter,
+        filter: &EventFilter,
         limit: usize,
-        after: Option<Cursor>,
+        after: Option<PageCursor>,
     ) -> Result<EventPage, StoreError> {
         self.with(|s| s.list(filter, limit, after))
     }
@@ -41,8 +41,8 @@ impl Browse for MemoryStore {
 impl MemoryState {
     /// Lists matching events from the newest to the oldest. The cursor of a page is the sequence
     /// number of the last event that was read, whether it matched or not.
-    fn list(&self, filter: &Filter, limit: usize, after: Option<Cursor>) -> EventPage {
-        let before = after.map_or(u64::MAX, |Cursor(at)| u64::try_from(at).unwrap_or(0));
+    fn list(&self, filter: &EventFilter, limit: usize, after: Option<PageCursor>) -> EventPage {
+        let before = after.map_or(u64::MAX, |PageCursor(at)| u64::try_from(at).unwrap_or(0));
         let mut page = EventPage::default();
         let mut last = None;
         for (sequence, row) in self.events.range(..before).rev() {
@@ -55,7 +55,7 @@ impl MemoryState {
             if has_status && filter.matches(&summary) {
                 page.events.push(summary);
             }
-            last = i64::try_from(*sequence).ok().map(Cursor);
+            last = i64::try_from(*sequence).ok().map(PageCursor);
         }
         page
     }

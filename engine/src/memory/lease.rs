@@ -1,18 +1,19 @@
 //! Claiming, extending and settling jobs of the memory store.
 
 use hookward_core::store::{
-    AttemptRecord, Claim, Job, JobId, JobOutcome, JobState, Lease, Settled, Settlement,
+    AttemptOutcome, AttemptRecord, Cause, ClaimRequest, Job, JobId, JobOutcome, JobState, Lease,
+    Settled, Settlement,
 };
-use hookward_core::{Body, Event, EventParts, Timestamp};
+use hookward_core::{Body, Event, Timestamp};
 
 use super::rows::{ActiveLease, JobKey, JobRow};
 use super::state::MemoryState;
 
 impl MemoryState {
     /// Leases jobs that are due, at most as many for each route as it has free slots.
-    pub(super) fn claim(&mut self, want: &Claim) -> Vec<Job> {
+    pub(super) fn claim(&mut self, want: &ClaimRequest) -> Vec<Job> {
         self.reclaim_expired(want.now);
-        let claimed = self.queue.claim(want.now, &want.slots, want.unknown);
+        let claimed = self.queue.claim(want.now, &want.slots, want.max_unrouted);
         claimed.into_iter().filter_map(|entry| self.lease_job(entry.key, want)).collect()
     }
 
@@ -24,16 +25,15 @@ impl MemoryState {
         for (id, lease) in expired {
             self.leases.remove(&id);
             let Some(job) = self.job_mut(lease.key) else { continue };
-            job.attempts.push(AttemptRecord {
-                attempt: job.attempt,
-                step: job.step.clone(),
-                started_at: lease.started.to_string(),
-                duration_ms: u64::try_from(now.since(lease.started).as_millis()).unwrap_or(0),
-                outcome: "lease".into(),
-                error: None,
-                cause: job.cause.clone(),
-            });
-            job.cause = Some("lease".into());
+            job.attempts.push(
+                AttemptRecord::new(job.attempt, lease.started.to_string(), AttemptOutcome::Lease)
+                    .with_step(job.step.clone())
+                    .with_duration_ms(
+                        u64::try_from(now.since(lease.started).as_millis()).unwrap_or(0),
+                    )
+                    .with_cause(job.cause),
+            );
+            job.cause = Some(Cause::Lease);
             job.state = JobState::Pending;
             let due = job.due.min(now);
             self.requeue(lease.key, due);
@@ -41,7 +41,7 @@ impl MemoryState {
     }
 
     /// Marks one job as running and returns it with a new lease.
-    fn lease_job(&mut self, key: JobKey, want: &Claim) -> Option<Job> {
+    fn lease_job(&mut self, key: JobKey, want: &ClaimRequest) -> Option<Job> {
         self.last_token += 1;
         let token = self.last_token;
         let event = self.events.get(&key.0)?.event.clone();
@@ -49,17 +49,12 @@ impl MemoryState {
         job.state = JobState::Running;
         job.attempt += 1;
         let id = JobId { event: event.id(), n: key.1 };
-        let leased = Job {
-            lease: Lease { job: id, token },
-            event: with_body(event, job.body.as_ref()),
-            route: job.route.clone(),
-            step: job.step.clone(),
-            attempt: job.attempt,
-            crashes: 0,
-            replay: job.replay,
-            config_hash: job.config_hash,
-            cause: job.cause.clone(),
-        };
+        let leased =
+            Job::new(Lease::new(id, token), with_body(event, job.body.as_ref()), job.route.clone())
+                .with_step(job.step.clone())
+                .with_attempt(job.attempt)
+                .with_replay(job.replay)
+                .with_cause(job.cause);
         let lease = ActiveLease { key, token, started: want.now, until: want.lease_until };
         self.leases.insert(id, lease);
         Some(leased)
@@ -68,7 +63,7 @@ impl MemoryState {
     /// Ends a lease with the outcome of its run. A lease that is not the job's current one changes
     /// nothing: another worker may run the job by now.
     pub(super) fn settle(&mut self, outcome: JobOutcome) -> Settled {
-        let JobOutcome { lease, settlement, attempt } = outcome;
+        let JobOutcome { lease, settlement, attempt, .. } = outcome;
         let current = self.leases.get(&lease.job).copied().filter(|l| l.token == lease.token);
         let Some(current) = current else { return Settled::Stale };
         self.leases.remove(&lease.job);
@@ -112,7 +107,7 @@ fn apply(job: &mut JobRow, settlement: Settlement) {
             job.state = JobState::Pending;
             job.due = at;
             (job.step, job.body) = (step, body);
-            job.cause = Some(cause.into());
+            job.cause = Some(cause);
         }
         Settlement::Dead { reason, step, body } => {
             job.state = JobState::Dead;
@@ -134,8 +129,6 @@ fn apply(job: &mut JobRow, settlement: Settlement) {
 fn with_body(event: Event, body: Option<&bytes::Bytes>) -> Event {
     match body {
         None => event,
-        Some(bytes) => {
-            Event::new(EventParts { body: Body::new(bytes.clone()), ..event.parts().clone() })
-        }
+        Some(bytes) => Event::new(event.parts().clone().with_body(Body::new(bytes.clone()))),
     }
 }

@@ -12,10 +12,10 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use hookward_core::plugin::{BuildError, OpenCx, OpenFuture, StoreConfig};
+use hookward_core::plugin::{BuildError, StoreConfig};
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Job, JobOutcome, Lease, NewDelivery, Purge, Settled, Store,
-    StoreError,
+    Acceptance, Browse, ClaimRequest, Job, JobOutcome, Lease, NewDelivery, OpenCx, OpenFuture,
+    PurgeRequest, QueueDepth, Settled, Store, StoreError, StorePolicy,
 };
 use hookward_core::{Timestamp, register_store};
 
@@ -39,8 +39,8 @@ impl StoreConfig for Memory {
         }
     }
 
-    fn open(_rest: String, _cx: OpenCx) -> OpenFuture {
-        Box::pin(async { Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>) })
+    fn open(_rest: String, cx: OpenCx) -> OpenFuture {
+        Box::pin(async move { Ok(Arc::new(MemoryStore::with_policy(cx.policy)) as Arc<dyn Store>) })
     }
 }
 
@@ -60,9 +60,15 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// Makes an empty store that is open.
+    /// Makes an empty store with the engine's [`STORE_POLICY`](crate::STORE_POLICY).
     pub fn new() -> Self {
-        Self { state: Mutex::new(Some(MemoryState::default())) }
+        Self::with_policy(crate::STORE_POLICY)
+    }
+
+    /// Makes an empty store with limits of the caller's choice. The crash limit has no effect: no job
+    /// of this store survives the process.
+    pub fn with_policy(policy: StorePolicy) -> Self {
+        Self { state: Mutex::new(Some(MemoryState::new(policy))) }
     }
 
     /// Runs an operation under the lock; an error after `close`.
@@ -83,7 +89,7 @@ impl Store for MemoryStore {
         self.with(|s| deliveries.into_iter().map(|d| s.accept(d)).collect())
     }
 
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, want: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         self.with(|s| s.claim(&want))
     }
 
@@ -99,7 +105,7 @@ impl Store for MemoryStore {
         self.with(|s| leases.into_iter().map(|l| s.extend(l, until)).collect())
     }
 
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         self.with(|s| s.purge(what))
     }
 
@@ -107,7 +113,7 @@ impl Store for MemoryStore {
         self.with(|s| s.next_due())
     }
 
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         self.with(|s| s.depth())
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    AttemptRecord, ContentDuplicate, DedupeKey, EventDetail, EventSummary, JobCounts, JobDetail,
-    JobState, NewJob, Status,
+    AttemptRecord, Cause, ContentDuplicate, DedupeKey, EventDetail, EventStatus, EventSummary,
+    JobCounts, JobDetail, JobState, NewJob,
 };
 use hookward_core::{Event, Reply, Timestamp};
 
@@ -18,7 +18,7 @@ pub(super) type JobKey = (u64, u32);
 pub(super) struct EventRow {
     pub(super) event: Event,
     /// The event's status while it has no jobs.
-    pub(super) status_without_jobs: Status,
+    pub(super) status_without_jobs: EventStatus,
     pub(super) notes: Vec<String>,
     /// The answer to the delivery, which a repeated delivery gets again.
     pub(super) answer: Reply,
@@ -34,7 +34,6 @@ pub(super) struct EventRow {
 pub(super) struct JobRow {
     pub(super) route: Arc<str>,
     pub(super) order_key: Option<Arc<str>>,
-    pub(super) config_hash: u64,
     pub(super) state: JobState,
     pub(super) due: Timestamp,
     /// The number of attempts since the job was made or last replayed.
@@ -44,8 +43,8 @@ pub(super) struct JobRow {
     /// The body for that step; `None` is the event's own.
     pub(super) body: Option<Bytes>,
     pub(super) replay: bool,
-    /// Why the next attempt runs, such as `replay`.
-    pub(super) cause: Option<String>,
+    /// Why the next attempt runs.
+    pub(super) cause: Option<Cause>,
     /// Why the job is dead.
     pub(super) reason: Option<String>,
     pub(super) attempts: Vec<AttemptRecord>,
@@ -67,7 +66,6 @@ impl JobRow {
         Self {
             route: job.route,
             order_key: job.order_key.map(Arc::from),
-            config_hash: job.config_hash,
             state: JobState::Pending,
             due,
             attempt: 0,
@@ -87,52 +85,43 @@ impl JobRow {
         self.due = now;
         self.attempt = 0;
         self.replay = true;
-        self.cause = Some("replay".into());
+        self.cause = Some(Cause::Replay);
         self.reason = None;
     }
 
     fn detail(&self, n: u32) -> JobDetail {
-        JobDetail {
-            n,
-            route: self.route.to_string(),
-            state: self.state,
-            attempt: self.attempt,
-            step: self.step.clone(),
-            due: (self.state == JobState::Pending).then_some(self.due),
-            reason: self.reason.clone(),
-            attempts: self.attempts.clone(),
-        }
+        JobDetail::new(n, self.route.to_string(), self.state)
+            .with_attempt(self.attempt)
+            .with_step(self.step.clone())
+            .with_due((self.state == JobState::Pending).then_some(self.due))
+            .with_reason(self.reason.clone())
+            .with_attempts(self.attempts.clone())
     }
 }
 
 impl EventRow {
     /// Counts the event's jobs by state.
     pub(super) fn job_counts(&self) -> JobCounts {
-        let mut counts = JobCounts::default();
-        self.jobs.iter().for_each(|job| counts.add(job.state));
-        counts
+        self.jobs.iter().map(|job| job.state).collect()
     }
 
     pub(super) fn summary(&self) -> EventSummary {
         let jobs = self.job_counts();
-        EventSummary {
-            id: self.event.id(),
-            source: self.event.source().to_owned(),
-            event_type: self.event.event_type().map(str::to_owned),
-            event_id: self.event.event_id().map(str::to_owned),
-            status: jobs.status(self.status_without_jobs),
-            received_at: self.event.received_at(),
-            jobs,
-        }
+        EventSummary::new(
+            self.event.id(),
+            self.event.source().to_owned(),
+            jobs.status(self.status_without_jobs),
+            self.event.received_at(),
+        )
+        .with_event_type(self.event.event_type().map(str::to_owned))
+        .with_event_id(self.event.event_id().map(str::to_owned))
+        .with_jobs(jobs)
     }
 
     pub(super) fn detail(&self) -> EventDetail {
-        EventDetail {
-            summary: self.summary(),
-            event: self.event.clone(),
-            notes: self.notes.clone(),
-            jobs: (0..).zip(&self.jobs).map(|(n, job)| job.detail(n)).collect(),
-            content_duplicates: self.content_duplicates.clone(),
-        }
+        EventDetail::new(self.summary(), self.event.clone())
+            .with_notes(self.notes.clone())
+            .with_jobs((0..).zip(&self.jobs).map(|(n, job)| job.detail(n)).collect())
+            .with_content_duplicates(self.content_duplicates.clone())
     }
 }

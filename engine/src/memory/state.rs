@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hookward_core::store::{
-    Acceptance, ContentDuplicate, DedupeKey, Depth, JobId, JobQueue, JobState, KeyKind,
-    NewDelivery, NewEvent, Purge, QueuedJob, RouteDepth, batch_item,
+    Acceptance, ContentDuplicate, DedupeKey, DedupeKeyKind, JobId, JobQueue, JobState, NewDelivery,
+    NewEvent, PurgeRequest, QueueDepth, QueuedJob, RouteDepth, StorePolicy, batch_item,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
 use super::rows::{ActiveLease, EventRow, JobKey, JobRow};
 
-/// The maximum number of content duplicates that are recorded for one event.
-const MAX_CONTENT_DUPLICATES: usize = 100;
-
 /// Events, their dedupe keys and their jobs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct MemoryState {
+    policy: StorePolicy,
     /// Events by sequence number, which counts up in the order of acceptance.
     pub(super) events: BTreeMap<u64, EventRow>,
     pub(super) sequence_by_id: HashMap<EventId, u64>,
@@ -32,6 +30,21 @@ pub(super) struct MemoryState {
 }
 
 impl MemoryState {
+    /// An empty state.
+    pub(super) fn new(policy: StorePolicy) -> Self {
+        Self {
+            policy,
+            events: BTreeMap::new(),
+            sequence_by_id: HashMap::new(),
+            key_owners: HashMap::new(),
+            queue: JobQueue::new(),
+            leases: HashMap::new(),
+            unfinished: BTreeSet::new(),
+            last_sequence: 0,
+            last_token: 0,
+        }
+    }
+
     pub(super) fn accept(&mut self, delivery: NewDelivery) -> Acceptance {
         let mut known = Vec::new();
         let mut inserted = 0;
@@ -42,7 +55,7 @@ impl MemoryState {
                     self.insert(&delivery, event);
                 }
                 Some((sequence, by)) => {
-                    if by == KeyKind::Content {
+                    if by == DedupeKeyKind::Content {
                         self.record_content_duplicate(sequence, event, delivery.received_at);
                     }
                     known.push((sequence, by));
@@ -62,7 +75,7 @@ impl MemoryState {
     }
 
     /// The event that owns one of the new event's keys, received at `since` or later.
-    fn key_owner(&self, event: &NewEvent, since: Timestamp) -> Option<(u64, KeyKind)> {
+    fn key_owner(&self, event: &NewEvent, since: Timestamp) -> Option<(u64, DedupeKeyKind)> {
         let owner = |key: &DedupeKey| {
             let (sequence, at) = *self.key_owners.get(key)?;
             (at >= since && self.events.contains_key(&sequence)).then_some((sequence, key.kind))
@@ -76,10 +89,11 @@ impl MemoryState {
         event: &NewEvent,
         received_at: Timestamp,
     ) {
+        let limit = usize::try_from(self.policy.max_content_duplicates).unwrap_or(usize::MAX);
         let owner = self.events.get_mut(&sequence);
         let duplicates = owner.map(|row| &mut row.content_duplicates);
-        if let Some(list) = duplicates.filter(|list| list.len() < MAX_CONTENT_DUPLICATES) {
-            list.push(ContentDuplicate { event_id: event.event_id.clone(), received_at });
+        if let Some(list) = duplicates.filter(|list| list.len() < limit) {
+            list.push(ContentDuplicate::new(event.event_id.clone(), received_at));
         }
     }
 
@@ -90,20 +104,22 @@ impl MemoryState {
         for key in &new.keys {
             self.key_owners.insert(*key, (sequence, delivery.received_at));
         }
-        let item = new.part.as_deref().and_then(|part| batch_item(&delivery.body, part));
-        let event = Event::new(EventParts {
-            id: new.id,
-            source: delivery.source.clone(),
-            event_type: new.event_type.clone(),
-            event_id: new.event_id.clone(),
-            received_at: delivery.received_at,
-            headers: delivery.headers.clone(),
-            body: item.unwrap_or_else(|| delivery.body.clone()),
-        });
+        let item = new.item_pointer.as_deref().and_then(|part| batch_item(&delivery.body, part));
+        let event = Event::new(
+            EventParts::new(
+                new.id,
+                delivery.source.clone(),
+                delivery.received_at,
+                item.unwrap_or_else(|| delivery.body.clone()),
+            )
+            .with_event_type(new.event_type.clone())
+            .with_event_id(new.event_id.clone())
+            .with_headers(delivery.headers.clone()),
+        );
         let due = delivery.received_at;
         let jobs: Vec<_> = new.jobs.iter().cloned().map(|job| JobRow::new(job, due)).collect();
         for (n, job) in (0..).zip(&jobs) {
-            self.enqueue((sequence, n), queued_job((sequence, n), job, due), due);
+            self.enqueue((sequence, n), queued_job((sequence, n), job, due));
         }
         self.sequence_by_id.insert(new.id, sequence);
         let row = EventRow {
@@ -122,12 +138,12 @@ impl MemoryState {
     pub(super) fn requeue(&mut self, key: JobKey, due: Timestamp) {
         let Some(job) = self.job_mut(key) else { return };
         let queued = queued_job(key, job, due);
-        self.enqueue(key, queued, due);
+        self.enqueue(key, queued);
     }
 
-    fn enqueue(&mut self, key: JobKey, queued: QueuedJob<JobKey>, now: Timestamp) {
+    fn enqueue(&mut self, key: JobKey, queued: QueuedJob<JobKey>) {
         self.unfinished.insert(key);
-        self.queue.push(queued, now);
+        self.queue.push(queued);
     }
 
     pub(super) fn job_mut(&mut self, (sequence, n): JobKey) -> Option<&mut JobRow> {
@@ -135,7 +151,7 @@ impl MemoryState {
     }
 
     /// Removes finished events past their retention, and returns their number.
-    pub(super) fn purge(&mut self, purge: Purge) -> u64 {
+    pub(super) fn purge(&mut self, purge: PurgeRequest) -> u64 {
         let dead_before = purge.dead_before.min(purge.events_before);
         let is_expired = |row: &EventRow| {
             let counts = row.job_counts();
@@ -171,7 +187,7 @@ impl MemoryState {
         }
     }
 
-    pub(super) fn depth(&self) -> Depth {
+    pub(super) fn depth(&self) -> QueueDepth {
         let mut routes: BTreeMap<Arc<str>, RouteDepth> = BTreeMap::new();
         for job in self.events.values().flat_map(|row| &row.jobs) {
             let (open, dead) = match job.state {
@@ -180,18 +196,14 @@ impl MemoryState {
                 JobState::Done | JobState::Unrouted => continue,
             };
             let route = job.route.clone();
-            let depth =
-                routes.entry(route.clone()).or_insert(RouteDepth { route, open: 0, dead: 0 });
+            let depth = routes.entry(route.clone()).or_insert(RouteDepth::new(route, 0, 0));
             depth.open += open;
             depth.dead += dead;
         }
-        let is_waiting = |key: &&JobKey| !self.queue.is_out(**key);
+        let is_waiting = |key: &&JobKey| !self.queue.is_claimed(**key);
         let oldest = self.unfinished.iter().find(is_waiting);
         let oldest = oldest.and_then(|(sequence, _)| self.events.get(sequence));
-        Depth {
-            routes: routes.into_values().collect(),
-            oldest: oldest.map(|row| row.event.received_at()),
-        }
+        QueueDepth::new(routes.into_values().collect(), oldest.map(|row| row.event.received_at()))
     }
 }
 
@@ -199,5 +211,5 @@ impl MemoryState {
 /// store, so no job of it survives one.
 fn queued_job(key: JobKey, job: &JobRow, due: Timestamp) -> QueuedJob<JobKey> {
     let (route, order_key) = (job.route.clone(), job.order_key.clone());
-    QueuedJob { key, route, due, order_key, suspect: false }
+    QueuedJob::new(key, route, due).with_order_key(order_key)
 }

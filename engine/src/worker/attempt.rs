@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward_core::store::{AttemptRecord, Job, JobOutcome, Settlement};
+use hookward_core::store::{AttemptOutcome, AttemptRecord, Cause, Job, JobOutcome, Settlement};
 use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, RetryDecision, Timestamp};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -37,7 +37,7 @@ pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken
     // Removed by a reload after the event was accepted. No attempt is recorded, because nothing
     // ran.
     let Some(route) = config.routes.get(&job.route) else {
-        return JobOutcome { lease: job.lease, settlement: Settlement::Unrouted, attempt: None };
+        return JobOutcome::new(job.lease, Settlement::Unrouted);
     };
     let (started_at, started) = (shared.engine.now(), Instant::now());
     let attempt = Attempt { shared, job, route, started_at, started };
@@ -54,7 +54,7 @@ pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken
     // With the body that this step would have received: an operator may restore the step and replay
     // the job.
     let body = job.event.body().bytes().clone();
-    attempt.dead(name, "error", reason, Some(body))
+    attempt.dead(name, AttemptOutcome::Error, reason, Some(body))
 }
 
 struct Attempt<'a> {
@@ -92,7 +92,12 @@ impl Attempt<'_> {
                     is_replaced = true;
                 }
                 Ok(Flow::Stop { reason }) => {
-                    return self.outcome(Settlement::Done, last_step, "stopped", Some(reason));
+                    return self.outcome(
+                        Settlement::Done,
+                        last_step,
+                        AttemptOutcome::Stopped,
+                        Some(reason),
+                    );
                 }
                 Err(failure) => {
                     // The body as this step received it, so that the next attempt resumes here. The
@@ -104,7 +109,7 @@ impl Attempt<'_> {
                 }
             }
         }
-        self.outcome(Settlement::Done, last_step, "done", None)
+        self.outcome(Settlement::Done, last_step, AttemptOutcome::Done, None)
     }
 
     async fn run_step(
@@ -113,16 +118,11 @@ impl Attempt<'_> {
         event: Event,
         stop: &CancellationToken,
     ) -> Result<Flow, StepFailure> {
-        // By the wall clock, like every time that a handler sees.
-        let cx = HandlerCx {
-            route: self.route.name.clone(),
-            step: step.name.clone(),
-            job: self.job.lease.job,
-            attempt: self.job.attempt,
-            deadline: self.shared.engine.now().plus(step.timeout),
-            replay: self.job.replay,
-            event: event.id(),
-        };
+        let (route, name) = (self.route.name.clone(), step.name.clone());
+        let clock = self.shared.engine.clock().clone();
+        let cx = HandlerCx::new(route, name, self.job.lease.job, step.timeout, clock)
+            .with_attempt(self.job.attempt)
+            .with_replay(self.job.replay);
         let handler: Arc<dyn Handler> = step.handler.clone();
         // A task of its own: a panic ends in its handle, and a step that blocks its thread blocks
         // neither the timeout nor the stop below.
@@ -151,26 +151,36 @@ impl Attempt<'_> {
 
     fn failed(&self, step: &Step, failure: StepFailure, body: Option<Bytes>) -> JobOutcome {
         let name = step.name.to_string();
-        let (outcome, cause, decision, message) = match failure {
+        let (outcome, decision, message) = match failure {
             // Not the handler's failure: the attempt does not count, and the job goes on at this
             // step.
             StepFailure::Stopped => {
                 let settlement = Settlement::Released { step: Some(name.clone()), body };
-                return self.outcome(settlement, Some(name), "released", None);
+                return self.outcome(settlement, Some(name), AttemptOutcome::Released, None);
             }
-            StepFailure::Error(e) => ("error", "error", e.retry_decision(), e.message().to_owned()),
+            StepFailure::Error(e) => {
+                (AttemptOutcome::Error, e.retry_decision(), e.message().to_owned())
+            }
             StepFailure::Timeout(limit) => {
                 let message = format!("gave up after {limit:?}, the step's timeout");
-                ("timeout", "timeout", RetryDecision::Retry, message)
+                (AttemptOutcome::Timeout, RetryDecision::Retry, message)
             }
             // Not fatal: a panic may come from the state of the process, and a retry has a limit
             // anyway.
             StepFailure::Panic => {
-                ("panic", "error", RetryDecision::Retry, "the handler panicked".to_owned())
+                let message = "the handler panicked".to_owned();
+                (AttemptOutcome::Panic, RetryDecision::Retry, message)
             }
         };
         let (job, attempt) = (self.job.lease.job, self.job.attempt);
-        telemetry::log_step_failed(&self.route.name, &name, job, attempt, outcome, &message);
+        telemetry::log_step_failed(
+            &self.route.name,
+            &name,
+            job,
+            attempt,
+            outcome.as_str(),
+            &message,
+        );
         // Attempts that ended in a crash are not the handler's failures; they have a limit of their
         // own.
         let tried = attempt.saturating_sub(self.job.crashes).max(1);
@@ -186,13 +196,20 @@ impl Attempt<'_> {
             Next::RetryAfter(delay) => {
                 // From the end of the attempt: a step that ran into its timeout has waited already.
                 let at = self.shared.engine.now().plus(delay);
+                let cause = outcome.next_cause().unwrap_or(Cause::Error);
                 let settlement = Settlement::Retry { at, step: Some(name.clone()), body, cause };
                 self.outcome(settlement, Some(name), outcome, Some(message))
             }
         }
     }
 
-    fn dead(&self, step: &str, outcome: &str, reason: String, body: Option<Bytes>) -> JobOutcome {
+    fn dead(
+        &self,
+        step: &str,
+        outcome: AttemptOutcome,
+        reason: String,
+        body: Option<Bytes>,
+    ) -> JobOutcome {
         let settlement =
             Settlement::Dead { reason: reason.clone(), step: Some(step.to_owned()), body };
         self.outcome(settlement, Some(step.to_owned()), outcome, Some(reason))
@@ -202,20 +219,16 @@ impl Attempt<'_> {
         &self,
         settlement: Settlement,
         step: Option<String>,
-        outcome: &str,
+        outcome: AttemptOutcome,
         error: Option<String>,
     ) -> JobOutcome {
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let attempt = AttemptRecord {
-            attempt: self.job.attempt,
-            step,
-            started_at: self.started_at.to_string(),
-            duration_ms,
-            outcome: outcome.to_owned(),
-            error,
-            cause: self.job.cause.clone(),
-        };
-        JobOutcome { lease: self.job.lease, settlement, attempt: Some(attempt) }
+        let attempt = AttemptRecord::new(self.job.attempt, self.started_at.to_string(), outcome)
+            .with_step(step)
+            .with_duration_ms(duration_ms)
+            .with_error(error)
+            .with_cause(self.job.cause);
+        JobOutcome::new(self.job.lease, settlement).with_attempt(attempt)
     }
 }
 

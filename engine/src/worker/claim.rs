@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Claim, Job, JobOutcome, Settlement};
+use hookward_core::store::{ClaimRequest, Job, JobOutcome, Settlement};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::attempt::attempt;
@@ -41,7 +41,8 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
         let now = engine.now();
         let no_free_slot = slots.iter().all(|(_, free)| *free == 0);
         let lease_until = now.plus(LEASE_DURATION);
-        let claim = Claim { now, lease_until, slots, unknown: MAX_UNROUTED_JOBS_PER_CLAIM };
+        let claim = ClaimRequest::new(now, lease_until, slots)
+            .with_max_unrouted(MAX_UNROUTED_JOBS_PER_CLAIM);
         let jobs = match engine.store().claim(claim).await {
             Ok(jobs) => jobs,
             Err(error) => {
@@ -103,7 +104,7 @@ async fn pause_claims(shared: &Shared) {
 fn release_job(job: Job, outcomes: &UnboundedSender<Outcome>) {
     let body = job.step.is_some().then(|| job.event.body().bytes().clone());
     let settlement = Settlement::Released { step: job.step, body };
-    let _ = outcomes.send((job.route, JobOutcome { lease: job.lease, settlement, attempt: None }));
+    let _ = outcomes.send((job.route, JobOutcome::new(job.lease, settlement)));
 }
 
 /// Runs a claimed job in a task of its own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Filter, Purge};
+use hookward_core::store::{EventFilter, PurgeRequest};
 
 use super::Shared;
 use crate::compiled::Retention;
@@ -69,7 +69,7 @@ fn purge_interval(retention: Retention) -> Duration {
 /// When the newest event of the store was received; `None` for an empty store and one that cannot
 /// list.
 async fn newest_event(engine: &Engine) -> Option<Timestamp> {
-    let page = engine.store().browse()?.list(&Filter::default(), 1, None).await.ok()?;
+    let page = engine.store().browse()?.list(&EventFilter::default(), 1, None).await.ok()?;
     page.events.first().map(|event| event.received_at)
 }
 
@@ -78,11 +78,11 @@ async fn purge(shared: &Shared, now: Timestamp) {
     let engine = &shared.engine;
     while !shared.stop.is_cancelled() {
         let retention = engine.config().retention;
-        let batch = Purge {
-            events_before: now.minus(retention.events),
-            dead_before: now.minus(retention.dead),
-            limit: PURGE_BATCH_EVENTS,
-        };
+        let batch = PurgeRequest::new(
+            now.minus(retention.events),
+            now.minus(retention.dead),
+            PURGE_BATCH_EVENTS,
+        );
         match engine.store().purge(batch).await {
             // A full batch: there is probably more.
             Ok(removed) if removed >= PURGE_BATCH_EVENTS as u64 => {

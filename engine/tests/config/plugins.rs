@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{
-    BuildCx, BuildError, HandlerConfig, HandlerDescriptor, OpenCx, OpenFuture, Origin, Plugin,
-    ProviderConfig, ProviderDescriptor, Registry, StoreConfig, StoreDescriptor,
+    BuildCx, BuildError, HandlerConfig, HandlerDescriptor, Origin, Plugin, ProviderConfig,
+    ProviderDescriptor, Registry, StoreConfig, StoreDescriptor,
 };
 use hookward_core::scheme::Scheme;
 use hookward_core::store::OpenError;
+use hookward_core::store::{OpenCx, OpenFuture};
 use hookward_core::{
     Event, Flow, Handler, HandlerCx, HandlerError, Head, HumanDuration, IdentifyError, Identity,
-    Provider, Request, Secret, Verification, Verified, VerifyCx, VerifyError,
+    Provider, Request, Secret, SecretError, Verification, Verified, VerifyCx, VerifyError,
 };
 use hookward_engine::config::Environment;
 use schemars::JsonSchema;
@@ -54,10 +55,10 @@ impl Provider for PrefixProvider {
     fn identify(&self, _: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         Ok(vec![])
     }
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match secret.expose().starts_with(self.prefix) {
             true => Ok(()),
-            false => Err(format!("it does not start with `{}`", self.prefix)),
+            false => Err(SecretError::new(format!("it does not start with `{}`", self.prefix))),
         }
     }
 }
@@ -201,13 +202,13 @@ impl StoreConfig for Sqlite {
         }
     }
     fn open(_: String, _: OpenCx) -> OpenFuture {
-        Box::pin(async { Err::<_, OpenError>(OpenError("never opened here".into())) })
+        Box::pin(async { Err::<_, OpenError>(OpenError::new("never opened here")) })
     }
 }
 
 /// The plugins of the tests.
 pub(crate) fn registry() -> Registry {
-    const ORIGIN: Origin = Origin { crate_name: "tests", version: "0.0.0" };
+    const ORIGIN: Origin = Origin::new("tests", "0.0.0");
     let mut registry = Registry::empty();
     registry
         .add(&[

@@ -9,14 +9,14 @@ async fn a_retry_waits_for_its_delay_and_every_attempt_is_recorded() {
     let worker = pipeline.start_worker();
     pipeline.until_runs(1).await;
     for (runs, wait) in [(2, 2), (3, 4)] {
-        pipeline.until_status(Status::Pending).await;
+        pipeline.until_status(EventStatus::Pending).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(pipeline.recorder.runs().len(), runs - 1, "it is not yet due");
         pipeline.clock.advance(Duration::from_secs(wait));
         pipeline.engine.wake_worker();
         pipeline.until_runs(runs).await;
     }
-    let detail = pipeline.until_status(Status::Done).await;
+    let detail = pipeline.until_status(EventStatus::Done).await;
     let outcomes: Vec<_> = detail.jobs[0].attempts.iter().map(|a| a.outcome.as_str()).collect();
     assert_eq!(outcomes, ["error", "panic", "done"]);
     let keys: Vec<_> = pipeline.recorder.runs().iter().map(|r| r.cx.idempotency_key()).collect();
@@ -29,7 +29,7 @@ async fn a_fatal_failure_is_dead_immediately_and_retry_after_is_obeyed() {
     let fatal = pipeline("", ALL_EVENTS, vec![Play::Fatal]);
     fatal.post("id-1", "{}").await;
     let worker = fatal.start_worker();
-    let detail = fatal.until_status(Status::Dead).await;
+    let detail = fatal.until_status(EventStatus::Dead).await;
     assert_eq!(detail.jobs[0].attempt, 1);
     worker.stop(Duration::from_secs(5)).await;
 
@@ -54,7 +54,7 @@ async fn a_replaced_body_reaches_the_next_step_and_its_retry() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     pipeline.clock.advance(Duration::from_secs(2));
     pipeline.engine.wake_worker();
-    pipeline.until_status(Status::Done).await;
+    pipeline.until_status(EventStatus::Done).await;
     let seen: Vec<_> =
         pipeline.recorder.runs().iter().map(|r| r.event.body().bytes().clone()).collect();
     assert_eq!(seen, ["old", "new", "new"]);
@@ -77,7 +77,7 @@ async fn a_job_of_a_removed_route_is_unrouted_and_one_of_a_removed_step_is_dead(
     pipeline.engine.reload(super::pipeline("", other, vec![]).into_config()).unwrap();
     pipeline.clock.advance(Duration::from_secs(5));
     pipeline.engine.wake_worker();
-    let detail = pipeline.until_status(Status::Dead).await;
+    let detail = pipeline.until_status(EventStatus::Dead).await;
     assert!(detail.jobs[0].reason.as_ref().unwrap().contains("`record` is no longer"));
     let gone = "  - { name: q, events: github/**, chain: [record] }\n";
     let id = detail.event.id();
@@ -85,6 +85,6 @@ async fn a_job_of_a_removed_route_is_unrouted_and_one_of_a_removed_step_is_dead(
     worker.stop(Duration::from_secs(5)).await;
     pipeline.engine.reload(super::pipeline("", gone, vec![]).into_config()).unwrap();
     let worker = pipeline.start_worker();
-    pipeline.until_status(Status::Unrouted).await;
+    pipeline.until_status(EventStatus::Unrouted).await;
     worker.stop(Duration::from_secs(5)).await;
 }

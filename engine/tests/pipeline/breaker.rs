@@ -30,7 +30,7 @@ async fn consecutive_failures_pause_a_route_and_one_job_decides_whether_it_resum
     pipeline.clock.advance(Duration::from_secs(1));
     pipeline.engine.wake_worker();
     pipeline.until_runs(9).await;
-    let page = pipeline.browse().list(&Filter::default(), 10, None).await.unwrap();
+    let page = pipeline.browse().list(&EventFilter::default(), 10, None).await.unwrap();
     assert_eq!(page.events.len(), 5);
     for event in page.events {
         let detail = pipeline.browse().show(event.id).await.unwrap().unwrap();

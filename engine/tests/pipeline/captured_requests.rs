@@ -19,10 +19,11 @@ impl Provider for OpenBodyProvider {
     }
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         let body = delivery.json().unwrap();
-        let named = |id: &Value, signed, part| Identity {
-            event_type: Some("push".to_owned()),
-            event_id: Some(ProviderEventId { value: id.as_str().unwrap().to_owned(), signed }),
-            part,
+        let named = |id: &Value, signed, part| {
+            Identity::new()
+                .with_event_type("push".to_owned())
+                .with_event_id(ProviderEventId::new(id.as_str().unwrap().to_owned(), signed))
+                .with_item_pointer(part)
         };
         let items = body.get("items").and_then(Value::as_array).into_iter().flatten();
         let items = items.enumerate().map(|(n, id)| named(id, true, Some(format!("/items/{n}"))));
@@ -40,7 +41,7 @@ async fn stored_events(bodies: &[&'static str]) -> Vec<usize> {
     for body in bodies {
         let reply = pipeline.engine.receive(bare_head(), Bytes::from_static(body.as_bytes())).await;
         assert_eq!(reply.status, 200);
-        let page = pipeline.browse().list(&Filter::default(), 10, None).await.unwrap();
+        let page = pipeline.browse().list(&EventFilter::default(), 10, None).await.unwrap();
         counts.push(page.events.len());
     }
     counts

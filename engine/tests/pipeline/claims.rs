@@ -12,7 +12,7 @@ async fn stopping_releases_running_jobs_and_their_attempts_do_not_count() {
     let job = &pipeline.only_event().await.jobs[0];
     assert_eq!((job.state, job.attempt), (JobState::Pending, 0));
     let worker = pipeline.start_worker();
-    pipeline.until_status(Status::Done).await;
+    pipeline.until_status(EventStatus::Done).await;
     worker.stop(Duration::from_secs(5)).await;
 }
 

@@ -22,7 +22,7 @@ async fn a_clock_that_jumps_ahead_expires_nothing() {
     let pipeline = pipeline("", ALL_EVENTS, vec![]);
     let worker = pipeline.start_worker();
     assert_eq!(pipeline.post("d-1", "{}").await.status, 200);
-    pipeline.until_status(Status::Done).await;
+    pipeline.until_status(EventStatus::Done).await;
     let month = Duration::from_secs(31 * 24 * 3600);
     pipeline.clock.set(pipeline.clock.now().plus(month));
     // The retention loop purges every minute.
@@ -30,14 +30,14 @@ async fn a_clock_that_jumps_ahead_expires_nothing() {
     assert_eq!(pipeline.post("d-1", "{}").await.status, 200);
     assert_eq!(
         pipeline.only_event().await.summary.status,
-        Status::Done,
+        EventStatus::Done,
         "the event is stored, and its repetition is a duplicate"
     );
     // Time that passes on both clocks expires it.
     pipeline.clock.set(pipeline.clock.now().minus(month));
     pipeline.clock.advance(month);
     tokio::time::sleep(Duration::from_secs(200)).await;
-    let left = pipeline.browse().list(&Filter::default(), 10, None).await.unwrap();
+    let left = pipeline.browse().list(&EventFilter::default(), 10, None).await.unwrap();
     assert!(left.events.is_empty());
     worker.stop(Duration::ZERO).await;
 }
@@ -56,6 +56,6 @@ async fn a_job_that_runs_while_the_process_is_paused_is_not_run_again() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(pipeline.recorder.runs().len(), 2, "the first job did not run again");
     worker.stop(Duration::from_secs(5)).await;
-    let page = pipeline.browse().list(&Filter::default(), 10, None).await.unwrap();
-    assert!(page.events.iter().all(|event| event.status == Status::Done));
+    let page = pipeline.browse().list(&EventFilter::default(), 10, None).await.unwrap();
+    assert!(page.events.iter().all(|event| event.status == EventStatus::Done));
 }

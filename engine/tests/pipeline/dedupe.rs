@@ -39,11 +39,14 @@ impl Provider for ScopedProvider {
     }
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         let id = delivery.json().unwrap().get("id").and_then(Value::as_str);
-        let event_id = id.map(|value| ProviderEventId { value: value.to_owned(), signed: true });
-        Ok(vec![Identity { event_type: Some("push".to_owned()), event_id, part: None }])
-    }
-    fn scope(&self, delivery: &Verified, _: &Identity) -> Option<String> {
-        Some(delivery.json().ok()?.get("source")?.as_str()?.to_owned())
+        let event_id = id.map(|value| ProviderEventId::signed(value.to_owned()));
+        let scope = delivery.json().unwrap().get("source").and_then(Value::as_str);
+        Ok(vec![
+            Identity::new()
+                .with_event_type("push".to_owned())
+                .with_event_id(event_id)
+                .with_scope(scope.map(str::to_owned)),
+        ])
     }
     fn dedupe_by_content(&self) -> bool {
         self.dedupe_by_content
@@ -57,7 +60,7 @@ async fn stored_events(dedupe_by_content: bool, bodies: &[&'static str]) -> usiz
         let reply = pipeline.engine.receive(bare_head(), Bytes::from_static(body.as_bytes())).await;
         assert_eq!(reply.status, 200);
     }
-    pipeline.browse().list(&Filter::default(), 10, None).await.unwrap().events.len()
+    pipeline.browse().list(&EventFilter::default(), 10, None).await.unwrap().events.len()
 }
 
 #[tokio::test]

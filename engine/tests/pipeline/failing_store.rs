@@ -67,7 +67,7 @@ impl Store for FailingStore {
         self.maybe_fail().await?;
         self.inner.accept(deliveries).await
     }
-    async fn claim(&self, claim: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, claim: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         self.maybe_fail().await?;
         self.inner.claim(claim).await
     }
@@ -86,7 +86,7 @@ impl Store for FailingStore {
         }
         self.inner.extend(leases, until).await
     }
-    async fn purge(&self, batch: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, batch: PurgeRequest) -> Result<u64, StoreError> {
         self.maybe_panic();
         self.inner.purge(batch).await
     }
@@ -94,7 +94,7 @@ impl Store for FailingStore {
         self.maybe_panic();
         self.inner.next_due().await
     }
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         self.maybe_panic();
         self.inner.depth().await
     }

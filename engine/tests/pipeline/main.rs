@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, EventDetail, Filter, Job, JobOutcome, JobState, Lease,
-    NewDelivery, Purge, Settled, Status, StoreError,
+    Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventStatus, Job, JobOutcome,
+    JobState, Lease, NewDelivery, PurgeRequest, QueueDepth, Settled, StoreError,
 };
 use hookward_core::{
-    Body, Clock, Draft, Handler, Head, IdentifyError, Identity, Provider, Reply, Request, Secret,
-    Store, Timestamp, Verification, Verified, VerifyCx, VerifyError,
+    Body, Clock, EventDraft, Handler, Head, IdentifyError, Identity, Provider, Reply, Request,
+    Secret, Store, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use hookward_engine::Engine;
 use hookward_engine::compiled::Source;
@@ -98,20 +98,20 @@ impl Pipeline {
     }
 
     async fn post_from(&self, id: &str, body: &str, secret: &str, client: Option<IpAddr>) -> Reply {
-        let head = Head { client, ..self.signed_head(id, body, secret) };
+        let head = self.signed_head(id, body, secret).with_client(client);
         self.engine.receive(head, Bytes::from(body.to_owned())).await
     }
 
     /// The head of a push that is signed with this secret.
     fn signed_head(&self, id: &str, body: &str, secret: &str) -> Head {
         let provider: Arc<dyn Provider> = self.engine.config().sources["github"].provider.clone();
-        let draft = Draft {
-            event_type: "push".to_owned(),
-            event_id: id.to_owned(),
-            body: Body::new(body.to_owned()),
-            url: "http://localhost/webhooks/github".to_owned(),
-            now: self.clock.now(),
-        };
+        let draft = EventDraft::new(
+            "push".to_owned(),
+            id.to_owned(),
+            Body::new(body.to_owned()),
+            "http://localhost/webhooks/github".to_owned(),
+            self.clock.now(),
+        );
         provider.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap().head
     }
 
@@ -121,7 +121,7 @@ impl Pipeline {
 
     /// The only event of the store.
     async fn only_event(&self) -> EventDetail {
-        let page = self.browse().list(&Filter::default(), 10, None).await.unwrap();
+        let page = self.browse().list(&EventFilter::default(), 10, None).await.unwrap();
         assert_eq!(page.events.len(), 1);
         self.browse().show(page.events[0].id).await.unwrap().unwrap()
     }
@@ -131,7 +131,7 @@ impl Pipeline {
     }
 
     /// Waits until the only event has this status. The test's clock does not advance meanwhile.
-    async fn until_status(&self, status: Status) -> EventDetail {
+    async fn until_status(&self, status: EventStatus) -> EventDetail {
         for _ in 0..2000 {
             let detail = self.only_event().await;
             if detail.summary.status == status {
@@ -200,10 +200,8 @@ fn pipeline_with_provider(provider: impl Provider) -> Pipeline {
 
 /// The head of an unsigned request to the only source.
 fn bare_head() -> Head {
-    Head {
-        method: http::Method::POST,
-        target: "/webhooks/github".to_owned(),
-        client: "203.0.113.10".parse().ok(),
-        ..Head::default()
-    }
+    Head::default()
+        .with_method(http::Method::POST)
+        .with_target("/webhooks/github".to_owned())
+        .with_client("203.0.113.10".parse().ok())
 }

@@ -21,7 +21,7 @@ async fn a_store_call_that_panics_is_a_failed_call() {
     let reason = "`check` panicked, and may have taken effect".to_owned();
     assert_eq!(error, StoreError::Unavailable(reason), "without the message of the panic");
     assert!(engine_store.depth().await.is_err() && engine_store.next_due().await.is_err());
-    assert!(browse.list(&Filter::default(), 1, None).await.is_err());
+    assert!(browse.list(&EventFilter::default(), 1, None).await.is_err());
     assert!(browse.show(detail.event.id()).await.is_err() && browse.find("id-0", 1).await.is_err());
     assert!(pipeline.engine.replay_event(detail.event.id(), None).await.is_err());
     assert!(!engine_store.durable());
@@ -50,7 +50,7 @@ async fn worker_loops_survive_a_store_that_panics() {
     store.set_panicking(true);
     tokio::time::sleep(ALL_LOOPS_RUN).await;
     store.set_panicking(false);
-    pipeline.until_status(Status::Done).await;
+    pipeline.until_status(EventStatus::Done).await;
     assert_eq!(pipeline.recorder.runs().len(), 1, "the outcome was settled later");
     worker.stop(Duration::from_secs(5)).await;
 }

@@ -103,7 +103,7 @@ async fn an_outcome_survives_a_short_outage_of_the_store() {
     store.fail_with(StoreError::Unavailable("unavailable".to_owned()));
     tokio::time::sleep(Duration::from_millis(300)).await;
     store.recover();
-    pipeline.until_status(Status::Done).await;
+    pipeline.until_status(EventStatus::Done).await;
     assert_eq!(pipeline.recorder.runs().len(), 1);
     worker.stop(Duration::from_secs(5)).await;
 }

@@ -15,7 +15,7 @@ hookward_testkit::handler_suite!(PLUGINS, "redact", json!({ "remove": ["/custome
 
 fn build(pointer: &str) -> Result<Arc<dyn Handler>, BuildError> {
     let Plugin::Handler(redact) = PLUGINS[0] else { panic!("not a handler") };
-    let cx = BuildCx { base_dir: Path::new("."), name: "redact" };
+    let cx = BuildCx::new(Path::new("."), "redact");
     (redact.build)(json!({ "remove": [pointer] }), &cx)
 }
 

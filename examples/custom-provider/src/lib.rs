@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::Scheme;
-use hookward_core::{Provider, Sample};
+use hookward_core::{Provider, SampleEvent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,8 +31,8 @@ impl ProviderConfig for AcmeConfig {
     const SUMMARY: &'static str = "Acme deliveries, signed with the shop's key";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     /// The body of `hookward send acme anvil.dropped`, for any event type.
-    const SAMPLES: &'static [Sample] =
-        &[Sample { event_type: "*", id_prefix: "acme_", body: include_str!("sample.json") }];
+    const SAMPLES: &'static [SampleEvent] =
+        &[SampleEvent::new("*", "acme_", include_str!("sample.json"))];
     /// As in `scheme.json`, and checked to be equal: `hookward plugins` shows it without building a
     /// provider.
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use example_embed::{Fakes, SubscriptionState, webhooks};
-use hookward_core::store::{JobState, Status};
+use hookward_core::store::{EventStatus, JobState};
 use serde_json::json;
 use support::{Shop, job, routes};
 
@@ -84,7 +84,7 @@ async fn an_event_that_fails_its_schema_is_stored_as_invalid_and_runs_no_step() 
     let (status, answer) = shop.stripe(PAID, "evt_invalid", without_amount).await;
     assert_eq!(status, 200);
     assert_eq!(answer, json!({"received": true, "error": "Validation failed, event ignored"}));
-    assert_eq!(shop.settled("evt_invalid").await.summary.status, Status::Invalid);
+    assert_eq!(shop.settled("evt_invalid").await.summary.status, EventStatus::Invalid);
     assert_eq!(shop.fakes.orders.updates(), 0);
     shop.close().await;
 }
@@ -200,7 +200,7 @@ async fn a_push_to_a_branch_is_tracked_and_a_tag_is_not() {
         ("commits_pushed", "orchard/press", 1)
     );
     shop.github("push", "delivery-2", |body| body["ref"] = "refs/tags/v1".into()).await;
-    assert_eq!(shop.settled("delivery-2").await.summary.status, Status::Unrouted);
+    assert_eq!(shop.settled("delivery-2").await.summary.status, EventStatus::Unrouted);
     assert_eq!(shop.fakes.analytics.calls(), 1);
     shop.close().await;
 }

@@ -7,12 +7,13 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
-use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, Secret, event_json};
+use hookward_core::{
+    Event, Flow, Handler, HandlerCx, HandlerError, ProbeError, Secret, event_json,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,7 +103,7 @@ impl Handler for Exec {
         }
     }
 
-    async fn probe(&self) -> Result<(), String> {
-        self.program.find().map(|_: PathBuf| ())
+    async fn probe(&self) -> Result<(), ProbeError> {
+        self.program.find().map(drop).map_err(ProbeError::new)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::plugin::{BuildCx, BuildError, Plugin};
-use hookward_core::{Event, EventParts, Flow, Handler, HandlerCx, HandlerError, RetryDecision};
+use hookward_core::{Event, Flow, Handler, HandlerError, RetryDecision};
 use hookward_testkit::handler::{cx, sample_event, sample_parts};
 use serde_json::{Value, json};
 
@@ -19,13 +19,13 @@ hookward_testkit::handler_suite!(
 
 fn try_build(base_dir: &Path, with: Value) -> Result<Arc<dyn Handler>, BuildError> {
     let Plugin::Handler(exec) = hookward_handler_exec::PLUGINS[0] else { panic!("not a handler") };
-    (exec.build)(with, &BuildCx { base_dir, name: "exec" })
+    (exec.build)(with, &BuildCx::new(base_dir, "exec"))
 }
 
 /// Runs a shell script in `dir` for `event`.
 async fn script(dir: &Path, script: &str, event: &Event) -> Result<Flow, HandlerError> {
     let handler = try_build(dir, json!({ "command": ["sh", "-c", script] })).unwrap();
-    let cx = HandlerCx { attempt: 2, ..cx(event) };
+    let cx = cx(event).with_attempt(2);
     handler.handle(event.clone(), &cx).await
 }
 
@@ -55,7 +55,7 @@ async fn the_event_is_on_standard_input_and_in_the_environment() {
 async fn only_the_named_environment_is_handed_on() {
     let dir = tempfile::tempdir().unwrap();
     let with = json!({ "command": ["sh", "-c", "env > env"], "env": { "MINE": "x" } });
-    let event = Event::new(EventParts { event_type: None, ..sample_parts("", "{}") });
+    let event = Event::new(sample_parts("", "{}").with_event_type(None));
     let handler = try_build(dir.path(), with).unwrap();
     handler.handle(event.clone(), &cx(&event)).await.unwrap();
     let text = fs::read_to_string(dir.path().join("env")).unwrap();
@@ -141,7 +141,7 @@ async fn a_relative_program_is_that_of_the_folder_of_routes_yaml() {
     let with = json!({ "command": ["./own", "-c", "echo ran > ran"] });
     let handler = try_build(dir.path(), with).unwrap();
     fs::write(dir.path().join("own"), "not executable").unwrap();
-    assert!(handler.probe().await.unwrap_err().contains("./own"));
+    assert!(handler.probe().await.unwrap_err().message.contains("./own"));
     fs::remove_file(dir.path().join("own")).unwrap();
     std::os::unix::fs::symlink("/bin/sh", dir.path().join("own")).unwrap();
     handler.probe().await.unwrap();
@@ -154,7 +154,7 @@ async fn a_relative_program_is_that_of_the_folder_of_routes_yaml() {
 async fn a_missing_program_is_told_by_the_probe_and_tried_again_at_run_time() {
     let dir = tempfile::tempdir().unwrap();
     let handler = try_build(dir.path(), json!({ "command": ["no-such-program-at-all"] })).unwrap();
-    assert!(handler.probe().await.unwrap_err().contains("not found on PATH"));
+    assert!(handler.probe().await.unwrap_err().message.contains("not found on PATH"));
     let event = sample_event("order.paid", "{}");
     let error = handler.handle(event.clone(), &cx(&event)).await.unwrap_err();
     assert_eq!(error.retry_decision(), RetryDecision::Retry);

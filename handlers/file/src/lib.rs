@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
-use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, event_json};
+use hookward_core::{Event, Flow, Handler, HandlerCx, HandlerError, ProbeError, event_json};
 use rustix::fs::{Access, access};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -71,10 +71,12 @@ impl Handler for File {
         }
     }
 
-    async fn probe(&self) -> Result<(), String> {
+    async fn probe(&self) -> Result<(), ProbeError> {
         let path = self.path.clone();
-        let looked = tokio::task::spawn_blocking(move || writable(path)).await;
-        looked.unwrap_or_else(|_| Err("the look at the folder was abandoned".to_owned()))
+        let probe = tokio::task::spawn_blocking(move || writable(path)).await;
+        probe
+            .map_err(|_| ProbeError::new("the probe was cancelled, because the process stops"))?
+            .map_err(ProbeError::new)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, Plugin};
-use hookward_core::{Handler, HandlerCx, RetryDecision};
+use hookward_core::{Handler, RetryDecision};
 use hookward_testkit::handler::{cx, sample_event};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ hookward_testkit::handler_suite!(
 
 fn try_build(base_dir: &Path, path: &str) -> Result<Arc<dyn Handler>, BuildError> {
     let Plugin::Handler(file) = hookward_handler_file::PLUGINS[0] else { panic!("not a handler") };
-    (file.build)(json!({ "path": path }), &BuildCx { base_dir, name: "file" })
+    (file.build)(json!({ "path": path }), &BuildCx::new(base_dir, "file"))
 }
 
 fn build(base_dir: &Path, path: &str) -> Arc<dyn Handler> {
@@ -41,7 +41,7 @@ fn lines(path: &Path) -> Vec<Value> {
 async fn an_event_becomes_one_line_in_the_folder_of_routes_yaml() {
     let dir = tempfile::tempdir().unwrap();
     let event = sample_event("order.paid", "{\n  \"n\": 1.10\n}\n");
-    let cx = HandlerCx { attempt: 2, ..cx(&event) };
+    let cx = cx(&event).with_attempt(2);
     build(dir.path(), "a.jsonl").handle(event.clone(), &cx).await.unwrap();
     let text = fs::read_to_string(dir.path().join("a.jsonl")).unwrap();
     assert_eq!(
@@ -106,7 +106,7 @@ async fn a_rotated_or_removed_file_is_made_anew() {
 async fn a_missing_folder_is_told_by_the_probe_and_tried_again_at_run_time() {
     let dir = tempfile::tempdir().unwrap();
     let handler = build(dir.path(), "not/there.jsonl");
-    assert!(handler.probe().await.unwrap_err().contains("not"));
+    assert!(handler.probe().await.unwrap_err().message.contains("not"));
     let event = sample_event("order.paid", "{}");
     let error = handler.handle(event.clone(), &cx(&event)).await.unwrap_err();
     assert_eq!(error.retry_decision(), RetryDecision::Retry);

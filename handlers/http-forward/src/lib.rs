@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_core::plugin::{BuildCx, BuildError, HandlerConfig};
 use hookward_core::{
-    Clock, Event, Flow, Handler, HandlerCx, HandlerError, Secret, SystemClock, event_json,
+    Clock, Event, Flow, Handler, HandlerCx, HandlerError, ProbeError, Secret, SystemClock,
+    event_json,
 };
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
@@ -167,8 +168,12 @@ impl Handler for HttpForward {
         answer::judge(head.status, &head.headers, SystemClock.now())
     }
 
-    async fn probe(&self) -> Result<(), String> {
-        self.connector.connect(&self.uri).await.map(drop).map_err(|e| e.to_string())
+    async fn probe(&self) -> Result<(), ProbeError> {
+        self.connector
+            .connect(&self.uri)
+            .await
+            .map(drop)
+            .map_err(|e| ProbeError::new(e.to_string()))
     }
 }
 

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hookward_core::plugin::{BuildCx, BuildError, Plugin};
-use hookward_core::{
-    Clock, Event, EventParts, Flow, Handler, HandlerCx, HandlerError, RetryDecision, SystemClock,
-};
+use hookward_core::{Clock, Event, Flow, Handler, HandlerError, RetryDecision, SystemClock};
 use hookward_testkit::handler::{cx, sample_event, sample_parts};
 use serde_json::{Value, json};
 
@@ -32,7 +30,7 @@ fn try_build(with: Value) -> Result<Arc<dyn Handler>, BuildError> {
     let Plugin::Handler(forward) = hookward_handler_http_forward::PLUGINS[0] else {
         panic!("not a handler")
     };
-    (forward.build)(with, &BuildCx { base_dir: Path::new("."), name: "http_forward" })
+    (forward.build)(with, &BuildCx::new(Path::new("."), "http_forward"))
 }
 
 fn to(url: String) -> Arc<dyn Handler> {
@@ -61,7 +59,7 @@ async fn sent(with: Value, event: &Event) -> Seen {
 async fn the_raw_body_and_the_default_headers_are_sent() {
     let event = sample_event("order.paid", "{ \"n\": 1.0 }\n");
     let sink = Sink::start(Answer::status(200, "", "ok"));
-    let cx = HandlerCx { attempt: 3, ..cx(&event) };
+    let cx = cx(&event).with_attempt(3);
     to(sink.url("/in?key=k3y")).handle(event.clone(), &cx).await.unwrap();
     let seen = sink.seen().remove(0);
     assert_eq!(seen.line, "POST /in?key=k3y HTTP/1.1");
@@ -88,7 +86,7 @@ async fn a_trace_of_the_sender_goes_on_and_an_invalid_one_is_replaced() {
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let traced = |header: String| {
         let headers = Arc::from([("traceparent".to_owned(), header)]);
-        Event::new(EventParts { headers, ..sample_parts("order.paid", "{}") })
+        Event::new(sample_parts("order.paid", "{}").with_headers(headers))
     };
     let seen = sent(json!({}), &traced(format!("00-{trace}-b7ad6b7169203331-00"))).await;
     let goes_on: Vec<_> = seen.header("traceparent").unwrap().split('-').collect();
@@ -127,7 +125,7 @@ async fn a_type_that_no_header_can_hold_is_percent_encoded_and_none_is_left_out(
     let seen = sent(json!({}), &sample_event("größe 5%\r\nx: y", "{}")).await;
     let encoded = "gr%C3%B6%C3%9Fe%205%25%0D%0Ax:%20y";
     assert_eq!(seen.header("x-hookward-event-type"), Some(encoded));
-    let untyped = Event::new(EventParts { event_type: None, ..sample_parts("", "{}") });
+    let untyped = Event::new(sample_parts("", "{}").with_event_type(None));
     assert_eq!(sent(json!({}), &untyped).await.header("x-hookward-event-type"), None);
 }
 
@@ -257,7 +255,7 @@ async fn no_private_target_is_connected_to_however_it_is_written() {
         let error = result.unwrap_or_else(|_| panic!("{url} is being connected to")).unwrap_err();
         assert_eq!(error.retry_decision(), RetryDecision::Fatal, "{url}: {error:?}");
         assert!(error.message().contains("allow_private"), "{url}: {error:?}");
-        assert!(handler.probe().await.unwrap_err().contains("allow_private"), "{url}");
+        assert!(handler.probe().await.unwrap_err().message.contains("allow_private"), "{url}");
         tried += 1;
     }
     assert!(tried >= 60, "{tried}");
@@ -279,7 +277,14 @@ async fn the_probe_connects_and_sends_nothing() {
     to(sink.url("/")).probe().await.unwrap();
     assert!(sink.seen().is_empty());
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert!(to(format!("http://{closed}/")).probe().await.unwrap_err().contains("no connection"));
+    assert!(
+        to(format!("http://{closed}/"))
+            .probe()
+            .await
+            .unwrap_err()
+            .message
+            .contains("no connection")
+    );
 }
 
 #[test]

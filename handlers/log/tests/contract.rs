@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use hookward_core::Event;
 use hookward_core::plugin::{BuildCx, Plugin};
-use hookward_core::{Event, EventParts};
 use hookward_testkit::handler::{cx, sample_parts};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -35,10 +35,10 @@ fn logged(event_type: &str) -> (Event, String) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
     let parts = sample_parts(event_type, r#"{"card":"4242"}"#);
-    let event = Event::new(EventParts { event_type: Some(event_type.into()), ..parts });
+    let event = Event::new(parts.with_event_type(Some(event_type.into())));
     let Plugin::Handler(log) = hookward_handler_log::PLUGINS[0] else { panic!("not a handler") };
     let base_dir = std::path::Path::new(".");
-    let handler = (log.build)(serde_json::Value::Null, &BuildCx { base_dir, name: "log" }).unwrap();
+    let handler = (log.build)(serde_json::Value::Null, &BuildCx::new(base_dir, "log")).unwrap();
     tracing::subscriber::with_default(subscriber, || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(handler.handle(event.clone(), &cx(&event))).unwrap();

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Body, Draft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, Sample, Secret,
-    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    Body, EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request,
+    SampleEvent, Secret, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
@@ -53,7 +53,7 @@ impl ProviderConfig for AdyenConfig {
     const NAME: &'static str = "adyen";
     const SUMMARY: &'static str = "Adyen payment notifications and platform webhooks";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let header_scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -82,6 +82,10 @@ impl Adyen {
 
 #[async_trait]
 impl Provider for Adyen {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.header_scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         if self.is_header_signed(head) { self.header_scheme.precheck(head) } else { Ok(()) }
     }
@@ -116,17 +120,13 @@ impl Provider for Adyen {
         Reply::text(StatusCode::OK, "[accepted]")
     }
 
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.header_scheme.check_secret(secret)
-    }
-
     fn signer(&self) -> Option<&dyn Signer> {
         Some(self)
     }
 }
 
 impl Signer for Adyen {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let has_items = draft.body.json().is_ok_and(items::has_items);
         if self.scheme == SchemeChoice::Header || (self.scheme == SchemeChoice::Auto && !has_items)
         {
@@ -134,11 +134,11 @@ impl Signer for Adyen {
         }
         let signed = draft.body.json().ok().and_then(|body| items::sign_items(body, secret));
         let reason = "only notificationItems can be signed, and only with a key in hexadecimal";
-        let body = signed.ok_or_else(|| SignError { reason: reason.to_owned() })?;
+        let body = signed.ok_or_else(|| SignError::new(reason.to_owned()))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let target = draft.target().to_owned();
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, Body::from_json(body)))
     }
 }

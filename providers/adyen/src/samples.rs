@@ -1,18 +1,14 @@
 //! Sample events for `hookward send`: small, with the members that the sender uses.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample {
-        event_type: "balancePlatform.accountHolder.created",
-        id_prefix: "",
-        body: include_str!("samples/balancePlatform.accountHolder.created.json"),
-    },
-    Sample {
-        event_type: "AUTHORISATION",
-        id_prefix: "",
-        body: include_str!("samples/AUTHORISATION.json"),
-    },
-    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new(
+        "balancePlatform.accountHolder.created",
+        "",
+        include_str!("samples/balancePlatform.accountHolder.created.json"),
+    ),
+    SampleEvent::new("AUTHORISATION", "", include_str!("samples/AUTHORISATION.json")),
+    SampleEvent::new("*", "", include_str!("samples/any.json")),
 ];

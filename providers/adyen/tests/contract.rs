@@ -53,13 +53,13 @@ async fn verdict(
     header: Option<&str>,
 ) -> Result<Vec<String>, &'static str> {
     let provider = subject(scheme).build().unwrap();
-    let mut head = Head { method: http::Method::POST, ..Head::default() };
+    let mut head = Head::default().with_method(http::Method::POST);
     if let Some(header) = header {
         head.headers.insert("hmacsignature", header.parse().unwrap());
     }
     let (secrets, now) = (SecretSet::from_texts([KEYS[0]]).unwrap(), Timestamp::from_secs(0));
     let active = secrets.active(now);
-    let cx = VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
+    let cx = VerifyCx::new(now, active, &NoKeys);
     let request = Request::new(head, Body::new(body.to_owned()));
     match prove(provider.as_ref(), request, &cx).await {
         Ok(Proof::Genuine(delivery)) => {

@@ -4,7 +4,8 @@
 
 use hookward_core::crypto::tokens_equal;
 use hookward_core::{
-    Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
+    Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError,
+    check_echo_token,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -19,7 +20,7 @@ pub(crate) fn offered_secret(head: &Head) -> Result<Option<&str>, VerifyError> {
         return Ok(None);
     }
     let Some(secret) = head.single(SECRET_HEADER)? else { return Ok(None) };
-    let secret = echo_token(secret, "the secret in X-Hook-Secret")?;
+    let secret = check_echo_token(secret, "the secret in X-Hook-Secret")?;
     if secret.len() < MIN_SECRET_LEN {
         return Err(VerifyError::invalid_format("the secret in X-Hook-Secret is too short"));
     }
@@ -41,7 +42,7 @@ pub(crate) fn answer(offered: &str, cx: &VerifyCx<'_>) -> Result<Handshake, Veri
     })?;
     let mut reply = Reply::empty(StatusCode::OK);
     reply.headers.push((HeaderName::from_static(SECRET_HEADER), value));
-    Ok(Handshake { reply, effect })
+    Ok(Handshake::new(reply).with_effect(effect))
 }
 
 /// The reply to a heartbeat: a verified delivery without events, by which Asana checks the
@@ -69,8 +70,7 @@ mod tests {
         let secrets = SecretSet::from_texts(known.iter().copied()).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
-        let cx =
-            VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
+        let cx = VerifyCx::new(now, active, &NoKeys);
         answer(OFFERED, &cx)
     }
 

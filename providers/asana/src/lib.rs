@@ -12,10 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Head, Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,7 +28,7 @@ impl ProviderConfig for AsanaConfig {
     const SUMMARY: &'static str = "Asana webhooks, with the secret that Asana sends at set-up";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const SECRET_FROM_HANDSHAKE: bool = true;
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -46,6 +43,10 @@ struct Asana {
 
 #[async_trait]
 impl Provider for Asana {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match handshake::offered_secret(head)? {
             Some(_) => Ok(()),
@@ -66,17 +67,5 @@ impl Provider for Asana {
             Some(reply) => Verification::Handshake(reply.into()),
             None => Verification::Genuine { secret },
         })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

@@ -17,5 +17,5 @@ pub(crate) fn answer(message: &Message<'_>, has_topics: bool) -> Result<Handshak
     let url = message.subscribe_url().ok_or_else(|| {
         VerifyError::invalid_format("SubscribeURL is not an https URL on an SNS host")
     })?;
-    Ok(Handshake { reply, effect: Some(HandshakeEffect::Confirm { url: url.to_owned() }) })
+    Ok(Handshake::new(reply).with_effect(HandshakeEffect::Confirm { url: url.to_owned() }))
 }

@@ -16,7 +16,7 @@ use hookward_core::keys::KeyRequest;
 use hookward_core::keys::x509::Certificates;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, Sample, Verification,
+    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, SampleEvent, Verification,
     Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
@@ -48,7 +48,7 @@ impl ProviderConfig for AwsSnsConfig {
     const NEEDS_SECRET: bool = false;
     const KEEP_HEADERS: &'static [&'static str] =
         &["x-amz-sns-message-type", "x-amz-sns-topic-arn", "x-amz-sns-subscription-arn"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         for (n, topic) in self.topics.iter().enumerate() {
@@ -112,13 +112,13 @@ impl Provider for AwsSns {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
         let text = |name: &str| {
             let text = body.get(name).and_then(serde_json::Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        let event_id = text("MessageId").map(|value| ProviderEventId { value, signed: true });
-        Ok(vec![Identity { event_type: text("Type"), event_id, part: None }])
+        let event_id = text("MessageId").map(|value| ProviderEventId::signed(value));
+        Ok(vec![Identity::new().with_event_type(text("Type")).with_event_id(event_id)])
     }
 
     fn config_warnings(&self) -> Vec<String> {

@@ -28,7 +28,7 @@ fn subject() -> Subject {
 
 fn build_with(topics: Value) -> Arc<dyn Provider> {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
-    let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
+    let cx = BuildCx::new(Path::new("."), "sns");
     (descriptor.build)(json!({ "topics": topics }), &cx).unwrap()
 }
 
@@ -47,13 +47,7 @@ fn verify_vector(
     let keys = FixedKeys(vector.inputs.certificate_pem.clone().unwrap().into());
     let secrets = SecretSet::from_texts(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(file.now_default);
-    let cx = VerifyCx {
-        now,
-        secrets: secrets.active(now),
-        tolerance: None,
-        public_url: None,
-        keys: &keys,
-    };
+    let cx = VerifyCx::new(now, secrets.active(now), &keys);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(prove(provider, request, &cx))
 }
@@ -125,7 +119,7 @@ fn only_subscriptions_of_listed_topics_on_sns_hosts_are_confirmed() {
 #[test]
 fn topics_must_be_full_arns_and_omitting_them_is_warned_about() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
-    let cx = BuildCx { base_dir: Path::new("."), name: "sns" };
+    let cx = BuildCx::new(Path::new("."), "sns");
     let error = (descriptor.build)(json!({ "topics": [TOPIC, "orders"] }), &cx).unwrap_err();
     assert_eq!(error.at, "/topics/1");
     assert!(build_with(json!([])).config_warnings()[0].contains("set `topics`"));

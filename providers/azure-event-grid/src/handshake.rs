@@ -2,7 +2,7 @@
 //! the reply must return. A subscription in the CloudEvents schema asks for permission with
 //! OPTIONS.
 
-use hookward_core::{Head, Reply, Request, VerifyError, echo_token};
+use hookward_core::{Head, Reply, Request, VerifyError, check_echo_token};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ pub(crate) fn validation(request: &Request) -> Result<Reply, VerifyError> {
     let text = |pointer| event.pointer(pointer).and_then(Value::as_str);
     let code =
         text("/data/validationCode").filter(|_| text("/eventType") == Some(VALIDATION_EVENT_TYPE));
-    let code = echo_token(code.ok_or_else(error)?, "the validation code")?;
+    let code = check_echo_token(code.ok_or_else(error)?, "the validation code")?;
     Ok(Reply::json(StatusCode::OK, &json!({ "validationResponse": code })))
 }
 

@@ -9,28 +9,28 @@ const MAX_BATCH: usize = 10_000;
 
 /// Identifies the events of a verified delivery.
 pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-    let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+    let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
     let Some(events) = body.as_array() else { return Ok(vec![identity(body, None)]) };
     if events.is_empty() || events.len() > MAX_BATCH {
         let reason = format!("the batch has {} events; 1 to {MAX_BATCH} are allowed", events.len());
-        return Err(IdentifyError { reason });
+        return Err(IdentifyError::new(reason));
     }
     let one = |(n, event)| identity(event, Some(format!("/{n}")));
     Ok(events.iter().enumerate().map(one).collect())
 }
 
-/// Returns the topic of an event, or the source of a CloudEvent, within which its id is unique.
-pub(crate) fn scope(delivery: &Verified, event: &Identity) -> Option<String> {
-    let body = delivery.json().ok()?;
-    let event = body.pointer(event.part.as_deref().unwrap_or_default())?;
-    text(event, "topic").or_else(|| text(event, "source"))
-}
-
-/// A secret or a token covers no byte more than another, so the id counts as signed.
-fn identity(event: &Value, part: Option<String>) -> Identity {
+/// The identity of one event. Its id is unique only within its topic, or the source of a CloudEvent,
+/// and several may deliver here. A secret or a token covers no byte more than another, so the id
+/// counts as signed.
+fn identity(event: &Value, item_pointer: Option<String>) -> Identity {
     let event_type = text(event, "eventType").or_else(|| text(event, "type"));
-    let event_id = text(event, "id").map(|value| ProviderEventId { value, signed: true });
-    Identity { event_type, event_id, part }
+    let event_id = text(event, "id").map(|value| ProviderEventId::signed(value));
+    let scope = text(event, "topic").or_else(|| text(event, "source"));
+    Identity::new()
+        .with_event_type(event_type)
+        .with_event_id(event_id)
+        .with_item_pointer(item_pointer)
+        .with_scope(scope)
 }
 
 fn text(event: &Value, name: &str) -> Option<String> {

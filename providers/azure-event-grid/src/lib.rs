@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
-    Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
+    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -71,7 +71,7 @@ impl ProviderConfig for AzureEventGridConfig {
         &["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
     const KEEP_HEADERS: &'static [&'static str] =
         &["aeg-event-type", "aeg-subscription-name", "aeg-delivery-count"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let entra = self.audience.is_some() || self.tenant.is_some() || self.application.is_some();
@@ -172,12 +172,7 @@ impl Provider for AzureEventGrid {
         identity::identify(delivery)
     }
 
-    /// Ids are unique only within a topic or a source, and several may deliver here.
-    fn scope(&self, delivery: &Verified, event: &Identity) -> Option<String> {
-        identity::scope(delivery, event)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match &self.proof {
             ProofBy::Secret { scheme, .. } => scheme.check_secret(secret),
             ProofBy::Entra(_) => Ok(()),
@@ -197,12 +192,12 @@ impl Provider for AzureEventGrid {
 }
 
 impl Signer for AzureEventGrid {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let mut request = match &self.proof {
             ProofBy::Entra(_) => {
-                return Err(SignError {
-                    reason: "the sender signs tokens with a private key".to_owned(),
-                });
+                return Err(SignError::new(
+                    "the sender signs tokens with a private key".to_owned(),
+                ));
             }
             ProofBy::Secret { scheme, parameter: None } => scheme.sign(draft, secret)?,
             ProofBy::Secret { parameter: Some(name), .. } => {
@@ -211,10 +206,7 @@ impl Signer for AzureEventGrid {
                     (identity::percent_encode(name), identity::percent_encode(secret.expose()));
                 let target = format!("{}{separator}{name}={value}", draft.target());
                 let headers = HeaderMap::new();
-                Request::new(
-                    Head { method: Method::POST, target, headers, client: None },
-                    draft.body.clone(),
-                )
+                Request::new(Head::new(Method::POST, target, headers), draft.body.clone())
             }
         };
         let headers = &mut request.head.headers;

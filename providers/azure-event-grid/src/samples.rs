@@ -1,13 +1,13 @@
 //! Sample events for `hookward send`: small, with the members that the sender uses.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample {
-        event_type: "Microsoft.Storage.BlobCreated",
-        id_prefix: "",
-        body: include_str!("samples/Microsoft.Storage.BlobCreated.json"),
-    },
-    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new(
+        "Microsoft.Storage.BlobCreated",
+        "",
+        include_str!("samples/Microsoft.Storage.BlobCreated.json"),
+    ),
+    SampleEvent::new("*", "", include_str!("samples/any.json")),
 ];

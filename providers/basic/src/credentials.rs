@@ -2,7 +2,7 @@
 //! base64 of user, colon and password (RFC 7617).
 
 use hookward_core::crypto::{Encoding, tokens_equal};
-use hookward_core::{Head, Secret, VerifyError};
+use hookward_core::{Head, Secret, SecretError, VerifyError};
 
 /// Text before the base64 in the header.
 pub(crate) const SCHEME: &str = "Basic ";
@@ -24,11 +24,11 @@ pub(crate) fn matches(given: &[u8], expected: &Secret) -> bool {
 }
 
 /// Checks that a text is `user:password` with neither half empty.
-pub(crate) fn check(credentials: &Secret) -> Result<(), String> {
+pub(crate) fn check(credentials: &Secret) -> Result<(), SecretError> {
     match credentials.expose().split_once(':') {
         Some((user, password)) if !user.is_empty() && !password.is_empty() => Ok(()),
-        Some(_) => Err("has an empty user or an empty password".to_owned()),
-        None => Err("is not `user:password`; or set `with: { user: … }`".to_owned()),
+        Some(_) => Err(SecretError::new("has an empty user or an empty password")),
+        None => Err(SecretError::new("is not `user:password`; or set `with: { user: … }`")),
     }
 }
 

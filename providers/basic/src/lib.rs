@@ -12,8 +12,8 @@ use hookward_core::crypto::Encoding;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
-    Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
+    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -44,7 +44,7 @@ pub struct BasicConfig {
 impl ProviderConfig for BasicConfig {
     const NAME: &'static str = "basic";
     const SUMMARY: &'static str = "Any sender that presents a user and a password (HTTP Basic)";
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(':')) {
@@ -100,7 +100,7 @@ impl Provider for Basic {
             .identify(delivery, |address| !matches!(address, FieldLocation::Header(_)))
     }
 
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         credentials::check(&self.credentials(secret))
     }
 
@@ -110,8 +110,8 @@ impl Provider for Basic {
 }
 
 impl Signer for Basic {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError { reason: reason.to_owned() };
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: &str| SignError::new(reason.to_owned());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in self.identity_rules.headers(&draft.event_type, &draft.event_id) {
@@ -123,7 +123,7 @@ impl Signer for Basic {
         let value = HeaderValue::from_str(&format!("{}{coded}", credentials::SCHEME));
         headers.insert(header::AUTHORIZATION, value.map_err(|e| fail(&e.to_string()))?);
         let target = draft.target().to_owned();
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, draft.body.clone()))
     }
 }

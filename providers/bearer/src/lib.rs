@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{OneOrMore, Scheme};
-use hookward_core::{Provider, Sample};
+use hookward_core::{Provider, SampleEvent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -35,7 +35,7 @@ pub struct BearerConfig {
 impl ProviderConfig for BearerConfig {
     const NAME: &'static str = "bearer";
     const SUMMARY: &'static str = "Any sender that presents a token as `Authorization: Bearer`";
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn scheme(with: &Value) -> Option<Value> {
         let mut scheme: Map<String, Value> =

@@ -9,9 +9,7 @@ mod entry;
 
 pub use entry::Entry;
 
-const ORIGIN: hookward_core::plugin::Origin = hookward_core::plugin::Origin {
-    crate_name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-};
+const ORIGIN: hookward_core::plugin::Origin =
+    hookward_core::plugin::Origin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
 
 include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));

@@ -2,7 +2,7 @@
 //! for permission with OPTIONS, and the headers of the reply grant it.
 
 use hookward_core::plugin::BuildError;
-use hookward_core::{Head, Reply, VerifyError, echo_token};
+use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 const ORIGIN: &str = "webhook-request-origin";
@@ -55,7 +55,8 @@ impl Permission {
             return Ok(reply);
         }
         let text = |text: &str| {
-            let value = HeaderValue::from_str(echo_token(text, "the request for permission")?);
+            let value =
+                HeaderValue::from_str(check_echo_token(text, "the request for permission")?);
             value.map_err(|_| VerifyError::invalid_format("the origin is not a header value"))
         };
         let mut reply = Reply::empty(StatusCode::OK);
@@ -105,7 +106,7 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             map.append(name, HeaderValue::from_str(value).unwrap());
         }
-        let head = Head { headers: map, ..Head::default() };
+        let head = Head::default().with_headers(map);
         let reply = permission.answer(&head).map_err(|e| e.code().to_owned())?;
         let headers = reply.headers.iter().map(|(n, v)| format!(" {n}={}", v.to_str().unwrap()));
         Ok(format!("{}{}", reply.status.as_u16(), headers.collect::<String>()))

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
-    Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
+    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -57,7 +57,7 @@ impl ProviderConfig for CloudEventsConfig {
         "ce-time",
         "ce-dataschema",
     ];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let permission = Permission::new(self.origins, self.rate)?;
@@ -98,13 +98,7 @@ impl Provider for CloudEvents {
         mode::identify(delivery)
     }
 
-    /// Ids are unique only within an event's `source` (CloudEvents, section "id"), and many sources
-    /// may send here.
-    fn scope(&self, delivery: &Verified, event: &Identity) -> Option<String> {
-        mode::source(delivery, event)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         self.token.check_secret(secret)
     }
 
@@ -119,7 +113,7 @@ impl Provider for CloudEvents {
 
 /// Samples are whole events, so they are sent in structured mode.
 impl Signer for CloudEvents {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let mut request = self.token.sign(draft, secret)?;
         let structured = HeaderValue::from_static("application/cloudevents+json");
         request.head.headers.insert(header::CONTENT_TYPE, structured);

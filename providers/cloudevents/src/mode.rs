@@ -38,17 +38,15 @@ pub(crate) fn precheck(head: &Head) -> Result<(), VerifyError> {
 
 /// Identifies the events of a verified delivery.
 pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-    let error = |reason: String| IdentifyError { reason };
+    let error = |reason: String| IdentifyError::new(reason);
     let json = || delivery.json().map_err(|e| error(e.to_string()));
     match mode(delivery.head()) {
         Mode::Binary => {
-            let event_type = attribute(delivery, "ce-type");
-            Ok(vec![identity(event_type, attribute(delivery, "ce-id"), None)])
+            let attribute = |name| attribute(delivery, name);
+            let (kind, id) = (attribute("ce-type"), attribute("ce-id"));
+            Ok(vec![identity(kind, id, attribute("ce-source"), None)])
         }
-        Mode::Structured => {
-            let event = json()?;
-            Ok(vec![identity(member(event, "type"), member(event, "id"), None)])
-        }
+        Mode::Structured => Ok(vec![json_identity(json()?, None)]),
         Mode::Batch => {
             let events =
                 json()?.as_array().ok_or_else(|| error("the batch is not an array".to_owned()))?;
@@ -57,9 +55,7 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
                     format!("the batch has {} events; 1 to {MAX_BATCH} are allowed", events.len());
                 return Err(error(reason));
             }
-            let one = |(n, event)| {
-                identity(member(event, "type"), member(event, "id"), Some(format!("/{n}")))
-            };
+            let one = |(n, event)| json_identity(event, Some(format!("/{n}")));
             Ok(events.iter().enumerate().map(one).collect())
         }
         Mode::Unsupported => {
@@ -68,21 +64,24 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
     }
 }
 
-/// Returns the `source` of an event, within which its id is unique.
-pub(crate) fn source(delivery: &Verified, event: &Identity) -> Option<String> {
-    match mode(delivery.head()) {
-        Mode::Binary => attribute(delivery, "ce-source"),
-        Mode::Structured => member(delivery.json().ok()?, "source"),
-        Mode::Batch => member(delivery.json().ok()?.pointer(event.part.as_deref()?)?, "source"),
-        Mode::Unsupported => None,
-    }
+/// The identity of one event. Its id is unique only within its `source` (CloudEvents, section "id"),
+/// and many sources may send here. The token covers headers no less than the body, so the id counts as
+/// signed. If it did not, the body would become part of the dedupe key.
+fn identity(
+    event_type: Option<String>,
+    id: Option<String>,
+    source: Option<String>,
+    item_pointer: Option<String>,
+) -> Identity {
+    Identity::new()
+        .with_event_type(event_type)
+        .with_event_id(id.map(ProviderEventId::signed))
+        .with_scope(source)
+        .with_item_pointer(item_pointer)
 }
 
-/// The token covers headers no less than the body, so the id counts as signed. If it did not, the
-/// body would become part of the dedupe key.
-fn identity(event_type: Option<String>, id: Option<String>, part: Option<String>) -> Identity {
-    let event_id = id.map(|value| ProviderEventId { value, signed: true });
-    Identity { event_type, event_id, part }
+fn json_identity(event: &Value, item_pointer: Option<String>) -> Identity {
+    identity(member(event, "type"), member(event, "id"), member(event, "source"), item_pointer)
 }
 
 fn member(event: &Value, name: &str) -> Option<String> {

@@ -1,13 +1,9 @@
 //! Events for `hookward send`: small, and shaped as the specification shapes them.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample {
-        event_type: "com.example.press.started",
-        id_prefix: "",
-        body: include_str!("samples/any.json"),
-    },
-    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new("com.example.press.started", "", include_str!("samples/any.json")),
+    SampleEvent::new("*", "", include_str!("samples/any.json")),
 ];

@@ -3,7 +3,9 @@
 
 use hookward_core::plugin::BuildError;
 use hookward_core::scheme::{CompiledScheme, Scheme, form_value};
-use hookward_core::{Draft, Head, Request, Secret, SignError, VerifyCx, VerifyError};
+use hookward_core::{
+    EventDraft, Head, Request, Secret, SecretError, SignError, VerifyCx, VerifyError,
+};
 
 /// The checks of the token in the header and in the query.
 #[derive(Debug)]
@@ -32,11 +34,11 @@ impl Token {
         self.scheme(&request.head)?.verify(request, cx)
     }
 
-    pub(crate) fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    pub(crate) fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         self.header.check_secret(secret)
     }
 
-    pub(crate) fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
+    pub(crate) fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         self.header.sign(draft, secret)
     }
 

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
-    Timestamp, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
+    SignError, Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -47,7 +47,7 @@ impl ProviderConfig for ContentfulConfig {
         "x-contentful-environment-id",
     ];
     const TOLERANCE: Option<Duration> = Some(TOLERANCE);
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Contentful))
@@ -119,13 +119,13 @@ impl Provider for Contentful {
             kind.filter(|kind| !kind.is_empty())
         };
         let event_type = topic.or_else(kind).unwrap_or("event").to_owned();
-        Ok(vec![Identity { event_type: Some(event_type), ..Identity::default() }])
+        Ok(vec![Identity::new().with_event_type(event_type)])
     }
 
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match secret.expose().len() {
             64 => Ok(()),
-            other => Err(format!("has {other} characters; Contentful's have 64")),
+            other => Err(SecretError::new(format!("has {other} characters; Contentful's have 64"))),
         }
     }
 
@@ -135,8 +135,8 @@ impl Provider for Contentful {
 }
 
 impl Signer for Contentful {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: String| SignError { reason };
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: String| SignError::new(reason);
         let topic = HeaderValue::from_str(&draft.event_type)
             .map_err(|_| fail("a header cannot hold this type".to_owned()))?;
         let mut headers = HeaderMap::new();
@@ -148,7 +148,7 @@ impl Signer for Contentful {
             "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic";
         headers.insert(SIGNED_HEADERS, HeaderValue::from_static(list));
         let target = draft.target().to_owned();
-        let mut head = Head { method: Method::POST, target, headers, client: None };
+        let mut head = Head::new(Method::POST, target, headers);
         let text = canonical::head(&head).map_err(|e| fail(e.to_string()))?;
         let mac = mac(secret, &text, draft.body.bytes());
         let tag = mac.ok_or_else(|| fail("the secret is empty".to_owned()))?.finish();

@@ -14,8 +14,7 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, Sample, Secret, Verification,
-    Verified, VerifyCx, VerifyError,
+    Provider, Receipt, Reply, Request, SampleEvent, Verification, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -33,7 +32,7 @@ impl ProviderConfig for DiscordConfig {
         "Discord interactions and webhook events, with the app's public key";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -48,8 +47,8 @@ struct Discord {
 
 #[async_trait]
 impl Provider for Discord {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme.precheck(head)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
     }
 
     async fn verify(
@@ -64,16 +63,8 @@ impl Provider for Discord {
         })
     }
 
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
     fn reply(&self, receipt: &Receipt) -> Reply {
         let first = receipt.events.first();
         handshake::acknowledgement(first.and_then(|event| event.event_type.as_deref()))
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
     }
 }

@@ -2,7 +2,7 @@
 //! so what goes back is bounded in length and letters, and never read as anything but text.
 
 use hookward_core::scheme::form_value;
-use hookward_core::{Head, Reply, VerifyError, echo_token};
+use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::StatusCode;
 
 /// The challenge as text.
@@ -10,7 +10,7 @@ pub(crate) fn answer(head: &Head) -> Result<Reply, VerifyError> {
     let challenge = form_value(head.query().unwrap_or_default().as_bytes(), "challenge")?;
     let challenge =
         challenge.ok_or_else(|| VerifyError::missing_signature("the query parameter challenge"))?;
-    echo_token(&challenge, "the challenge")?;
+    check_echo_token(&challenge, "the challenge")?;
     Ok(Reply::text(StatusCode::OK, challenge))
 }
 
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     fn answer_to(target: &str) -> Result<Reply, &'static str> {
-        answer(&Head { target: target.to_owned(), ..Head::default() }).map_err(|e| e.code())
+        answer(&Head::default().with_target(target.to_owned())).map_err(|e| e.code())
     }
 
     #[test]

@@ -12,10 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Head, Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,7 +29,7 @@ impl ProviderConfig for DropboxConfig {
     const SUMMARY: &'static str = "Dropbox webhooks, which name the accounts that changed";
     const METHODS: &'static [&'static str] = &["POST", "GET"];
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -47,6 +44,10 @@ struct Dropbox {
 
 #[async_trait]
 impl Provider for Dropbox {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match head.method {
             Method::GET => handshake::answer(head).map(drop),
@@ -66,20 +67,8 @@ impl Provider for Dropbox {
         Ok(Verification::Genuine { secret })
     }
 
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
     /// A second change of the same account has the same bytes.
     fn dedupe_by_content(&self) -> bool {
         false
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

@@ -12,10 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Provider, SampleEvent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -54,7 +51,7 @@ impl ProviderConfig for GithubConfig {
         "x-github-hook-installation-target-type",
         "x-github-hook-installation-target-id",
     ];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let text = match self.scheme {
@@ -74,24 +71,8 @@ struct Github {
 
 #[async_trait]
 impl Provider for Github {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme.precheck(head)
-    }
-
-    async fn verify(
-        &self,
-        request: &Request,
-        cx: &VerifyCx<'_>,
-    ) -> Result<Verification, VerifyError> {
-        self.scheme.verify(request, cx).map(|secret| Verification::Genuine { secret })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
     }
 
     fn config_warnings(&self) -> Vec<String> {
@@ -103,9 +84,5 @@ impl Provider for Github {
                     .to_owned(),
             ],
         }
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

@@ -13,8 +13,8 @@ use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{IdentityRules, OneOrMore};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
-    VerifyError,
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified,
+    VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,7 +51,7 @@ impl ProviderConfig for GooglePubsubConfig {
     const SUMMARY: &'static str = "Google Cloud Pub/Sub push, with an OpenID Connect token";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const NEEDS_SECRET: bool = false;
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         for (key, value) in [("/audience", &self.audience), ("/email", &self.email)] {

@@ -49,13 +49,7 @@ fn nothing_in_the_body_is_called_signed() {
     let keys = vector.inputs.fixed_keys().unwrap();
     let secrets = vector.secret_set().unwrap();
     let now = hookward_core::Timestamp::from_secs(vector.now_unix.unwrap());
-    let cx = hookward_core::VerifyCx {
-        now,
-        secrets: secrets.active(now),
-        tolerance: None,
-        public_url: None,
-        keys: &keys,
-    };
+    let cx = hookward_core::VerifyCx::new(now, secrets.active(now), &keys);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let request = vector.request.to_request().unwrap();
     let proof = runtime.block_on(hookward_core::prove(&*provider, request, &cx)).unwrap();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::Scheme;
-use hookward_core::{Provider, Sample};
+use hookward_core::{Provider, SampleEvent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,7 +27,7 @@ impl ProviderConfig for HmacConfig {
     const NAME: &'static str = "hmac";
     const SUMMARY: &'static str =
         "Any sender that signs with an HMAC, a public key or a token, described in routes.yaml";
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn scheme(with: &Value) -> Option<Value> {
         Some(with.clone())

@@ -138,7 +138,7 @@ mod tests {
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
         let target = "/path?q=a+b&r=%7E&q2=1&q2=2".to_owned();
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         let list = fields::lists(&format!("s={input}")).unwrap().remove(0).1;
         check(&list, &head)?;
         let text = text(&list, &head, "https://WWW.Example.com:443")?;

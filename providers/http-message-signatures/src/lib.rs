@@ -21,8 +21,8 @@ use hookward_core::crypto::Encoding;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
-    Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
+    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -72,7 +72,7 @@ impl ProviderConfig for HttpMessageSignaturesConfig {
     const SUMMARY: &'static str = "Any sender that signs by RFC 9421, HTTP Message Signatures";
     const METHODS: &'static [&'static str] = &["POST", "PUT", "PATCH", "GET", "DELETE"];
     const TOLERANCE: Option<Duration> = Some(TOLERANCE);
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let wrong =
@@ -149,7 +149,7 @@ impl Provider for MessageSignatures {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         let input = self.read_head(delivery.head());
-        let input = input.map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let input = input.map_err(|e| IdentifyError::new(e.to_string()))?;
         let mut found = self.naming.identify(delivery, |address| match address {
             FieldLocation::Header(name) => input.covers(name),
             // The digest covers the whole body.
@@ -167,11 +167,14 @@ impl Provider for MessageSignatures {
         self.read_head(delivery.head()).ok()?.nonce().map(str::to_owned)
     }
 
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match (self.demands.alg.key(secret, self.secret_form), self.demands.alg) {
             (Some(_), _) => Ok(()),
-            (None, KeyAlgorithm::HmacSha256) => Err("is empty, or not base64".to_owned()),
-            (None, alg) => Err(format!("is no public key for {} in PEM or base64", alg.name())),
+            (None, KeyAlgorithm::HmacSha256) => Err(SecretError::new("is empty, or not base64")),
+            (None, alg) => {
+                let text = format!("is not a public key for {} in PEM or base64", alg.name());
+                Err(SecretError::new(text))
+            }
         }
     }
 
@@ -214,8 +217,8 @@ fn check_time(input: &input::Input, cx: &VerifyCx<'_>) -> Result<(), VerifyError
 /// Signs method, URL, type and digest of the body, and what the configuration demands besides where
 /// that is in the request anyway.
 impl Signer for MessageSignatures {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: String| SignError { reason };
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: String| SignError::new(reason);
         let digest = Encoding::Base64.encode(&Sha256::digest(draft.body.bytes()));
         let value = |text: String| HeaderValue::from_str(&text).map_err(|e| fail(e.to_string()));
         let mut headers = HeaderMap::new();
@@ -247,7 +250,7 @@ impl Signer for MessageSignatures {
         headers.insert("signature-input", value(format!("{label}={}", fields::written(&list)))?);
         let target = draft.target().to_owned();
         let base_url = draft.url.strip_suffix(&target).unwrap_or(&draft.url);
-        let mut head = Head { method: Method::POST, target: target.clone(), headers, client: None };
+        let mut head = Head::new(Method::POST, target.clone(), headers);
         let text = base::text(&list, &head, base_url).map_err(|e| fail(e.to_string()))?;
         let tag = self
             .demands

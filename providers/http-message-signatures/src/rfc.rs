@@ -30,7 +30,7 @@ fn request() -> Head {
         headers.insert(name, HeaderValue::from_static(value));
     }
     let target = "/foo?param=Value&Pet=dog".to_owned();
-    Head { method: Method::POST, target, headers, client: None }
+    Head::new(Method::POST, target, headers)
 }
 
 fn verifies(alg: KeyAlgorithm, secret: &str, base: &str, signature: &str) -> bool {

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, IdentityRules, OneOrMore, Scheme, SchemeError};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
+    IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified, VerifyCx,
+    VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -52,7 +52,7 @@ impl ProviderConfig for HubspotConfig {
     const METHODS: &'static [&'static str] = &["POST", "GET"];
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const TOLERANCE: Option<Duration> = None;
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let text = match self.scheme {
@@ -81,8 +81,8 @@ struct Hubspot {
 
 #[async_trait]
 impl Provider for Hubspot {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme.precheck(head)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
     }
 
     async fn verify(
@@ -114,21 +114,19 @@ impl Provider for Hubspot {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         if delivery.json().is_ok_and(serde_json::Value::is_array) {
-            return self.many.identify(delivery, |_| true);
+            let mut found = self.many.identify(delivery, |_| true)?;
+            for identity in &mut found {
+                identity.scope = scope(delivery, identity);
+            }
+            return Ok(found);
         }
         // A workflow or a card: an object or a query, without a word for what it is.
         let mut found = self.one.identify(delivery, |_| true)?;
         for identity in &mut found {
             identity.event_type.get_or_insert_with(|| "event".to_owned());
+            identity.scope = scope(delivery, identity);
         }
         Ok(found)
-    }
-
-    /// An `eventId` alone may be that of another event as well. A repetition differs in none of these.
-    fn scope(&self, delivery: &Verified, event: &Identity) -> Option<String> {
-        let item = delivery.json().ok()?.pointer(event.part.as_deref().unwrap_or_default())?;
-        let names = ["portalId", "subscriptionId", "objectId", "occurredAt", "propertyName"];
-        Some(serde_json::Value::from_iter(names.map(|name| item.get(name).cloned())).to_string())
     }
 
     /// The signature of version 3, over a time in milliseconds: a GET holds nothing else that tells a
@@ -136,10 +134,6 @@ impl Provider for Hubspot {
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
         let signature = delivery.header("x-hubspot-signature-v3")?;
         (self.version == Version::V3).then(|| signature.to_owned())
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
     }
 
     fn config_warnings(&self) -> Vec<String> {
@@ -152,8 +146,12 @@ impl Provider for Hubspot {
             ],
         }
     }
+}
 
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
-    }
+/// What an `eventId` is unique within: it alone may also be that of another event. A repetition
+/// differs in none of these.
+fn scope(delivery: &Verified, event: &Identity) -> Option<String> {
+    let item = delivery.json().ok()?.pointer(event.item_pointer.as_deref().unwrap_or_default())?;
+    let names = ["portalId", "subscriptionId", "objectId", "occurredAt", "propertyName"];
+    Some(serde_json::Value::from_iter(names.map(|name| item.get(name).cloned())).to_string())
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hookward_core::keys::NoKeys;
-use hookward_core::{Body, Draft, Proof, Secret, SecretSet, Timestamp, VerifyCx, prove};
+use hookward_core::{Body, EventDraft, Proof, Secret, SecretSet, Timestamp, VerifyCx, prove};
 use hookward_provider_hubspot::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use hookward_testkit::vectors::VectorFile;
@@ -42,26 +42,21 @@ async fn what_is_one_event_is_told_by_more_than_its_event_id_and_a_get_by_its_si
     for (version, told) in [("v1", false), ("v2", false), ("v3", true)] {
         let provider = subject(version).build().unwrap();
         let (now, secret) = (Timestamp::from_secs(1_760_000_000), Secret::new("hush"));
-        let draft = Draft {
-            event_type: String::new(),
-            event_id: String::new(),
-            body: Body::new(body),
-            url: "https://hooks.example.com/in".to_owned(),
+        let draft = EventDraft::new(
+            String::new(),
+            String::new(),
+            Body::new(body),
+            "https://hooks.example.com/in".to_owned(),
             now,
-        };
+        );
         let request = provider.signer().unwrap().sign(&draft, &secret).unwrap();
         let secrets = SecretSet::from_texts(["hush"]).unwrap();
-        let cx = VerifyCx {
-            now,
-            secrets: secrets.active(now),
-            tolerance: None,
-            public_url: Some("https://hooks.example.com"),
-            keys: &NoKeys,
-        };
+        let cx = VerifyCx::new(now, secrets.active(now), &NoKeys)
+            .with_public_url("https://hooks.example.com");
         let proof = prove(provider.as_ref(), request, &cx).await.unwrap();
         let Proof::Genuine(delivery) = proof else { panic!() };
         let events = provider.identify(&delivery).unwrap();
-        let scopes: Vec<_> = events.iter().map(|e| provider.scope(&delivery, e)).collect();
+        let scopes: Vec<_> = events.iter().map(|e| &e.scope).collect();
         assert_ne!(scopes[0], scopes[1]);
         assert_eq!(scopes[0], scopes[2]);
         assert_eq!(provider.replay_token(&delivery).is_some(), told, "{version}");
@@ -73,22 +68,17 @@ async fn a_hash_that_was_continued_over_padding_is_refused_and_an_hmac_has_none(
     for (version, refused) in [("v1", true), ("v2", true), ("v3", false)] {
         let provider = subject(version).build().unwrap();
         let now = Timestamp::from_secs(1_760_000_000);
-        let draft = Draft {
-            event_type: String::new(),
-            event_id: String::new(),
-            body: Body::new(b"[{}]\x80\0\0 [{}]".to_vec()),
-            url: "https://hooks.example.com/in".to_owned(),
+        let draft = EventDraft::new(
+            String::new(),
+            String::new(),
+            Body::new(b"[{}]\x80\0\0 [{}]".to_vec()),
+            "https://hooks.example.com/in".to_owned(),
             now,
-        };
+        );
         let request = provider.signer().unwrap().sign(&draft, &Secret::new("hush")).unwrap();
         let secrets = SecretSet::from_texts(["hush"]).unwrap();
-        let cx = VerifyCx {
-            now,
-            secrets: secrets.active(now),
-            tolerance: None,
-            public_url: Some("https://hooks.example.com"),
-            keys: &NoKeys,
-        };
+        let cx = VerifyCx::new(now, secrets.active(now), &NoKeys)
+            .with_public_url("https://hooks.example.com");
         assert_eq!(prove(provider.as_ref(), request, &cx).await.is_err(), refused, "{version}");
     }
 }

@@ -15,8 +15,8 @@ use hookward_core::keys::{KeyRequest, split_https_url};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Verification, Verified, VerifyCx,
-    VerifyError,
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified,
+    VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,7 +84,7 @@ impl ProviderConfig for JwtConfig {
     const NAME: &'static str = "jwt";
     const SUMMARY: &'static str = "Tokens (JWT) of an issuer that publishes its keys";
     const NEEDS_SECRET: bool = false;
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         for (key, text) in [("/issuer", &self.issuer), ("/audience", &self.audience)] {

@@ -43,7 +43,7 @@ fn built(change: &[(&str, Value)]) -> Result<Vec<String>, String> {
     for (key, value) in change {
         with[*key] = value.clone();
     }
-    let cx = BuildCx { base_dir: Path::new("."), name: "jwt" };
+    let cx = BuildCx::new(Path::new("."), "jwt");
     (descriptor.build)(with, &cx).map(|provider| provider.config_warnings()).map_err(|e| e.at)
 }
 

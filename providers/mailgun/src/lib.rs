@@ -14,8 +14,8 @@ use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Body, Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError,
-    Signer, Verification, Verified, VerifyCx, VerifyError,
+    Body, EventDraft, Head, Provider, Request, SampleEvent, Secret, SignError, Signer,
+    Verification, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -51,7 +51,7 @@ impl ProviderConfig for MailgunConfig {
     const MEDIA_TYPES: &'static [&'static str] =
         &["application/json", "application/x-www-form-urlencoded"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let compile = |text| Ok::<_, BuildError>(Scheme::from_json(text)?.compile()?);
@@ -75,8 +75,8 @@ struct Mailgun {
 
 #[async_trait]
 impl Provider for Mailgun {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.own.precheck(head)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.own)
     }
 
     async fn verify(
@@ -97,18 +97,6 @@ impl Provider for Mailgun {
         Ok(Verification::Genuine { secret })
     }
 
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.own.identify(delivery)
-    }
-
-    fn replay_token(&self, delivery: &Verified) -> Option<String> {
-        self.own.replay_token(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.own.check_secret(secret)
-    }
-
     fn signer(&self) -> Option<&dyn Signer> {
         if self.parent.is_some() { Some(self) } else { None }
     }
@@ -116,8 +104,8 @@ impl Provider for Mailgun {
 
 /// Puts the signature into a JSON body; the event's id serves as the token.
 impl Signer for Mailgun {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError { reason: reason.to_owned() };
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: &str| SignError::new(reason.to_owned());
         let mut body = draft.body.json().map_err(|e| fail(&e.to_string()))?.clone();
         let members = body.as_object_mut().ok_or_else(|| fail("the body is no JSON object"))?;
         let (time, token) = (draft.now.as_secs().to_string(), draft.event_id.as_str());
@@ -131,7 +119,7 @@ impl Signer for Mailgun {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let target = draft.target().to_owned();
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, Body::from_json(body)))
     }
 }

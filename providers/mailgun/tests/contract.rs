@@ -45,20 +45,14 @@ async fn the_signed_token_of_each_accepted_request_is_given_to_the_engine() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!("not a provider") };
     let file = vectors();
     for vector in file.vectors.iter().filter(|v| v.expect == Verdict::Accept) {
-        let cx = BuildCx { base_dir: Path::new("."), name: "mailgun" };
+        let cx = BuildCx::new(Path::new("."), "mailgun");
         let with = json!({ "scheme": form_of(&vector.scheme) });
         let provider = (descriptor.build)(with, &cx).unwrap();
         let request = vector.request.to_request().unwrap();
         let text = String::from_utf8(request.body.bytes().to_vec()).unwrap();
         let secrets = SecretSet::from_texts([vector.secret.as_str()]).unwrap();
         let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));
-        let cx = VerifyCx {
-            now,
-            secrets: secrets.active(now),
-            tolerance: None,
-            public_url: None,
-            keys: &NoKeys,
-        };
+        let cx = VerifyCx::new(now, secrets.active(now), &NoKeys);
         let Ok(Proof::Genuine(delivery)) = prove(&*provider, request, &cx).await else {
             panic!("{} is not accepted", vector.id)
         };

@@ -3,7 +3,7 @@
 
 use hookward_core::crypto::tokens_equal;
 use hookward_core::scheme::form_value;
-use hookward_core::{Head, Reply, Secret, VerifyCx, VerifyError, echo_token};
+use hookward_core::{Head, Reply, Secret, VerifyCx, VerifyError, check_echo_token};
 use http::StatusCode;
 
 /// What the query says.
@@ -22,7 +22,7 @@ pub(crate) fn read(head: &Head) -> Result<Asked, VerifyError> {
         return Err(VerifyError::invalid_format("hub.mode is not `subscribe`"));
     }
     let (token, challenge) = (field("hub.verify_token")?, field("hub.challenge")?);
-    echo_token(&challenge, "hub.challenge")?;
+    check_echo_token(&challenge, "hub.challenge")?;
     Ok(Asked { token, challenge })
 }
 
@@ -48,13 +48,12 @@ mod tests {
     use super::*;
 
     fn status(query: &str, verify_token: Option<&str>) -> Result<u16, &'static str> {
-        let head = Head { target: format!("/in/1?{query}"), ..Head::default() };
+        let head = Head::default().with_target(format!("/in/1?{query}"));
         let asked = read(&head).map_err(|e| e.code())?;
         let secrets = SecretSet::from_texts(["old", "app-secret"]).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
-        let cx =
-            VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
+        let cx = VerifyCx::new(now, active, &NoKeys);
         let token = verify_token.map(Secret::new);
         Ok(answer(asked, token.as_ref(), &cx).status.as_u16())
     }

@@ -14,8 +14,7 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
+    Head, Provider, Request, SampleEvent, Secret, Verification, VerifyCx, VerifyError,
 };
 use http::Method;
 use schemars::JsonSchema;
@@ -38,7 +37,7 @@ impl ProviderConfig for MetaConfig {
     const SUMMARY: &'static str = "Meta webhooks: Facebook, Instagram, Messenger and WhatsApp";
     const METHODS: &'static [&'static str] = &["POST", "GET"];
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         if self.verify_token.as_ref().is_some_and(|token| token.expose().is_empty()) {
@@ -57,6 +56,10 @@ struct Meta {
 
 #[async_trait]
 impl Provider for Meta {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match head.method {
             Method::GET => handshake::read(head).map(drop),
@@ -78,14 +81,6 @@ impl Provider for Meta {
         Ok(Verification::Genuine { secret })
     }
 
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
     fn config_warnings(&self) -> Vec<String> {
         let shared = self.verify_token.is_none().then(|| {
             "the app secret is also the verify token, which travels in URLs and so into logs; set \
@@ -93,9 +88,5 @@ impl Provider for Meta {
                 .to_owned()
         });
         shared.into_iter().collect()
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

@@ -3,14 +3,14 @@
 //! but text.
 
 use hookward_core::scheme::form_value;
-use hookward_core::{Head, Reply, VerifyError, echo_token};
+use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::{Method, StatusCode};
 
 /// The decoded token as text, if there is one.
 pub(crate) fn answer(head: &Head) -> Result<Option<Reply>, VerifyError> {
     let query = head.query().filter(|_| head.method == Method::POST).unwrap_or_default();
     let Some(token) = form_value(query.as_bytes(), "validationToken")? else { return Ok(None) };
-    echo_token(&token, "the validation token")?;
+    check_echo_token(&token, "the validation token")?;
     Ok(Some(Reply::text(StatusCode::OK, token)))
 }
 
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     fn answer_to(target: &str) -> Result<Option<Vec<u8>>, &'static str> {
-        let head = Head { method: Method::POST, target: target.to_owned(), ..Head::default() };
+        let head = Head::default().with_method(Method::POST).with_target(target.to_owned());
         let reply = answer(&head).map_err(|e| e.code())?;
         Ok(reply.map(|reply| reply.body.to_vec()))
     }

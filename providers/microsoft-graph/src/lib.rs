@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, OneOrMore, Scheme};
 use hookward_core::{
-    Body, Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError,
-    Signer, Verification, Verified, VerifyCx, VerifyError,
+    Body, EventDraft, Head, Provider, Request, SampleEvent, Secret, SignError, Signer,
+    Verification, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -59,7 +59,7 @@ impl ProviderConfig for MicrosoftGraphConfig {
     const NAME: &'static str = "microsoft_graph";
     const SUMMARY: &'static str = "Microsoft Graph change and lifecycle notifications";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json", "text/plain"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -87,6 +87,10 @@ struct MicrosoftGraph {
 
 #[async_trait]
 impl Provider for MicrosoftGraph {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match handshake::answer(head)? {
             Some(_) => Ok(()),
@@ -110,17 +114,9 @@ impl Provider for MicrosoftGraph {
         Ok(Verification::Genuine { secret })
     }
 
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
     /// A second change of the same resource may have the same bytes.
     fn dedupe_by_content(&self) -> bool {
         false
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
@@ -130,8 +126,8 @@ impl Provider for MicrosoftGraph {
 
 /// The text that was agreed on stands in the body, so it is put into every item of the draft's.
 impl Signer for MicrosoftGraph {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = || SignError { reason: "the body has no array `value` of objects".to_owned() };
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = || SignError::new("the body has no array `value` of objects".to_owned());
         let mut body = draft.body.json().map_err(|_| fail())?.clone();
         let items = body.get_mut("value").and_then(Value::as_array_mut).ok_or_else(fail)?;
         for item in items {
@@ -141,7 +137,7 @@ impl Signer for MicrosoftGraph {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let target = draft.target().to_owned();
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, Body::from_json(body)))
     }
 }

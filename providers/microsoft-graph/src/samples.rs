@@ -1,14 +1,14 @@
 //! Sample events for `hookward send`: small, with the members that the sender uses.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample { event_type: "created", id_prefix: "", body: include_str!("samples/any.json") },
-    Sample {
-        event_type: "reauthorizationRequired",
-        id_prefix: "",
-        body: include_str!("samples/reauthorizationRequired.json"),
-    },
-    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new("created", "", include_str!("samples/any.json")),
+    SampleEvent::new(
+        "reauthorizationRequired",
+        "",
+        include_str!("samples/reauthorizationRequired.json"),
+    ),
+    SampleEvent::new("*", "", include_str!("samples/any.json")),
 ];

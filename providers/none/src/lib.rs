@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{IdentityRules, OneOrMore};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Signer, Verification, Verified,
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Signer, Verification, Verified,
     VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
@@ -36,7 +36,7 @@ impl ProviderConfig for NoneConfig {
     const NAME: &'static str = "none";
     const SUMMARY: &'static str = "Verifies nothing: anyone who knows the URL can send";
     const NEEDS_SECRET: bool = false;
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Unverified {

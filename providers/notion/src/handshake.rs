@@ -4,7 +4,8 @@
 
 use hookward_core::crypto::tokens_equal;
 use hookward_core::{
-    Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError, echo_token,
+    Handshake, HandshakeEffect, Head, Reply, Request, Secret, VerifyCx, VerifyError,
+    check_echo_token,
 };
 use http::{Method, StatusCode, header};
 use serde_json::Value;
@@ -35,7 +36,7 @@ pub(crate) fn answer(request: &Request, cx: &VerifyCx<'_>) -> Result<Handshake, 
             return Err(VerifyError::missing_signature("the header X-Notion-Signature"));
         }
     };
-    Ok(Handshake { reply: Reply::empty(StatusCode::OK), effect })
+    Ok(Handshake::new(Reply::empty(StatusCode::OK)).with_effect(effect))
 }
 
 /// The token, where the body is nothing else.
@@ -45,7 +46,7 @@ fn token(request: &Request) -> Option<&str> {
     }
     let members = request.body.json().ok()?.as_object().filter(|members| members.len() == 1)?;
     let token = members.get("verification_token").and_then(Value::as_str)?;
-    echo_token(token, "the token").ok().filter(|token| token.len() >= LEAST)
+    check_echo_token(token, "the token").ok().filter(|token| token.len() >= LEAST)
 }
 
 #[cfg(test)]
@@ -62,8 +63,7 @@ mod tests {
         let secrets = SecretSet::from_texts(known.iter().copied()).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
-        let cx =
-            VerifyCx { now, secrets: active, tolerance: None, public_url: None, keys: &NoKeys };
+        let cx = VerifyCx::new(now, active, &NoKeys);
         let request = Request::new(Head::default(), Body::from_json(body));
         answer(&request, &cx).map_err(|e| e.code())
     }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn an_announced_large_body_is_refused_from_the_head() {
         let with = |length: &'static str| {
-            let mut head = Head { method: Method::POST, ..Head::default() };
+            let mut head = Head::default().with_method(Method::POST);
             head.headers.insert(header::CONTENT_LENGTH, http::HeaderValue::from_static(length));
             may_be(&head)
         };

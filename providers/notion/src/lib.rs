@@ -12,10 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Head, Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,7 +29,7 @@ impl ProviderConfig for NotionConfig {
         "Notion webhooks, with the verification token that Notion hands over";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const SECRET_FROM_HANDSHAKE: bool = true;
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -47,6 +44,10 @@ struct Notion {
 
 #[async_trait]
 impl Provider for Notion {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         if handshake::may_be(head) { Ok(()) } else { self.scheme.precheck(head) }
     }
@@ -62,17 +63,5 @@ impl Provider for Notion {
         // A signed request with a token in its body is an event like any other.
         let secret = self.scheme.verify(request, cx)?;
         Ok(Verification::Genuine { secret })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

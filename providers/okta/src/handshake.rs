@@ -1,7 +1,7 @@
 //! The verification of an address: the only GET that Okta sends, with a challenge in a header. Nobody
 //! signs it, so what goes back is bounded in length and letters.
 
-use hookward_core::{Head, Reply, VerifyError, echo_token};
+use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::StatusCode;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ const CHALLENGE: &str = "x-okta-verification-challenge";
 
 /// The challenge as JSON.
 pub(crate) fn answer(head: &Head) -> Result<Reply, VerifyError> {
-    let challenge = echo_token(head.required(CHALLENGE)?, "the challenge")?;
+    let challenge = check_echo_token(head.required(CHALLENGE)?, "the challenge")?;
     Ok(Reply::json(StatusCode::OK, &json!({ "verification": challenge })))
 }
 
@@ -25,7 +25,7 @@ mod tests {
         if let Some(challenge) = challenge {
             headers.insert(CHALLENGE, HeaderValue::from_static(challenge));
         }
-        answer(&Head { headers, ..Head::default() }).map_err(|e| e.code())
+        answer(&Head::default().with_headers(headers)).map_err(|e| e.code())
     }
 
     #[test]

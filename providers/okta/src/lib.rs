@@ -12,10 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Head, Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,7 +29,7 @@ impl ProviderConfig for OktaConfig {
     const SUMMARY: &'static str = "Okta event hooks, with the authentication secret";
     const METHODS: &'static [&'static str] = &["POST", "GET"];
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -47,6 +44,10 @@ struct Okta {
 
 #[async_trait]
 impl Provider for Okta {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match head.method {
             Method::GET => handshake::answer(head).map(drop),
@@ -64,17 +65,5 @@ impl Provider for Okta {
         }
         let secret = self.scheme.verify(request, cx)?;
         Ok(Verification::Genuine { secret })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

@@ -16,8 +16,8 @@ use hookward_core::crypto::{Encoding, ProofAlgorithm};
 use hookward_core::keys::KeyRequest;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, Sample, Secret,
-    Verification, Verified, VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, SampleEvent, Secret,
+    SecretError, Verification, Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ impl ProviderConfig for PaypalConfig {
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const KEEP_HEADERS: &'static [&'static str] =
         &["paypal-transmission-id", "paypal-transmission-time"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Paypal))
@@ -84,21 +84,21 @@ impl Provider for Paypal {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
         let text = |name: &str| {
             let text = body.get(name).and_then(Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         // A CRC does not keep anybody from writing another id.
-        let event_id = text("id").map(|value| ProviderEventId { value, signed: false });
-        Ok(vec![Identity { event_type: text("event_type"), event_id, part: None }])
+        let event_id = text("id").map(|value| ProviderEventId::unsigned(value));
+        Ok(vec![Identity::new().with_event_type(text("event_type")).with_event_id(event_id)])
     }
 
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
         delivery.header(ID).map(str::to_owned)
     }
 
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+    fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         message::check_webhook_id(secret)
     }
 }

@@ -1,7 +1,7 @@
 //! What PayPal says of a transmission in the head, and the text that it signs.
 
 use hookward_core::crypto::{Encoding, ProofAlgorithm, Tag};
-use hookward_core::{Head, Secret, Timestamp, VerifyCx, VerifyError};
+use hookward_core::{Head, Secret, SecretError, Timestamp, VerifyCx, VerifyError};
 
 use crate::certificate;
 
@@ -75,10 +75,12 @@ impl<'a> Transmission<'a> {
 }
 
 /// The secret is the webhook's id, which PayPal shows beside its address.
-pub(crate) fn check_webhook_id(secret: &Secret) -> Result<(), String> {
+pub(crate) fn check_webhook_id(secret: &Secret) -> Result<(), SecretError> {
     let text = secret.expose();
     if (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Ok(());
     }
-    Err("it is no id of a webhook: up to 50 letters and digits, as PayPal shows it".to_owned())
+    Err(SecretError::new(
+        "is not the id of a webhook: up to 50 letters and digits, as PayPal shows it",
+    ))
 }

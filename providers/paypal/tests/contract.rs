@@ -36,13 +36,7 @@ async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsi
         let keys = FixedKeys(vector.inputs.certificate_pem.clone().unwrap().into());
         let secrets = SecretSet::from_texts(["9XY00000AB1111111", "4JH86294D6297924G"]).unwrap();
         let now = Timestamp::from_secs(1_431_963_913);
-        let cx = VerifyCx {
-            now,
-            secrets: secrets.active(now),
-            tolerance: None,
-            public_url: None,
-            keys: &keys,
-        };
+        let cx = VerifyCx::new(now, secrets.active(now), &keys);
         let proof = prove(&*provider, vector.request.to_request().unwrap(), &cx).await;
         let Ok(Proof::Genuine(delivery)) = proof else { panic!("{id}: {proof:?}") };
         assert_eq!(delivery.secret(), 1);

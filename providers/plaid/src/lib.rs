@@ -13,7 +13,7 @@ use hookward_core::crypto::{Encoding, sha256, tokens_equal};
 use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Verification, Verified,
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, Verification, Verified,
     VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
@@ -59,7 +59,7 @@ impl ProviderConfig for PlaidConfig {
     // What is secret is in the `with:` block: it asks for keys and verifies nothing itself.
     const NEEDS_SECRET: bool = false;
     const TOLERANCE: Option<Duration> = Some(MAX_AGE);
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         if self.client_id.is_some() != self.secret.is_some() {
@@ -102,14 +102,14 @@ impl Provider for Plaid {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let body = delivery.json().map_err(|e| IdentifyError { reason: e.to_string() })?;
+        let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
         let text =
             |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let event_type = match (text("webhook_type"), text("webhook_code")) {
             (Some(kind), Some(code)) => Some(format!("{kind}.{code}")),
             (one, other) => one.or(other).map(str::to_owned),
         };
-        Ok(vec![Identity { event_type, event_id: None, part: None }])
+        Ok(vec![Identity::new().with_event_type(event_type)])
     }
 
     /// Plaid says the same again whenever there is more to fetch for an item.

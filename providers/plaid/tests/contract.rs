@@ -53,7 +53,7 @@ impl KeySource for Asked {
 #[tokio::test]
 async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_environment_alone() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
-    let cx = BuildCx { base_dir: Path::new("."), name: "plaid" };
+    let cx = BuildCx::new(Path::new("."), "plaid");
     let with = json!({ "environment": "sandbox", "client_id": "c1", "secret": "s3cret-of-plaid" });
     let provider = (descriptor.build)(with, &cx).unwrap();
     assert!(provider.config_warnings().is_empty());
@@ -62,13 +62,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
     let source = Asked(Mutex::default(), vector.inputs.jwk.clone().unwrap());
     let secrets = SecretSet::from_texts(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(1_760_000_000);
-    let cx = VerifyCx {
-        now,
-        secrets: secrets.active(now),
-        tolerance: None,
-        public_url: None,
-        keys: &source,
-    };
+    let cx = VerifyCx::new(now, secrets.active(now), &source);
     let proof = prove(&*provider, vector.request.to_request().unwrap(), &cx).await;
     let Ok(Proof::Genuine(delivery)) = proof else { panic!("{proof:?}") };
     // The same news again is news; the same token again is not, however its signature is written.
@@ -88,7 +82,7 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
 #[test]
 fn half_an_account_is_a_mistake_and_none_a_caution() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
-    let cx = BuildCx { base_dir: Path::new("."), name: "plaid" };
+    let cx = BuildCx::new(Path::new("."), "plaid");
     let build =
         |with: Value| -> Result<std::sync::Arc<dyn Provider>, _> { (descriptor.build)(with, &cx) };
     assert_eq!(build(json!({ "client_id": "c" })).unwrap_err().at, "/secret");

@@ -14,10 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Verification, Verified,
-    VerifyCx, VerifyError,
-};
+use hookward_core::{Head, Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -54,7 +51,7 @@ impl ProviderConfig for SendgridConfig {
     const SUMMARY: &'static str = "SendGrid Event Webhook, one event per item";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -83,6 +80,10 @@ struct Sendgrid {
 
 #[async_trait]
 impl Provider for Sendgrid {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         self.scheme.precheck(head)?;
         self.oauth.as_ref().map_or(Ok(()), |oauth| oauth.precheck(head))
@@ -100,13 +101,5 @@ impl Provider for Sendgrid {
             oauth.verify(&request.head, cx).await?;
         }
         Ok(Verification::Genuine { secret })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
     }
 }

@@ -63,7 +63,7 @@ fn with_oauth_it_keeps_the_contract_and_asks_for_both() {
 fn half_of_the_settings_is_a_mistake() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
     let at = |with: Value| {
-        let cx = BuildCx { base_dir: Path::new("."), name: "sendgrid" };
+        let cx = BuildCx::new(Path::new("."), "sendgrid");
         (descriptor.build)(with, &cx).map(drop).map_err(|e| e.at)
     };
     assert_eq!(at(settings()), Ok(()));

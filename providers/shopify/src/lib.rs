@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::Scheme;
-use hookward_core::{Provider, Sample};
+use hookward_core::{Provider, SampleEvent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -59,7 +59,7 @@ impl ProviderConfig for ShopifyConfig {
         "shopify-resource-id",
         "shopify-triggered-at",
     ];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let text = match self.scheme {

@@ -1,13 +1,9 @@
 //! Sample events for `hookward send`: small, with the members that the sender uses.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample {
-        event_type: "orders/create",
-        id_prefix: "",
-        body: include_str!("samples/orders.create.json"),
-    },
-    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new("orders/create", "", include_str!("samples/orders.create.json")),
+    SampleEvent::new("*", "", include_str!("samples/any.json")),
 ];

@@ -16,11 +16,9 @@ pub(crate) fn identify(body: &[u8]) -> Identity {
         }
         (None, None) => (None, None),
     };
-    Identity {
-        event_type: Some(event_type.unwrap_or_else(|| "event".to_owned())),
-        event_id: id.map(|value| ProviderEventId { value, signed: true }),
-        part: None,
-    }
+    Identity::new()
+        .with_event_type(event_type.unwrap_or_else(|| "event".to_owned()))
+        .with_event_id(id.map(|value| ProviderEventId::signed(value)))
 }
 
 fn text(value: &Value, key: &str) -> Option<String> {

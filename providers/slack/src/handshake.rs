@@ -24,11 +24,8 @@ pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
         ));
     };
     let text = HeaderValue::from_static("text/plain");
-    Ok(Some(Reply {
-        status: StatusCode::OK,
-        headers: vec![(header::CONTENT_TYPE, text)],
-        body: challenge.to_owned().into(),
-    }))
+    let reply = Reply::empty(StatusCode::OK).with_header(header::CONTENT_TYPE, text);
+    Ok(Some(reply.with_body(challenge.to_owned())))
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
+    IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified, VerifyCx,
+    VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ impl ProviderConfig for SlackConfig {
         &["application/json", "application/x-www-form-urlencoded"];
     const KEEP_HEADERS: &'static [&'static str] = &["x-slack-retry-num", "x-slack-retry-reason"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -52,8 +52,8 @@ struct Slack {
 
 #[async_trait]
 impl Provider for Slack {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme.precheck(head)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
     }
 
     async fn verify(
@@ -74,13 +74,5 @@ impl Provider for Slack {
             return Ok(vec![forms::identify(delivery.body().bytes())]);
         }
         self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

@@ -44,7 +44,7 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             map.append(name, HeaderValue::from_str(value).unwrap());
         }
-        choose(&Head { headers: map, ..Head::default() }).map_err(|e| e.code())
+        choose(&Head::default().with_headers(map)).map_err(|e| e.code())
     }
 
     #[test]

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Signer, Verification, Verified,
+    VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -70,7 +70,7 @@ impl ProviderConfig for StandardWebhooksConfig {
     const KEEP_HEADERS: &'static [&'static str] =
         &["webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let (webhook, svix) = match self.version {
@@ -96,7 +96,7 @@ struct StandardWebhooks {
 
 impl StandardWebhooks {
     /// The scheme for the headers of this request. One family is used for all of it.
-    fn scheme(&self, head: &Head) -> Result<&CompiledScheme, VerifyError> {
+    fn scheme_for(&self, head: &Head) -> Result<&CompiledScheme, VerifyError> {
         let family = match self.headers {
             Headers::Auto => family::choose(head)?,
             Headers::Webhook => Family::Webhook,
@@ -111,8 +111,12 @@ impl StandardWebhooks {
 
 #[async_trait]
 impl Provider for StandardWebhooks {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.webhook)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme(head)?.precheck(head)
+        self.scheme_for(head)?.precheck(head)
     }
 
     async fn verify(
@@ -120,17 +124,13 @@ impl Provider for StandardWebhooks {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        let secret = self.scheme(&request.head)?.verify(request, cx)?;
+        let secret = self.scheme_for(&request.head)?.verify(request, cx)?;
         Ok(Verification::Genuine { secret })
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let scheme = self.scheme(delivery.head());
-        scheme.map_err(|e| IdentifyError { reason: e.to_string() })?.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.webhook.check_secret(secret)
+        let scheme = self.scheme_for(delivery.head());
+        scheme.map_err(|e| IdentifyError::new(e.to_string()))?.identify(delivery)
     }
 
     fn signer(&self) -> Option<&dyn Signer> {

@@ -1,13 +1,9 @@
 //! Sample events for `hookward send`: small, with the members that the sender uses.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample {
-        event_type: "contact.created",
-        id_prefix: "msg_",
-        body: include_str!("samples/contact.created.json"),
-    },
-    Sample { event_type: "*", id_prefix: "msg_", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new("contact.created", "msg_", include_str!("samples/contact.created.json")),
+    SampleEvent::new("*", "msg_", include_str!("samples/any.json")),
 ];

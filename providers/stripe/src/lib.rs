@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::Scheme;
-use hookward_core::{Provider, Sample};
+use hookward_core::{Provider, SampleEvent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -27,7 +27,7 @@ impl ProviderConfig for StripeConfig {
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const KEEP_HEADERS: &'static [&'static str] = &[];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Scheme::from_json(include_str!("scheme.json"))?.compile()?))

@@ -12,10 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Head, Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,7 +28,7 @@ impl ProviderConfig for TrelloConfig {
     const SUMMARY: &'static str = "Trello webhooks; needs `server.public_url`";
     const METHODS: &'static [&'static str] = &["POST", "HEAD", "GET"];
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -46,6 +43,10 @@ struct Trello {
 
 #[async_trait]
 impl Provider for Trello {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match handshake::answer(head) {
             Some(_) => Ok(()),
@@ -63,17 +64,5 @@ impl Provider for Trello {
         }
         let secret = self.scheme.verify(request, cx)?;
         Ok(Verification::Genuine { secret })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

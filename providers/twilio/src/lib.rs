@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Draft, Head, IdentifyError, Identity, Provider, Request, Sample, Secret, SignError, Signer,
-    Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SignError,
+    Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -36,7 +36,7 @@ impl ProviderConfig for TwilioConfig {
         "Twilio messages, calls, status callbacks and event streams, as forms or JSON";
     const METHODS: &'static [&'static str] = &["POST", "GET"];
     const KEEP_HEADERS: &'static [&'static str] = &[];
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Twilio { json: naming::JsonNaming::new()? }))
@@ -79,8 +79,8 @@ impl Provider for Twilio {
 
 /// Signs as Twilio does for JSON: the body's hash in the URL, and the URL.
 impl Signer for Twilio {
-    fn sign(&self, draft: &Draft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError { reason: reason.to_owned() };
+    fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
+        let fail = |reason: &str| SignError::new(reason.to_owned());
         let hash = Encoding::Hex.encode(&Sha256::digest(draft.body.bytes()));
         let mark = if draft.url.contains('?') { '&' } else { '?' };
         let bound = format!("{mark}{}={hash}", signature::BODY_HASH);
@@ -94,7 +94,7 @@ impl Signer for Twilio {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(signature::SIGNATURE, tag);
         let target = format!("{}{bound}", draft.target());
-        let head = Head { method: Method::POST, target, headers, client: None };
+        let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, draft.body.clone()))
     }
 }

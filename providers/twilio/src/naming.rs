@@ -48,8 +48,8 @@ pub(crate) fn identify(
     };
     let (event_type, event_id) =
         of_fields(|name| form_value(fields, name).ok().flatten().filter(|text| !text.is_empty()));
-    let event_id = event_id.map(|value| ProviderEventId { value, signed: true });
-    Ok(vec![Identity { event_type: Some(event_type), event_id, part: None }])
+    let event_id = event_id.map(|value| ProviderEventId::signed(value));
+    Ok(vec![Identity::new().with_event_type(event_type).with_event_id(event_id)])
 }
 
 /// Type and id. An id is what no later event of the same object has: its status, or its number in

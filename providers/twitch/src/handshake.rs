@@ -1,7 +1,7 @@
 //! What kind of message it is. Twitch says so in a header, which it does not sign; so it is read from
 //! the body, which it does: a challenge, an event, or neither and a subscription that has ended.
 
-use hookward_core::{Body, Reply, Request, VerifyError, echo_token};
+use hookward_core::{Body, Reply, Request, VerifyError, check_echo_token};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
     let Some(challenge) = body.get("challenge").filter(|_| !has_event(body)) else {
         return Ok(None);
     };
-    let challenge = echo_token(challenge.as_str().unwrap_or_default(), "the challenge")?;
+    let challenge = check_echo_token(challenge.as_str().unwrap_or_default(), "the challenge")?;
     Ok(Some(Reply::text(StatusCode::OK, challenge.to_owned())))
 }
 

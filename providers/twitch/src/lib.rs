@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
+    IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified, VerifyCx,
+    VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ impl ProviderConfig for TwitchConfig {
         "twitch-eventsub-subscription-version",
     ];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(600));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -55,8 +55,8 @@ struct Twitch {
 
 #[async_trait]
 impl Provider for Twitch {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme.precheck(head)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
     }
 
     async fn verify(
@@ -80,13 +80,5 @@ impl Provider for Twitch {
             }
         }
         Ok(events)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

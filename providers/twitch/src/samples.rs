@@ -1,18 +1,10 @@
 //! Sample events for `hookward send`: small, with the members that the sender uses.
 
-use hookward_core::Sample;
+use hookward_core::SampleEvent;
 
 /// All samples. The one with the type `*` is used for every other type.
-pub(crate) const ALL: &[Sample] = &[
-    Sample {
-        event_type: "channel.follow",
-        id_prefix: "",
-        body: include_str!("samples/channel.follow.json"),
-    },
-    Sample {
-        event_type: "revocation",
-        id_prefix: "",
-        body: include_str!("samples/revocation.json"),
-    },
-    Sample { event_type: "*", id_prefix: "", body: include_str!("samples/any.json") },
+pub(crate) const ALL: &[SampleEvent] = &[
+    SampleEvent::new("channel.follow", "", include_str!("samples/channel.follow.json")),
+    SampleEvent::new("revocation", "", include_str!("samples/revocation.json")),
+    SampleEvent::new("*", "", include_str!("samples/any.json")),
 ];

@@ -13,10 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Secret, Signer, Verification,
-    Verified, VerifyCx, VerifyError,
-};
+use hookward_core::{Provider, Request, SampleEvent, Verification, VerifyCx, VerifyError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,7 +30,7 @@ impl ProviderConfig for ZoomConfig {
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const KEEP_HEADERS: &'static [&'static str] = &["x-zm-trackingid"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] = samples::ALL;
+    const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
@@ -48,8 +45,8 @@ struct Zoom {
 
 #[async_trait]
 impl Provider for Zoom {
-    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.scheme.precheck(head)
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
     }
 
     async fn verify(
@@ -64,17 +61,5 @@ impl Provider for Zoom {
             Some(reply) => Verification::Handshake(reply.into()),
             None => Verification::Genuine { secret },
         })
-    }
-
-    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        self.scheme.identify(delivery)
-    }
-
-    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.scheme.check_secret(secret)
-    }
-
-    fn signer(&self) -> Option<&dyn Signer> {
-        Some(&self.scheme)
     }
 }

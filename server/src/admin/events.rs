@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use hookward_core::EventId;
-use hookward_core::store::{Cursor, EventDetail, EventPage, Filter, Status};
+use hookward_core::store::{EventDetail, EventPage, EventStatus, PageCursor};
 use hookward_engine::replay::require_browse;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ pub(crate) async fn list_dead(
     query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Result<Json<Value>, AdminError> {
     let Query(query) = query?;
-    let filter = Filter { status: Some(Status::Dead), ..query.filter()? };
+    let filter = query.filter()?.with_status(EventStatus::Dead);
     let (limit, after) = query.page()?;
     let browse = require_browse(shared.engine.store().as_ref())?;
     let page = browse.list(&filter, limit, after).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn list_dead(
 
 /// The cursor of the next page as text, so that clients do not calculate with it.
 fn next_cursor(page: &EventPage) -> Option<String> {
-    page.next.map(|Cursor(n)| n.to_string())
+    page.next.map(|PageCursor(n)| n.to_string())
 }
 
 /// `GET /api/v1/events/{id}`: one event with everything that the store holds of it.

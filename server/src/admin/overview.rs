@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hookward_core::plugin::{Plugin, Registry};
-use hookward_core::store::{Filter, RouteDepth};
+use hookward_core::store::{EventFilter, RouteDepth};
 use hookward_engine::compiled::{Route, Source, Step};
 use serde_json::{Value, json};
 
@@ -78,7 +78,9 @@ pub(crate) async fn plugins(State(shared): State<Arc<Shared>>) -> Json<Value> {
 pub(crate) async fn stats(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, AdminError> {
     let depth = shared.engine.store().depth().await?;
     let newest = match shared.engine.store().browse() {
-        Some(browse) => browse.list(&Filter::default(), 1, None).await?.events.into_iter().next(),
+        Some(browse) => {
+            browse.list(&EventFilter::default(), 1, None).await?.events.into_iter().next()
+        }
         None => None,
     };
     let route_json = |d: &RouteDepth| json!({"route": d.route, "open": d.open, "dead": d.dead});

@@ -1,7 +1,7 @@
 //! Which events a call is about: the parameters of a listing and the body of a replay.
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Cursor, Filter};
+use hookward_core::store::{EventFilter, PageCursor};
 use hookward_engine::replay::parse_status;
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,30 +52,29 @@ where
 
 impl EventQuery {
     /// The store's filter. Empty parameters count as absent, since forms send them.
-    pub(crate) fn filter(&self) -> Result<Filter, AdminError> {
+    pub(crate) fn filter(&self) -> Result<EventFilter, AdminError> {
         let non_empty = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
         let status = non_empty(&self.status);
-        Ok(Filter {
-            source: non_empty(&self.source),
-            event_type: non_empty(&self.event_type),
-            status: status
-                .map(|s| parse_status(&s).map_err(AdminError::bad_request))
-                .transpose()?,
-            q: non_empty(&self.q),
-            since: parse_time("since", non_empty(&self.since))?,
-            until: parse_time("until", non_empty(&self.until))?,
-        })
+        Ok(EventFilter::new()
+            .with_source(non_empty(&self.source))
+            .with_event_type(non_empty(&self.event_type))
+            .with_status(
+                status.map(|s| parse_status(&s).map_err(AdminError::bad_request)).transpose()?,
+            )
+            .with_q(non_empty(&self.q))
+            .with_since(parse_time("since", non_empty(&self.since))?)
+            .with_until(parse_time("until", non_empty(&self.until))?))
     }
 
     /// The size of a page and the cursor after which it begins.
-    pub(crate) fn page(&self) -> Result<(usize, Option<Cursor>), AdminError> {
+    pub(crate) fn page(&self) -> Result<(usize, Option<PageCursor>), AdminError> {
         let limit = self.limit.unwrap_or(DEFAULT_PAGE_EVENTS).clamp(1, MAX_PAGE_EVENTS);
         let cursor = match self.cursor.as_deref() {
             None | Some("") => None,
             Some(text) => {
                 let invalid =
                     || AdminError::bad_request("`cursor` is not the `next` of a previous page");
-                Some(Cursor(text.parse().map_err(|_| invalid())?))
+                Some(PageCursor(text.parse().map_err(|_| invalid())?))
             }
         };
         Ok((limit, cursor))

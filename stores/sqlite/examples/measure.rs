@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hookward_core::store::{
-    AttemptRecord, Claim, DedupeKey, JobOutcome, KeyKind, NewDelivery, NewEvent, NewJob, NewStatus,
-    Purge, Settlement,
+    AttemptRecord, ClaimRequest, DedupeKey, DedupeKeyKind, JobOutcome, NewDelivery, NewEvent,
+    NewJob, NewStatus, PurgeRequest, Settlement,
 };
 use hookward_core::{Body, Clock, EventId, Receipt, Reply, Store, SystemClock};
 use hookward_store_sqlite::SqliteStore;
@@ -19,28 +19,18 @@ use hookward_store_sqlite::SqliteStore;
 fn delivery(n: u64, body: &bytes::Bytes) -> NewDelivery {
     let now = SystemClock.now();
     let hash = |n: u64| (u128::from(n) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
-    let key = |kind, n| DedupeKey { kind, hash: hash(n) };
+    let key = |kind, n| DedupeKey::new(kind, hash(n));
     let event_id = format!("{:032x}", u128::from_be_bytes(hash(2 * n)).rotate_left(64));
-    let event = NewEvent {
-        id: EventId::generate(now),
-        event_type: Some("payment_intent.succeeded".into()),
-        event_id: Some(event_id.clone()),
-        part: None,
-        keys: vec![key(KeyKind::Id, 2 * n), key(KeyKind::Content, 2 * n + 1)],
-        status: NewStatus::Routed,
-        notes: Vec::new(),
-        jobs: vec![NewJob { route: "orders".into(), order_key: None, config_hash: 7 }],
-    };
-    let receipt = Receipt { outcome: hookward_core::DeliveryOutcome::Accepted, events: Vec::new() };
-    NewDelivery {
-        source: Arc::from("stripe"),
-        body: Body::new(body.clone()),
-        headers: Arc::from([("content-type".to_owned(), "application/json".to_owned())]),
-        received_at: now,
-        answer: Reply::received(&receipt),
-        dedupe_since: now.minus(Duration::from_secs(7 * 86_400)),
-        events: vec![event],
-    }
+    let event = NewEvent::new(EventId::generate(now), NewStatus::Routed)
+        .with_event_type(Some("payment_intent.succeeded".into()))
+        .with_event_id(event_id.clone())
+        .with_keys(vec![key(DedupeKeyKind::Id, 2 * n), key(DedupeKeyKind::Content, 2 * n + 1)])
+        .with_jobs(vec![NewJob::new("orders")]);
+    let receipt = Receipt::new(hookward_core::DeliveryOutcome::Accepted, Vec::new());
+    NewDelivery::new("stripe", Body::new(body.clone()), now, Reply::received(&receipt))
+        .with_headers(Arc::from([("content-type".to_owned(), "application/json".to_owned())]))
+        .with_dedupe_since(now.minus(Duration::from_secs(7 * 86_400)))
+        .with_events(vec![event])
 }
 
 /// User and system time of this process, to 10 ms.
@@ -71,7 +61,9 @@ async fn main() {
     let folder = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let events: u64 = args.next().and_then(|n| n.parse().ok()).unwrap_or(64_000);
     let path = folder.join(format!("measure-{}.db", std::process::id()));
-    let store = SqliteStore::open(path.clone(), SystemClock.now()).await.unwrap();
+    let store = SqliteStore::open(path.clone(), SystemClock.now(), hookward_testkit::store::POLICY)
+        .await
+        .unwrap();
     let body = bytes::Bytes::from(vec![b'x'; 1400]);
 
     let measurement = Measurement::start();
@@ -118,7 +110,11 @@ async fn main() {
 
     store.close().await;
     let measurement = Measurement::start();
-    let store = Arc::new(SqliteStore::open(path.clone(), SystemClock.now()).await.unwrap());
+    let store = Arc::new(
+        SqliteStore::open(path.clone(), SystemClock.now(), hookward_testkit::store::POLICY)
+            .await
+            .unwrap(),
+    );
     measurement.end("open the file again, once", 1);
 
     let measurement = Measurement::start();
@@ -143,7 +139,7 @@ async fn main() {
     let later = SystemClock.now().plus(Duration::from_secs(1));
     let mut purged = 0;
     loop {
-        let purge = Purge { events_before: later, dead_before: later, limit: 100 };
+        let purge = PurgeRequest::new(later, later, 100);
         match store.purge(purge).await.unwrap() {
             0 => break,
             removed => purged += removed,
@@ -161,22 +157,20 @@ async fn work(store: &SqliteStore) -> u64 {
         let now = SystemClock.now();
         let lease_until = now.plus(Duration::from_secs(30));
         let slots = vec![(Arc::from("orders"), 32)];
-        let jobs = store.claim(Claim { now, lease_until, slots, unknown: 0 }).await.unwrap();
+        let jobs = store.claim(ClaimRequest::new(now, lease_until, slots)).await.unwrap();
         if jobs.is_empty() {
             return worked;
         }
         worked += jobs.len() as u64;
         let outcomes = jobs.iter().map(|job| {
-            let record = AttemptRecord {
-                attempt: job.attempt,
-                step: Some("noop".into()),
-                started_at: now.to_string(),
-                duration_ms: 1,
-                outcome: "done".into(),
-                error: None,
-                cause: None,
-            };
-            JobOutcome { lease: job.lease, settlement: Settlement::Done, attempt: Some(record) }
+            let record = AttemptRecord::new(
+                job.attempt,
+                now.to_string(),
+                hookward_core::store::AttemptOutcome::Done,
+            )
+            .with_step(Some("noop".into()))
+            .with_duration_ms(1);
+            JobOutcome::new(job.lease, Settlement::Done).with_attempt(record)
         });
         store.settle(outcomes.collect()).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! Accepts deliveries: looks up their dedupe keys, and writes their events and jobs.
 
 use hookward_core::store::{
-    Acceptance, DedupeKey, KeyKind, NewDelivery, NewEvent, NewStatus, QueuedJob,
+    Acceptance, DedupeKey, DedupeKeyKind, NewDelivery, NewEvent, NewStatus, QueuedJob,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use crate::checksum::row_intact;
 use crate::error::{is_damage, unreadable};
 use crate::memory::Batch;
-use crate::queue::{CacheUpdate, CachedJob};
+use crate::queue::CacheUpdate;
 use crate::reply_codec;
 use crate::telemetry;
 use crate::transaction::Transaction;
@@ -38,8 +38,9 @@ pub(crate) fn accept(
             KeyLookup::Duplicate { seq, by } => {
                 // Only by content: the sender sees another id, so an operator may have to explain
                 // why there was no event for it.
-                if by == KeyKind::Content {
-                    write_content_duplicate(transaction, seq, event, delivery.received_at)?;
+                if by == DedupeKeyKind::Content {
+                    let limit = batch.policy().max_content_duplicates;
+                    write_content_duplicate(transaction, seq, event, delivery.received_at, limit)?;
                 }
                 known.push((seq, by));
             }
@@ -61,7 +62,7 @@ enum KeyLookup {
     /// No event in the dedupe window has one of the keys; `expired`: older events that have one.
     New { expired: Vec<(i64, Hash)> },
     /// The event `seq` has one of the keys.
-    Duplicate { seq: i64, by: KeyKind },
+    Duplicate { seq: i64, by: DedupeKeyKind },
 }
 
 /// Looks up the event of which this one is a duplicate.
@@ -78,7 +79,7 @@ fn find_owner(
          where k.hash = ?1 and instr(e.keys, ?1) > 0",
     )?;
     let mut expired = Vec::new();
-    for DedupeKey { kind, hash } in &event.keys {
+    for DedupeKey { kind, hash, .. } in &event.keys {
         let read = |row: &Row<'_>| Ok(KeyOwner { seq: row.get(0)?, at: row.get(1)? });
         let owner = match batch.key_owner(hash) {
             // Memory first. It has the newest owner, of which the table may not know yet.
@@ -133,7 +134,7 @@ fn duplicate(
     conn: &Connection,
     delivery: &NewDelivery,
     seq: i64,
-    by: KeyKind,
+    by: DedupeKeyKind,
 ) -> Result<Acceptance> {
     let mut found = conn.prepare_cached(concat!(
         "select e.id, d.answer, ",
@@ -169,13 +170,14 @@ fn write_content_duplicate(
     seq: i64,
     event: &NewEvent,
     received_at: Timestamp,
+    limit: u32,
 ) -> Result<()> {
     let mut add = conn.prepare_cached(
         "insert into content_duplicates (event, n, event_id, received_at, sum)
          select ?1, count(*), ?2, ?3, checksum(?1, count(*), ?2, ?3)
-         from content_duplicates where event = ?1 having count(*) < 100",
+         from content_duplicates where event = ?1 having count(*) < ?4",
     )?;
-    add.execute(params![seq, event.event_id, received_at.as_millis()])?;
+    add.execute(params![seq, event.event_id, received_at.as_millis(), limit])?;
     Ok(())
 }
 
@@ -233,7 +235,7 @@ fn write_event(
         i64::from(new.status == NewStatus::Invalid),
         new.event_type,
         new.event_id,
-        new.part,
+        new.item_pointer,
         keys,
         notes.map_err(|_| unreadable("notes"))?,
     ])?;
@@ -252,43 +254,32 @@ fn write_jobs(
     }
     // Not for an item of a batch: its bytes would have to be parsed out of the body before the
     // sender gets its answer. Its claim reads the row instead.
-    let event = new.part.is_none().then(|| {
-        Event::new(EventParts {
-            id: new.id,
-            source: delivery.source.clone(),
-            event_type: new.event_type.clone(),
-            event_id: new.event_id.clone(),
-            received_at: delivery.received_at,
-            headers: delivery.headers.clone(),
-            body: delivery.body.clone(),
-        })
+    let event = new.item_pointer.is_none().then(|| {
+        Event::new(
+            EventParts::new(
+                new.id,
+                delivery.source.clone(),
+                delivery.received_at,
+                delivery.body.clone(),
+            )
+            .with_event_type(new.event_type.clone())
+            .with_event_id(new.event_id.clone())
+            .with_headers(delivery.headers.clone()),
+        )
     });
     for (n, job) in (0..).zip(&new.jobs) {
         let route = batch.name_number(transaction, &job.route)?;
+        // `config_hash` is not used any more; the column stays because sums cover it.
         let mut add = transaction.prepare_cached(
             "insert into jobs (event, n, route, due, config_hash, order_key, sum)
-             values (?1, ?2, ?3, ?4, ?5, ?6, checksum(?1, ?2, ?3, 0, ?4, 0, 0, 0, ?5, null,
-                     null, ?6, null, null, null, null, null))",
+             values (?1, ?2, ?3, ?4, 0, ?5, checksum(?1, ?2, ?3, 0, ?4, 0, 0, 0, 0, null,
+                     null, ?5, null, null, null, null, null))",
         )?;
-        add.execute(params![
-            seq,
-            n,
-            route,
-            delivery.received_at.as_millis(),
-            job.config_hash.cast_signed(),
-            job.order_key,
-        ])?;
-        let queued = QueuedJob {
-            key: (seq, n),
-            route: job.route.clone(),
-            due: delivery.received_at,
-            order_key: job.order_key.as_deref().map(Into::into),
-            suspect: false,
-        };
-        let config_hash = job.config_hash;
-        let cached = event.clone().map(|event| CachedJob { event, config_hash });
+        add.execute(params![seq, n, route, delivery.received_at.as_millis(), job.order_key,])?;
+        let queued = QueuedJob::new((seq, n), job.route.clone(), delivery.received_at)
+            .with_order_key(job.order_key.as_deref().map(Into::into));
         // Queued at the commit: a worker must not run a job that a power cut could undo.
-        batch.update(CacheUpdate::Added(queued, cached));
+        batch.update(CacheUpdate::Added(queued, event.clone()));
     }
     Ok(())
 }

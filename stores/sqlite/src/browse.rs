@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hookward_core::store::{
-    ContentDuplicate, Cursor, EventDetail, EventPage, EventSummary, Filter, JobCounts, JobDetail,
-    JobState, Status,
+    ContentDuplicate, EventDetail, EventFilter, EventPage, EventStatus, EventSummary, JobCounts,
+    JobDetail, JobState, PageCursor,
 };
 use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -40,11 +40,11 @@ macro_rules! with_candidates {
 /// its cursor continues there.
 pub(crate) fn list(
     conn: &Connection,
-    filter: &Filter,
+    filter: &EventFilter,
     limit: usize,
-    after: Option<Cursor>,
+    after: Option<PageCursor>,
 ) -> Result<EventPage> {
-    let before = after.map_or(i64::MAX, |Cursor(seq)| seq);
+    let before = after.map_or(i64::MAX, |PageCursor(seq)| seq);
     // An id finds one event, and dead letters have an index: neither needs a scan.
     let id = filter.q.as_deref().and_then(|q| q.parse::<EventId>().ok());
     let mut candidates = conn.prepare_cached(match (id, filter.status) {
@@ -52,7 +52,7 @@ pub(crate) fn list(
             "select seq from (select seq from events where id = ?4 union select seq from candidates)
              where seq < ?3 order by seq desc"
         ),
-        (None, Some(Status::Dead)) => {
+        (None, Some(EventStatus::Dead)) => {
             // Counts of dead jobs are small beside all events, and the index `jobs_dead` has them
             // in this order.
             "select distinct event from jobs where state = 2 and event < ?3 and ?1 is null
@@ -77,7 +77,7 @@ pub(crate) fn list(
         }
         let seq = row.get(0)?;
         examined += 1;
-        last = Some(Cursor(seq));
+        last = Some(PageCursor(seq));
         let Some(mut event) = summary(conn, seq)?.filter(|e| filter.matches(e)) else {
             continue;
         };
@@ -105,27 +105,27 @@ pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>
         _ => {
             telemetry::row_corrupt("an event", seq);
             notes.insert(0, rows::DAMAGED.to_owned());
-            Event::new(EventParts {
-                id: summary.id,
-                source: summary.source.as_str().into(),
-                event_type: summary.event_type.clone(),
-                event_id: summary.event_id.clone(),
-                received_at: summary.received_at,
-                headers: Arc::from([]),
-                body: Body::default(),
-            })
+            Event::new(
+                EventParts::new(
+                    summary.id,
+                    summary.source.as_str(),
+                    summary.received_at,
+                    Body::default(),
+                )
+                .with_event_type(summary.event_type.clone())
+                .with_event_id(summary.event_id.clone()),
+            )
         }
     };
     let jobs = jobs(conn, seq)?;
     jobs.iter().for_each(|job| summary.jobs.add(job.state));
     summary.status = summary.jobs.status(summary.status);
-    Ok(Some(EventDetail {
-        summary,
-        event,
-        notes,
-        jobs,
-        content_duplicates: content_duplicates(conn, seq)?,
-    }))
+    Ok(Some(
+        EventDetail::new(summary, event)
+            .with_notes(notes)
+            .with_jobs(jobs)
+            .with_content_duplicates(content_duplicates(conn, seq)?),
+    ))
 }
 
 /// The notes of an event. A corrupt event has no notes: they are part of its row.
@@ -187,30 +187,27 @@ fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
             // never arrived.
             return Ok(corrupt_summary(row));
         }
-        Ok(EventSummary {
-            id: EventId::from_bytes(row.get(0)?),
-            source: row.get(1)?,
-            event_type: row.get(2)?,
-            event_id: row.get(3)?,
-            status: rows::status(row.get(4)?),
-            received_at: Timestamp::from_millis(row.get(5)?),
-            jobs: JobCounts::default(),
-        })
+        Ok(EventSummary::new(
+            EventId::from_bytes(row.get(0)?),
+            row.get::<_, String>(1)?,
+            rows::status(row.get(4)?),
+            Timestamp::from_millis(row.get(5)?),
+        )
+        .with_event_type(row.get::<_, Option<String>>(2)?)
+        .with_event_id(row.get::<_, Option<String>>(3)?))
     };
     found.query_row([seq], read).optional()
 }
 
 /// The listing of a corrupt row, with the columns that still can be read.
 fn corrupt_summary(row: &Row<'_>) -> EventSummary {
-    EventSummary {
-        id: EventId::from_bytes(row.get(0).unwrap_or_default()),
-        source: row.get(1).unwrap_or_default(),
-        event_type: Some(rows::DAMAGED_TYPE.to_owned()),
-        event_id: None,
-        status: Status::Invalid,
-        received_at: Timestamp::from_millis(row.get(5).unwrap_or_default()),
-        jobs: JobCounts::default(),
-    }
+    EventSummary::new(
+        EventId::from_bytes(row.get(0).unwrap_or_default()),
+        row.get::<_, String>(1).unwrap_or_default(),
+        EventStatus::Invalid,
+        Timestamp::from_millis(row.get(5).unwrap_or_default()),
+    )
+    .with_event_type(rows::DAMAGED_TYPE.to_owned())
 }
 
 fn job_counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
@@ -236,29 +233,17 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
     ))?;
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(9)? {
-            return Ok(JobDetail {
-                n: row.get(0)?,
-                route: row.get(1)?,
-                state: JobState::Dead,
-                attempt: 0,
-                step: None,
-                due: None,
-                reason: Some(rows::DAMAGED.to_owned()),
-                attempts: Vec::new(),
-            });
+            return Ok(JobDetail::new(row.get(0)?, row.get::<_, String>(1)?, JobState::Dead)
+                .with_reason(rows::DAMAGED.to_owned()));
         }
         let state = rows::job_state(row.get(2)?, row.get(3)?);
         let due = Timestamp::from_millis(row.get(6)?);
-        Ok(JobDetail {
-            n: row.get(0)?,
-            route: row.get(1)?,
-            state,
-            attempt: row.get(4)?,
-            step: row.get(5)?,
-            due: (state == JobState::Pending).then_some(due),
-            reason: row.get(7)?,
-            attempts: rows::attempts(row.get_ref(8)?.as_str_or_null()?)?,
-        })
+        Ok(JobDetail::new(row.get(0)?, row.get::<_, String>(1)?, state)
+            .with_attempt(row.get(4)?)
+            .with_step(row.get::<_, Option<String>>(5)?)
+            .with_due((state == JobState::Pending).then_some(due))
+            .with_reason(row.get::<_, Option<String>>(7)?)
+            .with_attempts(rows::attempts(row.get_ref(8)?.as_str_or_null()?)?))
     };
     found.query_map([seq], read)?.collect()
 }
@@ -271,12 +256,10 @@ fn content_duplicates(conn: &Connection, seq: i64) -> Result<Vec<ContentDuplicat
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(2)? {
             let event_id = Some(rows::DAMAGED_TYPE.to_owned());
-            return Ok(ContentDuplicate { event_id, received_at: Timestamp::default() });
+            return Ok(ContentDuplicate::new(event_id, Timestamp::default()));
         }
-        Ok(ContentDuplicate {
-            event_id: row.get(0)?,
-            received_at: Timestamp::from_millis(row.get(1)?),
-        })
+        let event_id: Option<String> = row.get(0)?;
+        Ok(ContentDuplicate::new(event_id, Timestamp::from_millis(row.get(1)?)))
     };
     found.query_map([seq], read)?.collect()
 }

@@ -1,14 +1,14 @@
 //! Claims: the jobs that may run now, each under a new lease.
 
 use hookward_core::Body;
-use hookward_core::store::{Claim, Job, JobId, Lease, QueuedJob};
+use hookward_core::store::{Cause, ClaimRequest, Job, JobId, Lease, QueuedJob};
 use rusqlite::{Connection, Result, params};
 
 use crate::checksum::{JobUpdate, job_update, row_intact};
 use crate::error::{is_damage, unreadable};
 use crate::leases::ActiveLease;
 use crate::memory::Batch;
-use crate::queue::{CachedJob, JobKey};
+use crate::queue::JobKey;
 use crate::rows;
 use crate::telemetry;
 use crate::transaction::Transaction;
@@ -23,7 +23,7 @@ static WRITE_CLAIM: JobUpdate = JobUpdate::new(|| {
 pub(crate) fn claim(
     transaction: &Transaction<'_>,
     batch: &mut Batch<'_>,
-    claim: &Claim,
+    claim: &ClaimRequest,
 ) -> Result<Vec<Job>> {
     let ready = batch.claim_ready(claim);
     let mut jobs = Vec::with_capacity(ready.len());
@@ -74,47 +74,35 @@ fn read_job(
     token: i64,
 ) -> Result<Job> {
     let (seq, n) = queued.key;
-    let lease = |event| Lease { job: JobId { event, n }, token: token.cast_unsigned() };
+    let lease = |event| Lease::new(JobId { event, n }, token.cast_unsigned());
     // The same values as in the row that `accept` wrote. Most jobs are claimed within milliseconds,
     // so most claims read nothing.
-    if let Some(CachedJob { event, config_hash }) = batch.cached_job(queued.key) {
-        return Ok(Job {
-            lease: lease(event.id()),
-            event: event.clone(),
-            route: queued.route.clone(),
-            step: None,
-            attempt: 1,
-            crashes: 0,
-            replay: false,
-            config_hash: *config_hash,
-            cause: None,
-        });
+    if let Some(event) = batch.cached_event(queued.key) {
+        return Ok(Job::new(lease(event.id()), event.clone(), queued.route.clone()));
     }
     // No event for a job is damage as well: both were written in one transaction.
     let event = rows::event(conn, seq)?.ok_or_else(|| unreadable("an event"))?;
     let mut found = conn.prepare_cached(concat!(
-        "select attempt, crashes, replay, config_hash, step, cause, body, ",
+        "select attempt, crashes, replay, step, cause, body, ",
         row_intact!(jobs "jobs"),
         " from jobs where event = ?1 and n = ?2"
     ))?;
     found.query_row(params![seq, n], |row| {
-        if !row.get::<_, bool>(7)? {
+        if !row.get::<_, bool>(6)? {
             return Err(unreadable("a job"));
         }
-        let body: Option<Vec<u8>> = row.get(6)?;
-        Ok(Job {
-            lease: lease(event.id()),
-            event: match body {
-                Some(bytes) => event.with_body(Body::new(bytes)),
-                None => event,
-            },
-            route: queued.route.clone(),
-            step: row.get(4)?,
-            attempt: row.get::<_, u32>(0)?.saturating_add(1),
-            crashes: row.get(1)?,
-            replay: row.get(2)?,
-            config_hash: row.get::<_, i64>(3)?.cast_unsigned(),
-            cause: row.get(5)?,
-        })
+        let cause: Option<String> = row.get(4)?;
+        let body: Option<Vec<u8>> = row.get(5)?;
+        let lease = lease(event.id());
+        let event = match body {
+            Some(bytes) => event.with_body(Body::new(bytes)),
+            None => event,
+        };
+        Ok(Job::new(lease, event, queued.route.clone())
+            .with_attempt(row.get::<_, u32>(0)?.saturating_add(1))
+            .with_crashes(row.get(1)?)
+            .with_replay(row.get(2)?)
+            .with_step(row.get::<_, Option<String>>(3)?)
+            .with_cause(cause.as_deref().map(Cause::from_stored)))
     })
 }

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hookward_core::Timestamp;
 use hookward_core::store::{
-    Acceptance, Claim, Job, JobOutcome, Lease, NewDelivery, Purge, ReplayJob, Settled, StoreError,
+    Acceptance, ClaimRequest, Job, JobOutcome, Lease, NewDelivery, PurgeRequest, ReplayJob,
+    Settled, StoreError,
 };
 use tokio::sync::oneshot;
 
@@ -21,10 +22,10 @@ const NEVER_DUE: i64 = i64::MAX;
 #[derive(Debug)]
 pub(crate) enum Operation {
     Accept(Vec<NewDelivery>),
-    Claim(Claim),
+    Claim(ClaimRequest),
     Settle(Vec<JobOutcome>),
     Extend(Vec<Lease>, Timestamp),
-    Purge(Purge),
+    Purge(PurgeRequest),
     Replay(Timestamp, Vec<ReplayJob>),
     /// Writes one small row, to find out whether a store with a health problem works again.
     Probe,

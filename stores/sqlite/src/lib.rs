@@ -48,7 +48,8 @@ mod writer;
 
 use std::sync::Arc;
 
-use hookward_core::plugin::{BuildError, OpenCx, OpenFuture, StoreConfig};
+use hookward_core::plugin::{BuildError, StoreConfig};
+use hookward_core::store::{OpenCx, OpenFuture};
 use hookward_core::{Store, register_store};
 
 pub use store::SqliteStore;
@@ -84,7 +85,7 @@ impl StoreConfig for Sqlite {
 
     fn open(rest: String, cx: OpenCx) -> OpenFuture {
         Box::pin(async move {
-            let store = SqliteStore::open(cx.base_dir.join(rest), cx.now).await?;
+            let store = SqliteStore::open(cx.base_dir.join(rest), cx.now, cx.policy).await?;
             Ok(Arc::new(store) as Arc<dyn Store>)
         })
     }

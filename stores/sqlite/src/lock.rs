@@ -45,7 +45,10 @@ impl Lock {
                 // it.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_PAUSE),
                 Err(TryLockError::Error(e)) => {
-                    return Err(OpenError(format!("{} cannot be locked: {e}", side.display())));
+                    return Err(OpenError::new(format!(
+                        "{} cannot be locked: {e}",
+                        side.display()
+                    )));
                 }
             }
         }
@@ -55,7 +58,7 @@ impl Lock {
             "" => "another process".to_owned(),
             pid => format!("another process (pid {pid})"),
         };
-        Err(OpenError(format!(
+        Err(OpenError::new(format!(
             "{} is in use by {owner}; a store has one owner: stop that process, or ask it through \
              its admin port",
             path.display()
@@ -82,7 +85,7 @@ pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
         return Ok(folder.canonicalize().map_or(path.to_owned(), |folder| folder.join(name)));
     };
     let real = path.canonicalize().map_err(|e| {
-        OpenError(match e.kind() {
+        OpenError::new(match e.kind() {
             ErrorKind::NotFound if found.is_symlink() => format!(
                 "{file} is a symbolic link that points to nothing; remove it, or name the file \
                  itself in `store:`"
@@ -92,7 +95,7 @@ pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
     })?;
     match hard_links(&real) {
         0 | 1 => Ok(real),
-        names => Err(OpenError(format!(
+        names => Err(OpenError::new(format!(
             "{file} is a file of {names} names (hard links), by which it could get two owners; \
              remove all of them but one"
         ))),
@@ -126,7 +129,7 @@ fn side_file(path: &Path) -> PathBuf {
 
 fn cannot_open(side: &Path, error: &std::io::Error) -> OpenError {
     let folder = side.parent().unwrap_or(side).display();
-    OpenError(match error.kind() {
+    OpenError::new(match error.kind() {
         ErrorKind::NotFound => {
             format!("the folder {folder} does not exist; create it: mkdir -p {folder}")
         }

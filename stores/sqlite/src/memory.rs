@@ -7,7 +7,7 @@ mod batch;
 use std::sync::Arc;
 
 use hookward_core::Timestamp;
-use hookward_core::store::JobId;
+use hookward_core::store::{JobId, StorePolicy};
 use rusqlite::{Connection, Result};
 
 pub(crate) use self::batch::Batch;
@@ -22,6 +22,7 @@ use crate::write_behind_index::WriteBehindIndex;
 /// State of the writer between two groups.
 #[derive(Debug)]
 pub(crate) struct Memory {
+    policy: StorePolicy,
     queue: Queue,
     names: Interner,
     index: WriteBehindIndex,
@@ -35,8 +36,14 @@ pub(crate) struct Memory {
 impl Memory {
     /// Reads the memory of a new owner from the file, after
     /// [`void_leases`](recover::void_leases).
-    pub(crate) fn read(conn: &Connection, numbers: Numbers, now: Timestamp) -> Result<Self> {
+    pub(crate) fn read(
+        conn: &Connection,
+        numbers: Numbers,
+        now: Timestamp,
+        policy: StorePolicy,
+    ) -> Result<Self> {
         let mut memory = Self {
+            policy,
             queue: Queue::starting(now),
             names: Interner::read(conn)?,
             // Before the first command: a key that only a row has would let its duplicate in.

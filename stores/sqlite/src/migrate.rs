@@ -39,7 +39,7 @@ pub(crate) fn migrate(conn: &Connection, path: &Path) -> std::result::Result<(),
     // An empty file has neither number nor table. Everything else that is not marked as ours stays
     // untouched.
     if application != APPLICATION_ID && (application, format, tables) != (0, 0, 0) {
-        return Err(OpenError(format!(
+        return Err(OpenError::new(format!(
             "{} is the database of another program (application_id {application:#010x}); name \
              another file in `store:`",
             path.display()
@@ -48,7 +48,7 @@ pub(crate) fn migrate(conn: &Connection, path: &Path) -> std::result::Result<(),
     let format = usize::try_from(format).unwrap_or(usize::MAX);
     // A newer version may store what this one would not keep up to date, such as another sum.
     if format > STEPS.len() {
-        return Err(OpenError(format!(
+        return Err(OpenError::new(format!(
             "{} has format {format}, and this version of hookward knows formats up to {}; use the \
              version that wrote the file, or a newer one",
             path.display(),

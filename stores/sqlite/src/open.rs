@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{OpenError, StoreError};
+use hookward_core::store::{OpenError, StoreError, StorePolicy};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -27,9 +27,13 @@ const MAX_INTEGRITY_CHECK_BYTES: i64 = 32 * 1024 * 1024;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the file at `path`, or creates it. Blocks the thread.
-pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connection>), OpenError> {
+pub(crate) fn open(
+    path: &Path,
+    now: Timestamp,
+    policy: StorePolicy,
+) -> Result<(Writer, Vec<Connection>), OpenError> {
     if path.is_dir() {
-        return Err(OpenError(format!(
+        return Err(OpenError::new(format!(
             "{} is a folder; name a file in it, such as {}",
             path.display(),
             path.join("hookward.db").display()
@@ -64,7 +68,7 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Writer, Vec<Connectio
     let readers =
         (0..READ_CONNECTIONS).map(|_| connect_reader(path)).collect::<Result<Vec<_>, _>>();
     let readers = readers.map_err(open_error)?;
-    let writer = Writer::new(conn, lock, disk_space, now).map_err(open_error)?;
+    let writer = Writer::new(conn, lock, disk_space, now, policy).map_err(open_error)?;
     sync_folder(path)?;
     Ok((writer, readers))
 }
@@ -78,7 +82,7 @@ fn sync_folder(path: &Path) -> Result<(), OpenError> {
     match std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
         // Some file systems make names durable by themselves and do not support this call.
         Err(e) if !matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
-            Err(OpenError(format!(
+            Err(OpenError::new(format!(
                 "the folder of {} cannot be synced ({e}): a power cut could lose answered events",
                 path.display()
             )))
@@ -96,14 +100,14 @@ fn check_durability(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     let synchronous: i64 =
         conn.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(open_error)?;
     if mode != "wal" {
-        return Err(OpenError(format!(
+        return Err(OpenError::new(format!(
             "{} cannot use a write-ahead log (its journal mode is `{mode}`); put it on a local \
              disk whose file system has shared memory and locks",
             path.display()
         )));
     }
     if synchronous < 2 {
-        return Err(OpenError(format!(
+        return Err(OpenError::new(format!(
             "{} does not sync each commit (synchronous is {synchronous}, needed is 2, FULL): a \
              power cut could lose answered events",
             path.display()
@@ -152,7 +156,7 @@ fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn damaged(path: &Path, found: &str) -> OpenError {
-    OpenError(format!(
+    OpenError::new(format!(
         "{} is damaged ({}); restore it from a backup, or move it away to start with an \
          empty store",
         path.display(),
@@ -164,9 +168,9 @@ fn damaged(path: &Path, found: &str) -> OpenError {
 pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
     let file = path.display();
     if let StoreError::Full(message) = store_error(error) {
-        return OpenError(format!("there is no disk space for {file}: {message}"));
+        return OpenError::new(format!("there is no disk space for {file}: {message}"));
     }
-    OpenError(match error.sqlite_error_code() {
+    OpenError::new(match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
             format!("{file} is not an SQLite database; name another file in `store:`")
         }
@@ -192,8 +196,8 @@ mod tests {
         conn.execute_batch("pragma journal_mode = wal; pragma synchronous = full").unwrap();
         assert_eq!(check_durability(&conn, &path), Ok(()));
         conn.execute_batch("pragma synchronous = normal").unwrap();
-        assert!(check_durability(&conn, &path).unwrap_err().0.contains("power cut"));
+        assert!(check_durability(&conn, &path).unwrap_err().message.contains("power cut"));
         conn.execute_batch("pragma synchronous = full; pragma journal_mode = delete").unwrap();
-        assert!(check_durability(&conn, &path).unwrap_err().0.contains("write-ahead"));
+        assert!(check_durability(&conn, &path).unwrap_err().message.contains("write-ahead"));
     }
 }

@@ -1,7 +1,7 @@
 //! Purges: removes events past their retention, a page at a time and a limited number per call, so
 //! that commands which arrive meanwhile do not wait long.
 
-use hookward_core::store::Purge;
+use hookward_core::store::PurgeRequest;
 use rusqlite::{Connection, Result, params};
 
 use crate::memory::Batch;
@@ -37,7 +37,7 @@ struct ExpiredEvent {
 pub(crate) fn purge(
     transaction: &Transaction<'_>,
     batch: &mut Batch<'_>,
-    purge: Purge,
+    purge: PurgeRequest,
 ) -> Result<u64> {
     let start = batch.take_purge_cursor();
     let (mut at, mut wrapped) = (start, start.is_none());
@@ -83,7 +83,7 @@ pub(crate) fn purge(
 
 fn read_page(
     conn: &Connection,
-    purge: Purge,
+    purge: PurgeRequest,
     after: PurgeCursor,
     limit: usize,
 ) -> Result<Vec<ExpiredEvent>> {
@@ -108,7 +108,7 @@ fn read_page(
 }
 
 /// Whether an event has no open job, and no dead job that is kept longer than events are.
-fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: Purge) -> Result<bool> {
+fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: PurgeRequest) -> Result<bool> {
     let mut worst =
         conn.prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
     let worst = worst.query_row([event.position.1], |row| row.get::<_, Option<i64>>(0))?;

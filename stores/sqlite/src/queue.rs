@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hookward_core::store::{Claim, JobId, JobQueue, QueuedJob};
+use hookward_core::store::{ClaimRequest, JobId, JobQueue, QueuedJob};
 use hookward_core::{Event, Timestamp};
 
 use crate::leases::Leases;
@@ -29,13 +29,6 @@ const MAX_CACHED_JOB_BYTES: usize = 32 * 1024 * 1024;
 /// Estimated memory of a cached job beside its body.
 const CACHED_JOB_OVERHEAD_BYTES: usize = 1024;
 
-/// A job that was accepted by this process and not claimed yet. Its claim reads no row.
-#[derive(Debug, Clone)]
-pub(crate) struct CachedJob {
-    pub(crate) event: Event,
-    pub(crate) config_hash: u64,
-}
-
 /// Per route: open and dead jobs. Shared with the callers of `Store::depth`.
 pub(crate) type Counts = Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>;
 
@@ -43,7 +36,7 @@ pub(crate) type Counts = Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>;
 #[derive(Debug)]
 pub(crate) enum CacheUpdate {
     /// A new job waits, with its body if it may be cached.
-    Added(QueuedJob<JobKey>, Option<CachedJob>),
+    Added(QueuedJob<JobKey>, Option<Event>),
     /// A dead job waits again.
     Revived(QueuedJob<JobKey>),
     /// A leased job waits again.
@@ -60,8 +53,9 @@ pub(crate) struct Queue {
     max_per_route: usize,
     jobs: JobQueue<JobKey>,
     leases: Leases,
-    /// With the [`memory_size`] of each.
-    cached: HashMap<JobKey, (CachedJob, usize)>,
+    /// Events of jobs that this process accepted and nobody has claimed yet, with the
+    /// [`memory_size`] of each.
+    cached: HashMap<JobKey, (Event, usize)>,
     cached_bytes: usize,
     /// Routes with jobs that are only in the table, and the key of the first such job.
     overflow: BTreeMap<Arc<str>, JobKey>,
@@ -73,7 +67,7 @@ impl Queue {
     pub(crate) fn starting(now: Timestamp) -> Self {
         Self {
             max_per_route: MAX_QUEUED_JOBS_PER_ROUTE,
-            jobs: JobQueue::starting(now),
+            jobs: JobQueue::new_at(now),
             leases: Leases::default(),
             cached: HashMap::new(),
             cached_bytes: 0,
@@ -115,13 +109,13 @@ impl Queue {
 
     /// Takes the jobs that may run now. The caller leases each of them, or returns it with
     /// [`push`](Self::push).
-    pub(crate) fn claim_ready(&mut self, claim: &Claim) -> Vec<QueuedJob<JobKey>> {
-        self.jobs.claim(claim.now, &claim.slots, claim.unknown)
+    pub(crate) fn claim_ready(&mut self, claim: &ClaimRequest) -> Vec<QueuedJob<JobKey>> {
+        self.jobs.claim(claim.now, &claim.slots, claim.max_unrouted)
     }
 
     /// Puts a job back among the waiting ones.
     pub(crate) fn push(&mut self, job: QueuedJob<JobKey>) {
-        self.jobs.push(job, Timestamp::default());
+        self.jobs.push(job);
     }
 
     /// Removes a claimed job whose row is corrupt and counts it as dead.
@@ -165,7 +159,7 @@ impl Queue {
         if overflow.is_some_and(|from| job.key >= from) {
             return false;
         }
-        if self.jobs.open(&job.route) >= self.max_per_route {
+        if self.jobs.open_jobs(&job.route) >= self.max_per_route {
             // From this key on the table is the queue of the route, until a refill catches up.
             self.overflow.insert(job.route, job.key);
             return false;
@@ -177,7 +171,7 @@ impl Queue {
     /// A route whose next jobs should be read from the table, and the first key to read.
     pub(crate) fn needs_refill(&self) -> Option<(Arc<str>, JobKey)> {
         // Not before: with a refill for each finished job, every claim would run a query.
-        let half_empty = |route: &str| self.jobs.open(route) <= self.max_per_route / 2;
+        let half_empty = |route: &str| self.jobs.open_jobs(route) <= self.max_per_route / 2;
         let mut overflow = self.overflow.iter().filter(|(route, _)| half_empty(route));
         overflow.next().map(|(route, from)| (route.clone(), *from))
     }
@@ -207,11 +201,11 @@ impl Queue {
     }
 
     /// The body of a job that was never claimed, if it is in memory.
-    pub(crate) fn cached(&self, key: JobKey) -> Option<&CachedJob> {
+    pub(crate) fn cached(&self, key: JobKey) -> Option<&Event> {
         self.cached.get(&key).map(|(cached, _)| cached)
     }
 
-    fn cache(&mut self, key: JobKey, cached: CachedJob) {
+    fn cache(&mut self, key: JobKey, cached: Event) {
         let bytes = memory_size(&cached);
         // A body that does not fit is read from its row: slower, but memory stays bounded under any
         // backlog.
@@ -244,8 +238,8 @@ impl Queue {
 
 /// Estimated memory of a cached job. The body of an event with several jobs counts once per job,
 /// so the estimate is never too low.
-fn memory_size(cached: &CachedJob) -> usize {
-    CACHED_JOB_OVERHEAD_BYTES + cached.event.body().memory_size()
+fn memory_size(event: &Event) -> usize {
+    CACHED_JOB_OVERHEAD_BYTES + event.body().memory_size()
 }
 
 #[cfg(test)]
@@ -260,8 +254,8 @@ impl Queue {
         lines.extend(self.cached.keys().map(|key| format!("cached {key:?}")));
         lines.extend(self.overflow.iter().map(|overflow| format!("overflow {overflow:?}")));
         lines.push(format!("counts {:?}", self.counts.lock().unwrap()));
-        lines.push(format!("open {:?}", self.jobs.open_by_route()));
-        lines.push(format!("{} waiting", self.jobs.waiting()));
+        lines.push(format!("open {:?}", self.jobs.open_jobs_by_route()));
+        lines.push(format!("{} waiting", self.jobs.pending_len()));
         lines.extend(self.leases.snapshot());
         lines
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hookward_core::Timestamp;
+use hookward_core::store::AttemptOutcome;
 use rusqlite::{Connection, Result, params};
 
 use crate::checksum::{JobUpdate, job_update, row_intact};
@@ -15,9 +16,6 @@ use crate::rows;
 use crate::settle::write_interruption;
 use crate::telemetry;
 use crate::transaction::Transaction;
-
-/// A crash suspect that ran alone at this many deaths of the process is a poison job.
-const MAX_LONE_CRASHES: i64 = 3;
 
 /// Lease tokens per owner: each opening of the file begins a new range.
 const TOKENS_PER_OWNER: i64 = 1 << 36;
@@ -41,7 +39,7 @@ static WRITE_CRASH: JobUpdate = JobUpdate::new(|| {
 });
 
 /// Voids all leases of the former owner and counts a crash for each job that ran.
-pub(crate) fn void_leases(conn: &Connection, now: Timestamp) -> Result<Numbers> {
+pub(crate) fn void_leases(conn: &Connection, now: Timestamp, crash_limit: u32) -> Result<Numbers> {
     // One transaction: a crash in the middle of the recovery must not count crashes twice.
     let transaction = Transaction::begin_immediate(conn)?;
     // Before any counter is used or written: a write would give a corrupt counter a valid sum.
@@ -56,8 +54,8 @@ pub(crate) fn void_leases(conn: &Connection, now: Timestamp) -> Result<Numbers> 
             continue;
         };
         // The time of the death is not known, so the attempt has no duration.
-        write_interruption(&transaction, *key, *started, Duration::ZERO, "crash")?;
-        poison += usize::from(write_crash(&transaction, *key, *crashes)?);
+        write_interruption(&transaction, *key, *started, Duration::ZERO, AttemptOutcome::Crash)?;
+        poison += usize::from(write_crash(&transaction, *key, *crashes, crash_limit)?);
     }
     // Durable before the first claim: a process that dies again immediately must not lose the
     // count, or a poison job would crash every owner.
@@ -120,13 +118,17 @@ fn interrupted_jobs(conn: &Connection) -> Result<Vec<InterruptedJob>> {
 
 /// Counts a crash, and returns whether the job is poison. Crash suspects run one at a time, so a
 /// job with an earlier crash was the only suspect that ran when the process died.
-fn write_crash(conn: &Connection, (seq, n): JobKey, crashes_before: i64) -> Result<bool> {
+fn write_crash(
+    conn: &Connection,
+    (seq, n): JobKey,
+    crashes_before: i64,
+    crash_limit: u32,
+) -> Result<bool> {
     // The first crash only makes it a crash suspect: any of the jobs that ran may have caused it.
-    let poison = crashes_before >= MAX_LONE_CRASHES;
+    let poison = crashes_before >= i64::from(crash_limit);
     let state = if poison { rows::DEAD } else { rows::OPEN };
-    let reason = poison.then(|| {
-        format!("poison: the process died {MAX_LONE_CRASHES} times while this job ran alone")
-    });
+    let reason = poison
+        .then(|| format!("poison: the process died {crash_limit} times while this job ran alone"));
     conn.prepare_cached(&WRITE_CRASH)?.execute(params![seq, n, state, reason])?;
     Ok(poison)
 }

@@ -45,13 +45,7 @@ fn read_page(
     ))?;
     let read = |row: &rusqlite::Row<'_>| {
         let key = (row.get(0)?, row.get(1)?);
-        let mut job = QueuedJob {
-            key,
-            route: route.clone(),
-            due: Timestamp::default(),
-            order_key: None,
-            suspect: false,
-        };
+        let mut job = QueuedJob::new(key, route.clone(), Timestamp::default());
         // A corrupt row is queued as due now: its claim finds the damage and moves it to the dead
         // letters. Left out, it would stay open forever.
         if row.get(2)? {
@@ -59,7 +53,7 @@ fn read_page(
             let waits_from = row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis);
             job.due = due.min(latest_due(now, due, row.get(6)?, waits_from));
             job.order_key = row.get::<_, Option<String>>(4)?.map(Into::into);
-            job.suspect = row.get::<_, i64>(5)? > 0;
+            job.crash_suspect = row.get::<_, i64>(5)? > 0;
         }
         Ok(job)
     };

@@ -63,13 +63,9 @@ fn revive(
     // `crashes` starts at 0: a poison job is replayed once its cause is fixed, and is not a crash
     // suspect any more.
     transaction.prepare_cached(&WRITE_REVIVAL)?.execute(params![seq, n, now.as_millis()])?;
-    batch.update(CacheUpdate::Revived(QueuedJob {
-        key: (seq, n),
-        route: batch.name(route),
-        due: now,
-        order_key: order_key.map(Arc::from),
-        suspect: false,
-    }));
+    batch.update(CacheUpdate::Revived(
+        QueuedJob::new((seq, n), batch.name(route), now).with_order_key(order_key.map(Arc::from)),
+    ));
     Ok(true)
 }
 
@@ -87,23 +83,15 @@ fn add(
     let n: u32 = transaction
         .prepare_cached(
             "insert into jobs (event, n, route, due, config_hash, order_key, replay, cause, sum)
-             select ?1, n, ?2, ?3, ?4, ?5, 1, 'replay',
-                    checksum(?1, n, ?2, 0, ?3, 0, 0, 1, ?4, null, null, ?5, null, 'replay',
+             select ?1, n, ?2, ?3, 0, ?4, 1, 'replay',
+                    checksum(?1, n, ?2, 0, ?3, 0, 0, 1, 0, null, null, ?4, null, 'replay',
                              null, null, null)
              from (select coalesce(max(n) + 1, 0) as n from jobs where event = ?1)
              returning n",
         )?
-        .query_row(
-            params![seq, route, now.as_millis(), job.config_hash.cast_signed(), job.order_key],
-            |row| row.get(0),
-        )?;
-    let queued = QueuedJob {
-        key: (seq, n),
-        route: job.route.clone(),
-        due: now,
-        order_key: job.order_key.as_deref().map(Into::into),
-        suspect: false,
-    };
+        .query_row(params![seq, route, now.as_millis(), job.order_key], |row| row.get(0))?;
+    let queued = QueuedJob::new((seq, n), job.route.clone(), now)
+        .with_order_key(job.order_key.as_deref().map(Into::into));
     batch.update(CacheUpdate::Added(queued, None));
     Ok(true)
 }

@@ -1,9 +1,7 @@
 //! Converts rows to the types of the store contract, for the writer and for readers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use hookward_core::store::{AttemptRecord, JobState, Status, batch_item};
+use hookward_core::store::{AttemptRecord, EventStatus, JobState, batch_item};
 use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result};
 
@@ -43,15 +41,17 @@ pub(crate) fn event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
         let item = part.and_then(|part| batch_item(&body, &part));
         let headers: Vec<(String, String)> =
             serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|_| unreadable("headers"))?;
-        Ok(Event::new(EventParts {
-            id: EventId::from_bytes(row.get(0)?),
-            source: Arc::from(row.get_ref(1)?.as_str()?),
-            event_type: row.get(2)?,
-            event_id: row.get(3)?,
-            received_at: Timestamp::from_millis(row.get(4)?),
-            headers: headers.into(),
-            body: item.unwrap_or(body),
-        }))
+        Ok(Event::new(
+            EventParts::new(
+                EventId::from_bytes(row.get(0)?),
+                row.get_ref(1)?.as_str()?,
+                Timestamp::from_millis(row.get(4)?),
+                item.unwrap_or(body),
+            )
+            .with_event_type(row.get::<_, Option<String>>(2)?)
+            .with_event_id(row.get::<_, Option<String>>(3)?)
+            .with_headers(headers.into()),
+        ))
     };
     found.query_row([seq], read).optional()
 }
@@ -64,8 +64,8 @@ pub(crate) fn seq(conn: &Connection, id: EventId) -> Result<Option<i64>> {
 }
 
 /// Status of an event without jobs, from the column `events.status`.
-pub(crate) fn status(number: i64) -> Status {
-    if number == 1 { Status::Invalid } else { Status::Unrouted }
+pub(crate) fn status(number: i64) -> EventStatus {
+    if number == 1 { EventStatus::Invalid } else { EventStatus::Unrouted }
 }
 
 /// State of a job from the columns `jobs.state` and `jobs.token` (`leased` if there is a token).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookward_core::Timestamp;
 use hookward_core::store::{
-    AttemptRecord, JobId, JobOutcome, Lease, QueuedJob, Settled, Settlement,
+    AttemptOutcome, AttemptRecord, Cause, JobId, JobOutcome, Lease, Settled, Settlement,
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -75,7 +75,7 @@ struct Requeue<'a> {
     step: &'a Option<String>,
     body: Option<&'a Bytes>,
     /// Cause of the next attempt; `None` leaves it unchanged.
-    cause: Option<&'a str>,
+    cause: Option<Cause>,
     /// Time of the next attempt; `None` leaves it unchanged and does not count the last attempt.
     at: Option<Timestamp>,
 }
@@ -94,7 +94,7 @@ pub(crate) fn settle(
     batch: &mut Batch<'_>,
     outcome: JobOutcome,
 ) -> Result<Settled> {
-    let JobOutcome { lease, settlement, attempt } = outcome;
+    let JobOutcome { lease, settlement, attempt, .. } = outcome;
     // Memory first: a stale worker costs no statement.
     let Some(active) = batch.active_lease(&lease) else { return Ok(Settled::Stale) };
     let queued = active.job.clone();
@@ -109,11 +109,11 @@ pub(crate) fn settle(
     batch.update(match settlement {
         Settlement::Done | Settlement::Unrouted => CacheUpdate::Ended { job, dead: false },
         Settlement::Dead { .. } => CacheUpdate::Ended { job, dead: true },
-        Settlement::Retry { at, .. } => CacheUpdate::Requeued(job, QueuedJob { due: at, ..queued }),
+        Settlement::Retry { at, .. } => CacheUpdate::Requeued(job, queued.with_due(at)),
         // It was due when it was claimed. If the clock was set back since, it still is.
         Settlement::Released { .. } => {
             let due = queued.due.min(now);
-            CacheUpdate::Requeued(job, QueuedJob { due, ..queued })
+            CacheUpdate::Requeued(job, queued.with_due(due))
         }
     });
     Ok(Settled::Applied)
@@ -146,7 +146,7 @@ fn write_outcome(
             write.execute(params![seq, n, token, reason, step, body, record])?
         }
         Settlement::Retry { at, step, body, cause } => {
-            let requeue = Requeue { step, body: body.as_ref(), cause: Some(cause), at: Some(*at) };
+            let requeue = Requeue { step, body: body.as_ref(), cause: Some(*cause), at: Some(*at) };
             write_requeue(conn, key, token, now, requeue, record)?
         }
         Settlement::Released { step, body } => {
@@ -179,7 +179,7 @@ fn write_requeue(
         token,
         step,
         body,
-        cause,
+        cause.map(Cause::as_str),
         due,
         uncounted_attempts,
         record,
@@ -206,9 +206,8 @@ pub(crate) fn without_alive(
 ) -> Vec<(JobId, ActiveLease)> {
     // Built only when a lease has ended, which is rare.
     let alive: HashSet<_> = alive.collect();
-    expired.retain(|(job, active)| {
-        !alive.contains(&Lease { job: *job, token: active.token.cast_unsigned() })
-    });
+    expired
+        .retain(|(job, active)| !alive.contains(&Lease::new(*job, active.token.cast_unsigned())));
     expired
 }
 
@@ -223,7 +222,13 @@ pub(crate) fn requeue_expired(
         let ran = now.since(active.started);
         // Recorded as an attempt: an operator has to see why the job ran again, and a job that
         // always loses its lease has to reach its last attempt.
-        write_interruption(transaction, active.job.key, active.started, ran, "lease")?;
+        write_interruption(
+            transaction,
+            active.job.key,
+            active.started,
+            ran,
+            AttemptOutcome::Lease,
+        )?;
         batch.update(CacheUpdate::Requeued(id, active.job));
     }
     Ok(())
@@ -235,23 +240,19 @@ pub(crate) fn write_interruption(
     (seq, n): JobKey,
     started: Timestamp,
     ran: Duration,
-    cause: &str,
+    outcome: AttemptOutcome,
 ) -> Result<()> {
     let record = conn
         .prepare_cached("select attempt, step, cause from jobs where event = ?1 and n = ?2")?
         .query_row(params![seq, n], |row| {
-            Ok(AttemptRecord {
-                attempt: row.get(0)?,
-                step: row.get(1)?,
-                started_at: started.to_string(),
-                duration_ms: u64::try_from(ran.as_millis()).unwrap_or(u64::MAX),
-                outcome: cause.to_owned(),
-                error: None,
-                cause: row.get(2)?,
-            })
+            let cause: Option<String> = row.get(2)?;
+            Ok(AttemptRecord::new(row.get(0)?, started.to_string(), outcome)
+                .with_step(row.get::<_, Option<String>>(1)?)
+                .with_duration_ms(u64::try_from(ran.as_millis()).unwrap_or(u64::MAX))
+                .with_cause(cause.as_deref().map(Cause::from_stored)))
         })
         .optional()?;
     let record = record.as_ref().map(rows::attempt).transpose()?;
-    conn.prepare_cached(&WRITE_INTERRUPTION)?.execute(params![seq, n, cause, record])?;
+    conn.prepare_cached(&WRITE_INTERRUPTION)?.execute(params![seq, n, outcome.as_str(), record])?;
     Ok(())
 }

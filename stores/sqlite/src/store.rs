@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, JobOutcome,
-    Lease, NewDelivery, OpenError, Purge, ReplayJob, RouteDepth, Settled, Store, StoreError,
+    Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobOutcome, Lease,
+    NewDelivery, OpenError, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RouteDepth, Settled,
+    Store, StoreError, StorePolicy,
 };
 use hookward_core::{EventId, Timestamp};
 use tokio::sync::oneshot;
@@ -46,17 +47,23 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the file at `path`, or creates it. The leases of a former owner are void from `now`
-    /// on.
+    /// on. The store enforces the limits of `policy`; the engine's are
+    /// `hookward_engine::STORE_POLICY`.
     ///
     /// # Errors
     ///
     /// Another process has the store open; the file is not a store, has a newer format or is
     /// damaged; its file system cannot make a commit durable. The message says what to do.
-    pub async fn open(path: PathBuf, now: Timestamp) -> Result<Self, OpenError> {
+    pub async fn open(
+        path: PathBuf,
+        now: Timestamp,
+        policy: StorePolicy,
+    ) -> Result<Self, OpenError> {
         // Opening reads the log and may migrate: seconds on a large file.
-        let opening = tokio::task::spawn_blocking(move || crate::open::open(&path, now));
-        let (writer, readers) =
-            opening.await.map_err(|e| OpenError(format!("opening the store failed: {e}")))??;
+        let opening = tokio::task::spawn_blocking(move || crate::open::open(&path, now, policy));
+        let (writer, readers) = opening
+            .await
+            .map_err(|e| OpenError::new(format!("opening the store failed: {e}")))??;
         Self::start(writer, readers)
     }
 
@@ -77,7 +84,7 @@ impl SqliteStore {
                     status.set_health_problem(Some(problem));
                 }
             })
-            .map_err(|e| OpenError(format!("the store's thread cannot start: {e}")))?;
+            .map_err(|e| OpenError::new(format!("the store's thread cannot start: {e}")))?;
         let read_pool = ReadPool::new(readers);
         let (probe, closed) = (Probe::default(), AtomicBool::new(false));
         Ok(Self { commands, read_pool, status, counts, probe, closed })
@@ -122,7 +129,7 @@ impl Store for SqliteStore {
         expect!(self.execute(Operation::Accept(deliveries)).await?, Accepted)
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, claim: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         expect!(self.execute(Operation::Claim(claim)).await?, Jobs)
     }
 
@@ -138,7 +145,7 @@ impl Store for SqliteStore {
         expect!(self.execute(Operation::Extend(leases, until)).await?, Settled)
     }
 
-    async fn purge(&self, purge: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, purge: PurgeRequest) -> Result<u64, StoreError> {
         expect!(self.execute(Operation::Purge(purge)).await?, Count)
     }
 
@@ -149,18 +156,15 @@ impl Store for SqliteStore {
         Ok(self.status.next_due())
     }
 
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         // A copy, so that the writer does not wait for the query below.
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let routes = counts.iter().filter(|(_, counts)| **counts != (0, 0));
-        let routes = routes.map(|(route, (open, dead))| RouteDepth {
-            route: route.clone(),
-            open: *open,
-            dead: *dead,
-        });
+        let routes =
+            routes.map(|(route, (open, dead))| RouteDepth::new(route.clone(), *open, *dead));
         let routes = routes.collect();
         let oldest = self.read_pool.read(move |conn| browse::oldest(conn, &counts)).await?;
-        Ok(Depth { routes, oldest })
+        Ok(QueueDepth::new(routes, oldest))
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -207,9 +211,9 @@ impl Store for SqliteStore {
 impl Browse for SqliteStore {
     async fn list(
         &self,
-        filter: &Filter,
+        filter: &EventFilter,
         limit: usize,
-        after: Option<Cursor>,
+        after: Option<PageCursor>,
     ) -> Result<EventPage, StoreError> {
         let filter = filter.clone();
         self.read_pool.read(move |conn| browse::list(conn, &filter, limit, after)).await

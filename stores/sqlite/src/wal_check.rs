@@ -37,13 +37,14 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
         Ok(file) => file,
         // A store that was closed regularly has no log.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(OpenError(format!("{} cannot be read: {e}", log.display()))),
+        Err(e) => return Err(OpenError::new(format!("{} cannot be read: {e}", log.display()))),
     };
     let damage = find_damage(BufReader::with_capacity(1 << 16, file));
-    let damage = damage.map_err(|e| OpenError(format!("{} cannot be read: {e}", log.display())))?;
+    let damage =
+        damage.map_err(|e| OpenError::new(format!("{} cannot be read: {e}", log.display())))?;
     let Some(Damage { at, commits }) = damage else { return Ok(()) };
     let log = log.display();
-    Err(OpenError(format!(
+    Err(OpenError::new(format!(
         "{log} is damaged at byte {at}, and {commits} of its commits end behind the damage; \
          restore {} and its log from a backup, or give up those commits: keep a copy, then \
          truncate -s {at} {log}",

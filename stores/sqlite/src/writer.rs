@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use hookward_core::Timestamp;
-use hookward_core::store::{Job, JobOutcome, Settlement, StoreError};
+use hookward_core::store::{Job, JobOutcome, Settlement, StoreError, StorePolicy};
 use rusqlite::{Connection, Result};
 use tokio::sync::oneshot;
 
@@ -48,11 +48,12 @@ impl Writer {
         lock: Lock,
         disk_space: DiskSpace,
         now: Timestamp,
+        policy: StorePolicy,
     ) -> Result<Self> {
         // In this order: the memory is read from rows that recovery has already put back, so that
         // no job is in the queue as running.
-        let numbers = recover::void_leases(&conn, now)?;
-        let memory = Memory::read(&conn, numbers, now)?;
+        let numbers = recover::void_leases(&conn, now, policy.crash_limit)?;
+        let memory = Memory::read(&conn, numbers, now, policy)?;
         let mut writer = Self {
             conn,
             memory,
@@ -257,7 +258,7 @@ impl Writer {
             let own = job.event.body().bytes().clone();
             let body = job.step.is_some().then_some(own);
             let settlement = Settlement::Released { step: job.step, body };
-            JobOutcome { lease: job.lease, settlement, attempt: None }
+            JobOutcome::new(job.lease, settlement)
         });
         let operation = Operation::Settle(outcomes.collect());
         self.backlog.push_back(Command { operation, reply: oneshot::channel().0 });

@@ -12,7 +12,15 @@ struct File(tempfile::TempDir);
 #[async_trait::async_trait]
 impl Subject for File {
     async fn open(&self, now: Timestamp) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(self.0.path().join("hookward.db"), now).await.unwrap())
+        Arc::new(
+            SqliteStore::open(
+                self.0.path().join("hookward.db"),
+                now,
+                hookward_testkit::store::POLICY,
+            )
+            .await
+            .unwrap(),
+        )
     }
 }
 

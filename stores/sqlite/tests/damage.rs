@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hookward_core::Store;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Filter, Job, JobOutcome, JobState, Settlement, Status, StoreError,
+    Acceptance, Browse, ClaimRequest, EventFilter, EventStatus, Job, JobOutcome, JobState,
+    Settlement, StoreError,
 };
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now};
@@ -23,7 +24,8 @@ impl DamagedStore {
     async fn damaged_by(sql: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let store = SqliteStore::open(path.clone(), now()).await.unwrap();
+        let store =
+            SqliteStore::open(path.clone(), now(), hookward_testkit::store::POLICY).await.unwrap();
         for n in 0..3 {
             store.accept(vec![delivery(&n.to_string())]).await.unwrap();
         }
@@ -34,26 +36,30 @@ impl DamagedStore {
     }
 
     async fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.path.clone(), now()).await.unwrap()
+        SqliteStore::open(self.path.clone(), now(), hookward_testkit::store::POLICY).await.unwrap()
     }
 
     async fn open_error(&self) -> String {
-        SqliteStore::open(self.path.clone(), now()).await.map(drop).unwrap_err().0
+        SqliteStore::open(self.path.clone(), now(), hookward_testkit::store::POLICY)
+            .await
+            .map(drop)
+            .unwrap_err()
+            .message
     }
 }
 
 async fn claim(store: &SqliteStore) -> Vec<Job> {
     let lease_until = now().plus(Duration::from_secs(30));
     let slots = vec![("orders".into(), 9)];
-    store.claim(Claim { now: now(), lease_until, slots, unknown: 9 }).await.unwrap()
+    store.claim(ClaimRequest::new(now(), lease_until, slots).with_max_unrouted(9)).await.unwrap()
 }
 
 fn names(jobs: &[Job]) -> Vec<&str> {
     jobs.iter().map(|job| job.event.event_id().unwrap()).collect()
 }
 
-async fn events(store: &SqliteStore) -> Vec<(Option<String>, Option<String>, Status)> {
-    let page = store.list(&Filter::default(), 9, None).await.unwrap();
+async fn events(store: &SqliteStore) -> Vec<(Option<String>, Option<String>, EventStatus)> {
+    let page = store.list(&EventFilter::default(), 9, None).await.unwrap();
     page.events.into_iter().map(|e| (e.event_type, e.event_id, e.status)).collect()
 }
 
@@ -74,15 +80,11 @@ async fn a_corrupt_job_reaches_no_handler_and_blocks_no_other_job() {
         let jobs = claim(&store).await;
         assert_eq!(names(&jobs), ["0", "2"], "{sql}");
         assert!(claim(&store).await.is_empty(), "{sql}");
-        let done = |job: &Job| JobOutcome {
-            lease: job.lease,
-            settlement: Settlement::Done,
-            attempt: None,
-        };
+        let done = |job: &Job| JobOutcome::new(job.lease, Settlement::Done);
         store.settle(jobs.iter().map(done).collect()).await.unwrap();
         let depth = store.depth().await.unwrap();
         assert_eq!((depth.routes[0].open, depth.routes[0].dead), (0, 1), "{sql}");
-        let dead = Filter { status: Some(Status::Dead), ..Filter::default() };
+        let dead = EventFilter::new().with_status(EventStatus::Dead);
         let page = store.list(&dead, 9, None).await.unwrap();
         assert_eq!(page.events.len(), 1, "{sql}");
         let shown = store.show(page.events[0].id).await.unwrap().unwrap();
@@ -113,8 +115,9 @@ async fn a_corrupt_event_is_shown_as_damaged_and_without_its_bytes() {
     .await;
     let store = damaged.open().await;
     let listed = events(&store).await;
-    assert_eq!(listed[1], (Some("(damaged)".to_owned()), None, Status::Pending));
-    let intact = |n: &str| (Some("order.paid".to_owned()), Some(n.to_owned()), Status::Pending);
+    assert_eq!(listed[1], (Some("(damaged)".to_owned()), None, EventStatus::Pending));
+    let intact =
+        |n: &str| (Some("order.paid".to_owned()), Some(n.to_owned()), EventStatus::Pending);
     assert_eq!((listed[0].clone(), listed[2].clone()), (intact("2"), intact("0")));
     store.close().await;
 }
@@ -128,7 +131,7 @@ async fn an_open_job_with_a_flipped_bit_is_not_shown_as_done() {
     )
     .await;
     let store = damaged.open().await;
-    assert_eq!(events(&store).await[1].2, Status::Dead);
+    assert_eq!(events(&store).await[1].2, EventStatus::Dead);
     store.close().await;
 }
 

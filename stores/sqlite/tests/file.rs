@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hookward_core::store::{Acceptance, Browse, Claim, JobOutcome, NewDelivery, Purge, Settlement};
+use hookward_core::store::{
+    Acceptance, Browse, ClaimRequest, JobOutcome, PurgeRequest, Settlement,
+};
 use hookward_core::{Body, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now, with_jobs};
@@ -19,20 +21,24 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path.to_owned(), now()).await.unwrap()
+    SqliteStore::open(path.to_owned(), now(), hookward_testkit::store::POLICY).await.unwrap()
 }
 
 async fn open_error(path: &Path) -> String {
-    SqliteStore::open(path.to_owned(), now()).await.map(drop).unwrap_err().0
+    SqliteStore::open(path.to_owned(), now(), hookward_testkit::store::POLICY)
+        .await
+        .map(drop)
+        .unwrap_err()
+        .message
 }
 
-fn claim(slots: usize) -> Claim {
+fn claim(slots: usize) -> ClaimRequest {
     claim_at(now(), slots)
 }
 
-fn claim_at(now: Timestamp, slots: usize) -> Claim {
+fn claim_at(now: Timestamp, slots: usize) -> ClaimRequest {
     let lease_until = now.plus(Duration::from_secs(30));
-    Claim { now, lease_until, slots: vec![("orders".into(), slots)], unknown: 0 }
+    ClaimRequest::new(now, lease_until, vec![("orders".into(), slots)])
 }
 
 #[tokio::test]
@@ -114,11 +120,11 @@ async fn a_purge_returns_pages_to_the_file_system() {
     let store = open(&path).await;
     for n in 0..20 {
         let body = Body::new(vec![b'x'; 1_000_000]);
-        let unwanted = NewDelivery { body, ..with_jobs(&n.to_string(), &[]) };
+        let unwanted = with_jobs(&n.to_string(), &[]).with_body(body);
         store.accept(vec![unwanted]).await.unwrap();
     }
     let later = now().plus(Duration::from_secs(1));
-    let purge = |limit| Purge { events_before: later, dead_before: later, limit };
+    let purge = |limit| PurgeRequest::new(later, later, limit);
     assert_eq!(store.purge(purge(1)).await.unwrap(), 1);
     for _ in 0..19 {
         assert_eq!(store.purge(purge(1)).await.unwrap(), 1);
@@ -158,7 +164,7 @@ async fn claimed_jobs_of_a_cancelled_caller_are_released() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(jobs[0].attempt, 1, "the attempt does not count");
-    let done = JobOutcome { lease: jobs[0].lease, settlement: Settlement::Done, attempt: None };
+    let done = JobOutcome::new(jobs[0].lease, Settlement::Done);
     store.settle(vec![done]).await.unwrap();
     store.close().await;
 }
@@ -169,13 +175,15 @@ async fn jobs_written_while_the_clock_was_ahead_are_due_for_a_new_owner() {
     let (_folder, path) = folder();
     let ahead = now().plus(Duration::from_secs(6 * 3600));
     let after = |secs| now().plus(Duration::from_secs(secs));
-    let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
-    let early = |id: &str| NewDelivery { received_at: ahead, ..delivery(id) };
+    let store =
+        SqliteStore::open(path.clone(), ahead, hookward_testkit::store::POLICY).await.unwrap();
+    let early = |id: &str| delivery(id).with_received_at(ahead);
     store.accept(["retried", "ran", "waits"].map(early).to_vec()).await.unwrap();
     let jobs = store.claim(claim_at(ahead, 2)).await.unwrap();
     let at = ahead.plus(Duration::from_secs(60));
-    let settlement = Settlement::Retry { at, step: None, body: None, cause: "error" };
-    let retry = JobOutcome { lease: jobs[0].lease, settlement, attempt: None };
+    let settlement =
+        Settlement::Retry { at, step: None, body: None, cause: hookward_core::store::Cause::Error };
+    let retry = JobOutcome::new(jobs[0].lease, settlement);
     store.settle(vec![retry]).await.unwrap();
     store.close().await;
 
@@ -195,13 +203,14 @@ async fn jobs_written_while_the_clock_was_ahead_are_due_for_a_new_owner() {
 async fn a_job_released_after_the_clock_was_set_back_is_due() {
     let (_folder, path) = folder();
     let ahead = now().plus(Duration::from_secs(6 * 3600));
-    let store = SqliteStore::open(path.clone(), ahead).await.unwrap();
-    let early = NewDelivery { received_at: ahead, ..delivery("a") };
+    let store =
+        SqliteStore::open(path.clone(), ahead, hookward_testkit::store::POLICY).await.unwrap();
+    let early = delivery("a").with_received_at(ahead);
     store.accept(vec![early]).await.unwrap();
     let job = store.claim(claim_at(ahead, 1)).await.unwrap().remove(0);
     assert!(store.claim(claim(1)).await.unwrap().is_empty());
     let settlement = Settlement::Released { step: None, body: None };
-    let released = JobOutcome { lease: job.lease, settlement, attempt: None };
+    let released = JobOutcome::new(job.lease, settlement);
     store.settle(vec![released]).await.unwrap();
     assert_eq!(store.claim(claim(1)).await.unwrap().len(), 1);
     store.close().await;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use hookward_core::Store;
-use hookward_core::store::{Acceptance, Browse, Purge};
+use hookward_core::store::{Acceptance, Browse, PurgeRequest};
 use hookward_store_sqlite::SqliteStore;
 use hookward_testkit::store::{delivery, now};
 use rusqlite::Connection;
@@ -20,11 +20,15 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path.to_owned(), now()).await.unwrap()
+    SqliteStore::open(path.to_owned(), now(), hookward_testkit::store::POLICY).await.unwrap()
 }
 
 async fn open_error(path: &Path) -> String {
-    SqliteStore::open(path.to_owned(), now()).await.map(drop).unwrap_err().0
+    SqliteStore::open(path.to_owned(), now(), hookward_testkit::store::POLICY)
+        .await
+        .map(drop)
+        .unwrap_err()
+        .message
 }
 
 fn format(path: &Path) -> i64 {
@@ -101,17 +105,12 @@ async fn content_duplicates_of_a_format_3_file_are_shown_added_to_and_purged() {
         shown.content_duplicates.iter().map(|d| d.event_id.clone().unwrap()).collect();
     assert_eq!(ids, ["b", "c"]);
     let later = now().plus(std::time::Duration::from_secs(1));
-    let claim = hookward_core::store::Claim {
-        now: now(),
-        lease_until: later,
-        slots: vec![("orders".into(), 1)],
-        unknown: 0,
-    };
+    let claim = hookward_core::store::ClaimRequest::new(now(), later, vec![("orders".into(), 1)]);
     let lease = store.claim(claim).await.unwrap()[0].lease;
     let settlement = hookward_core::store::Settlement::Done;
-    let outcome = hookward_core::store::JobOutcome { lease, settlement, attempt: None };
+    let outcome = hookward_core::store::JobOutcome::new(lease, settlement);
     store.settle(vec![outcome]).await.unwrap();
-    let purge = Purge { events_before: later, dead_before: later, limit: 9 };
+    let purge = PurgeRequest::new(later, later, 9);
     assert_eq!(store.purge(purge).await, Ok(1));
     store.close().await;
     assert_eq!(format(&path), NEWEST_FORMAT);

@@ -12,7 +12,7 @@ use hookward_core::plugin::{
 };
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, Sample, Signer, Timestamp, Verification,
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Signer, Timestamp, Verification,
     Verified, VerifyCx, VerifyError,
 };
 use hookward_testkit::provider::Subject;
@@ -55,8 +55,7 @@ impl ProviderConfig for Config {
     const NAME: &'static str = "flawed";
     const SUMMARY: &'static str = "A provider with a flaw of one's choice";
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
-    const SAMPLES: &'static [Sample] =
-        &[Sample { event_type: "*", id_prefix: "", body: r#"{"type":"%TYPE%"}"# }];
+    const SAMPLES: &'static [SampleEvent] = &[SampleEvent::new("*", "", r#"{"type":"%TYPE%"}"#)];
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let scheme = Scheme::from_json(SCHEME)?.compile()?;
@@ -139,7 +138,7 @@ impl Provider for Flawed {
 
 /// The numbers of the promises that the kit says are broken.
 fn broken(flaw: Flaw) -> Result<Vec<u8>, String> {
-    let origin = Origin { crate_name: "flawed", version: "0" };
+    let origin = Origin::new("flawed", "0");
     let plugins = [Plugin::Provider(ProviderDescriptor::of::<Config>(origin))];
     let subject = Subject::of(&plugins, SECRET, "another-secret")
         .with(serde_json::json!({ "flaw": format!("{flaw:?}") }));

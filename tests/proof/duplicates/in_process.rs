@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Depth, Job, JobOutcome, KeyKind, Lease, NewDelivery, Purge, Settled,
-    StoreError,
+    Acceptance, Browse, ClaimRequest, DedupeKeyKind, Job, JobOutcome, Lease, NewDelivery,
+    PurgeRequest, QueueDepth, Settled, StoreError,
 };
 use hookward_core::{Head, Reply, Store, SystemClock, Timestamp};
 use hookward_engine::Engine;
@@ -70,7 +70,7 @@ impl WrappedStore {
                 let known = answers.lock().unwrap().get(&key).cloned();
                 if let Some(answer) = known {
                     let of = delivery.events[0].id;
-                    return Ok(Acceptance::Duplicate { answer, of, by: KeyKind::Id });
+                    return Ok(Acceptance::Duplicate { answer, of, by: DedupeKeyKind::Id });
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 answers.lock().unwrap().insert(key, delivery.answer.clone());
@@ -94,7 +94,7 @@ impl Store for WrappedStore {
         }
         Ok(answers)
     }
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, want: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         self.inner.claim(want).await
     }
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError> {
@@ -103,13 +103,13 @@ impl Store for WrappedStore {
     async fn extend(&self, l: Vec<Lease>, until: Timestamp) -> Result<Vec<Settled>, StoreError> {
         self.inner.extend(l, until).await
     }
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         self.inner.purge(what).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await
     }
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         self.inner.depth().await
     }
     async fn check(&self) -> Result<(), StoreError> {
@@ -132,7 +132,9 @@ pub(crate) fn send_to_engine(
     let path = folder.path().join("events.db");
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     runtime.block_on(async {
-        let inner = SqliteStore::open(path.clone(), now()).await.map_err(|e| e.0)?;
+        let inner = SqliteStore::open(path.clone(), now(), hookward_engine::STORE_POLICY)
+            .await
+            .map_err(|e| e.message)?;
         let engine = start_engine(WrappedStore { behavior, inner })?;
         let file = Arc::new(Mutex::new(open_read_only(&path)));
         let mut results = Vec::new();
@@ -144,7 +146,7 @@ pub(crate) fn send_to_engine(
                 let (engine, signed) = (engine.clone(), signed.clone());
                 let (file, id) = (file.clone(), id.clone());
                 senders.spawn(async move {
-                    let mut head = Head { target: signed.target.clone(), ..Head::default() };
+                    let mut head = Head::default().with_target(signed.target.clone());
                     head.method = http::Method::POST;
                     for (name, value) in &signed.headers {
                         let name = name.parse::<http::HeaderName>().unwrap();

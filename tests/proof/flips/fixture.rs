@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::store::{
-    AttemptRecord, Claim, DedupeKey, Job, JobOutcome, KeyKind, NewDelivery, NewEvent, NewJob,
-    NewStatus, Settlement,
+    AttemptOutcome, AttemptRecord, Cause, ClaimRequest, DedupeKey, DedupeKeyKind, Job, JobOutcome,
+    NewDelivery, NewEvent, NewJob, NewStatus, Settlement,
 };
 use hookward_core::{Body, EventId, Reply, Store, Timestamp};
 use hookward_store_sqlite::SqliteStore;
@@ -75,49 +75,40 @@ pub(crate) fn delivery(n: usize, answer: &str) -> NewDelivery {
             let n = u128::try_from(2 * n + item).unwrap_or_default() + 1;
             (n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) ^ salt).to_be_bytes()
         };
-        NewEvent {
-            id: EventId::generate(now()),
-            event_type: Some(format!("order.paid.{}", n % 5)),
-            event_id: Some(format!("evt_{n}_{item}")),
-            part: None,
-            keys: vec![
-                DedupeKey { kind: KeyKind::Id, hash: hash(0) },
-                DedupeKey { kind: KeyKind::Content, hash: hash(1 << 90) },
-            ],
-            status: NewStatus::Routed,
-            notes: vec![format!("a note on {n}")],
-            jobs: vec![NewJob { route: "orders".into(), order_key: None, config_hash: 7 }],
-        }
+        NewEvent::new(EventId::generate(now()), NewStatus::Routed)
+            .with_event_type(format!("order.paid.{}", n % 5))
+            .with_event_id(format!("evt_{n}_{item}"))
+            .with_keys(vec![
+                DedupeKey::new(DedupeKeyKind::Id, hash(0)),
+                DedupeKey::new(DedupeKeyKind::Content, hash(1 << 90)),
+            ])
+            .with_notes(vec![format!("a note on {n}")])
+            .with_jobs(vec![NewJob::new("orders")])
     };
-    NewDelivery {
-        source: Arc::from("partner"),
-        body: Body::new(text),
-        headers: Arc::from([("x-number".to_owned(), format!("number {n}"))]),
-        received_at: now(),
-        answer: Reply::text(http::StatusCode::OK, format!("{answer} {n}")),
-        dedupe_since: now().minus(Duration::from_secs(86_400)),
-        events: (0..1 + usize::from(n.is_multiple_of(10))).map(event).collect(),
-    }
+    NewDelivery::new(
+        "partner",
+        Body::new(text),
+        now(),
+        Reply::text(http::StatusCode::OK, format!("{answer} {n}")),
+    )
+    .with_headers(Arc::from([("x-number".to_owned(), format!("number {n}"))]))
+    .with_dedupe_since(now().minus(Duration::from_secs(86_400)))
+    .with_events((0..1 + usize::from(n.is_multiple_of(10))).map(event).collect())
 }
 
 /// Claims jobs.
 pub(crate) async fn claim(store: &SqliteStore, slots: usize) -> Result<Vec<Job>, String> {
     let lease_until = now().plus(Duration::from_secs(30));
     let slots = vec![("orders".into(), slots)];
-    let want = Claim { now: now(), lease_until, slots, unknown: 9 };
+    let want = ClaimRequest::new(now(), lease_until, slots).with_max_unrouted(9);
     store.claim(want).await.map_err(|e| e.to_string())
 }
 
-fn record(job: &Job, outcome: &str) -> AttemptRecord {
-    AttemptRecord {
-        attempt: job.attempt,
-        step: Some("send".to_owned()),
-        started_at: now().to_string(),
-        duration_ms: 3,
-        outcome: outcome.to_owned(),
-        error: Some(format!("the attempt was {outcome}")),
-        cause: None,
-    }
+fn record(job: &Job, outcome: AttemptOutcome) -> AttemptRecord {
+    AttemptRecord::new(job.attempt, now().to_string(), outcome)
+        .with_step("send".to_owned())
+        .with_duration_ms(3)
+        .with_error(format!("the attempt was {outcome}"))
 }
 
 impl Fixture {
@@ -135,11 +126,15 @@ impl Fixture {
             closed: Files { db: Vec::new(), log: Vec::new() },
             killed: Files { db: Vec::new(), log: Vec::new() },
         };
-        let store = SqliteStore::open(path.clone(), now()).await.map_err(|e| e.0)?;
+        let store = SqliteStore::open(path.clone(), now(), hookward_engine::STORE_POLICY)
+            .await
+            .map_err(|e| e.message)?;
         fixture.accept(&store, 0..=DELIVERIES / 2).await?;
         // A close moves the first half into the database; the second half stays in the log.
         store.close().await;
-        let store = SqliteStore::open(path, now()).await.map_err(|e| e.0)?;
+        let store = SqliteStore::open(path, now(), hookward_engine::STORE_POLICY)
+            .await
+            .map_err(|e| e.message)?;
         fixture.accept(&store, DELIVERIES / 2 + 1..=DELIVERIES - 1).await?;
         fixture.settle_some(&store).await?;
         fixture.killed = Files::read(folder.path())?;
@@ -172,11 +167,11 @@ impl Fixture {
         for (n, job) in claim(store, DELIVERIES / 2).await?.into_iter().enumerate() {
             let id = job.event.id();
             let (outcome, settlement) = match n % 3 {
-                0 => ("done", Settlement::Done),
+                0 => (AttemptOutcome::Done, Settlement::Done),
                 1 => {
                     let reason = format!("rejected {n}");
                     (
-                        "error",
+                        AttemptOutcome::Error,
                         Settlement::Dead { reason, step: Some("send".to_owned()), body: None },
                     )
                 }
@@ -185,7 +180,10 @@ impl Fixture {
                     self.bodies.insert(id, body.clone());
                     self.steps.insert(id, Some("send".to_owned()));
                     let (step, body) = (Some("send".to_owned()), Some(body.into()));
-                    ("error", Settlement::Retry { at: now(), step, body, cause: "error" })
+                    (
+                        AttemptOutcome::Error,
+                        Settlement::Retry { at: now(), step, body, cause: Cause::Error },
+                    )
                 }
             };
             if n % 3 < 2 {
@@ -193,7 +191,7 @@ impl Fixture {
             }
             self.attempts.insert(id, vec![format!("the attempt was {outcome}")]);
             let attempt = Some(record(&job, outcome));
-            let outcome = JobOutcome { lease: job.lease, settlement, attempt };
+            let outcome = JobOutcome::new(job.lease, settlement).with_attempt(attempt);
             store.settle(vec![outcome]).await.map_err(|e| e.to_string())?;
         }
         Ok(())

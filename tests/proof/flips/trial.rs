@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use hookward_core::store::{Acceptance, Browse, Cursor, Filter, JobOutcome, JobState, Settlement};
+use hookward_core::store::{
+    Acceptance, Browse, EventFilter, JobOutcome, JobState, PageCursor, Settlement,
+};
 use hookward_core::{EventId, Store};
 use hookward_store_sqlite::SqliteStore;
 
@@ -68,11 +70,12 @@ pub(crate) async fn run_trial(
     folder: &Path,
     damage: Damage,
 ) -> Result<Verdict, String> {
-    let store = match SqliteStore::open(folder.join("a.db"), now()).await {
-        Ok(store) => store,
-        Err(e) if e.0.contains("a.db") => return Ok(Verdict::NotOpened),
-        Err(e) => return Err(format!("opening failed without the name of the file: {e}")),
-    };
+    let store =
+        match SqliteStore::open(folder.join("a.db"), now(), hookward_engine::STORE_POLICY).await {
+            Ok(store) => store,
+            Err(e) if e.message.contains("a.db") => return Ok(Verdict::NotOpened),
+            Err(e) => return Err(format!("opening failed without the name of the file: {e}")),
+        };
     let verdict = check(fixture, &store, damage).await;
     store.close().await;
     verdict
@@ -92,9 +95,9 @@ macro_rules! ok_or_failed {
 async fn check(fixture: &Fixture, store: &SqliteStore, damage: Damage) -> Result<Verdict, String> {
     let mut reports = 0;
     let mut listed = BTreeSet::new();
-    let mut after: Option<Cursor> = None;
+    let mut after: Option<PageCursor> = None;
     loop {
-        let page = ok_or_failed!(store.list(&Filter::default(), 50, after).await);
+        let page = ok_or_failed!(store.list(&EventFilter::default(), 50, after).await);
         for event in &page.events {
             if event.event_type.as_deref() == Some("(damaged)") {
                 reports += 1;
@@ -227,11 +230,8 @@ async fn run_open_jobs(fixture: &Fixture, store: &SqliteStore) -> Checked<usize>
                 )));
             }
         }
-        let outcome = |job: &hookward_core::store::Job| JobOutcome {
-            lease: job.lease,
-            settlement: Settlement::Done,
-            attempt: None,
-        };
+        let outcome =
+            |job: &hookward_core::store::Job| JobOutcome::new(job.lease, Settlement::Done);
         store.settle(jobs.iter().map(outcome).collect()).await?;
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, Filter, Job, JobId,
-    JobOutcome, Lease, NewDelivery, Purge, ReplayJob, Settled, Settlement, StoreError,
+    Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobId, JobOutcome,
+    Lease, NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, Settled, Settlement,
+    StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::time::Instant;
@@ -214,7 +215,7 @@ impl Store for FaultyStore {
         self.call("accept", async move { inner.accept(deliveries).await }, no_entries).await
     }
 
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, want: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         let inner = self.inner.clone();
         let claimed = |jobs: &Vec<Job>| {
             let each = jobs.iter().map(|job| job.lease);
@@ -250,7 +251,7 @@ impl Store for FaultyStore {
         self.call("extend", async move { inner.extend(leases, until).await }, extended).await
     }
 
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         let inner = self.inner.clone();
         self.call("purge", async move { inner.purge(what).await }, no_entries).await
     }
@@ -260,7 +261,7 @@ impl Store for FaultyStore {
         self.call("next_due", async move { inner.next_due().await }, no_entries).await
     }
 
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         let inner = self.inner.clone();
         self.call("depth", async move { inner.depth().await }, no_entries).await
     }
@@ -301,9 +302,9 @@ fn no_browse() -> StoreError {
 impl Browse for FaultyStore {
     async fn list(
         &self,
-        filter: &Filter,
+        filter: &EventFilter,
         limit: usize,
-        after: Option<Cursor>,
+        after: Option<PageCursor>,
     ) -> Result<EventPage, StoreError> {
         let (inner, filter) = (self.inner.clone(), filter.clone());
         let call =

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hookward_core::store::{EventDetail, JobId, Status};
+use hookward_core::store::{AttemptOutcome, EventDetail, EventStatus, JobId};
 use serde_json::Value;
 
 use super::run::World;
@@ -60,10 +60,10 @@ fn check_stored(world: &World, stored: &[EventDetail]) -> Vec<String> {
             }
             let status = event.summary.status;
             let expected = match name.as_str() {
-                "evt_unwanted" => [Status::Unrouted; 2],
+                "evt_unwanted" => [EventStatus::Unrouted; 2],
                 // Dead until the operator replays it.
-                "evt_fatal" => [Status::Done, Status::Dead],
-                _ => [Status::Done; 2],
+                "evt_fatal" => [EventStatus::Done, EventStatus::Dead],
+                _ => [EventStatus::Done; 2],
             };
             if !expected.contains(&status) {
                 violations.push(format!(
@@ -89,13 +89,15 @@ fn check_interruptions(
     store_failed: bool,
     stored: &[EventDetail],
 ) -> Vec<String> {
-    let allowed = |outcome: &str| match outcome {
-        "lease" => store_failed || injected.contains("claim") || injected.contains("extend"),
-        "crash" => store_failed,
+    let allowed = |outcome| match outcome {
+        AttemptOutcome::Lease => {
+            store_failed || injected.contains("claim") || injected.contains("extend")
+        }
+        AttemptOutcome::Crash => store_failed,
         _ => true,
     };
     let runs = stored.iter().flat_map(|event| &event.jobs).flat_map(|job| &job.attempts);
-    let wrong = runs.filter(|run| !allowed(&run.outcome));
+    let wrong = runs.filter(|run| !allowed(run.outcome));
     wrong.map(|run| format!("INV-3: an outcome was dropped: {run:?}")).collect()
 }
 

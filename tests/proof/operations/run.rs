@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward_core::plugin::{OpenCx, Plugin, Registry};
-use hookward_core::store::{EventDetail, Filter, Status};
+use hookward_core::plugin::{Plugin, Registry};
+use hookward_core::store::OpenCx;
+use hookward_core::store::{EventDetail, EventFilter, EventStatus};
 use hookward_core::{Clock, Handler, Store, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
@@ -148,7 +149,7 @@ impl Process {
         let config = config.map_err(|e| e.to_string())?.config;
         let clock = Arc::new(SimulatedClock(now, Instant::now()));
         for tries_left in (0..MAX_OPEN_TRIES).rev() {
-            let cx = OpenCx { base_dir: folder.to_owned(), now };
+            let cx = OpenCx::new(folder, now, hookward_engine::STORE_POLICY);
             match (config.store.descriptor.open)(config.store.rest.clone(), cx).await {
                 Ok(inner) => {
                     *lock(&world.file) = Some(open_read_only(&folder.join(STORE_FILE)));
@@ -181,7 +182,8 @@ impl Process {
     /// Returns all stored events in the order of acceptance.
     async fn stored(&self) -> Result<Vec<EventDetail>, String> {
         let browse = self.store.inner.browse().ok_or("the store has no browse operations")?;
-        let page = browse.list(&Filter::default(), 1_000, None).await.map_err(|e| e.to_string())?;
+        let page =
+            browse.list(&EventFilter::default(), 1_000, None).await.map_err(|e| e.to_string())?;
         let mut all = Vec::new();
         for event in page.events.iter().rev() {
             all.extend(browse.show(event.id).await.map_err(|e| e.to_string())?);
@@ -339,7 +341,7 @@ async fn operate(engine: Arc<Engine>, store: Arc<dyn Store>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let _ = (store.check().await, store.depth().await);
     let browse = store.browse().expect("a store with browse operations");
-    let page = browse.list(&Filter::default(), 2, None).await.unwrap_or_default();
+    let page = browse.list(&EventFilter::default(), 2, None).await.unwrap_or_default();
     if let Some(event) = page.events.first() {
         let _ = browse.show(event.id).await;
     }
@@ -349,7 +351,7 @@ async fn operate(engine: Arc<Engine>, store: Arc<dyn Store>) {
         let _ = engine.replay_event(*id, None).await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let dead = Filter { status: Some(Status::Dead), ..Filter::default() };
+    let dead = EventFilter::new().with_status(EventStatus::Dead);
     let _ = engine.replay_matching(&dead, 10, false).await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward_core::{Body, Draft, Head, Reply, Secret};
+use hookward_core::{Body, EventDraft, Head, Reply, Secret};
 use hookward_engine::Engine;
 use serde_json::json;
 
@@ -90,13 +90,13 @@ fn sign(engine: &Engine, delivery: &Delivery) -> (Head, Bytes) {
         .get(delivery.source)
         .cloned()
         .expect("a source of the configuration");
-    let draft = Draft {
-        event_type: delivery.event_type.to_owned(),
-        event_id: delivery.events[0].0.clone(),
-        body: Body::new(delivery.body.clone()),
-        url: format!("http://localhost/webhooks/{}", delivery.source),
-        now: engine.now(),
-    };
+    let draft = EventDraft::new(
+        delivery.event_type.to_owned(),
+        delivery.events[0].0.clone(),
+        Body::new(delivery.body.clone()),
+        format!("http://localhost/webhooks/{}", delivery.source),
+        engine.now(),
+    );
     let signer = source.provider.signer().expect("a provider that signs");
     let request = signer.sign(&draft, &Secret::new("whsec_operations")).expect("a request");
     (request.head, delivery.body.clone())

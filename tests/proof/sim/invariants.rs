@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hookward_core::EventId;
-use hookward_core::store::{DedupeKey, JobDetail, JobId, JobState, Status};
+use hookward_core::store::{
+    AttemptOutcome, Cause, DedupeKey, EventStatus, JobDetail, JobId, JobState,
+};
 
 use super::handler::StepRun;
 use super::journal::{JournalEntry, RELEASED_UNSTARTED, UNROUTED};
@@ -185,7 +187,7 @@ fn check_outcomes(world: &World, deliveries: &[Delivery], journal: &[JournalEntr
             continue;
         };
         let stored = detail(row);
-        if stored.summary.status == Status::Pending {
+        if stored.summary.status == EventStatus::Pending {
             violations.push(format!("INV-2: {event} has open jobs"));
         }
         if stored.event.body().bytes() != body {
@@ -234,21 +236,18 @@ fn check_causes(job: &JobDetail, claims: usize, added: bool, replayed: bool) -> 
     if job.attempts.len() != claims {
         return Some(format!("was claimed {claims} times and has {} records", job.attempts.len()));
     }
-    let first = job.attempts.first().and_then(|record| record.cause.as_deref());
-    if claims > 0 && (first.is_some() || added) && !(first == Some("replay") && replayed) {
+    let first = job.attempts.first().and_then(|record| record.cause);
+    if claims > 0 && (first.is_some() || added) && !(first == Some(Cause::Replay) && replayed) {
         return Some(format!("has the cause {first:?} for its first attempt"));
     }
     for pair in job.attempts.windows(2) {
-        let cause = pair[1].cause.as_deref();
-        let fits = match &*pair[0].outcome {
-            "error" | "panic" => cause == Some("error"),
-            "timeout" => cause == Some("timeout"),
-            "lease" => cause == Some("lease"),
-            "crash" => cause == Some("crash"),
-            "released" => cause == pair[0].cause.as_deref(),
-            _ => false,
+        let cause = pair[1].cause;
+        let fits = match pair[0].outcome {
+            AttemptOutcome::Released => cause == pair[0].cause,
+            outcome => outcome.next_cause().is_some() && cause == outcome.next_cause(),
         };
-        let revived = replayed && cause == Some("replay") && pair[0].outcome != "done";
+        let revived =
+            replayed && cause == Some(Cause::Replay) && pair[0].outcome != AttemptOutcome::Done;
         if !fits && !revived {
             return Some(format!("ran again after {:?} with the cause {cause:?}", pair[0].outcome));
         }

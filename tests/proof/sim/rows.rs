@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    AttemptRecord, ContentDuplicate, DedupeKey, JobOutcome, JobState, NewJob, Settlement, Status,
+    AttemptOutcome, AttemptRecord, Cause, ContentDuplicate, DedupeKey, EventStatus, JobOutcome,
+    JobState, NewJob, Settlement,
 };
 use hookward_core::{Event, Reply, Timestamp};
 
@@ -14,7 +15,7 @@ use super::journal::{RELEASED_UNSTARTED, UNROUTED};
 #[derive(Debug)]
 pub(crate) struct EventRow {
     pub(crate) event: Event,
-    pub(crate) status_without_jobs: Status,
+    pub(crate) status_without_jobs: EventStatus,
     pub(crate) notes: Vec<String>,
     pub(crate) answer: Reply,
     pub(super) keys: Vec<DedupeKey>,
@@ -27,7 +28,6 @@ pub(crate) struct EventRow {
 pub(crate) struct JobRow {
     pub(crate) route: Arc<str>,
     pub(crate) order_key: Option<Arc<str>>,
-    pub(super) config_hash: u64,
     pub(crate) state: JobState,
     pub(crate) due: Timestamp,
     pub(crate) attempt: u32,
@@ -35,7 +35,7 @@ pub(crate) struct JobRow {
     pub(crate) step: Option<String>,
     pub(super) body: Option<Bytes>,
     pub(super) replay: bool,
-    pub(super) cause: Option<String>,
+    pub(super) cause: Option<Cause>,
     pub(crate) reason: Option<String>,
     pub(crate) attempts: Vec<AttemptRecord>,
     /// Time of the last claim.
@@ -47,7 +47,6 @@ impl JobRow {
         Self {
             route: new.route.clone(),
             order_key: new.order_key.as_deref().map(Arc::from),
-            config_hash: new.config_hash,
             state: JobState::Pending,
             due,
             attempt: 0,
@@ -68,22 +67,18 @@ impl JobRow {
         self.due = now;
         (self.attempt, self.crashes) = (0, 0);
         self.replay = true;
-        self.cause = Some("replay".to_owned());
+        self.cause = Some(Cause::Replay);
         self.reason = None;
     }
 
     /// Records a run that ended without a settlement, by a crash or an expired lease.
-    pub(super) fn interrupt(&mut self, outcome: &str, started: Timestamp) {
-        self.attempts.push(AttemptRecord {
-            attempt: self.attempt,
-            step: self.step.clone(),
-            started_at: started.to_string(),
-            duration_ms: 0,
-            outcome: outcome.to_owned(),
-            error: None,
-            cause: self.cause.clone(),
-        });
-        self.cause = Some(outcome.to_owned());
+    pub(super) fn interrupt(&mut self, outcome: AttemptOutcome, started: Timestamp) {
+        self.attempts.push(
+            AttemptRecord::new(self.attempt, started.to_string(), outcome)
+                .with_step(self.step.clone())
+                .with_cause(self.cause),
+        );
+        self.cause = outcome.next_cause();
         self.state = JobState::Pending;
     }
 
@@ -105,7 +100,7 @@ impl JobRow {
                 self.state = JobState::Pending;
                 self.due = *at;
                 (self.step, self.body) = (step.clone(), body.clone());
-                self.cause = Some((*cause).to_owned());
+                self.cause = Some(*cause);
                 "retry"
             }
             Settlement::Dead { reason, step, body } => {

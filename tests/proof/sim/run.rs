@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookward_core::Store;
-use hookward_core::store::{Filter, JobState, Status};
+use hookward_core::store::{EventFilter, EventStatus, JobState};
 use hookward_engine::Engine;
 use hookward_engine::worker::Worker;
 use tokio::time::Instant;
@@ -265,6 +265,6 @@ impl Simulation<'_> {
 
 /// Replays all dead jobs.
 async fn replay_dead(engine: &Engine) {
-    let dead = Filter { status: Some(Status::Dead), ..Filter::default() };
+    let dead = EventFilter::new().with_status(EventStatus::Dead);
     let _ = engine.replay_matching(&dead, 1_000, false).await;
 }

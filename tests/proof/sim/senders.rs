@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward_core::{Body, Draft, Head, Reply, Secret};
+use hookward_core::{Body, EventDraft, Head, Reply, Secret};
 use hookward_engine::Engine;
 use tokio::task::JoinHandle;
 
@@ -133,13 +133,13 @@ async fn send_once(world: &World, n: usize, delivery: &Delivery) -> Option<Reply
 fn sign(engine: &Engine, delivery: &Delivery) -> (Head, Bytes) {
     let source =
         engine.config().sources.get(delivery.source).cloned().expect("a source of both configs");
-    let draft = Draft {
-        event_type: delivery.event_type.to_owned(),
-        event_id: delivery.id.clone(),
-        body: Body::new(delivery.body.clone()),
-        url: format!("http://localhost/webhooks/{}", delivery.source),
-        now: true_now(),
-    };
+    let draft = EventDraft::new(
+        delivery.event_type.to_owned(),
+        delivery.id.clone(),
+        Body::new(delivery.body.clone()),
+        format!("http://localhost/webhooks/{}", delivery.source),
+        true_now(),
+    );
     let configured = if delivery.source == "stripe" { "whsec_sim" } else { "s" };
     // A forger signs with a guessed secret, or changes a body after it was signed.
     let (secret, tampered) = match (delivery.forged, fastrand::bool()) {

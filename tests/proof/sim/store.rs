@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookward_core::store::{
-    Acceptance, Browse, Claim, Cursor, Depth, EventDetail, EventPage, EventSummary, Filter, Job,
-    JobCounts, JobDetail, JobOutcome, JobState, Lease, NewDelivery, Purge, ReplayJob, RouteDepth,
-    Settled, StoreError,
+    Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, EventSummary, Job,
+    JobCounts, JobDetail, JobOutcome, JobState, Lease, NewDelivery, PageCursor, PurgeRequest,
+    QueueDepth, ReplayJob, RouteDepth, Settled, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -68,10 +68,10 @@ impl ProcessLifetime {
 #[derive(Debug)]
 enum Write {
     Accept(Vec<(NewDelivery, Option<DedupeOwners>)>),
-    Claim(Claim),
+    Claim(ClaimRequest),
     Settle(Vec<JobOutcome>),
     Extend(Vec<Lease>, Timestamp),
-    Purge(Purge),
+    Purge(PurgeRequest),
     Replay(Timestamp, Vec<ReplayJob>),
 }
 
@@ -256,7 +256,7 @@ impl Store for SimStore {
         expect!(self.write(write).await?, Accepted)
     }
 
-    async fn claim(&self, want: Claim) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, want: ClaimRequest) -> Result<Vec<Job>, StoreError> {
         expect!(self.write(Write::Claim(want)).await?, Jobs)
     }
 
@@ -272,7 +272,7 @@ impl Store for SimStore {
         expect!(self.write(Write::Extend(leases, until)).await?, Settled)
     }
 
-    async fn purge(&self, what: Purge) -> Result<u64, StoreError> {
+    async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         expect!(self.write(Write::Purge(what)).await?, Count)
     }
 
@@ -280,7 +280,7 @@ impl Store for SimStore {
         self.read(Disk::next_due)
     }
 
-    async fn depth(&self) -> Result<Depth, StoreError> {
+    async fn depth(&self) -> Result<QueueDepth, StoreError> {
         self.read(|disk| {
             let mut routes: BTreeMap<Arc<str>, RouteDepth> = BTreeMap::new();
             for job in disk.rows.values().flat_map(|row| &row.jobs) {
@@ -290,11 +290,11 @@ impl Store for SimStore {
                     JobState::Done | JobState::Unrouted => continue,
                 };
                 let route = job.route.clone();
-                let none = RouteDepth { route: route.clone(), open: 0, dead: 0 };
+                let none = RouteDepth::new(route.clone(), 0, 0);
                 let depth = routes.entry(route).or_insert(none);
                 (depth.open, depth.dead) = (depth.open + open, depth.dead + dead);
             }
-            Depth { routes: routes.into_values().collect(), oldest: disk.oldest_pending() }
+            QueueDepth::new(routes.into_values().collect(), disk.oldest_pending())
         })
     }
 
@@ -315,12 +315,12 @@ impl Store for SimStore {
 impl Browse for SimStore {
     async fn list(
         &self,
-        filter: &Filter,
+        filter: &EventFilter,
         limit: usize,
-        after: Option<Cursor>,
+        after: Option<PageCursor>,
     ) -> Result<EventPage, StoreError> {
         self.read(|disk| {
-            let before = after.map_or(u64::MAX, |Cursor(at)| u64::try_from(at).unwrap_or(0));
+            let before = after.map_or(u64::MAX, |PageCursor(at)| u64::try_from(at).unwrap_or(0));
             let (mut page, mut last) = (EventPage::default(), None);
             for (position, row) in disk.rows.range(..before).rev() {
                 if page.events.len() >= limit {
@@ -332,7 +332,7 @@ impl Browse for SimStore {
                 if status && filter.matches(&summary) {
                     page.events.push(summary);
                 }
-                last = i64::try_from(*position).ok().map(Cursor);
+                last = i64::try_from(*position).ok().map(PageCursor);
             }
             page
         })
@@ -359,34 +359,29 @@ impl Browse for SimStore {
 fn summary(row: &EventRow) -> EventSummary {
     let mut jobs = JobCounts::default();
     row.jobs.iter().for_each(|job| jobs.add(job.state));
-    EventSummary {
-        id: row.event.id(),
-        source: row.event.source().to_owned(),
-        event_type: row.event.event_type().map(str::to_owned),
-        event_id: row.event.event_id().map(str::to_owned),
-        status: jobs.status(row.status_without_jobs),
-        received_at: row.event.received_at(),
-        jobs,
-    }
+    EventSummary::new(
+        row.event.id(),
+        row.event.source().to_owned(),
+        jobs.status(row.status_without_jobs),
+        row.event.received_at(),
+    )
+    .with_event_type(row.event.event_type().map(str::to_owned))
+    .with_event_id(row.event.event_id().map(str::to_owned))
+    .with_jobs(jobs)
 }
 
 /// Builds the detail view that the store returns and that the invariants read.
 pub(crate) fn detail(row: &EventRow) -> EventDetail {
-    let jobs = (0..).zip(&row.jobs).map(|(n, job)| JobDetail {
-        n,
-        route: job.route.to_string(),
-        state: job.state,
-        attempt: job.attempt,
-        step: job.step.clone(),
-        due: (job.state == JobState::Pending).then_some(job.due),
-        reason: job.reason.clone(),
-        attempts: job.attempts.clone(),
+    let jobs = (0..).zip(&row.jobs).map(|(n, job)| {
+        JobDetail::new(n, job.route.to_string(), job.state)
+            .with_attempt(job.attempt)
+            .with_step(job.step.clone())
+            .with_due((job.state == JobState::Pending).then_some(job.due))
+            .with_reason(job.reason.clone())
+            .with_attempts(job.attempts.clone())
     });
-    EventDetail {
-        summary: summary(row),
-        event: row.event.clone(),
-        notes: row.notes.clone(),
-        jobs: jobs.collect(),
-        content_duplicates: row.content_duplicates.clone(),
-    }
+    EventDetail::new(summary(row), row.event.clone())
+        .with_notes(row.notes.clone())
+        .with_jobs(jobs.collect())
+        .with_content_duplicates(row.content_duplicates.clone())
 }

@@ -209,7 +209,7 @@ impl RecordedRequest {
         let method =
             Method::from_bytes(self.method.as_bytes()).map_err(|_| unreadable("method"))?;
         let target = self.url.get(self.public_url().len()..).unwrap_or_default().to_owned();
-        Ok(Request::new(Head { method, target, headers, client: None }, Body::new(body)))
+        Ok(Request::new(Head::new(method, target, headers), Body::new(body)))
     }
 
     /// Scheme and host of the URL: the value of `server.public_url` in routes.yaml.

@@ -106,6 +106,8 @@ async fn prove_recorded(
     let request = recorded.to_request()?;
     let public_url = Some(recorded.public_url());
     let keys: &dyn KeySource = keys.map_or(&NoKeys, |fixed| fixed as &dyn KeySource);
-    let cx = VerifyCx { now, secrets: secrets.active(now), tolerance, public_url, keys };
+    let cx = VerifyCx::new(now, secrets.active(now), keys)
+        .with_tolerance(tolerance)
+        .with_public_url(public_url);
     prove(provider, request, &cx).await
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hookward_core::plugin::Registry;
-use hookward_core::{Body, Draft, HumanDuration, Request, Secret, Timestamp};
+use hookward_core::{Body, EventDraft, HumanDuration, Request, Secret, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Target;
@@ -180,13 +180,13 @@ fn vectors(
     }
     let url = format!("https://hooks.example.com/webhooks/{}", name.snake);
     let sign = |secret: &str| {
-        let draft = Draft {
-            event_type: EVENT_TYPE.to_owned(),
-            event_id: id.clone(),
-            body: Body::new(body.clone()),
-            url: url.clone(),
-            now: NOW,
-        };
+        let draft = EventDraft::new(
+            EVENT_TYPE.to_owned(),
+            id.clone(),
+            Body::new(body.clone()),
+            url.clone(),
+            NOW,
+        );
         chosen.compiled.sign(&draft, &Secret::new(secret)).map_err(|e| {
             format!("{e}. A crate can be made where the signature is a MAC or a token in a header; for others, start from providers/discord (public keys) or providers/mailgun (in the body)")
         })

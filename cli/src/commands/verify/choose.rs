@@ -57,7 +57,7 @@ pub(super) fn choose(
             None => return Err(ChooseError::Unknown(no_scheme(descriptor, &id))),
         }
     }
-    let cx = BuildCx { base_dir: Path::new("."), name: descriptor.name };
+    let cx = BuildCx::new(Path::new("."), descriptor.name);
     let provider = (descriptor.build)(with.clone(), &cx).map_err(|e| {
         let at = if e.at.is_empty() { String::new() } else { format!(" at {}", e.at) };
         let help = e.help.as_ref().map(|h| format!("; {h}")).unwrap_or_default();

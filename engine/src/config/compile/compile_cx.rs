@@ -17,8 +17,6 @@ pub(super) struct CompileCx<'a> {
     pub(super) base_dir: &'a Path,
     /// The document's value without the places that earlier stages reported.
     pub(super) valid: Value,
-    /// The value in long form, before variables were filled in.
-    pub(super) written: &'a Value,
 }
 
 impl CompileCx<'_> {

@@ -17,8 +17,6 @@ mod unreachable_routes;
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::document::Document;
 use super::load_cx::LoadCx;
 use crate::compiled::{CompiledConfig, RouteTable};
@@ -30,10 +28,9 @@ pub(super) fn compile(
     load: &LoadCx<'_>,
     file: &Path,
     base_dir: &Path,
-    written: &Value,
 ) -> Option<CompiledConfig> {
     let valid = document.value_without_errors();
-    let mut cx = CompileCx { document, load, base_dir, valid, written };
+    let mut cx = CompileCx { document, load, base_dir, valid };
     let defaults = settings::defaults(&mut cx);
     let server = settings::server(&mut cx);
     let admin = settings::admin(&mut cx);

@@ -120,7 +120,7 @@ pub(super) fn build<T: ?Sized>(
     // Read after the check, which turns texts from variables into the numbers they stand for.
     let block = cx.document.value.pointer(&at).cloned();
     let block = block.unwrap_or_else(|| Value::Object(Default::default()));
-    match build(block, &BuildCx { base_dir: cx.base_dir, name }) {
+    match build(block, &BuildCx::new(cx.base_dir, name)) {
         Ok(plugin) => Some(plugin),
         Err(error) => {
             report_build_error(cx, &at, &error);

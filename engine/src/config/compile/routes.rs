@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::compile_cx::CompileCx;
 use super::settings::{self, Defaults};
@@ -92,7 +91,6 @@ fn compile_route(
         breaker,
         concurrency: raw.concurrency.unwrap_or(defaults.concurrency),
         order_by: raw.order_by.map(|a| a.0),
-        config_hash: config_hash(cx.written.pointer(at).unwrap_or(&Value::Null)),
     });
     unreachable_routes::warn(cx, at, &route, match_block.as_ref());
     Some(route)
@@ -217,40 +215,4 @@ fn warn_unused_sources(cx: &mut CompileCx<'_>, used: &BTreeSet<String>) {
                 .help(format!("add a route with `events: {source}/**`, or remove the source"));
         }
     }
-}
-
-/// Hashes a route as it is written: in long form, with the names of variables and not their values,
-/// so that the hash differs neither between machines nor after a secret is rotated.
-fn config_hash(route: &Value) -> u64 {
-    fn feed(value: &Value, hasher: &mut Sha256) {
-        match value {
-            Value::Object(map) => {
-                // Sorted, because the order of keys has no meaning in YAML.
-                let mut members: Vec<_> = map.iter().collect();
-                members.sort_by_key(|(key, _)| *key);
-                hasher.update(b"{");
-                for (key, member) in members {
-                    hasher.update(Value::from(key.as_str()).to_string());
-                    hasher.update(b":");
-                    feed(member, hasher);
-                    hasher.update(b",");
-                }
-                hasher.update(b"}");
-            }
-            Value::Array(items) => {
-                hasher.update(b"[");
-                for item in items {
-                    feed(item, hasher);
-                    hasher.update(b",");
-                }
-                hasher.update(b"]");
-            }
-            scalar => hasher.update(scalar.to_string()),
-        }
-    }
-    let mut hasher = Sha256::new();
-    feed(route, &mut hasher);
-    let mut first_bytes = [0; 8];
-    first_bytes.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
-    u64::from_be_bytes(first_bytes)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use example_embed::{Fakes, app, webhooks};
 use hookward::{Environment, Hooks, SystemEnvironment};
 use hookward_core::plugin::{BuildCx, Plugin, ProviderDescriptor};
-use hookward_core::store::{EventDetail, JobState, Status};
-use hookward_core::{Body, Clock, Draft, Secret, SystemClock};
+use hookward_core::store::{EventDetail, EventStatus, JobState};
+use hookward_core::{Body, Clock, EventDraft, Secret, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,14 +112,14 @@ impl Shop {
         let now = SystemClock.now();
         let mut body: Value = serde_json::from_str(&sample(provider, kind, id)).unwrap();
         change(&mut body);
-        let draft = Draft {
-            event_type: kind.to_owned(),
-            event_id: id.to_owned(),
-            body: Body::from_json(body),
-            url: format!("http://{}/webhooks/{}", self.address, provider.name),
+        let draft = EventDraft::new(
+            kind.to_owned(),
+            id.to_owned(),
+            Body::from_json(body),
+            format!("http://{}/webhooks/{}", self.address, provider.name),
             now,
-        };
-        let cx = BuildCx { base_dir: Path::new("."), name: provider.name };
+        );
+        let cx = BuildCx::new(Path::new("."), provider.name);
         let built = (provider.build)(Value::Null, &cx).unwrap();
         let request = built.signer().unwrap().sign(&draft, &Secret::new(secret)).unwrap();
         let text = |v: &[u8]| String::from_utf8(v.to_vec()).unwrap();
@@ -157,7 +157,7 @@ impl Shop {
             let found = browse.find(event_id, 1).await.unwrap();
             if let Some(id) = found.first() {
                 let detail = browse.show(*id).await.unwrap().unwrap();
-                if detail.summary.status != Status::Pending {
+                if detail.summary.status != EventStatus::Pending {
                     return detail;
                 }
             }
@@ -177,5 +177,5 @@ fn sample(provider: &ProviderDescriptor, kind: &str, id: &str) -> String {
 pub fn job(detail: &EventDetail, route: &str) -> (JobState, u32, String) {
     let job = detail.jobs.iter().find(|job| job.route == route).unwrap();
     let last = job.attempts.last().unwrap();
-    (job.state, job.attempt, last.error.clone().unwrap_or_else(|| last.outcome.clone()))
+    (job.state, job.attempt, last.error.clone().unwrap_or_else(|| last.outcome.to_string()))
 }

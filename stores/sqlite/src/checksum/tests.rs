@@ -41,7 +41,9 @@ fn an_update_computes_the_sum_of_the_new_values() {
 fn a_sum_covers_every_column_of_its_table() {
     let folder = tempfile::tempdir().unwrap();
     let now = hookward_testkit::store::now();
-    let (writer, _) = crate::open::open(&folder.path().join("a.db"), now).unwrap();
+    let (writer, _) =
+        crate::open::open(&folder.path().join("a.db"), now, hookward_testkit::store::POLICY)
+            .unwrap();
     for (table, sql) in [("jobs", row_intact!(jobs "t")), ("events", row_intact!(events "t"))] {
         let columns: String = writer
             .connection()

@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use hookward_core::Timestamp;
-use hookward_core::store::{Claim, Job, JobId, Lease, QueuedJob, StoreError};
+use hookward_core::store::{ClaimRequest, Job, JobId, Lease, QueuedJob, StoreError, StorePolicy};
+use hookward_core::{Event, Timestamp};
 use rusqlite::{Connection, Result};
 
 use super::Memory;
 use crate::command::{Output, Reply};
 use crate::leases::ActiveLease;
 use crate::purge::PurgeCursor;
-use crate::queue::{CacheUpdate, CachedJob, JobKey};
+use crate::queue::{CacheUpdate, JobKey};
 use crate::write_behind_index::{Hash, IndexUndo, KeyOwner};
 
 /// The changes of one group, and the callers who wait for it.
@@ -199,7 +199,7 @@ impl Batch<'_> {
 
     /// Takes the jobs that may run now, immediately: a second claim of the same group must not get
     /// them.
-    pub(crate) fn claim_ready(&mut self, claim: &Claim) -> Vec<QueuedJob<JobKey>> {
+    pub(crate) fn claim_ready(&mut self, claim: &ClaimRequest) -> Vec<QueuedJob<JobKey>> {
         let ready = self.memory.queue.claim_ready(claim);
         // Recorded before any of them is read or written: an error at the first one has to put back
         // the rest.
@@ -207,8 +207,13 @@ impl Batch<'_> {
         ready
     }
 
-    /// The body of a claimed job, if it is in memory. It stays there until `commit`.
-    pub(crate) fn cached_job(&self, key: JobKey) -> Option<&CachedJob> {
+    /// The limits that the store was opened with.
+    pub(crate) fn policy(&self) -> StorePolicy {
+        self.memory.policy
+    }
+
+    /// The event of a claimed job, if it is in memory. It stays there until `commit`.
+    pub(crate) fn cached_event(&self, key: JobKey) -> Option<&Event> {
         self.memory.queue.cached(key)
     }
 

@@ -11,14 +11,16 @@ use crate::disk_space::{DiskSpace, FileSystemSpace};
 
 fn unrouted(n: usize) -> NewDelivery {
     let body = Body::new(vec![b'x'; 50_000]);
-    NewDelivery { body, ..with_jobs(&n.to_string(), &[]) }
+    with_jobs(&n.to_string(), &[]).with_body(body)
 }
 
 /// `max_page_count` simulates a full disk: SQLite returns the same error for both.
 #[tokio::test]
 async fn a_store_on_a_full_disk_rejects_deliveries_and_recovers_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let (writer, readers) = crate::open::open(&folder.path().join("a.db"), now()).unwrap();
+    let (writer, readers) =
+        crate::open::open(&folder.path().join("a.db"), now(), hookward_testkit::store::POLICY)
+            .unwrap();
     writer.connection().execute_batch("pragma max_page_count = 300").unwrap();
     let store = SqliteStore::start(writer, readers).unwrap();
     let mut accepted = 0;
@@ -31,7 +33,7 @@ async fn a_store_on_a_full_disk_rejects_deliveries_and_recovers_without_a_restar
     assert!(matches!(rejection, StoreError::Full(_)), "{rejection}");
     assert!(accepted > 10, "{accepted}");
     let before = now().plus(Duration::from_secs(1));
-    let purge = Purge { events_before: before, dead_before: before, limit: 5 };
+    let purge = PurgeRequest::new(before, before, 5);
     assert_eq!(store.purge(purge).await, Ok(5));
     assert_eq!(store.check().await, Ok(()));
     store.accept(vec![unrouted(accepted)]).await.unwrap();
@@ -44,7 +46,8 @@ async fn a_store_on_a_full_disk_rejects_deliveries_and_recovers_without_a_restar
 async fn low_disk_space_rejects_deliveries_and_lets_claims_settlements_and_purges_continue() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
+    let (mut writer, readers) =
+        crate::open::open(&path, now(), hookward_testkit::store::POLICY).unwrap();
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let left = free.clone();
     let query =
@@ -62,22 +65,26 @@ async fn low_disk_space_rejects_deliveries_and_lets_claims_settlements_and_purge
     );
     assert_eq!(store.check().await, Err(rejection));
     let lease_until = now().plus(Duration::from_secs(30));
-    let claim = Claim { now: now(), lease_until, slots: vec![("orders".into(), 9)], unknown: 0 };
+    let claim = ClaimRequest::new(now(), lease_until, vec![("orders".into(), 9)]);
     let jobs = store.claim(claim).await.unwrap();
     assert_eq!(jobs.len(), 3);
     let settlements = [
         Settlement::Done,
         Settlement::Dead { reason: "no".into(), step: None, body: None },
-        Settlement::Retry { at: now(), step: None, body: None, cause: "error" },
+        Settlement::Retry {
+            at: now(),
+            step: None,
+            body: None,
+            cause: hookward_core::store::Cause::Error,
+        },
     ];
-    let outcomes = jobs.iter().zip(settlements).map(|(job, settlement)| JobOutcome {
-        lease: job.lease,
-        settlement,
-        attempt: None,
-    });
+    let outcomes = jobs
+        .iter()
+        .zip(settlements)
+        .map(|(job, settlement)| JobOutcome::new(job.lease, settlement));
     assert_eq!(store.settle(outcomes.collect()).await, Ok(vec![Settled::Applied; 3]));
     let before = now().plus(Duration::from_secs(1));
-    let purge = Purge { events_before: before, dead_before: before, limit: 5 };
+    let purge = PurgeRequest::new(before, before, 5);
     assert_eq!(store.purge(purge).await, Ok(2));
     assert!(store.check().await.is_err(), "successful commits free no space");
 
@@ -93,7 +100,9 @@ async fn low_disk_space_rejects_deliveries_and_lets_claims_settlements_and_purge
 #[tokio::test]
 async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut writer, readers) = crate::open::open(&folder.path().join("a.db"), now()).unwrap();
+    let (mut writer, readers) =
+        crate::open::open(&folder.path().join("a.db"), now(), hookward_testkit::store::POLICY)
+            .unwrap();
     writer.memory_mut().queue_mut().set_max_per_route(20);
     let store = SqliteStore::start(writer, readers).unwrap();
     let accept = async |from: usize, to: usize| {
@@ -110,7 +119,7 @@ async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
     loop {
         let lease_until = now().plus(Duration::from_secs(30));
         let slots = vec![("orders".into(), 7)];
-        let jobs = store.claim(Claim { now: now(), lease_until, slots, unknown: 0 }).await;
+        let jobs = store.claim(ClaimRequest::new(now(), lease_until, slots)).await;
         let jobs = jobs.unwrap();
         if jobs.is_empty() {
             break;
@@ -123,19 +132,11 @@ async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
             }
         }
         ran += jobs.len();
-        let done = |job: &Job| JobOutcome {
-            lease: job.lease,
-            settlement: Settlement::Done,
-            attempt: None,
-        };
+        let done = |job: &Job| JobOutcome::new(job.lease, Settlement::Done);
         store.settle(jobs.iter().map(done).collect()).await.unwrap();
         if ran > 50 && replayed.is_none() {
             accept(150, 200).await;
-            let again = hookward_core::store::NewJob {
-                route: "orders".into(),
-                order_key: None,
-                config_hash: 0,
-            };
+            let again = hookward_core::store::NewJob::new("orders");
             let add = ReplayJob::Add { event: jobs[0].event.id(), job: again };
             replayed = Some(store.replay(now(), vec![add; 30]).await.unwrap());
         }
@@ -150,7 +151,8 @@ async fn jobs_beyond_the_queue_in_memory_run_in_their_order() {
 async fn a_store_whose_writer_panicked_is_failed_until_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
+    let (mut writer, readers) =
+        crate::open::open(&path, now(), hookward_testkit::store::POLICY).unwrap();
     let panics = Arc::new(AtomicBool::new(false));
     let panicking = panics.clone();
     let query = move || {
@@ -170,7 +172,7 @@ async fn a_store_whose_writer_panicked_is_failed_until_it_is_opened_again() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(store);
-    let store = SqliteStore::open(path, now()).await.unwrap();
+    let store = SqliteStore::open(path, now(), hookward_testkit::store::POLICY).await.unwrap();
     store.accept(vec![unrouted(0)]).await.unwrap();
     store.close().await;
 }
@@ -180,24 +182,21 @@ async fn a_store_whose_writer_panicked_is_failed_until_it_is_opened_again() {
 async fn jobs_beyond_the_queue_in_memory_are_due_after_the_clock_was_set_back() {
     let folder = tempfile::tempdir().unwrap();
     let ahead = now().plus(Duration::from_secs(6 * 3600));
-    let (mut writer, readers) = crate::open::open(&folder.path().join("a.db"), ahead).unwrap();
+    let (mut writer, readers) =
+        crate::open::open(&folder.path().join("a.db"), ahead, hookward_testkit::store::POLICY)
+            .unwrap();
     writer.memory_mut().queue_mut().set_max_per_route(20);
     let store = SqliteStore::start(writer, readers).unwrap();
-    let early =
-        |n: usize| NewDelivery { received_at: ahead, ..with_jobs(&n.to_string(), &["orders"]) };
+    let early = |n: usize| with_jobs(&n.to_string(), &["orders"]).with_received_at(ahead);
     store.accept((0..50).map(early).collect()).await.unwrap();
     let mut ran = 0;
     for _ in 0..5 {
         let lease_until = now().plus(Duration::from_secs(30));
         let slots = vec![("orders".into(), 10)];
-        let claim = Claim { now: now(), lease_until, slots, unknown: 0 };
+        let claim = ClaimRequest::new(now(), lease_until, slots);
         let jobs = store.claim(claim).await.unwrap();
         ran += jobs.len();
-        let done = |job: &Job| JobOutcome {
-            lease: job.lease,
-            settlement: Settlement::Done,
-            attempt: None,
-        };
+        let done = |job: &Job| JobOutcome::new(job.lease, Settlement::Done);
         store.settle(jobs.iter().map(done).collect()).await.unwrap();
     }
     assert_eq!(ran, 50);
@@ -209,7 +208,8 @@ async fn jobs_beyond_the_queue_in_memory_are_due_after_the_clock_was_set_back() 
 async fn a_failed_store_stays_failed_until_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let (mut writer, readers) = crate::open::open(&path, now()).unwrap();
+    let (mut writer, readers) =
+        crate::open::open(&path, now(), hookward_testkit::store::POLICY).unwrap();
     writer.fail(&StoreError::Failed("the disk".to_owned()));
     let store = SqliteStore::start(writer, readers).unwrap();
     for _ in 0..2 {
@@ -218,7 +218,7 @@ async fn a_failed_store_stays_failed_until_it_is_opened_again() {
         assert_eq!(store.check().await, Err(rejection));
     }
     store.close().await;
-    let store = SqliteStore::open(path, now()).await.unwrap();
+    let store = SqliteStore::open(path, now(), hookward_testkit::store::POLICY).await.unwrap();
     store.accept(vec![unrouted(0)]).await.unwrap();
     store.close().await;
 }

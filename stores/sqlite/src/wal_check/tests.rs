@@ -87,7 +87,9 @@ fn frames_of_an_earlier_round_are_not_damage() {
 async fn a_store_with_a_log_damaged_in_the_middle_opens_after_the_truncation_in_its_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let store = crate::SqliteStore::open(path.clone(), now()).await.unwrap();
+    let store = crate::SqliteStore::open(path.clone(), now(), hookward_testkit::store::POLICY)
+        .await
+        .unwrap();
     for n in 0..10 {
         hookward_core::Store::accept(&store, vec![delivery(&n.to_string())]).await.unwrap();
     }
@@ -100,11 +102,14 @@ async fn a_store_with_a_log_damaged_in_the_middle_opens_after_the_truncation_in_
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     std::fs::write(&log, &bytes).unwrap();
-    let rejected = crate::SqliteStore::open(path.clone(), now()).await.map(drop).unwrap_err();
-    assert!(rejected.0.contains("truncate -s "), "{rejected}");
+    let rejected = crate::SqliteStore::open(path.clone(), now(), hookward_testkit::store::POLICY)
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert!(rejected.message.contains("truncate -s "), "{rejected}");
     assert_eq!(std::fs::read(&log).unwrap(), bytes, "nothing was changed");
     let length: usize = rejected
-        .0
+        .message
         .split("truncate -s ")
         .nth(1)
         .unwrap()
@@ -115,7 +120,8 @@ async fn a_store_with_a_log_damaged_in_the_middle_opens_after_the_truncation_in_
         .unwrap();
     bytes.truncate(length);
     std::fs::write(&log, &bytes).unwrap();
-    let store = crate::SqliteStore::open(path, now()).await.unwrap();
+    let store =
+        crate::SqliteStore::open(path, now(), hookward_testkit::store::POLICY).await.unwrap();
     hookward_core::Store::accept(&store, vec![delivery("new")]).await.unwrap();
     hookward_core::Store::close(&store).await;
 }

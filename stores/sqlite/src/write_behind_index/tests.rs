@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hookward_core::store::{Acceptance, Filter, KeyKind, NewDelivery, Purge, StoreError};
+use hookward_core::store::{
+    Acceptance, DedupeKeyKind, EventFilter, NewDelivery, PurgeRequest, StoreError,
+};
 use hookward_core::{Body, Timestamp};
 use hookward_testkit::store::{delivery, key, now, with_jobs};
 
@@ -32,7 +34,10 @@ impl TestStore {
     }
 
     fn open(folder: tempfile::TempDir) -> Self {
-        let mut writer = crate::open::open(&folder.path().join("a.db"), now()).unwrap().0;
+        let mut writer =
+            crate::open::open(&folder.path().join("a.db"), now(), hookward_testkit::store::POLICY)
+                .unwrap()
+                .0;
         writer.memory_mut().index_mut().set_flush_size(THRESHOLD, STEP);
         Self { _folder: folder, writer }
     }
@@ -88,7 +93,7 @@ impl TestStore {
     }
 
     fn purge(&mut self, before: Timestamp) -> usize {
-        let purge = Purge { events_before: before, dead_before: before, limit: 100 };
+        let purge = PurgeRequest::new(before, before, 100);
         match self.group(vec![Operation::Purge(purge)]).remove(0).unwrap() {
             Output::Count(count) => usize::try_from(count).unwrap(),
             other => panic!("{other:?}"),
@@ -117,7 +122,7 @@ fn numbered(n: usize) -> NewDelivery {
 }
 
 fn huge(id: &str) -> NewDelivery {
-    NewDelivery { body: Body::new(vec![b'x'; 100_000]), ..with_jobs(id, &[]) }
+    with_jobs(id, &[]).with_body(Body::new(vec![b'x'; 100_000]))
 }
 
 fn after(seconds: u64) -> Timestamp {
@@ -162,7 +167,7 @@ fn a_purge_that_fails_leaves_every_key_where_it_was() {
         assert!(store.is_new(with_jobs("newer", &[])));
         store.fill_disk();
         let before = after(1);
-        let purge = Purge { events_before: before, dead_before: before, limit: 100 };
+        let purge = PurgeRequest::new(before, before, 100);
         let answers =
             store.group(vec![Operation::Purge(purge), Operation::Accept(vec![huge("b")])]);
         assert!(answers.iter().all(Result::is_err), "{answers:?}");
@@ -195,7 +200,7 @@ fn a_key_is_known_before_during_and_after_its_flush_and_after_a_kill_then() {
             assert!(!store.is_new(with_jobs("later", &[])), "{context}");
             assert_eq!((store.found("later"), store.found("nobody")), (1, 0), "{context}");
         }
-        // The next owner completes the interrupted flush.
+        // What was begun is finished by whoever comes next.
         killed.accept((20..30).map(numbered).collect());
         killed.flush(40);
         assert!((0..EVENTS).all(|n| !killed.is_new(numbered(n))), "{context}");
@@ -270,10 +275,10 @@ fn a_duplicate_by_either_key_is_found_and_reports_the_kind_of_key() {
         let mut store = TestStore::filled();
         store.flush(steps);
         let mut duplicate = numbered(3);
-        duplicate.events[0].keys[0] = key(KeyKind::Id, "another");
+        duplicate.events[0].keys[0] = key(DedupeKeyKind::Id, "another");
         let acceptances = store.accept(vec![duplicate, numbered(3)]);
-        assert!(matches!(acceptances[0], Acceptance::Duplicate { by: KeyKind::Content, .. }));
-        assert!(matches!(acceptances[1], Acceptance::Duplicate { by: KeyKind::Id, .. }));
+        assert!(matches!(acceptances[0], Acceptance::Duplicate { by: DedupeKeyKind::Content, .. }));
+        assert!(matches!(acceptances[1], Acceptance::Duplicate { by: DedupeKeyKind::Id, .. }));
         assert_eq!(store.count("content_duplicates"), 1);
     }
 }
@@ -308,7 +313,7 @@ fn a_search_for_a_senders_id_that_has_the_form_of_ours_finds_both_events() {
         theirs.events[0].event_id = Some(id.to_string());
         store.accept(vec![ours, theirs]);
         store.flush(steps);
-        let filter = Filter { q: Some(id.to_string()), ..Filter::default() };
+        let filter = EventFilter::new().with_q(id.to_string());
         let page = browse::list(store.writer.connection(), &filter, 9, None).unwrap();
         let listed: Vec<_> = page.events.iter().map(|e| e.event_id.clone().unwrap()).collect();
         assert_eq!(listed, [id.to_string(), "50".to_owned()], "after {steps} steps");

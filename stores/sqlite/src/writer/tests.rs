@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use hookward_core::store::{Claim, Job, Settled};
+use hookward_core::store::{Cause, ClaimRequest, Job, Settled};
 use hookward_testkit::store::{delivery, now};
 
 use super::*;
@@ -18,7 +18,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn open(path: &Path) -> Writer {
-    crate::open::open(path, now()).unwrap().0
+    crate::open::open(path, now(), hookward_testkit::store::POLICY).unwrap().0
 }
 
 fn after(secs: u64) -> Timestamp {
@@ -27,7 +27,7 @@ fn after(secs: u64) -> Timestamp {
 
 fn claim(now: Timestamp) -> Operation {
     let lease_until = now.plus(Duration::from_secs(30));
-    Operation::Claim(Claim { now, lease_until, slots: vec![("orders".into(), 9)], unknown: 0 })
+    Operation::Claim(ClaimRequest::new(now, lease_until, vec![("orders".into(), 9)]))
 }
 
 /// Executes operations as one group.
@@ -49,7 +49,7 @@ fn a_worker_that_reports_in_the_group_of_a_claim_keeps_its_lease() {
     let claimed = group(&mut writer, vec![claim(now())]);
     let [extended, done] = [0, 1].map(|n| jobs(&claimed[0])[n].lease);
     let extend = Operation::Extend(vec![extended], after(70));
-    let done = JobOutcome { lease: done, settlement: Settlement::Done, attempt: None };
+    let done = JobOutcome::new(done, Settlement::Done);
     let outputs = group(&mut writer, vec![claim(after(40)), extend, Operation::Settle(vec![done])]);
     assert!(jobs(&outputs[0]).is_empty(), "{outputs:?}");
     for output in &outputs[1..] {
@@ -57,7 +57,7 @@ fn a_worker_that_reports_in_the_group_of_a_claim_keeps_its_lease() {
     }
     let outputs = group(&mut writer, vec![claim(after(70))]);
     assert_eq!(
-        jobs(&outputs[0])[0].cause.as_deref(),
+        jobs(&outputs[0])[0].cause.map(Cause::as_str),
         Some("lease"),
         "the lease was extended, not made endless"
     );
@@ -75,7 +75,7 @@ fn claimed_jobs_of_a_caller_that_is_gone_are_released_before_the_thread_ends() {
     writer.run(&commands);
     let outputs = group(&mut open(&path), vec![claim(now())]);
     let job = &jobs(&outputs[0])[0];
-    assert_eq!((job.attempt, job.crashes, job.cause.as_deref()), (1, 0, None));
+    assert_eq!((job.attempt, job.crashes, job.cause.map(Cause::as_str)), (1, 0, None));
 }
 
 /// For the tests of other modules.

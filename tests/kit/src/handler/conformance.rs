@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hookward_core::plugin::{BuildCx, BuildError, HandlerDescriptor, Plugin};
-use hookward_core::{Body, Event, EventParts, Flow, Handler, HandlerCx, HandlerError};
+use hookward_core::{Body, Event, Flow, Handler, HandlerError};
 use serde_json::{Value, json};
 
 use super::{cx, sample_parts};
@@ -151,7 +151,7 @@ impl Subject {
     }
 
     fn build(&self, with: Value, base_dir: &Path) -> Result<Arc<dyn Handler>, BuildError> {
-        (self.descriptor.build)(with, &BuildCx { base_dir, name: "suite" })
+        (self.descriptor.build)(with, &BuildCx::new(base_dir, "suite"))
     }
 
     fn built(&self, number: &str) -> Arc<dyn Handler> {
@@ -163,7 +163,7 @@ impl Subject {
 
     fn run(&self, event: &Event, attempt: u32) -> Result<Flow, HandlerError> {
         let handler = self.built("HANDLER-1");
-        let cx = HandlerCx { attempt, ..cx(event) };
+        let cx = cx(event).with_attempt(attempt);
         block_on(handler.handle(event.clone(), &cx))
     }
 }
@@ -189,23 +189,20 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 fn odd_events() -> Vec<(&'static str, Event)> {
     let json = format!("{{\"note\":\"{CANARY}\"}}");
     let plain = sample_parts("order.paid", json);
-    let body = |bytes: Vec<u8>| EventParts { body: Body::new(bytes), ..plain.clone() };
+    let body = |bytes: Vec<u8>| plain.clone().with_body(Body::new(bytes));
     let with = |text: &str| body(format!("{text}{CANARY}").into_bytes());
     vec![
         ("a body that is not JSON", Event::new(with("a=1&b="))),
         ("a body that is not UTF-8", Event::new(body([b"\xff\xfe\0", CANARY.as_bytes()].concat()))),
         ("an empty body", Event::new(body(Vec::new()))),
         ("a body of many lines", Event::new(body(format!("[\r\n\"{CANARY}\"\n]\n").into_bytes()))),
-        ("an event without type", Event::new(EventParts { event_type: None, ..plain.clone() })),
-        ("an event without id", Event::new(EventParts { event_id: None, ..plain.clone() })),
+        ("an event without type", Event::new(plain.clone().with_event_type(None))),
+        ("an event without id", Event::new(plain.clone().with_event_id(None))),
         (
             "a type that is not plain ASCII",
-            Event::new(EventParts {
-                event_type: Some("bestellt\0\r\nÄ: %".into()),
-                ..plain.clone()
-            }),
+            Event::new(plain.clone().with_event_type(Some("bestellt\0\r\nÄ: %".into()))),
         ),
-        ("an event without headers", Event::new(EventParts { headers: Arc::from([]), ..plain })),
+        ("an event without headers", Event::new(plain.with_headers(Arc::from([])))),
     ]
 }
 

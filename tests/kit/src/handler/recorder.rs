@@ -154,7 +154,7 @@ mod tests {
         let event = sample_event("order.paid", "{}");
         let mut decisions = Vec::new();
         for attempt in 1..=4 {
-            let cx = HandlerCx { attempt, ..cx(&event) };
+            let cx = cx(&event).with_attempt(attempt);
             decisions
                 .push(recorder.handle(event.clone(), &cx).await.err().map(|e| e.retry_decision()));
         }

@@ -16,7 +16,7 @@ pub(super) fn unknown_keys(trial: &Trial<'_>) -> Checked {
     let subject = trial.subject;
     let mut with = subject.with.as_object().cloned().unwrap_or_else(Map::new);
     with.insert("no_such_key".to_owned(), Value::Bool(true));
-    let cx = BuildCx { base_dir: Path::new("."), name: "subject" };
+    let cx = BuildCx::new(Path::new("."), "subject");
     let built = (subject.descriptor.build)(Value::Object(with), &cx);
     let reason = built.err().map(|e| e.to_string()).unwrap_or_default();
     ensure(reason.contains("no_such_key"), || {
@@ -65,7 +65,7 @@ pub(super) fn secrets_are_checked(trial: &Trial<'_>) -> Checked {
     }
     for bad in ["", "\u{1}not-a-secret\u{1}", "whsec_", "whsec_***not base64***"] {
         if let Err(reason) = trial.provider.check_secret(&Secret::new(bad)) {
-            ensure(bad.len() < 7 || !reason.contains(bad), || {
+            ensure(bad.len() < 7 || !reason.message.contains(bad), || {
                 format!("the error about a bad secret shows it: {reason}")
             })?;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookward_core::keys::{FixedKeys, NoKeys};
 use hookward_core::{
-    Body, Draft, Proof, Request, SecretSet, Timestamp, Verified, VerifyCx, VerifyError, prove,
+    Body, EventDraft, Proof, Request, SecretSet, Timestamp, Verified, VerifyCx, VerifyError, prove,
 };
 use hookward_vectors::{Vector, Verdict};
 
@@ -45,16 +45,16 @@ impl Good {
     }
 
     pub(super) fn cx(&self, now: Timestamp) -> VerifyCx<'_> {
-        VerifyCx {
+        VerifyCx::new(
             now,
-            secrets: self.secrets.active(now),
-            tolerance: self.tolerance,
-            public_url: Some(&self.public_url),
-            keys: match &self.keys {
+            self.secrets.active(now),
+            match &self.keys {
                 Some(keys) => keys,
                 None => &NoKeys,
             },
-        }
+        )
+        .with_tolerance(self.tolerance)
+        .with_public_url(self.public_url.as_str())
     }
 
     /// A copy of the request with a change.
@@ -74,13 +74,13 @@ pub(super) fn recordings<'a>(trial: &Trial<'a>) -> impl Iterator<Item = (&'a Vec
 
 /// Signs a draft of this type with the subject's first secret; `None` if the provider cannot sign.
 pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) -> Option<Request> {
-    let draft = Draft {
-        event_type: event_type.to_owned(),
-        event_id: id.to_owned(),
-        body: Body::new(body.to_owned()),
-        url: format!("{PUBLIC_URL}/webhooks/subject"),
-        now: NOW,
-    };
+    let draft = EventDraft::new(
+        event_type.to_owned(),
+        id.to_owned(),
+        Body::new(body.to_owned()),
+        format!("{PUBLIC_URL}/webhooks/subject"),
+        NOW,
+    );
     trial.provider.signer()?.sign(&draft, &trial.secret()).ok()
 }
 

@@ -133,7 +133,7 @@ impl Subject {
     /// # Errors
     /// The `with:` block is invalid; the text says where.
     pub fn build(&self) -> Result<Arc<dyn Provider>, String> {
-        let cx = BuildCx { base_dir: Path::new("."), name: "subject" };
+        let cx = BuildCx::new(Path::new("."), "subject");
         (self.descriptor.build)(self.with.clone(), &cx).map_err(|e| e.to_string())
     }
 

@@ -56,13 +56,12 @@ async fn identify(
         .ok_or_else(|| format!("an event of type {event_type} cannot be signed"))?;
     let secrets =
         SecretSet::from_texts(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
-    let cx = hookward_core::VerifyCx {
-        now: good::NOW,
-        secrets: secrets.active(good::NOW),
-        tolerance: None,
-        public_url: Some(good::PUBLIC_URL),
-        keys: &hookward_core::keys::NoKeys,
-    };
+    let cx = hookward_core::VerifyCx::new(
+        good::NOW,
+        secrets.active(good::NOW),
+        &hookward_core::keys::NoKeys,
+    )
+    .with_public_url(good::PUBLIC_URL);
     match prove(trial.provider, request, &cx).await {
         Ok(Proof::Genuine(delivery)) => {
             let found = trial.provider.identify(&delivery).map_err(|e| e.to_string())?;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use hookward_core::{
-    Proof, Secret, SecretSet, TimedSecret, Timestamp, VerifyCx, VerifyError, prove,
-};
+use hookward_core::{Proof, Secret, SecretSet, TimedSecret, Timestamp, VerifyError, prove};
 
 use super::{Checked, Good, Trial, ensure};
 
@@ -37,7 +35,7 @@ async fn expect_code(
     tolerance: Option<Duration>,
     code: &str,
 ) -> Checked {
-    let cx = VerifyCx { tolerance, ..good.cx(now) };
+    let cx = good.cx(now).with_tolerance(tolerance);
     let found = prove(trial.provider, good.request.clone(), &cx).await;
     let found = found.err().map_or("", |e| e.code());
     ensure(found == code, || {
@@ -63,7 +61,7 @@ pub(super) async fn secret_rotation(trial: &Trial<'_>, goods: &[Good]) -> Checke
         ];
         for (how, secrets, want) in cases {
             let secrets = SecretSet::new(secrets).map_err(|e| e.to_string())?;
-            let cx = VerifyCx { secrets: secrets.active(good.now), ..good.cx(good.now) };
+            let cx = good.cx(good.now).with_secrets(secrets.active(good.now));
             let found = match prove(trial.provider, good.request.clone(), &cx).await {
                 Ok(Proof::Genuine(delivery)) => Some(delivery.secret()),
                 Ok(Proof::Handshake(_)) => return Err("an event is treated as a handshake".into()),

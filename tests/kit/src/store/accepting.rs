@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hookward_core::store::{Acceptance, KeyKind, NewDelivery, NewStatus, Status};
+use hookward_core::store::{Acceptance, DedupeKeyKind, EventStatus, NewDelivery, NewStatus};
 use hookward_core::{Body, EventId};
 
 use super::sample::{answer, delivery, event, key, now, with_jobs};
@@ -14,7 +14,7 @@ fn accepted(acceptance: &Acceptance) -> bool {
 }
 
 #[track_caller]
-fn assert_duplicate(acceptance: &Acceptance, first: EventId, word: &str, kind: KeyKind) {
+fn assert_duplicate(acceptance: &Acceptance, first: EventId, word: &str, kind: DedupeKeyKind) {
     let Acceptance::Duplicate { answer: stored, of, by } = acceptance else {
         panic!("accepted as new: {acceptance:?}");
     };
@@ -24,7 +24,7 @@ fn assert_duplicate(acceptance: &Acceptance, first: EventId, word: &str, kind: K
 
 /// A repetition of the delivery: its events have new ids of ours, and its own answer differs.
 fn repetition(id: &str) -> NewDelivery {
-    NewDelivery { answer: answer("another"), ..delivery(id) }
+    delivery(id).with_answer(answer("another"))
 }
 
 #[allow(missing_docs, reason = "the rules are documented in `spec`")]
@@ -32,7 +32,7 @@ impl Suite {
     pub async fn store_1_answers_a_repetition_byte_for_byte(self) {
         let first = self.accept(delivery("a")).await[0];
         let answers = self.store.accept(vec![repetition("a")]).await.unwrap();
-        assert_duplicate(&answers[0], first, "a", KeyKind::Id);
+        assert_duplicate(&answers[0], first, "a", DedupeKeyKind::Id);
         assert_eq!(self.claim(now(), 9).await.len(), 1, "a repetition makes no job");
     }
 
@@ -42,7 +42,7 @@ impl Suite {
         let other = delivery("b");
         let answers = self.store.accept(vec![first, repetition("a"), other]).await.unwrap();
         assert!(accepted(&answers[0]) && accepted(&answers[2]), "{answers:?}");
-        assert_duplicate(&answers[1], id, "a", KeyKind::Id);
+        assert_duplicate(&answers[1], id, "a", DedupeKeyKind::Id);
         // And within one delivery.
         let mut twice = delivery("c");
         twice.events.push(event("c"));
@@ -76,31 +76,31 @@ impl Suite {
         let first = self.accept(delivery("a")).await[0];
         let batch = |ids: &[&str]| {
             let events = ids.iter().map(|id| event(id)).collect();
-            NewDelivery { events, answer: answer("batch"), ..delivery("x") }
+            delivery("x").with_events(events).with_answer(answer("batch"))
         };
         let answers = self.store.accept(vec![batch(&["b", "a", "c"])]).await.unwrap();
         assert!(matches!(answers[0], Acceptance::Accepted { known: 1 }), "{answers:?}");
         assert_eq!(self.claim(now(), 9).await.len(), 3);
         // When all events are known, in any order, the answer is that of the batch, because its events
         // were accepted last.
-        let other = |ids: &[&str]| NewDelivery { answer: answer("another"), ..batch(ids) };
+        let other = |ids: &[&str]| batch(ids).with_answer(answer("another"));
         for ids in [["b", "a", "c"], ["a", "c", "b"], ["c", "b", "a"]] {
             let answers = self.store.accept(vec![other(&ids)]).await.unwrap();
             let Acceptance::Duplicate { answer: stored, .. } = &answers[0] else { panic!() };
             assert_eq!(*stored, answer("batch"), "{ids:?}");
         }
         let answers = self.store.accept(vec![other(&["a", "a"])]).await.unwrap();
-        assert_duplicate(&answers[0], first, "a", KeyKind::Id);
+        assert_duplicate(&answers[0], first, "a", DedupeKeyKind::Id);
     }
 
     pub async fn store_5_records_content_duplicates(self) {
         let first = self.accept(delivery("a")).await[0];
         let mut duplicate = repetition("a");
         duplicate.events[0].event_id = Some("a2".to_owned());
-        duplicate.events[0].keys[0] = key(KeyKind::Id, "a2");
+        duplicate.events[0].keys[0] = key(DedupeKeyKind::Id, "a2");
         duplicate.received_at = now().plus(Duration::from_secs(1));
         let answers = self.store.accept(vec![duplicate.clone()]).await.unwrap();
-        assert_duplicate(&answers[0], first, "a", KeyKind::Content);
+        assert_duplicate(&answers[0], first, "a", DedupeKeyKind::Content);
         // A repetition with the same id is not a content duplicate.
         self.accept(repetition("a")).await;
         if let Some(browse) = self.store.browse() {
@@ -112,25 +112,25 @@ impl Suite {
         // Where id and bytes name different events, the id decides.
         let other = self.accept(delivery("b")).await[0];
         let mut mixed = repetition("b");
-        mixed.events[0].keys[1] = key(KeyKind::Content, "a");
+        mixed.events[0].keys[1] = key(DedupeKeyKind::Content, "a");
         let answers = self.store.accept(vec![mixed]).await.unwrap();
-        assert_duplicate(&answers[0], other, "b", KeyKind::Id);
+        assert_duplicate(&answers[0], other, "b", DedupeKeyKind::Id);
     }
 
     pub async fn store_6_ignores_keys_older_than_the_window(self) {
         let first = self.accept(delivery("a")).await[0];
         let later = now().plus(Duration::from_secs(100));
-        let late = NewDelivery { received_at: later, dedupe_since: now(), ..repetition("a") };
+        let late = repetition("a").with_received_at(later).with_dedupe_since(now());
         let answers = self.store.accept(vec![late]).await.unwrap();
-        assert_duplicate(&answers[0], first, "a", KeyKind::Id);
+        assert_duplicate(&answers[0], first, "a", DedupeKeyKind::Id);
         let since = now().plus(Duration::from_millis(1));
-        let late = NewDelivery { received_at: later, dedupe_since: since, ..repetition("a") };
+        let late = repetition("a").with_received_at(later).with_dedupe_since(since);
         let second = late.events[0].id;
         let answers = self.store.accept(vec![late.clone()]).await.unwrap();
         assert!(accepted(&answers[0]), "the key is older than the window");
         // The key was accepted again, so its window starts again.
         let answers = self.store.accept(vec![late]).await.unwrap();
-        assert_duplicate(&answers[0], second, "another", KeyKind::Id);
+        assert_duplicate(&answers[0], second, "another", DedupeKeyKind::Id);
     }
 
     pub async fn store_7_returns_the_bytes_as_accepted(self) {
@@ -162,7 +162,7 @@ impl Suite {
         batch.body = Body::new(r#"{"items": [{"n": 1.10}, {"n": 2}]}"#);
         batch.events.push(event("b"));
         for (n, event) in batch.events.iter_mut().enumerate() {
-            event.part = Some(format!("/items/{n}"));
+            event.item_pointer = Some(format!("/items/{n}"));
         }
         self.accept(batch).await;
         let jobs = self.claim(now(), 9).await;
@@ -178,12 +178,12 @@ impl Suite {
         let ids = [self.accept(unrouted).await[0], self.accept(invalid.clone()).await[0]];
         assert!(self.store.claim(want(now(), 9)).await.unwrap().is_empty());
         let answers = self.store.accept(vec![repetition("b")]).await.unwrap();
-        assert_duplicate(&answers[0], ids[1], "b", KeyKind::Id);
+        assert_duplicate(&answers[0], ids[1], "b", DedupeKeyKind::Id);
         let Some(browse) = self.store.browse() else { return };
         let a = browse.show(ids[0]).await.unwrap().unwrap();
-        assert_eq!((a.summary.status, a.notes.len()), (Status::Unrouted, 0));
+        assert_eq!((a.summary.status, a.notes.len()), (EventStatus::Unrouted, 0));
         let b = browse.show(ids[1]).await.unwrap().unwrap();
-        assert_eq!(b.summary.status, Status::Invalid);
+        assert_eq!(b.summary.status, EventStatus::Invalid);
         assert_eq!(b.notes, invalid.events[0].notes);
     }
 }

@@ -1,14 +1,16 @@
 //! STORE-22 and STORE-23: listing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::store::{Browse, Filter, JobCounts, NewDelivery, NewStatus, Settlement, Status};
+use hookward_core::store::{
+    Browse, EventFilter, EventStatus, JobCounts, JobState, NewStatus, Settlement,
+};
 
 use super::Suite;
 use super::sample::{delivery, now, with_jobs};
 use super::working::{after, retry};
 
 /// Everything that passes, page by page.
-async fn all(browse: &dyn Browse, filter: &Filter, limit: usize) -> Vec<String> {
+async fn all(browse: &dyn Browse, filter: &EventFilter, limit: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut after = None;
     loop {
@@ -32,7 +34,7 @@ impl Suite {
         for n in 0..7 {
             self.accept(delivery(&n.to_string())).await;
         }
-        let filter = Filter::default();
+        let filter = EventFilter::default();
         for limit in [1, 3, 7, 100] {
             assert_eq!(all(browse, &filter, limit).await, ["6", "5", "4", "3", "2", "1", "0"]);
         }
@@ -69,33 +71,33 @@ impl Suite {
         odd.events[0].event_type = Some("order/100%_off".to_owned());
         odd.source = "shop".into();
         let unrouted = self.accept(odd).await[0];
-        let mut odd = NewDelivery { received_at: after(10), ..with_jobs("invalid", &[]) };
+        let mut odd = with_jobs("invalid", &[]).with_received_at(after(10));
         odd.events[0].status = NewStatus::Invalid;
         odd.events[0].event_type = None;
         self.accept(odd).await;
 
-        for status in Status::ALL {
-            let filter = Filter { status: Some(status), ..Filter::default() };
+        for status in EventStatus::ALL {
+            let filter = EventFilter::new().with_status(status);
             assert_eq!(all(browse, &filter, 2).await, [status.as_str()]);
             let page = browse.list(&filter, 9, None).await.unwrap();
             assert_eq!(page.events[0].status, status);
         }
-        let filter = Filter { status: Some(Status::Pending), ..Filter::default() };
+        let filter = EventFilter::new().with_status(EventStatus::Pending);
         let page = browse.list(&filter, 9, None).await.unwrap();
-        assert_eq!(page.events[0].jobs, JobCounts { done: 1, pending: 1, dead: 1 });
+        assert_eq!(
+            page.events[0].jobs,
+            JobCounts::from_iter([JobState::Done, JobState::Pending, JobState::Dead])
+        );
 
         let some = |text: &str| Some(text.to_owned());
-        let q = |text: &str| Filter { q: some(text), ..Filter::default() };
+        let q = |text: &str| EventFilter::new().with_q(some(text));
         for (filter, expected) in [
-            (Filter { source: some("shop"), ..Filter::default() }, &["unrouted"][..]),
+            (EventFilter::new().with_source(some("shop")), &["unrouted"][..]),
+            (EventFilter::new().with_event_type(some("order.paid")), &["pending", "dead", "done"]),
+            (EventFilter::new().with_event_type(some("order")), &[]),
+            (EventFilter::new().with_since(after(10)), &["invalid"]),
             (
-                Filter { event_type: some("order.paid"), ..Filter::default() },
-                &["pending", "dead", "done"],
-            ),
-            (Filter { event_type: some("order"), ..Filter::default() }, &[]),
-            (Filter { since: Some(after(10)), ..Filter::default() }, &["invalid"]),
-            (
-                Filter { until: Some(after(10)), source: some("partner"), ..Filter::default() },
+                EventFilter::new().with_until(after(10)).with_source(some("partner")),
                 &["pending", "dead", "done"],
             ),
             (q("order"), &["unrouted", "pending", "dead", "done"]),

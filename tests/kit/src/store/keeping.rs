@@ -1,7 +1,7 @@
 //! STORE-21, STORE-24 and STORE-25: purge, queue depth and closing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::store::{Acceptance, NewDelivery, Purge, Settlement, StoreError};
+use hookward_core::store::{Acceptance, PurgeRequest, Settlement, StoreError};
 
 use super::sample::{delivery, now, with_jobs};
 use super::working::{after, retry};
@@ -14,7 +14,7 @@ impl Suite {
         let mut events = Vec::new();
         for id in ids {
             let received_at = if id == "late" { after(100) } else { now() };
-            events.push(self.accept(NewDelivery { received_at, ..delivery(id) }).await[0]);
+            events.push(self.accept(delivery(id).with_received_at(received_at)).await[0]);
             let Some(job) = self.claim(after(100), 1).await.pop() else { panic!("no job") };
             match id {
                 "dead" => {
@@ -26,7 +26,7 @@ impl Suite {
             }
         }
         let purge = |events_before, dead_before, limit| {
-            self.store.purge(Purge { events_before, dead_before, limit })
+            self.store.purge(PurgeRequest::new(events_before, dead_before, limit))
         };
         assert_eq!(purge(now(), now(), 9).await.unwrap(), 0, "`before` is exclusive");
         assert_eq!(purge(after(1), now(), 9).await.unwrap(), 1, "only the done event");
@@ -60,8 +60,8 @@ impl Suite {
         assert!(depth.routes.is_empty() && depth.oldest.is_none(), "{depth:?}");
         self.accept(with_jobs("a", &["orders", "mail"])).await;
         let received_at = after(5);
-        self.accept(NewDelivery { received_at, ..delivery("b") }).await;
-        let open_and_dead = |depth: &hookward_core::store::Depth| {
+        self.accept(delivery("b").with_received_at(received_at)).await;
+        let open_and_dead = |depth: &hookward_core::store::QueueDepth| {
             let each = depth.routes.iter().map(|r| (r.route.to_string(), r.open, r.dead));
             each.collect::<Vec<_>>()
         };
@@ -69,7 +69,7 @@ impl Suite {
         assert_eq!(open_and_dead(&depth), [("mail".to_owned(), 1, 0), ("orders".to_owned(), 2, 0)]);
         assert_eq!(depth.oldest, Some(now()));
         let mut claim = want(after(5), 9);
-        claim.unknown = 9;
+        claim.max_unrouted = 9;
         let jobs = self.store.claim(claim).await.unwrap();
         let depth = self.store.depth().await.unwrap();
         assert_eq!(depth.routes.iter().map(|r| r.open).sum::<u64>(), 3, "running jobs are open");

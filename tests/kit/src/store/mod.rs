@@ -17,10 +17,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookward_core::store::{Claim, Job, Store};
+use hookward_core::store::{ClaimRequest, Job, Store, StorePolicy};
 use hookward_core::{EventId, Timestamp};
 
 use crate::spec::{self, Rule, rule_of};
+
+/// The limits that the suite and the model expect of the store under test: open it with them.
+pub const POLICY: StorePolicy = StorePolicy::new(3, 100);
 
 /// Opens the store under test.
 #[async_trait]
@@ -147,7 +150,7 @@ impl Suite {
     }
 }
 
-fn want(at: Timestamp, slots: usize) -> Claim {
+fn want(at: Timestamp, slots: usize) -> ClaimRequest {
     let lease_until = at.plus(std::time::Duration::from_secs(30));
-    Claim { now: at, lease_until, slots: vec![("orders".into(), slots)], unknown: 0 }
+    ClaimRequest::new(at, lease_until, vec![("orders".into(), slots)])
 }

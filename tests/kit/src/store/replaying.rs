@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use hookward_core::EventId;
-use hookward_core::store::{JobId, JobState, ReplayJob, Settlement, Status};
+use hookward_core::store::{Cause, EventStatus, JobId, JobState, ReplayJob, Settlement};
 
 use super::Suite;
 use super::sample::{delivery, job, now, with_jobs};
@@ -23,7 +23,7 @@ impl Suite {
         assert_eq!(self.store.next_due().await.unwrap(), None);
         let Some(browse) = self.store.browse() else { return };
         let detail = browse.show(event).await.unwrap().unwrap();
-        assert_eq!(detail.summary.status, Status::Dead);
+        assert_eq!(detail.summary.status, EventStatus::Dead);
         assert_eq!(detail.jobs[0].reason.as_deref(), Some("it said no"));
         let id = JobId { event, n: 0 };
         let revive = || vec![ReplayJob::Revive(id), ReplayJob::Revive(id)];
@@ -40,11 +40,11 @@ impl Suite {
         let job = self.claim_one(after(60)).await;
         assert_eq!(job.lease.job, id);
         assert_eq!((job.attempt, job.step.as_deref()), (1, Some("send")));
-        assert_eq!((job.replay, job.cause.as_deref()), (true, Some("replay")));
+        assert_eq!((job.replay, job.cause), (true, Some(Cause::Replay)));
         assert_eq!(Some(job.event.body().bytes()), body.as_ref());
         self.settle(&job, Settlement::Done).await;
         let detail = browse.show(event).await.unwrap().unwrap();
-        assert_eq!((detail.summary.status, &detail.jobs[0].reason), (Status::Done, &None));
+        assert_eq!((detail.summary.status, &detail.jobs[0].reason), (EventStatus::Done, &None));
         assert_eq!(detail.jobs[0].attempts.len(), 3, "earlier attempts stay on record");
     }
 
@@ -65,7 +65,7 @@ impl Suite {
         let mut expected = [id(done, 1), id(done, 2), id(unrouted, 0)];
         expected.sort();
         assert_eq!(ids, expected);
-        assert!(jobs.iter().all(|job| job.replay && job.cause.as_deref() == Some("replay")));
+        assert!(jobs.iter().all(|job| job.replay && job.cause == Some(Cause::Replay)));
         assert!(jobs.iter().all(|job| job.attempt == 1 && job.step.is_none()));
     }
 
@@ -77,6 +77,6 @@ impl Suite {
         let Some(browse) = self.store.browse() else { return };
         let detail = browse.show(event).await.unwrap().unwrap();
         assert_eq!(detail.jobs[0].state, JobState::Unrouted);
-        assert_eq!(detail.summary.status, Status::Unrouted);
+        assert_eq!(detail.summary.status, EventStatus::Unrouted);
     }
 }

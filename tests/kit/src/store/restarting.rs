@@ -1,7 +1,9 @@
 //! STORE-26 to STORE-28: the state that a new owner finds.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use hookward_core::store::{Acceptance, JobState, KeyKind, Settled, Settlement, Status};
+use hookward_core::store::{
+    Acceptance, AttemptOutcome, Cause, DedupeKeyKind, EventStatus, JobState, Settled, Settlement,
+};
 
 use super::Suite;
 use super::sample::{answer, delivery, now};
@@ -29,7 +31,7 @@ impl Suite {
         let Acceptance::Duplicate { answer: stored, of, by } = &again[0] else {
             panic!("accepted as new: {again:?}");
         };
-        assert_eq!((stored, *of, *by), (&answer("done"), ids[0], KeyKind::Id));
+        assert_eq!((stored, *of, *by), (&answer("done"), ids[0], DedupeKeyKind::Id));
         let depth = self.store.depth().await.unwrap();
         assert_eq!((depth.routes[0].open, depth.routes[0].dead), (2, 1));
         let job = self.claim_one(after(1)).await;
@@ -41,7 +43,8 @@ impl Suite {
         assert_eq!((job.event.event_id(), job.attempt), (Some("later"), 2));
         assert_ne!(job.lease.token, token.token, "a lease token is used once");
         let Some(browse) = self.store.browse() else { return };
-        let statuses = [Status::Done, Status::Dead, Status::Pending, Status::Done];
+        let statuses =
+            [EventStatus::Done, EventStatus::Dead, EventStatus::Pending, EventStatus::Done];
         for (id, status) in ids.into_iter().zip(statuses) {
             let detail = browse.show(id).await.unwrap().unwrap();
             assert_eq!(detail.summary.status, status);
@@ -66,11 +69,12 @@ impl Suite {
             let job = self.claim_one(after(1)).await;
             assert_eq!(job.event.id(), id);
             assert_eq!((job.attempt, job.crashes), (2, 1));
-            assert_eq!(job.cause.as_deref(), Some("crash"));
+            assert_eq!(job.cause, Some(Cause::Crash));
             self.settle(&job, Settlement::Done).await;
             let Some(browse) = self.store.browse() else { continue };
             let attempts = browse.show(id).await.unwrap().unwrap().jobs.remove(0).attempts;
-            let outcomes: Vec<_> = attempts.iter().map(|a| (a.attempt, &*a.outcome)).collect();
+            let outcomes: Vec<_> =
+                attempts.iter().map(|a| (a.attempt, a.outcome.as_str())).collect();
             assert_eq!(outcomes, [(1, "crash"), (2, "done")]);
             assert_eq!(attempts[0].started_at, now().to_string());
         }
@@ -94,6 +98,6 @@ impl Suite {
         assert_eq!(job.state, JobState::Dead);
         assert!(job.reason.unwrap().contains("poison"));
         assert_eq!(job.attempts.len(), 4);
-        assert!(job.attempts.iter().all(|attempt| attempt.outcome == "crash"));
+        assert!(job.attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Crash));
     }
 }

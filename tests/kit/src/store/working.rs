@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::Timestamp;
-use hookward_core::store::{Claim, Job, JobOutcome, JobState, Lease, Settled, Settlement};
+use hookward_core::store::{
+    AttemptOutcome, Cause, Job, JobOutcome, JobState, Lease, Settled, Settlement,
+};
 
 use super::sample::{delivery, job, now, record, with_jobs};
 use super::{Suite, want};
 
 pub(super) fn outcome(job: &Job, settlement: Settlement) -> JobOutcome {
     let word = match &settlement {
-        Settlement::Done => "done",
-        Settlement::Released { .. } => "released",
-        _ => "error",
+        Settlement::Done => AttemptOutcome::Done,
+        Settlement::Released { .. } => AttemptOutcome::Released,
+        _ => AttemptOutcome::Error,
     };
-    JobOutcome { lease: job.lease, settlement, attempt: Some(record(job.attempt, word)) }
+    JobOutcome::new(job.lease, settlement).with_attempt(record(job.attempt, word))
 }
 
 pub(super) fn after(secs: u64) -> Timestamp {
@@ -25,7 +27,7 @@ pub(super) fn after(secs: u64) -> Timestamp {
 }
 
 pub(super) fn retry(at: Timestamp) -> Settlement {
-    Settlement::Retry { at, step: None, body: None, cause: "error" }
+    Settlement::Retry { at, step: None, body: None, cause: Cause::Error }
 }
 
 impl Suite {
@@ -42,7 +44,7 @@ impl Suite {
             self.accept(with_jobs(id, &["orders", "mail", "gone"])).await;
         }
         let slots = vec![("orders".into(), 2), ("mail".into(), 1)];
-        let claim = Claim { slots, unknown: 1, ..want(now(), 0) };
+        let claim = want(now(), 0).with_slots(slots).with_max_unrouted(1);
         let routes = |jobs: &[Job]| {
             let mut routes: Vec<_> = jobs.iter().map(|job| job.route.to_string()).collect();
             routes.sort();
@@ -51,11 +53,11 @@ impl Suite {
         let jobs = self.store.claim(claim.clone()).await.unwrap();
         assert_eq!(routes(&jobs), ["gone", "mail", "orders", "orders"]);
         assert!(jobs.iter().all(|job| job.attempt == 1 && job.cause.is_none() && !job.replay));
-        assert!(jobs.iter().all(|job| job.config_hash == u64::MAX - 7 && job.step.is_none()));
-        let none = Claim { slots: vec![("orders".into(), 0), ("mail".into(), 0)], ..claim.clone() };
-        let none = Claim { unknown: 0, ..none };
+        assert!(jobs.iter().all(|job| job.step.is_none()));
+        let none = claim.clone().with_slots(vec![("orders".into(), 0), ("mail".into(), 0)]);
+        let none = none.with_max_unrouted(0);
         assert!(self.store.claim(none).await.unwrap().is_empty());
-        let rest = Claim { unknown: 9, ..claim };
+        let rest = claim.with_max_unrouted(9);
         let jobs = self.store.claim(rest).await.unwrap();
         assert_eq!(routes(&jobs), ["gone", "gone", "mail", "orders"]);
     }
@@ -137,7 +139,7 @@ impl Suite {
     pub async fn store_14_changes_nothing_for_a_stale_lease(self) {
         self.accept(delivery("a")).await;
         let first = self.claim_one(now()).await;
-        let forged = Lease { token: first.lease.token.wrapping_add(1), ..first.lease };
+        let forged = Lease::new(first.lease.job, first.lease.token.wrapping_add(1));
         let extend = |lease: Lease| self.store.extend(vec![lease], after(60));
         assert_eq!(extend(forged).await.unwrap(), [Settled::Stale]);
         self.settle(&first, retry(now())).await;
@@ -165,13 +167,14 @@ impl Suite {
         let next = self.store.next_due().await.unwrap();
         assert_eq!(next, Some(after(40)), "the end of the lease is when a claim can succeed");
         let second = self.claim_one(after(40)).await;
-        assert_eq!((second.attempt, second.cause.as_deref()), (2, Some("lease")));
+        assert_eq!((second.attempt, second.cause), (2, Some(Cause::Lease)));
         let stale = self.store.settle(vec![outcome(&first, Settlement::Done)]).await.unwrap();
         assert_eq!(stale, [Settled::Stale]);
         self.settle(&second, Settlement::Done).await;
         let Some(browse) = self.store.browse() else { return };
         let job = browse.show(event).await.unwrap().unwrap().jobs.remove(0);
-        let outcomes: Vec<_> = job.attempts.iter().map(|a| (a.attempt, &*a.outcome)).collect();
+        let outcomes: Vec<_> =
+            job.attempts.iter().map(|a| (a.attempt, a.outcome.as_str())).collect();
         assert_eq!(outcomes, [(1, "lease"), (2, "done")]);
     }
 
@@ -181,15 +184,15 @@ impl Suite {
         let body = Bytes::from_static(b"changed \xff");
         let step = Some("send".to_owned());
         let at = now();
-        let retry = Settlement::Retry { at, step, body: Some(body.clone()), cause: "timeout" };
+        let retry = Settlement::Retry { at, step, body: Some(body.clone()), cause: Cause::Timeout };
         self.settle(&job, retry).await;
         let job = self.claim_one(now()).await;
         assert_eq!((job.attempt, job.step.as_deref()), (2, Some("send")));
-        assert_eq!((job.cause.as_deref(), job.crashes), (Some("timeout"), 0));
+        assert_eq!((job.cause, job.crashes), (Some(Cause::Timeout), 0));
         assert_eq!(job.event.body().bytes(), &body);
         assert_eq!(job.event.event_id(), Some("a"));
         // A retry without a body resumes with the event's own body.
-        let (step, cause) = (Some("log".to_owned()), "error");
+        let (step, cause) = (Some("log".to_owned()), Cause::Error);
         self.settle(&job, Settlement::Retry { at, step, body: None, cause }).await;
         let job = self.claim_one(now()).await;
         assert_eq!((job.attempt, job.event.body().bytes()), (3, delivery("a").body.bytes()));
@@ -197,7 +200,11 @@ impl Suite {
         let Some(browse) = self.store.browse() else { return };
         let detail = browse.show(event).await.unwrap().unwrap();
         assert_eq!(detail.jobs[0].state, JobState::Done);
-        let records = [record(1, "error"), record(2, "error"), record(3, "done")];
+        let records = [
+            record(1, AttemptOutcome::Error),
+            record(2, AttemptOutcome::Error),
+            record(3, AttemptOutcome::Done),
+        ];
         assert_eq!(detail.jobs[0].attempts, records);
         assert_eq!(detail.event.body().bytes(), delivery("a").body.bytes());
     }

@@ -1,7 +1,8 @@
 //! Jobs on the simulated disk: claim, settle, extend, replay and purge.
 
 use hookward_core::store::{
-    Claim, Job, JobId, JobOutcome, JobState, Lease, Purge, ReplayJob, Settled,
+    AttemptOutcome, ClaimRequest, Job, JobId, JobOutcome, JobState, Lease, PurgeRequest, ReplayJob,
+    Settled,
 };
 use hookward_core::{Body, Timestamp};
 
@@ -10,7 +11,7 @@ use crate::sim::journal::JournalEntry;
 use crate::sim::rows::{EventRow, JobRow};
 
 impl Disk {
-    pub(crate) fn claim(&mut self, want: &Claim) -> Vec<Job> {
+    pub(crate) fn claim(&mut self, want: &ClaimRequest) -> Vec<Job> {
         self.clock = (want.now, self.clock.1 + self.clock.0.since(want.now));
         let expired: Vec<_> = self
             .leases
@@ -21,15 +22,15 @@ impl Disk {
         for (id, active) in expired {
             self.leases.remove(&id);
             if let Some(job) = self.job_mut(active.key) {
-                job.interrupt("lease", active.started);
-                self.enqueue(active.key, want.now);
+                job.interrupt(AttemptOutcome::Lease, active.started);
+                self.enqueue(active.key);
             }
         }
-        let claimed = self.queue.claim(want.now, &want.slots, want.unknown);
+        let claimed = self.queue.claim(want.now, &want.slots, want.max_unrouted);
         claimed.into_iter().filter_map(|entry| self.claim_job(entry.key, want)).collect()
     }
 
-    fn claim_job(&mut self, key: Key, want: &Claim) -> Option<Job> {
+    fn claim_job(&mut self, key: Key, want: &ClaimRequest) -> Option<Job> {
         self.last_token += 1;
         let token = self.last_token;
         let event = self.rows.get(&key.0)?.event.clone();
@@ -38,20 +39,19 @@ impl Disk {
         job.attempt += 1;
         job.started = want.now;
         let id = JobId { event: event.id(), n: key.1 };
-        let claimed = Job {
-            lease: Lease { job: id, token },
-            event: match &job.body {
+        let claimed = Job::new(
+            Lease::new(id, token),
+            match &job.body {
                 Some(bytes) => event.with_body(Body::new(bytes.clone())),
                 None => event,
             },
-            route: job.route.clone(),
-            step: job.step.clone(),
-            attempt: job.attempt,
-            crashes: job.crashes,
-            replay: job.replay,
-            config_hash: job.config_hash,
-            cause: job.cause.clone(),
-        };
+            job.route.clone(),
+        )
+        .with_step(job.step.clone())
+        .with_attempt(job.attempt)
+        .with_crashes(job.crashes)
+        .with_replay(job.replay)
+        .with_cause(job.cause);
         self.leases
             .insert(id, ActiveLease { key, token, started: want.now, until: want.lease_until });
         let overtaken = self.overtaken(key);
@@ -96,7 +96,7 @@ impl Disk {
         let settlement = job.settle(outcome);
         self.journal.push(JournalEntry::Settled { lease: outcome.lease, settlement });
         if self.job(active.key).is_some_and(|job| job.state == JobState::Pending) {
-            self.enqueue(active.key, active.started);
+            self.enqueue(active.key);
         } else {
             self.queue.remove(active.key);
         }
@@ -136,12 +136,12 @@ impl Disk {
             job.replay(now);
         }
         self.journal.push(JournalEntry::Replayed(id));
-        self.enqueue(key, now);
+        self.enqueue(key);
         true
     }
 
     /// Removes closed events that are past their retention; returns how many.
-    pub(crate) fn purge(&mut self, what: Purge) -> u64 {
+    pub(crate) fn purge(&mut self, what: PurgeRequest) -> u64 {
         let dead_before = what.dead_before.min(what.events_before);
         let before = |row: &EventRow| match row.jobs.iter().any(|job| job.state == JobState::Dead) {
             true => dead_before,

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use hookward_core::store::{
-    Acceptance, ContentDuplicate, DedupeKey, JobId, JobQueue, JobState, KeyKind, NewDelivery,
-    NewEvent, QueuedJob, batch_item,
+    Acceptance, AttemptOutcome, ContentDuplicate, DedupeKey, DedupeKeyKind, JobId, JobQueue,
+    JobState, NewDelivery, NewEvent, QueuedJob, batch_item,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
+use hookward_engine::STORE_POLICY;
 
 use super::journal::JournalEntry;
 use super::rows::{EventRow, JobRow};
@@ -45,7 +46,7 @@ struct ActiveLease {
 }
 
 /// For each event of a delivery, the stored event that has one of its dedupe keys.
-pub(crate) type DedupeOwners = Vec<Option<(u64, KeyKind)>>;
+pub(crate) type DedupeOwners = Vec<Option<(u64, DedupeKeyKind)>>;
 
 /// State of the simulated store, which outlives its processes.
 #[derive(Debug)]
@@ -98,8 +99,8 @@ impl Disk {
                         job.state = JobState::Done;
                         continue;
                     }
-                    job.interrupt("crash", job.started);
-                    if job.crashes >= 3 {
+                    job.interrupt(AttemptOutcome::Crash, job.started);
+                    if job.crashes >= STORE_POLICY.crash_limit {
                         job.state = JobState::Dead;
                         job.reason = Some("poison".to_owned());
                     }
@@ -111,7 +112,7 @@ impl Disk {
             }
         }
         for key in pending {
-            self.enqueue(key, Timestamp::default());
+            self.enqueue(key);
         }
     }
 
@@ -119,7 +120,7 @@ impl Disk {
         delivery.events.iter().map(|new| self.dedupe_owner(new, delivery.dedupe_since)).collect()
     }
 
-    fn dedupe_owner(&self, new: &NewEvent, since: Timestamp) -> Option<(u64, KeyKind)> {
+    fn dedupe_owner(&self, new: &NewEvent, since: Timestamp) -> Option<(u64, DedupeKeyKind)> {
         new.keys.iter().find_map(|key| {
             let (position, at) = *self.keys.get(key)?;
             (at >= since).then_some((position, key.kind))
@@ -132,7 +133,7 @@ impl Disk {
         self.acceptance(&known, known.len() < delivery.events.len())
     }
 
-    fn acceptance(&self, known: &[(u64, KeyKind)], some_new: bool) -> Acceptance {
+    fn acceptance(&self, known: &[(u64, DedupeKeyKind)], some_new: bool) -> Acceptance {
         let last = known.iter().max_by_key(|(position, _)| *position).filter(|_| !some_new);
         match last.and_then(|(position, by)| Some((self.rows.get(position)?, *by))) {
             Some((row, by)) => {
@@ -164,10 +165,12 @@ impl Disk {
                 continue;
             };
             known.push((position, by));
-            let row = self.rows.get_mut(&position).filter(|row| row.content_duplicates.len() < 100);
-            if let Some(row) = row.filter(|_| by == KeyKind::Content) {
+            let limit = STORE_POLICY.max_content_duplicates as usize;
+            let row = self.rows.get_mut(&position);
+            let row = row.filter(|row| row.content_duplicates.len() < limit);
+            if let Some(row) = row.filter(|_| by == DedupeKeyKind::Content) {
                 let (event_id, received_at) = (new.event_id.clone(), delivery.received_at);
-                row.content_duplicates.push(ContentDuplicate { event_id, received_at });
+                row.content_duplicates.push(ContentDuplicate::new(event_id, received_at));
             }
         }
         self.acceptance(&known, some_new)
@@ -179,16 +182,18 @@ impl Disk {
         for key in &new.keys {
             self.keys.insert(*key, (position, at));
         }
-        let item = new.part.as_deref().and_then(|part| batch_item(&delivery.body, part));
-        let event = Event::new(EventParts {
-            id: new.id,
-            source: delivery.source.clone(),
-            event_type: new.event_type.clone(),
-            event_id: new.event_id.clone(),
-            received_at: at,
-            headers: delivery.headers.clone(),
-            body: item.unwrap_or_else(|| delivery.body.clone()),
-        });
+        let item = new.item_pointer.as_deref().and_then(|part| batch_item(&delivery.body, part));
+        let event = Event::new(
+            EventParts::new(
+                new.id,
+                delivery.source.clone(),
+                at,
+                item.unwrap_or_else(|| delivery.body.clone()),
+            )
+            .with_event_type(new.event_type.clone())
+            .with_event_id(new.event_id.clone())
+            .with_headers(delivery.headers.clone()),
+        );
         let jobs = u32::try_from(new.jobs.len()).expect("few jobs");
         let (keys, since) = (new.keys.clone(), delivery.dedupe_since);
         let (body, answer) = (event.body().bytes().clone(), delivery.answer.clone());
@@ -213,20 +218,16 @@ impl Disk {
             jobs: new.jobs.iter().map(|job| JobRow::new(job, at)).collect(),
         };
         self.rows.insert(position, row);
-        (0..jobs).for_each(|n| self.enqueue((position, n), at));
+        (0..jobs).for_each(|n| self.enqueue((position, n)));
     }
 
-    fn enqueue(&mut self, key: Key, now: Timestamp) {
+    fn enqueue(&mut self, key: Key) {
         let has_order = self.flaw != Flaw::NoOrder;
         let Some(job) = self.job(key) else { return };
-        let entry = QueuedJob {
-            key,
-            route: job.route.clone(),
-            due: job.due,
-            order_key: job.order_key.clone().filter(|_| has_order),
-            suspect: job.crashes > 0,
-        };
-        self.queue.push(entry, now);
+        let entry = QueuedJob::new(key, job.route.clone(), job.due)
+            .with_order_key(job.order_key.clone().filter(|_| has_order))
+            .with_crash_suspect(job.crashes > 0);
+        self.queue.push(entry);
     }
 
     pub(crate) fn job(&self, (position, n): Key) -> Option<&JobRow> {

@@ -2,7 +2,7 @@
 //! operations, on memories with queued, overflowed, leased and dead jobs and a flush in progress.
 
 use hookward_core::EventId;
-use hookward_core::store::{JobId, Lease, NewJob, Purge, ReplayJob};
+use hookward_core::store::{JobId, Lease, NewJob, PurgeRequest, ReplayJob};
 use hookward_testkit::store::with_jobs;
 
 use super::*;
@@ -38,7 +38,9 @@ fn operation(random: &mut Random, known: &mut Known) -> Operation {
         3 | 4 => {
             let (now, lease_until) = (now(), after(30 + random.below(2) as u64));
             let slots = vec![("a".into(), random.below(3)), ("b".into(), random.below(3))];
-            Operation::Claim(Claim { now, lease_until, slots, unknown: random.below(2) })
+            Operation::Claim(
+                ClaimRequest::new(now, lease_until, slots).with_max_unrouted(random.below(2)),
+            )
         }
         5 | 6 => {
             let leases: Vec<_> = (0..2).filter_map(|_| random.pick(&known.leases)).collect();
@@ -47,13 +49,13 @@ fn operation(random: &mut Random, known: &mut Known) -> Operation {
         7 => {
             let Some(event) = random.pick(&known.events) else { return Operation::Probe };
             let revive = ReplayJob::Revive(JobId { event, n: 0 });
-            let route = ["a", "b", "new"][random.below(3)].into();
-            let job = NewJob { route, order_key: None, config_hash: 0 };
+            let route = ["a", "b", "new"][random.below(3)];
+            let job = NewJob::new(route);
             Operation::Replay(now(), vec![revive, ReplayJob::Add { event, job }])
         }
         _ => {
             let (events_before, dead_before) = (after(1), after(1));
-            Operation::Purge(Purge { events_before, dead_before, limit: random.below(3) })
+            Operation::Purge(PurgeRequest::new(events_before, dead_before, random.below(3)))
         }
     }
 }
@@ -76,10 +78,15 @@ fn outcome(random: &mut Random, lease: Lease) -> JobOutcome {
     let settlement = match random.below(4) {
         0 => Settlement::Done,
         1 => Settlement::Dead { reason: "no".into(), step: None, body: None },
-        2 => Settlement::Retry { at: now(), step: None, body: None, cause: "error" },
+        2 => Settlement::Retry {
+            at: now(),
+            step: None,
+            body: None,
+            cause: hookward_core::store::Cause::Error,
+        },
         _ => Settlement::Released { step: None, body: None },
     };
-    JobOutcome { lease, settlement, attempt: None }
+    JobOutcome::new(lease, settlement)
 }
 
 /// A group that is committed. Later groups use what it returned.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hookward_core::store::{
-    AttemptRecord, Browse, Depth, EventDetail, Filter, JobCounts, JobDetail, JobState, Status,
-    Store,
+    AttemptOutcome, AttemptRecord, Browse, EventDetail, EventFilter, EventStatus, JobCounts,
+    JobDetail, JobState, QueueDepth, Store,
 };
 
 use super::contract_model::{ContractModel, ModelEvent};
@@ -24,7 +24,7 @@ pub(super) async fn whole(store: &dyn Store, model: &ContractModel) -> Result<()
             return Err(format!("{} was purged and is shown", event.new.id));
         }
     }
-    for status in [None].into_iter().chain(Status::ALL.map(Some)) {
+    for status in [None].into_iter().chain(EventStatus::ALL.map(Some)) {
         listed(browse, model, status).await?;
     }
     Ok(())
@@ -91,17 +91,17 @@ fn same_job(n: u32, is: &JobDetail, expected: &ModelJob) -> bool {
 
 fn same_attempt(is: &AttemptRecord, expected: &AttemptRecord) -> bool {
     // The duration of an attempt without an outcome is the store's estimate.
-    let guessed = matches!(&*expected.outcome, "lease" | "crash");
+    let guessed = matches!(expected.outcome, AttemptOutcome::Lease | AttemptOutcome::Crash);
     let duration_ms = if guessed { is.duration_ms } else { expected.duration_ms };
-    *is == AttemptRecord { duration_ms, ..expected.clone() }
+    *is == expected.clone().with_duration_ms(duration_ms)
 }
 
 async fn listed(
     browse: &dyn Browse,
     model: &ContractModel,
-    status: Option<Status>,
+    status: Option<EventStatus>,
 ) -> Result<(), String> {
-    let filter = Filter { status, ..Filter::default() };
+    let filter = EventFilter::new().with_status(status);
     let (mut is, mut after) = (Vec::new(), None);
     loop {
         let page = browse.list(&filter, 7, after).await.map_err(|e| format!("list: {e}"))?;
@@ -123,7 +123,7 @@ async fn listed(
     }
 }
 
-fn depth(depth: &Depth, model: &ContractModel) -> Result<(), String> {
+fn depth(depth: &QueueDepth, model: &ContractModel) -> Result<(), String> {
     let mut expected: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (_, job) in model.jobs() {
         let (open, dead) = (job.is_open(), job.state == JobState::Dead);

@@ -5,15 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use hookward_core::store::{
-    Acceptance, Claim, ContentDuplicate, DedupeKey, Job, JobId, JobOutcome, JobState, KeyKind,
-    Lease, NewDelivery, NewEvent, Purge, ReplayJob, Settled, Status, batch_item,
+    Acceptance, AttemptOutcome, ClaimRequest, ContentDuplicate, DedupeKey, DedupeKeyKind,
+    EventStatus, Job, JobId, JobOutcome, JobState, Lease, NewDelivery, NewEvent, PurgeRequest,
+    ReplayJob, Settled, batch_item,
 };
 use hookward_core::{Body, EventId, Reply, Timestamp};
 
+use super::super::POLICY;
 use super::model_job::{HeldLease, ModelJob};
-
-/// At most this many content duplicates are recorded per event.
-const MAX_CONTENT_DUPLICATES: usize = 100;
 
 /// A job's position in the order of acceptance: that of its event, then its own number.
 pub(super) type JobPosition = (usize, usize);
@@ -45,7 +44,7 @@ pub(super) struct ContractModel {
 }
 
 impl ModelEvent {
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> EventStatus {
         let mut counts = hookward_core::store::JobCounts::default();
         self.jobs.iter().for_each(|job| counts.add(job.state));
         counts.status(self.new.status.into())
@@ -53,7 +52,7 @@ impl ModelEvent {
 
     /// The body that the first step receives.
     pub(super) fn own_body(&self) -> Body {
-        let part = self.new.part.as_deref().and_then(|part| batch_item(&self.body, part));
+        let part = self.new.item_pointer.as_deref().and_then(|at| batch_item(&self.body, at));
         part.unwrap_or_else(|| self.body.clone())
     }
 }
@@ -93,15 +92,14 @@ impl ContractModel {
                 continue;
             };
             known.push((owner, by));
-            let listed = self
-                .events
-                .get_mut(owner)
-                .filter(|e| e.content_duplicates.len() < MAX_CONTENT_DUPLICATES);
-            if let Some(event) = listed.filter(|_| by == KeyKind::Content) {
+            let listed = self.events.get_mut(owner).filter(|e| {
+                (e.content_duplicates.len() as u64) < u64::from(POLICY.max_content_duplicates)
+            });
+            if let Some(event) = listed.filter(|_| by == DedupeKeyKind::Content) {
                 let event_id = new.event_id.clone();
                 event
                     .content_duplicates
-                    .push(ContentDuplicate { event_id, received_at: delivery.received_at });
+                    .push(ContentDuplicate::new(event_id, delivery.received_at));
             }
         }
         let last = known.iter().max_by_key(|(owner, _)| *owner).filter(|_| taken == 0);
@@ -113,7 +111,7 @@ impl ContractModel {
         }
     }
 
-    fn owner(&self, new: &NewEvent, since: Timestamp) -> Option<(usize, KeyKind)> {
+    fn owner(&self, new: &NewEvent, since: Timestamp) -> Option<(usize, DedupeKeyKind)> {
         new.keys.iter().find_map(|key| {
             let (owner, at) = *self.keys.get(key)?;
             (at >= since).then_some((owner, key.kind))
@@ -156,18 +154,18 @@ impl ContractModel {
     }
 
     /// Checks the jobs that a store returned for a claim, and records their leases.
-    pub(super) fn check_claim(&mut self, want: &Claim, jobs: &[Job]) -> Result<(), String> {
+    pub(super) fn check_claim(&mut self, want: &ClaimRequest, jobs: &[Job]) -> Result<(), String> {
         self.latest = self.latest.max(want.now);
         for event in self.events.iter_mut().filter(|event| !event.purged) {
             for job in &mut event.jobs {
                 if job.out.is_some_and(|out| out.until <= want.now) {
-                    job.interrupted("lease");
+                    job.interrupted(AttemptOutcome::Lease);
                 }
             }
         }
         let mut left: HashMap<&str, usize> =
             want.slots.iter().map(|(route, free)| (&**route, *free)).collect();
-        let mut unknown = want.unknown;
+        let mut unknown = want.max_unrouted;
         for claimed in jobs {
             let slots = left.get_mut(&*claimed.route).unwrap_or(&mut unknown);
             *slots = slots
@@ -185,7 +183,7 @@ impl ContractModel {
         Ok(())
     }
 
-    fn check_claimed_job(&mut self, want: &Claim, claimed: &Job) -> Result<(), String> {
+    fn check_claimed_job(&mut self, want: &ClaimRequest, claimed: &Job) -> Result<(), String> {
         let place = self.place(claimed.lease.job).ok_or("an unknown job")?;
         let own = self.events.get(place.0).ok_or("no such event")?;
         let job = self.job(place).ok_or("no such job")?;
@@ -203,7 +201,7 @@ impl ContractModel {
         let same = claimed.route == job.route
             && (claimed.step == job.step && claimed.attempt == job.attempt + 1)
             && (claimed.crashes == job.crashes && claimed.replay == job.replay)
-            && (claimed.config_hash == job.config_hash && claimed.cause == job.cause)
+            && claimed.cause == job.cause
             && *event.body().bytes() == body
             && event.headers() == own.headers
             && event.event_type() == own.new.event_type.as_deref()
@@ -265,7 +263,7 @@ impl ContractModel {
     }
 
     /// The positions of the events that a purge may remove.
-    pub(super) fn expired_events(&self, what: Purge) -> Vec<usize> {
+    pub(super) fn expired_events(&self, what: PurgeRequest) -> Vec<usize> {
         let expired_events = |event: &ModelEvent| {
             let dead = event.jobs.iter().any(|job| job.state == JobState::Dead);
             let dead_before = what.dead_before.min(what.events_before);

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookward_core::Timestamp;
-use hookward_core::store::{AttemptRecord, JobOutcome, JobState, Lease, NewJob, Settlement};
+use hookward_core::store::{
+    AttemptOutcome, AttemptRecord, Cause, JobOutcome, JobState, Lease, NewJob, Settlement,
+};
 
-/// A crash suspect that was running at this many further deaths of the process is poison.
-const MAX_LONE_CRASHES: u32 = 3;
+use crate::store::POLICY;
 
 #[derive(Debug, Clone)]
 pub(super) struct ModelJob {
     pub(super) route: Arc<str>,
     pub(super) order_key: Option<String>,
-    pub(super) config_hash: u64,
     pub(super) state: JobState,
     pub(super) due: Timestamp,
     pub(super) attempt: u32,
@@ -21,7 +21,7 @@ pub(super) struct ModelJob {
     pub(super) step: Option<String>,
     pub(super) body: Option<Bytes>,
     pub(super) replay: bool,
-    pub(super) cause: Option<String>,
+    pub(super) cause: Option<Cause>,
     pub(super) reason: Option<String>,
     pub(super) attempts: Vec<AttemptRecord>,
     /// The lease, while the job runs.
@@ -40,7 +40,6 @@ impl ModelJob {
         Self {
             route: new.route.clone(),
             order_key: new.order_key.clone(),
-            config_hash: new.config_hash,
             state: JobState::Pending,
             due,
             attempt: 0,
@@ -68,7 +67,7 @@ impl ModelJob {
         self.due = now;
         (self.attempt, self.crashes) = (0, 0);
         self.replay = true;
-        self.cause = Some("replay".to_owned());
+        self.cause = Some(Cause::Replay);
         self.reason = None;
     }
 
@@ -85,7 +84,7 @@ impl ModelJob {
                 resume_at(step, body);
                 self.state = JobState::Pending;
                 self.due = *at;
-                self.cause = Some((*cause).to_owned());
+                self.cause = Some(*cause);
             }
             Settlement::Dead { reason, step, body } => {
                 resume_at(step, body);
@@ -101,25 +100,21 @@ impl ModelJob {
     }
 
     /// Ends the attempt without an outcome from the worker.
-    pub(super) fn interrupted(&mut self, outcome: &str) {
+    pub(super) fn interrupted(&mut self, outcome: AttemptOutcome) {
         let Some(out) = self.out.take() else { return };
-        self.attempts.push(AttemptRecord {
-            attempt: self.attempt,
-            step: self.step.clone(),
-            started_at: out.started.to_string(),
-            duration_ms: 0,
-            outcome: outcome.to_owned(),
-            error: None,
-            cause: self.cause.clone(),
-        });
-        self.cause = Some(outcome.to_owned());
+        self.attempts.push(
+            AttemptRecord::new(self.attempt, out.started.to_string(), outcome)
+                .with_step(self.step.clone())
+                .with_cause(self.cause),
+        );
+        self.cause = outcome.next_cause();
         self.state = JobState::Pending;
     }
 
     /// Records that the process died while the job ran.
     pub(super) fn crashed(&mut self) {
-        self.interrupted("crash");
-        if self.crashes >= MAX_LONE_CRASHES {
+        self.interrupted(AttemptOutcome::Crash);
+        if self.crashes >= POLICY.crash_limit {
             self.state = JobState::Dead;
             self.reason = Some("poison".to_owned());
         }

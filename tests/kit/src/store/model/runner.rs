@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    Claim, JobId, JobOutcome, KeyKind, Lease, NewDelivery, NewEvent, NewJob, NewStatus, Purge,
-    ReplayJob, Settlement,
+    AttemptOutcome, Cause, ClaimRequest, DedupeKeyKind, JobId, JobOutcome, Lease, NewDelivery,
+    NewEvent, NewJob, NewStatus, PurgeRequest, ReplayJob, Settlement,
 };
 use hookward_core::{Body, EventId, Store, Timestamp};
 
@@ -106,21 +106,16 @@ impl<S: Subject> Runner<S> {
         let items: Vec<_> = (0..post.events.len()).map(|i| format!(r#"{{"i": {i}.0}}"#)).collect();
         let body = format!(r#"{{"n":{n}, "items":[{}]}}"#, items.join(" , "));
         let events = post.events.iter().enumerate();
-        NewDelivery {
-            source: Arc::from("partner"),
-            body: Body::new(body),
-            headers: Arc::from([("x-n".to_owned(), n.to_string())]),
-            received_at: self.now,
-            answer: sample::answer(&n.to_string()),
-            dedupe_since: self.now.minus(Duration::from_secs(post.window)),
-            events: events.map(|(i, item)| event(n, i, batch, item)).collect(),
-        }
+        NewDelivery::new("partner", Body::new(body), self.now, sample::answer(&n.to_string()))
+            .with_headers(Arc::from([("x-n".to_owned(), n.to_string())]))
+            .with_dedupe_since(self.now.minus(Duration::from_secs(post.window)))
+            .with_events(events.map(|(i, item)| event(n, i, batch, item)).collect())
     }
 
     async fn claim(&mut self, slots: [usize; 3], lease: u64) -> Result<(), String> {
         let [orders, mail, unknown] = slots;
         let slots = vec![(Arc::from("orders"), orders), (Arc::from("mail"), mail)];
-        let want = Claim { now: self.now, lease_until: self.after(lease), slots, unknown };
+        let want = ClaimRequest::new(self.now, self.after(lease), slots).with_max_unrouted(unknown);
         let jobs = self.store.claim(want.clone()).await.map_err(|e| e.to_string())?;
         self.leases.extend(jobs.iter().map(|job| job.lease));
         self.model.check_claim(&want, &jobs)
@@ -133,7 +128,7 @@ impl<S: Subject> Runner<S> {
             LeaseChoice::AnyIssued(n) => pick(&self.leases, *n),
             LeaseChoice::Forged(n) => {
                 let lease = pick(&out, *n)?;
-                Some(Lease { token: lease.token ^ (1 << 62), ..lease })
+                Some(Lease::new(lease.job, lease.token ^ (1 << 62)))
             }
         }
     }
@@ -153,23 +148,23 @@ impl<S: Subject> Runner<S> {
         let step = |some: &bool| some.then(|| "send".to_owned());
         let body = |some: &bool| some.then(|| Bytes::from(format!("as of {}", lease.token)));
         let (word, settlement) = match say {
-            SettlementSpec::Done => ("done", Settlement::Done),
-            SettlementSpec::Unrouted => ("done", Settlement::Unrouted),
+            SettlementSpec::Done => (AttemptOutcome::Done, Settlement::Done),
+            SettlementSpec::Unrouted => (AttemptOutcome::Done, Settlement::Unrouted),
             SettlementSpec::Retry { secs, step: s, body: b } => {
                 let (at, step, body) = (self.after(*secs), step(s), body(b));
-                ("error", Settlement::Retry { at, step, body, cause: "error" })
+                (AttemptOutcome::Error, Settlement::Retry { at, step, body, cause: Cause::Error })
             }
             SettlementSpec::Dead { step: s, body: b } => {
                 let reason = format!("dead of {}", lease.token);
-                ("error", Settlement::Dead { reason, step: step(s), body: body(b) })
+                (AttemptOutcome::Error, Settlement::Dead { reason, step: step(s), body: body(b) })
             }
             SettlementSpec::Released { step: s, body: b } => {
-                ("released", Settlement::Released { step: step(s), body: body(b) })
+                (AttemptOutcome::Released, Settlement::Released { step: step(s), body: body(b) })
             }
         };
         let ran = !matches!(say, SettlementSpec::Unrouted);
         let attempt = ran.then(|| sample::record(1, word));
-        JobOutcome { lease, settlement, attempt }
+        JobOutcome::new(lease, settlement).with_attempt(attempt)
     }
 
     async fn extend(&mut self, picks: &[LeaseChoice], secs: u64) -> Result<(), String> {
@@ -190,7 +185,7 @@ impl<S: Subject> Runner<S> {
 
     async fn purge(&mut self, events: u64, dead: u64, limit: usize) -> Result<(), String> {
         let ago = |secs| self.now.minus(Duration::from_secs(secs));
-        let mut what = Purge { events_before: ago(events), dead_before: ago(dead), limit };
+        let mut what = PurgeRequest::new(ago(events), ago(dead), limit);
         if self.store.browse().is_none() {
             // Without `browse` the runner cannot see which events were purged.
             what.limit = usize::MAX;
@@ -246,28 +241,25 @@ fn pick<T: Copy>(all: &[T], n: usize) -> Option<T> {
 
 fn job(work: &JobSpec) -> NewJob {
     let order_key = work.order.map(|key| key.to_string());
-    NewJob { route: Arc::from(work.route), order_key, config_hash: u64::MAX - 7 }
+    NewJob::new(work.route).with_order_key(order_key)
 }
 
 fn event(n: u64, i: usize, batch: bool, item: &EventSpec) -> NewEvent {
     let id = item.id.map(|id| format!("id-{id}"));
     let content = item.content.map(|word| format!("content-{word}"));
-    let by_id = id.iter().map(|word| sample::key(KeyKind::Id, word));
-    let by_content = content.iter().map(|word| sample::key(KeyKind::Content, word));
+    let by_id = id.iter().map(|word| sample::key(DedupeKeyKind::Id, word));
+    let by_content = content.iter().map(|word| sample::key(DedupeKeyKind::Content, word));
     let status = match (item.work.is_empty(), item.invalid) {
         (false, _) => NewStatus::Routed,
         (true, false) => NewStatus::Unrouted,
         (true, true) => NewStatus::Invalid,
     };
     let invalid = status == NewStatus::Invalid;
-    NewEvent {
-        id: EventId::from_bytes((u128::from(n) << 64 | i as u128).to_be_bytes()),
-        event_type: (!invalid).then(|| "order.paid".to_owned()),
-        event_id: id.clone(),
-        part: batch.then(|| format!("/items/{i}")),
-        keys: by_id.chain(by_content).collect(),
-        status,
-        notes: invalid.then(|| "it is \"odd\"".to_owned()).into_iter().collect(),
-        jobs: item.work.iter().map(job).collect(),
-    }
+    NewEvent::new(EventId::from_bytes((u128::from(n) << 64 | i as u128).to_be_bytes()), status)
+        .with_event_type((!invalid).then(|| "order.paid".to_owned()))
+        .with_event_id(id.clone())
+        .with_item_pointer(batch.then(|| format!("/items/{i}")))
+        .with_keys(by_id.chain(by_content).collect())
+        .with_notes(invalid.then(|| "it is \"odd\"".to_owned()).into_iter().collect())
+        .with_jobs(item.work.iter().map(job).collect())
 }
