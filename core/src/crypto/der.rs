@@ -30,15 +30,15 @@ impl<'a> Der<'a> {
         let (length, rest) = match head {
             [t, _] if *t != tag => return None,
             [_, short @ 0..=0x7f] => (usize::from(*short), rest),
-            // The long form, one byte: only lengths that the short form cannot hold.
+            // The long form must not say what a shorter form can: each value has one encoding.
             [_, 0x81] => {
                 let ([length], rest) = rest.split_first_chunk::<1>()?;
-                (usize::from(*length).max(0x80), rest)
+                (usize::from(*length), Some(rest).filter(|_| *length >= 0x80)?)
             }
-            // The long form, two bytes: only lengths that one byte cannot hold.
             [_, 0x82] => {
                 let (length, rest) = rest.split_first_chunk::<2>()?;
-                (usize::from(u16::from_be_bytes(*length)).max(0x100), rest)
+                let length = usize::from(u16::from_be_bytes(*length));
+                (length, Some(rest).filter(|_| length >= 0x100)?)
             }
             _ => return None,
         };
@@ -122,6 +122,8 @@ mod tests {
             &[0x30, 6, 2, 1, 0, 2, 1, 3],
             &[0x30, 0x81, 6, 2, 1, 5, 2, 1, 3],
             &[0x30, 0x80, 2, 1, 5, 2, 1, 3, 0, 0],
+            // A length of 6 in the long form, before 128 bytes.
+            &[[0x30, 0x81, 6].as_slice(), &[0x02, 1, 5, 0x02, 0x7b], &[1; 123]].concat(),
         ] {
             assert!(rsa_components(odd).is_none(), "{odd:02x?}");
         }
