@@ -29,6 +29,7 @@ mod lock;
 mod memory;
 mod migrate;
 mod open;
+mod private_file;
 mod probe;
 mod purge;
 mod queue;

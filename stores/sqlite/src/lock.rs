@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use hookward_core::store::OpenError;
 
+use crate::private_file;
+
 /// Attempts to lock, [`LOCK_RETRY_PAUSE`] apart. A former owner in this same process may still be
 /// writing its last page.
 const LOCK_ATTEMPTS: usize = 10;
@@ -31,7 +33,7 @@ impl Lock {
         let side = side_file(path);
         // Not removed at the end, and not truncated here: a process that opened the old file would
         // lock something else than one that creates a new file of this name.
-        let mut file = File::options()
+        let mut file = private_file::options()
             .read(true)
             .write(true)
             .create(true)

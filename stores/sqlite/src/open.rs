@@ -15,6 +15,7 @@ use crate::disk_space::DiskSpace;
 use crate::error::{is_damage, store_error};
 use crate::lock::{Lock, resolve_only_name};
 use crate::migrate::migrate;
+use crate::private_file;
 use crate::writer::Writer;
 
 /// Connections that read, beside the one that writes.
@@ -46,6 +47,9 @@ pub(crate) fn open(
     let open_error = |e: rusqlite::Error| open_error(path, &e);
     // Before SQLite opens the file: it drops a damaged log without a report.
     crate::wal_check::check(path)?;
+    // SQLite gives the log and its index the mode of the file, so that is created first.
+    private_file::create_if_missing(path)
+        .map_err(|e| OpenError::new(format!("{} cannot be created: {e}", path.display())))?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(open_error)?;
     check_integrity(&conn, path)?;
     // Before the settings: `auto_vacuum` can be set only before `journal_mode` creates the first

@@ -292,3 +292,24 @@ async fn accepted_events_are_in_the_file_after_a_kill() {
         std::fs::remove_file(&path).unwrap();
     }
 }
+
+/// Payloads are in the file and its log, and whoever can open the lock file could hold the lock.
+#[cfg(unix)]
+#[tokio::test]
+async fn files_of_the_store_can_be_opened_by_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, path) = folder();
+    let store = open(&path).await;
+    store.accept(vec![delivery("a")]).await.unwrap();
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+        files.push(entry.file_name().into_string().unwrap());
+    }
+    for end in ["hookward.db", "hookward.db-wal", "hookward.db.lock"] {
+        assert!(files.iter().any(|file| file == end), "{end} is not among {files:?}");
+    }
+    store.close().await;
+}

@@ -22,7 +22,7 @@ pub(super) fn file_system_space(_: &Path) -> Option<FileSystemSpace> {
 /// Creates a file of this size with allocated blocks. A sparse file would reserve nothing.
 #[cfg(unix)]
 pub(super) fn allocate(path: &Path, bytes: u64) -> std::io::Result<()> {
-    let file = std::fs::File::create(path)?;
+    let file = crate::private_file::options().write(true).create(true).truncate(true).open(path)?;
     let allocated = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
     if allocated.is_err() {
         let _ = std::fs::remove_file(path);
