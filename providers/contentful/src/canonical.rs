@@ -1,39 +1,40 @@
-//! The text that Contentful signs: method, path, the headers that it names, and the body, a line each.
-//! Called by the proof and by the signer.
+//! Builds the text that Contentful signs: method, path, the listed headers, and the body, a line
+//! each. Verification and the signer call this module.
 
 use std::collections::BTreeSet;
 
 use hookward_core::{Head, VerifyError};
 
-pub(crate) const SIGNATURE: &str = "x-contentful-signature";
+pub(crate) const SIGNATURE_HEADER: &str = "x-contentful-signature";
 pub(crate) const SIGNED_HEADERS: &str = "x-contentful-signed-headers";
 pub(crate) const TIMESTAMP: &str = "x-contentful-timestamp";
-const MAX_HEADERS: usize = 64;
+const MAX_SIGNED_HEADERS: usize = 64;
 
-/// The names of the signed headers, sorted. The time and the list itself have to be among them.
+/// Returns the names of the signed headers, sorted. The list must include the time and itself:
+/// otherwise anyone could change them.
 pub(crate) fn signed_headers(head: &Head) -> Result<BTreeSet<&str>, VerifyError> {
     let names: BTreeSet<&str> =
-        head.required(SIGNED_HEADERS)?.split(',').take(MAX_HEADERS + 1).collect();
+        head.required(SIGNED_HEADERS)?.split(',').take(MAX_SIGNED_HEADERS + 1).collect();
     let plain = |name: &&str| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase())
     };
-    if names.len() > MAX_HEADERS || !names.iter().all(plain) {
+    if names.len() > MAX_SIGNED_HEADERS || !names.iter().all(plain) {
         return Err(VerifyError::invalid_format(format!(
-            "{SIGNED_HEADERS} is no list of header names"
+            "{SIGNED_HEADERS} is not a list of up to {MAX_SIGNED_HEADERS} lower-case header names"
         )));
     }
     for needed in [SIGNED_HEADERS, TIMESTAMP] {
         if !names.contains(needed) {
             return Err(VerifyError::invalid_format(format!(
-                "{SIGNED_HEADERS} does not name {needed}"
+                "{SIGNED_HEADERS} does not list {needed}"
             )));
         }
     }
     Ok(names)
 }
 
-/// What stands before the body.
-pub(crate) fn head(head: &Head) -> Result<String, VerifyError> {
+/// Returns the signed text before the body.
+pub(crate) fn canonical_head(head: &Head) -> Result<String, VerifyError> {
     let names = signed_headers(head)?;
     let list = names.iter().copied().collect::<Vec<_>>().join(",");
     let mut lines = Vec::with_capacity(names.len());
@@ -42,26 +43,26 @@ pub(crate) fn head(head: &Head) -> Result<String, VerifyError> {
             if name == SIGNED_HEADERS { list.as_str() } else { head.required(name)?.trim() };
         lines.push(format!("{name}:{value}"));
     }
-    Ok(format!("{}\n{}\n{}\n", head.method, path(&head.target)?, lines.join(";")))
+    Ok(format!("{}\n{}\n{}\n", head.method, canonical_path(&head.target)?, lines.join(";")))
 }
 
-/// Path and query, escaped as JavaScript does it: the query whole, as if it were one value, and then
-/// both once more as a URL.
-fn path(target: &str) -> Result<String, VerifyError> {
+/// Escapes path and query as Contentful's JavaScript library does: the whole query with
+/// `encodeURIComponent`, as if it were one value, then path and query with `encodeURI`.
+fn canonical_path(target: &str) -> Result<String, VerifyError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if query.contains('?') {
         return Err(VerifyError::invalid_format(
-            "what follows a second question mark is not signed",
+            "the URL has a second question mark; what follows it is not signed",
         ));
     }
     let whole = match query {
         "" => path.to_owned(),
-        query => format!("{path}?{}", escaped(query, "-_.!~*'()")),
+        query => format!("{path}?{}", percent_encode(query, "-_.!~*'()")),
     };
-    Ok(escaped(&whole, "-_.!~*'();/?:@&=+$,#"))
+    Ok(percent_encode(&whole, "-_.!~*'();/?:@&=+$,#"))
 }
 
-fn escaped(text: &str, plain: &str) -> String {
+fn percent_encode(text: &str, plain: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) {
@@ -85,8 +86,8 @@ mod tests {
             ("/in/1?b=2&a=1", "/in/1?b%253D2%2526a%253D1"),
             ("/in/%20", "/in/%2520"),
         ] {
-            assert_eq!(path(target).unwrap(), signed);
+            assert_eq!(canonical_path(target).unwrap(), signed);
         }
-        assert!(path("/in?a=1?b=2").is_err());
+        assert!(canonical_path("/in?a=1?b=2").is_err());
     }
 }

@@ -1,7 +1,8 @@
-//! Contentful: `X-Contentful-Signature` over method, path, the headers that the request names, and the
-//! body, HMAC-SHA-256 in hex.
+//! Contentful: `X-Contentful-Signature` over method, path, the headers that the request lists, and
+//! the body, HMAC-SHA-256 in hex.
 //!
-//! All of it is code: no other sender signs a list of headers of its choice in this form.
+//! This provider is code, because no other sender signs a list of headers of its choice in this
+//! form.
 #![warn(missing_docs)]
 
 mod canonical;
@@ -22,12 +23,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use canonical::{SIGNATURE, SIGNED_HEADERS, TIMESTAMP};
+use canonical::{SIGNATURE_HEADER, SIGNED_HEADERS, TIMESTAMP};
 
 hookward_core::register_provider!(ContentfulConfig);
 
 const TOPIC: &str = "x-contentful-topic";
-/// What Contentful's own library allows.
+/// Default tolerance of Contentful's own library.
 const TOLERANCE: Duration = Duration::from_secs(30);
 
 /// Settings of the provider: its `with:` block has no keys.
@@ -57,16 +58,18 @@ impl ProviderConfig for ContentfulConfig {
 #[derive(Debug)]
 struct Contentful;
 
-/// Tag, time and the signed text up to the body.
-fn read_head(head: &Head) -> Result<(Tag, Timestamp, String), VerifyError> {
-    let tag = Tag::decode(head.required(SIGNATURE)?, Encoding::Hex, 32..=32)
+/// Parses a head: returns tag, time and the signed text before the body.
+fn parse_head(head: &Head) -> Result<(Tag, Timestamp, String), VerifyError> {
+    let tag = Tag::decode(head.required(SIGNATURE_HEADER)?, Encoding::Hex, 32..=32)
         .ok_or_else(|| VerifyError::invalid_format("the signature is not hex of 32 bytes"))?;
     let time = head.required(TIMESTAMP)?;
     let digits = (1..=15).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_digit());
     let millis = digits.then(|| time.parse().ok()).flatten();
-    let millis = millis.ok_or_else(|| VerifyError::invalid_format("the timestamp is no number"))?;
+    let millis = millis.ok_or_else(|| {
+        VerifyError::invalid_format("the timestamp is not a number of milliseconds")
+    })?;
     head.single(TOPIC)?;
-    Ok((tag, Timestamp::from_millis(millis), canonical::head(head)?))
+    Ok((tag, Timestamp::from_millis(millis), canonical::canonical_head(head)?))
 }
 
 fn mac(secret: &Secret, head: &str, body: &[u8]) -> Option<HmacContext> {
@@ -79,7 +82,7 @@ fn mac(secret: &Secret, head: &str, body: &[u8]) -> Option<HmacContext> {
 #[async_trait]
 impl Provider for Contentful {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        read_head(head).map(drop)
+        parse_head(head).map(drop)
     }
 
     async fn verify(
@@ -87,7 +90,7 @@ impl Provider for Contentful {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        let (tag, at, head) = read_head(&request.head)?;
+        let (tag, at, head) = parse_head(&request.head)?;
         let tags = [tag];
         let mut found = None;
         for (index, secret) in cx.secrets.iter() {
@@ -108,8 +111,8 @@ impl Provider for Contentful {
         Ok(Verification::Genuine { secret })
     }
 
-    /// The topic counts only where it is signed. There is no id of the delivery: the one in the body is
-    /// that of the entry, and comes again with its next change.
+    /// The topic is used only if it is signed. A delivery has no id: `/sys/id` of the body
+    /// identifies the entry, and is the same for its next change.
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         let names = canonical::signed_headers(delivery.head());
         let signed = names.is_ok_and(|names| names.contains(TOPIC));
@@ -125,7 +128,7 @@ impl Provider for Contentful {
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match secret.expose().len() {
             64 => Ok(()),
-            other => Err(SecretError::new(format!("has {other} characters; Contentful's have 64"))),
+            other => Err(SecretError::new(format!("has {other} characters; a signing secret of Contentful has 64"))),
         }
     }
 
@@ -138,7 +141,7 @@ impl Signer for Contentful {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let fail = |reason: String| SignError::new(reason);
         let topic = HeaderValue::from_str(&draft.event_type)
-            .map_err(|_| fail("a header cannot hold this type".to_owned()))?;
+            .map_err(|_| fail("the event type is not a header value".to_owned()))?;
         let mut headers = HeaderMap::new();
         let json = "application/vnd.contentful.management.v1+json";
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(json));
@@ -149,11 +152,11 @@ impl Signer for Contentful {
         headers.insert(SIGNED_HEADERS, HeaderValue::from_static(list));
         let target = draft.target().to_owned();
         let mut head = Head::new(Method::POST, target, headers);
-        let text = canonical::head(&head).map_err(|e| fail(e.to_string()))?;
+        let text = canonical::canonical_head(&head).map_err(|e| fail(e.to_string()))?;
         let mac = mac(secret, &text, draft.body.bytes());
         let tag = mac.ok_or_else(|| fail("the secret is empty".to_owned()))?.finish();
         let tag = HeaderValue::from_str(&Encoding::Hex.encode(&tag));
-        head.headers.insert(SIGNATURE, tag.map_err(|e| fail(e.to_string()))?);
+        head.headers.insert(SIGNATURE_HEADER, tag.map_err(|e| fail(e.to_string()))?);
         Ok(Request::new(head, draft.body.clone()))
     }
 }

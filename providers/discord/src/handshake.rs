@@ -1,37 +1,39 @@
-//! What Discord wants back: PING of an interactions address is answered with PONG, that of a webhook
-//! events address with an empty 204, and so is an event; an interaction gets its deferral, since what
-//! it asked for is done later by the handlers.
+//! The replies that Discord requires. The PING of an interactions endpoint gets a PONG. The PING of
+//! a webhook events endpoint and an event get an empty 204. An interaction gets a deferred
+//! response, because handlers do the work later.
 
 use hookward_core::{Reply, Request};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-/// The answer to a proven request, if it is a PING.
+/// Returns the reply to a verified request if it is a PING.
 pub(crate) fn answer(request: &Request) -> Option<Reply> {
     let body = request.body.json().ok()?;
     match body.get("type").and_then(Value::as_u64)? {
-        // An event has type 1 as well, and it has an event in it.
+        // A webhook event has type 1 as well, but it has a member `event`.
         1 if body.get("event").is_none() => Some(Reply::json(StatusCode::OK, &json!({"type": 1}))),
         0 => Some(no_content()),
         _ => None,
     }
 }
 
-/// The answer once an event of this type is stored. Interactions have numbers for types.
+/// Returns the reply once an event of this type is stored. The type of an interaction is a number
+/// (discord-api-docs, "Interaction Callback Type").
 pub(crate) fn acknowledgement(event_type: Option<&str>) -> Reply {
     let deferred = match event_type {
-        // A command, a submitted form: an answer will follow.
+        // A command or a submitted form: DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE.
         Some("2" | "5") => json!({"type": 5}),
-        // A component: the message will be changed later.
+        // A component: DEFERRED_UPDATE_MESSAGE.
         Some("3") => json!({"type": 6}),
-        // Autocompletion cannot wait: there is nothing to choose from.
+        // Autocompletion cannot be deferred: APPLICATION_COMMAND_AUTOCOMPLETE_RESULT without
+        // choices.
         Some("4") => json!({"type": 8, "data": {"choices": []}}),
         _ => return no_content(),
     };
     Reply::json(StatusCode::OK, &deferred)
 }
 
-/// 204; Discord wants a media type even with no content.
+/// An empty 204. Discord requires a media type even without content.
 fn no_content() -> Reply {
     let mut reply = Reply::empty(StatusCode::NO_CONTENT);
     reply.headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));

@@ -1,11 +1,12 @@
-//! The verification of an address: `GET ?challenge=…`, sent when an address is saved. Nobody signs it,
-//! so what goes back is bounded in length and letters, and never read as anything but text.
+//! The verification of an endpoint: Dropbox sends `GET ?challenge=…` when a webhook URI is saved.
+//! The request is not signed, so the returned challenge is limited in length and characters, and
+//! its media type is plain text.
 
 use hookward_core::scheme::form_value;
 use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::StatusCode;
 
-/// The challenge as text.
+/// Returns a reply with the challenge as plain text.
 pub(crate) fn answer(head: &Head) -> Result<Reply, VerifyError> {
     let challenge = form_value(head.query().unwrap_or_default().as_bytes(), "challenge")?;
     let challenge =
@@ -23,7 +24,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_comes_back_and_markup_does_not() {
+    fn a_plain_challenge_is_returned_and_markup_is_rejected() {
         let reply = answer_to("/in/1?challenge=AbC_12-3").unwrap();
         assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, &b"AbC_12-3"[..]));
         let nosniff =

@@ -1,7 +1,7 @@
 //! Dropbox: `X-Dropbox-Signature` over the body, HMAC-SHA-256.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the verification of an address, a GET with
-//! a challenge that has to come back.
+//! Its signature scheme is data (`scheme.json`). The verification of an endpoint, a GET with a
+//! challenge that the reply must return, needs code.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -67,7 +67,7 @@ impl Provider for Dropbox {
         Ok(Verification::Genuine { secret })
     }
 
-    /// A second change of the same account has the same bytes.
+    /// Two changes of the same account have the same bytes, so equal content is no duplicate.
     fn dedupe_by_content(&self) -> bool {
         false
     }

@@ -1,8 +1,8 @@
-//! GitHub: `X-Hub-Signature-256` over the body, HMAC-SHA-256. The older SHA-1 header is looked at only
-//! where the configuration says so.
+//! GitHub: `X-Hub-Signature-256` over the body, HMAC-SHA-256. The older SHA-1 header is verified
+//! only if the configuration selects it.
 //!
-//! Its signature scheme is data (`scheme.json`, `scheme-sha1.json`). What needs code is the warning that goes
-//! with the older way.
+//! Its signature scheme is data (`scheme.json`, `scheme-sha1.json`). The warning about SHA-1 needs
+//! code.
 #![warn(missing_docs)]
 
 mod samples;
@@ -22,20 +22,20 @@ hookward_core::register_provider!(GithubConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GithubConfig {
-    /// Which signature is checked: `sha256`, or the older `sha1` of servers that send no other.
+    /// Which signature is verified: `sha256`, or the older `sha1` for servers that send no other.
     #[serde(default)]
-    pub scheme: Hash,
+    pub scheme: SignatureHash,
 }
 
-/// The hash under the signature.
+/// Hash function of the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Hash {
-    /// `X-Hub-Signature-256`.
+pub enum SignatureHash {
+    /// The header `X-Hub-Signature-256`.
     #[default]
     Sha256,
-    /// `X-Hub-Signature`.
+    /// The header `X-Hub-Signature`.
     Sha1,
 }
 
@@ -55,8 +55,8 @@ impl ProviderConfig for GithubConfig {
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let text = match self.scheme {
-            Hash::Sha256 => include_str!("scheme.json"),
-            Hash::Sha1 => include_str!("scheme-sha1.json"),
+            SignatureHash::Sha256 => include_str!("scheme.json"),
+            SignatureHash::Sha1 => include_str!("scheme-sha1.json"),
         };
         let scheme = Scheme::from_json(text)?.compile()?;
         Ok(Arc::new(Github { hash: self.scheme, scheme }))
@@ -65,7 +65,7 @@ impl ProviderConfig for GithubConfig {
 
 #[derive(Debug)]
 struct Github {
-    hash: Hash,
+    hash: SignatureHash,
     scheme: CompiledScheme,
 }
 
@@ -77,10 +77,10 @@ impl Provider for Github {
 
     fn config_warnings(&self) -> Vec<String> {
         match self.hash {
-            Hash::Sha256 => Vec::new(),
-            Hash::Sha1 => vec![
-                "GitHub keeps the signature with SHA-1 for old receivers alone; set `scheme: sha256` \
-                 where it sends `X-Hub-Signature-256`"
+            SignatureHash::Sha256 => Vec::new(),
+            SignatureHash::Sha1 => vec![
+                "GitHub keeps the SHA-1 signature only for old receivers; set `scheme: sha256` \
+                 if it sends `X-Hub-Signature-256`"
                     .to_owned(),
             ],
         }

@@ -1,5 +1,5 @@
 //! Google Cloud Pub/Sub push: an OpenID Connect token that Google signs for the service account of
-//! a subscription. It proves who sends, and does not cover the body.
+//! a subscription. It proves who sent a request and does not cover the body.
 #![warn(missing_docs)]
 
 mod samples;
@@ -22,26 +22,26 @@ use serde_json::Value;
 
 hookward_core::register_provider!(GooglePubsubConfig);
 
-/// Where Google publishes the keys of its tokens.
-const KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
-/// How Google calls itself as an issuer.
+/// URL of the keys with which Google signs tokens.
+const KEYS_URL: &str = "https://www.googleapis.com/oauth2/v3/certs";
+/// Issuers that Google's tokens may name (Google, "Validating an ID token").
 const ISSUERS: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
-/// How far Google's clock may be ahead.
-const AHEAD: Duration = Duration::from_secs(60);
-/// The type of a message whose attributes name none.
-const UNNAMED: &str = "message";
+/// How far Google's clock may be ahead, if the source sets no tolerance.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60);
+/// Event type of a message whose attributes name none.
+const DEFAULT_EVENT_TYPE: &str = "message";
 
 /// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GooglePubsubConfig {
-    /// The audience of the subscription. By default what Pub/Sub takes by default: the URL that it
-    /// pushes to, which is `server.public_url` with the path of the request.
+    /// The audience of the subscription. The default is that of Pub/Sub: the URL that it pushes to,
+    /// which is `server.public_url` with the path of the request.
     audience: Option<String>,
     /// The service account of the subscription, such as `push@my-project.iam.gserviceaccount.com`.
     email: Option<String>,
-    /// Where the type is: `/pointer` or a list of them. By default the attributes `eventType`,
-    /// `ce-type` and `type`, else it is `message`.
+    /// Where the event type is: `/pointer` or a list of pointers. The default is the first of the
+    /// attributes `eventType`, `ce-type` and `type`, else `message`.
     #[serde(default)]
     event_type: Option<OneOrMore>,
 }
@@ -56,16 +56,19 @@ impl ProviderConfig for GooglePubsubConfig {
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         for (key, value) in [("/audience", &self.audience), ("/email", &self.email)] {
             if value.as_ref().is_some_and(String::is_empty) {
-                return Err(BuildError::at(key, "it is empty"));
+                return Err(BuildError::at(
+                    key,
+                    "the value is empty; write the value of the subscription, or remove the key",
+                ));
             }
         }
         let event_type = self.event_type.unwrap_or_else(|| {
-            let of = |name: &str| format!("/message/attributes/{name}");
-            OneOrMore(["eventType", "ce-type", "type"].map(of).into())
+            let attribute = |name: &str| format!("/message/attributes/{name}");
+            OneOrMore(["eventType", "ce-type", "type"].map(attribute).into())
         });
         let event_id = OneOrMore(vec!["/message/messageId".into(), "/message/message_id".into()]);
-        let naming = IdentityRules::new(Some(event_type), Some(event_id), None)?;
-        Ok(Arc::new(GooglePubsub { audience: self.audience, email: self.email, naming }))
+        let identity_rules = IdentityRules::new(Some(event_type), Some(event_id), None)?;
+        Ok(Arc::new(GooglePubsub { audience: self.audience, email: self.email, identity_rules }))
     }
 }
 
@@ -73,13 +76,13 @@ impl ProviderConfig for GooglePubsubConfig {
 struct GooglePubsub {
     audience: Option<String>,
     email: Option<String>,
-    naming: IdentityRules,
+    identity_rules: IdentityRules,
 }
 
 #[async_trait]
 impl Provider for GooglePubsub {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.naming.precheck(head)?;
+        self.identity_rules.precheck(head)?;
         token(head).map(drop)
     }
 
@@ -92,49 +95,53 @@ impl Provider for GooglePubsub {
         let text = token(&request.head)?;
         let audience = self.audience.clone().or_else(|| request.url(cx.public_url));
         let audience = audience.ok_or_else(|| {
-            VerifyError::invalid_claim("there is no audience to compare with: set `audience`")
+            VerifyError::invalid_claim(
+                "the expected audience is unknown: set `audience` or `server.public_url`",
+            )
         })?;
         let rules = TokenRules::new([JwtAlgorithm::Rs256])
             .issuers(ISSUERS)
             .audiences([audience])
             .require_expiry()
             .expiry_leeway(cx.tolerance.unwrap_or_default())
-            .future_leeway(cx.tolerance.unwrap_or(AHEAD));
-        let claims = jwt::verify(text, &KeyRequest::for_url(KEYS), &rules, cx).await?;
+            .future_leeway(cx.tolerance.unwrap_or(MAX_CLOCK_AHEAD));
+        let claims = jwt::verify(text, &KeyRequest::for_url(KEYS_URL), &rules, cx).await?;
         if claims.get("email_verified") != Some(&Value::Bool(true)) {
             return Err(VerifyError::invalid_claim("the token's email is not verified"));
         }
         if self.email.as_deref().is_some_and(|email| claims.non_empty_str("email") != Some(email)) {
-            return Err(VerifyError::invalid_claim("the token is of another service account"));
+            return Err(VerifyError::invalid_claim(
+                "the token is for another service account than `email`",
+            ));
         }
         Ok(Verification::Genuine { secret: 0 })
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let mut events = self.naming.identify(delivery, |_| false)?;
+        let mut events = self.identity_rules.identify(delivery, |_| false)?;
         for event in &mut events {
-            event.event_type.get_or_insert_with(|| UNNAMED.to_owned());
+            event.event_type.get_or_insert_with(|| DEFAULT_EVENT_TYPE.to_owned());
         }
         Ok(events)
     }
 
     fn config_warnings(&self) -> Vec<String> {
-        let mut config_warnings = Vec::new();
+        let mut warnings = Vec::new();
         if self.email.is_none() {
-            config_warnings.push(
-                "every customer of Google Cloud can have a subscription push here with a right token; \
-                 set `email` to the service account of yours"
+            warnings.push(
+                "every customer of Google Cloud can have a subscription push here with a valid token; \
+                 set `email` to the service account of your subscription"
                     .to_owned(),
             );
         }
         if self.audience.is_none() {
-            config_warnings.push(
-                "the audience is taken from the path and query of each request; set `audience` to \
+            warnings.push(
+                "the audience is derived from the path and query of each request; set `audience` to \
                  that of the subscription"
                     .to_owned(),
             );
         }
-        config_warnings
+        warnings
     }
 }
 

@@ -28,14 +28,14 @@ fn google_pubsub_agrees_with_every_vector() {
 }
 
 #[test]
-fn without_settings_the_audience_is_the_url_and_the_account_is_cautioned() {
-    let open = subject().with(json!({}));
+fn without_settings_the_audience_is_the_url_and_warnings_are_reported() {
+    let without_settings = subject().with(json!({}));
     let mut file = vectors();
-    // The vectors' audience is their URL; whose account it is, nobody asks then.
+    // The vectors' audience is their URL. Without `email` the service account is not checked.
     let accounts = ["pubsub-own-email", "pubsub-own-noemail"];
     file.vectors.retain(|v| !accounts.contains(&v.id.as_str()));
-    run_vectors(|_| open.build().ok(), &file).assert_agrees();
-    let config_warnings = open.build().unwrap().config_warnings();
+    run_vectors(|_| without_settings.build().ok(), &file).assert_agrees();
+    let config_warnings = without_settings.build().unwrap().config_warnings();
     assert!(
         config_warnings[0].contains("set `email`") && config_warnings[1].contains("set `audience`")
     );
@@ -43,7 +43,7 @@ fn without_settings_the_audience_is_the_url_and_the_account_is_cautioned() {
 }
 
 #[test]
-fn nothing_in_the_body_is_called_signed() {
+fn ids_in_the_body_do_not_count_as_signed() {
     let provider = subject().build().unwrap();
     let vector = vectors().vectors.into_iter().find(|v| v.id == "pubsub-own-valid").unwrap();
     let keys = vector.inputs.fixed_keys().unwrap();

@@ -1,8 +1,8 @@
-//! Any sender whose signature can be described: an HMAC (SHA-1, SHA-256, SHA-512), a plain SHA-256, an
-//! Ed25519 or ECDSA signature over a message made of parts of the request, or a token; in a header,
-//! the body or the query.
+//! Any sender whose signature can be described: an HMAC (SHA-1, SHA-256, SHA-512), a plain SHA-256,
+//! an Ed25519 or ECDSA signature over a message made of parts of the request, or a token. The
+//! signature is in a header, the body or the query.
 //!
-//! There is no code here: the `with:` block is the scheme grammar of `hookward-core`.
+//! The crate has no code of its own: the `with:` block is the scheme grammar of `hookward-core`.
 #![warn(missing_docs)]
 
 mod samples;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 hookward_core::register_provider!(HmacConfig);
 
-/// The `with:` block: the scheme.
+/// Settings of the provider: the `with:` block is the scheme.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct HmacConfig(pub Scheme);

@@ -1,4 +1,5 @@
-//! What can be described keeps the contract: the schemes of fifty senders, each as data.
+//! Runs the conformance suite and the test vectors of schemes that are data, for some fifty
+//! senders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use hookward_testkit::provider::{Subject, run_vectors};
 use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
-/// Public keys of P-256.
+/// Public key on P-256, as SubjectPublicKeyInfo in base64.
 const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEwgqMPZfqVcUBvm43RIZoV1U+QprR5BvnV121g6OGTgjjUAZ11TAPYhxUnhfdvvDeAL9f5W5wp281oIwonJ5KjA==";
 const OTHER_SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEXwDlZaIRaGrUaZveaWGZFwQb62zVYchEOswnwuaHxX53bFsnUJ/we/nlSQMA3uj7DbgUQKETI5scgs4UTzT/Og==";
 
@@ -41,7 +42,7 @@ fn subject(scheme: &Value) -> Subject {
     let subject = subject.with(scheme.clone()).tolerance(tolerance);
     let signs_body =
         scheme["alg"] != "equal" && scheme["message"].as_str().unwrap().contains("{body}");
-    // The time of this sender stands in the body that it signs.
+    // This sender puts the time into the body that it signs.
     let in_body = json!({"webhookTimestamp": Subject::NOW.as_millis()}).to_string();
     let subject = match scheme["timestamp"]["from"].as_str() {
         Some("json:/webhookTimestamp") => subject.body(&in_body),
@@ -51,7 +52,7 @@ fn subject(scheme: &Value) -> Subject {
 }
 
 #[test]
-fn a_described_sender_keeps_the_contract() {
+fn a_scheme_of_routes_yaml_keeps_the_contract() {
     let scheme = json!({
         "signature": {"in": "header", "name": "x-signature", "prefix": "sha512=", "encoding": "hex"},
         "message": "{body}",

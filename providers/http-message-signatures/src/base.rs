@@ -1,50 +1,59 @@
-//! The signature base (RFC 9421, section 2.5): a line for each covered component. Called by the proof
-//! and by the signer.
+//! Builds the signature base (RFC 9421, section 2.5): a line for each covered component.
+//! Verification and the signer call this module.
 
 use hookward_core::scheme::form_pairs;
 use hookward_core::{Head, VerifyError};
 
-use crate::fields::{self, Bare, InnerList, Params};
+use crate::fields::{self, BareItem, InnerList, Params};
 
-/// Longer values are refused before anything looks into them.
-const MAX_FIELD: usize = 16 * 1024;
+/// Headers with longer values are rejected.
+const MAX_FIELD_BYTES: usize = 16 * 1024;
 
-/// Refuses components that are not known here, or stand there twice. Nothing is left out of the base:
-/// what cannot be written is an error.
-pub(crate) fn check(list: &InnerList, head: &Head) -> Result<(), VerifyError> {
+/// Rejects components that are unsupported or repeated. The base never omits a component: one that
+/// cannot be written is an error, since an omitted component would not be signed.
+pub(crate) fn check_components(list: &InnerList, head: &Head) -> Result<(), VerifyError> {
     for (n, (name, params)) in list.items.iter().enumerate() {
         if list.items.iter().take(n).any(|other| other == &(name.clone(), params.clone())) {
             return Err(VerifyError::invalid_format(format!("{name} is covered twice")));
         }
-        // The URL is known later; all else is in the head.
+        // These need the URL, which is known later; all others are in the head.
         if !matches!(name.as_str(), "@target-uri" | "@authority" | "@scheme") || !params.is_empty()
         {
-            value(name, params, head, "")?;
+            component_value(name, params, head, "")?;
         }
     }
     Ok(())
 }
 
-/// The text that is signed; `base_url` is scheme and host.
-pub(crate) fn text(list: &InnerList, head: &Head, base_url: &str) -> Result<String, VerifyError> {
+/// Returns the signature base; `base_url` is scheme and host.
+pub(crate) fn signature_base(
+    list: &InnerList,
+    head: &Head,
+    base_url: &str,
+) -> Result<String, VerifyError> {
     let mut out = String::new();
     for (name, params) in &list.items {
-        let value = value(name, params, head, base_url)?;
-        out.push_str(&format!("{}: {value}\n", fields::item(name, params)));
+        let value = component_value(name, params, head, base_url)?;
+        out.push_str(&format!("{}: {value}\n", fields::serialize_item(name, params)));
     }
-    out.push_str(&format!("\"@signature-params\": {}", fields::written(list)));
+    out.push_str(&format!("\"@signature-params\": {}", fields::serialize_list(list)));
     Ok(out)
 }
 
-fn value(name: &str, params: &Params, head: &Head, base_url: &str) -> Result<String, VerifyError> {
-    let unknown = || VerifyError::invalid_format(format!("the component {name} is not known here"));
+fn component_value(
+    name: &str,
+    params: &Params,
+    head: &Head,
+    base_url: &str,
+) -> Result<String, VerifyError> {
+    let unknown = || VerifyError::invalid_format(format!("the component {name} is not supported"));
     if name == "@query-param" {
         return match params.as_slice() {
-            [(key, Bare::Text(wanted))] if key == "name" => query_param(head, wanted),
+            [(key, BareItem::Text(wanted))] if key == "name" => query_param(head, wanted),
             _ => Err(unknown()),
         };
     }
-    // `sf`, `key`, `bs`, `tr` and `req` change what the value is.
+    // The parameters `sf`, `key`, `bs`, `tr` and `req` change the value (section 2.1).
     if !params.is_empty() {
         return Err(unknown());
     }
@@ -62,7 +71,7 @@ fn value(name: &str, params: &Params, head: &Head, base_url: &str) -> Result<Str
     })
 }
 
-/// The host in lower case, without the default port.
+/// Returns the host in lower case, without the default port (section 2.2.3).
 fn authority(base_url: &str) -> String {
     let (scheme, host) = base_url.split_once("://").unwrap_or(("https", base_url));
     let host = host.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
@@ -70,7 +79,8 @@ fn authority(base_url: &str) -> String {
     host.strip_suffix(port).unwrap_or(&host).to_owned()
 }
 
-/// The values of a header in one line. One that came twice with the same value is one.
+/// Returns the values of a header in one line (section 2.1). A header that is repeated with the
+/// same value counts once.
 fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(VerifyError::invalid_format(format!(
@@ -86,9 +96,9 @@ fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
         })?;
         values.push(text.trim());
     }
-    if bytes > MAX_FIELD {
+    if bytes > MAX_FIELD_BYTES {
         return Err(VerifyError::invalid_format(format!(
-            "the header {name} is over {MAX_FIELD} bytes"
+            "the header {name} has over {MAX_FIELD_BYTES} bytes"
         )));
     }
     let Some(first) = values.first() else {
@@ -104,7 +114,7 @@ fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
     }
 }
 
-/// The one value of a query parameter, escaped anew.
+/// Returns the only value of a query parameter, decoded and encoded again (section 2.2.8).
 fn query_param(head: &Head, wanted: &str) -> Result<String, VerifyError> {
     let escaped = |bytes: &[u8]| {
         let plain = |b: &u8| b.is_ascii_alphanumeric() || b"*-._".contains(b);
@@ -117,9 +127,7 @@ fn query_param(head: &Head, wanted: &str) -> Result<String, VerifyError> {
     match (found.next(), found.next()) {
         (Some(value), None) => Ok(value),
         (None, _) => Err(VerifyError::missing_signature(format!("the query parameter {wanted}"))),
-        _ => Err(VerifyError::invalid_format(format!(
-            "the query parameter {wanted} came several times"
-        ))),
+        _ => Err(VerifyError::invalid_format(format!("the query parameter {wanted} is repeated"))),
     }
 }
 
@@ -139,14 +147,14 @@ mod tests {
         }
         let target = "/path?q=a+b&r=%7E&q2=1&q2=2".to_owned();
         let head = Head::new(Method::POST, target, headers);
-        let list = fields::lists(&format!("s={input}")).unwrap().remove(0).1;
-        check(&list, &head)?;
-        let text = text(&list, &head, "https://WWW.Example.com:443")?;
+        let list = fields::parse_inner_lists(&format!("s={input}")).unwrap().remove(0).1;
+        check_components(&list, &head)?;
+        let text = signature_base(&list, &head, "https://WWW.Example.com:443")?;
         Ok(text.rsplit_once("\n\"@signature-params\"").map_or("", |(lines, _)| lines).to_owned())
     }
 
     #[test]
-    fn each_component_has_its_line() {
+    fn every_supported_component_has_its_line() {
         for (component, line) in [
             (r#""@method""#, r#""@method": POST"#),
             (r#""@authority""#, r#""@authority": www.example.com"#),
@@ -165,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused_and_never_left_out() {
+    fn unsupported_absent_and_repeated_components_are_rejected() {
         for component in [
             r#""@status""#,
             r#""@signature-params""#,

@@ -1,43 +1,44 @@
-//! Structured fields (RFC 8941), as far as signatures need them: dictionaries of inner lists and of
-//! bytes. Strict: what is not of the form is refused, and so is a key that stands there twice.
+//! Parses and serializes structured fields (RFC 8941), as far as signatures need them: dictionaries
+//! of inner lists and of byte sequences. The parser is strict: it rejects every other form, and
+//! also a repeated key, of which RFC 8941 would use the last.
 
 use hookward_core::crypto::Encoding;
 
-/// More members of a dictionary, or items of a list, than any sender needs.
+/// Maximum number of members of a dictionary, items of a list, and parameters.
 const MAX_MEMBERS: usize = 64;
 
-/// A bare item.
+/// A bare item (section 3.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Bare {
+pub(crate) enum BareItem {
     Integer(i64),
     Text(String),
     Bytes(Vec<u8>),
     Token(String),
-    Truth(bool),
+    Boolean(bool),
 }
 
-/// Parameters in their order.
-pub(crate) type Params = Vec<(String, Bare)>;
+/// Parameters in their order (section 3.1.2).
+pub(crate) type Params = Vec<(String, BareItem)>;
 
-/// A list of texts, each with parameters, and the parameters of the list.
+/// An inner list of strings, each with parameters, and the parameters of the list (section 3.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InnerList {
     pub(crate) items: Vec<(String, Params)>,
     pub(crate) params: Params,
 }
 
-/// `a=("x" "y");created=1, b=…`
-pub(crate) fn lists(text: &str) -> Option<Vec<(String, InnerList)>> {
+/// Parses a dictionary of inner lists: `a=("x" "y");created=1, b=…`.
+pub(crate) fn parse_inner_lists(text: &str) -> Option<Vec<(String, InnerList)>> {
     dictionary(text, |reader| {
         let items = reader.items()?;
         Some(InnerList { items, params: reader.params()? })
     })
 }
 
-/// `a=:YmFzZTY0:, b=…`
-pub(crate) fn byte_sequences(text: &str) -> Option<Vec<(String, Vec<u8>)>> {
+/// Parses a dictionary of byte sequences: `a=:YmFzZTY0:, b=…`.
+pub(crate) fn parse_byte_sequences(text: &str) -> Option<Vec<(String, Vec<u8>)>> {
     dictionary(text, |reader| {
-        let Bare::Bytes(bytes) = reader.bare()? else { return None };
+        let BareItem::Bytes(bytes) = reader.bare()? else { return None };
         reader.params()?;
         Some(bytes)
     })
@@ -51,7 +52,7 @@ fn dictionary<T>(
     let mut members: Vec<(String, T)> = Vec::new();
     loop {
         let key = reader.key()?;
-        if !reader.eat('=')
+        if !reader.consume('=')
             || members.len() >= MAX_MEMBERS
             || members.iter().any(|(k, _)| *k == key)
         {
@@ -59,21 +60,21 @@ fn dictionary<T>(
         }
         let value = value(&mut reader)?;
         members.push((key, value));
-        reader.spaces();
+        reader.skip_spaces();
         if reader.0.is_empty() {
             return Some(members);
         }
-        if !reader.eat(',') {
+        if !reader.consume(',') {
             return None;
         }
-        reader.spaces();
+        reader.skip_spaces();
     }
 }
 
 struct Reader<'a>(&'a str);
 
 impl<'a> Reader<'a> {
-    fn eat(&mut self, wanted: char) -> bool {
+    fn consume(&mut self, wanted: char) -> bool {
         match self.0.strip_prefix(wanted) {
             Some(rest) => {
                 self.0 = rest;
@@ -83,31 +84,31 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn spaces(&mut self) {
+    fn skip_spaces(&mut self) {
         self.0 = self.0.trim_start_matches([' ', '\t']);
     }
 
-    /// The longest start of such characters.
-    fn run(&mut self, of: impl Fn(char) -> bool) -> &'a str {
-        let end = self.0.find(|c| !of(c)).unwrap_or(self.0.len());
-        let (run, rest) = self.0.split_at(end);
+    /// Consumes and returns the longest prefix of matching characters.
+    fn take_while(&mut self, accepts: impl Fn(char) -> bool) -> &'a str {
+        let end = self.0.find(|c| !accepts(c)).unwrap_or(self.0.len());
+        let (prefix, rest) = self.0.split_at(end);
         self.0 = rest;
-        run
+        prefix
     }
 
     fn key(&mut self) -> Option<String> {
         let first = |c: char| c.is_ascii_lowercase() || c == '*';
-        self.0
-            .starts_with(first)
-            .then(|| self.run(|c| first(c) || c.is_ascii_digit() || "_-.".contains(c)).to_owned())
+        self.0.starts_with(first).then(|| {
+            self.take_while(|c| first(c) || c.is_ascii_digit() || "_-.".contains(c)).to_owned()
+        })
     }
 
     fn params(&mut self) -> Option<Params> {
         let mut params: Params = Vec::new();
-        while self.eat(';') {
+        while self.consume(';') {
             self.0 = self.0.trim_start_matches(' ');
             let key = self.key()?;
-            let value = if self.eat('=') { self.bare()? } else { Bare::Truth(true) };
+            let value = if self.consume('=') { self.bare()? } else { BareItem::Boolean(true) };
             if params.len() >= MAX_MEMBERS || params.iter().any(|(k, _)| *k == key) {
                 return None;
             }
@@ -118,56 +119,56 @@ impl<'a> Reader<'a> {
 
     fn items(&mut self) -> Option<Vec<(String, Params)>> {
         let mut items = Vec::new();
-        if !self.eat('(') {
+        if !self.consume('(') {
             return None;
         }
         loop {
             let before = self.0.len();
             self.0 = self.0.trim_start_matches(' ');
-            if self.eat(')') {
+            if self.consume(')') {
                 return Some(items);
             }
             if items.len() >= MAX_MEMBERS || (!items.is_empty() && self.0.len() == before) {
                 return None;
             }
-            let Bare::Text(text) = self.bare()? else { return None };
+            let BareItem::Text(text) = self.bare()? else { return None };
             items.push((text, self.params()?));
         }
     }
 
-    fn bare(&mut self) -> Option<Bare> {
+    fn bare(&mut self) -> Option<BareItem> {
         let first = self.0.chars().next()?;
         match first {
-            '"' => self.text().map(Bare::Text),
+            '"' => self.text().map(BareItem::Text),
             ':' => {
-                self.eat(':');
+                self.consume(':');
                 let (coded, rest) = self.0.split_once(':')?;
                 self.0 = rest;
-                Encoding::Base64.decode(coded).map(Bare::Bytes)
+                Encoding::Base64.decode(coded).map(BareItem::Bytes)
             }
             '?' => {
-                self.eat('?');
-                if self.eat('1') { Some(true) } else { self.eat('0').then_some(false) }
-                    .map(Bare::Truth)
+                self.consume('?');
+                if self.consume('1') { Some(true) } else { self.consume('0').then_some(false) }
+                    .map(BareItem::Boolean)
             }
             '-' | '0'..='9' => {
-                let negative = self.eat('-');
-                let digits = self.run(|c| c.is_ascii_digit());
+                let negative = self.consume('-');
+                let digits = self.take_while(|c| c.is_ascii_digit());
                 let number: i64 =
                     (1..=15).contains(&digits.len()).then(|| digits.parse().ok())??;
-                Some(Bare::Integer(if negative { -number } else { number }))
+                Some(BareItem::Integer(if negative { -number } else { number }))
             }
             c if c.is_ascii_alphabetic() || c == '*' => {
-                let token =
-                    self.run(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c));
-                Some(Bare::Token(token.to_owned()))
+                let token = self
+                    .take_while(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c));
+                Some(BareItem::Token(token.to_owned()))
             }
             _ => None,
         }
     }
 
     fn text(&mut self) -> Option<String> {
-        self.eat('"');
+        self.consume('"');
         let mut out = String::new();
         let mut chars = self.0.char_indices();
         while let Some((at, c)) = chars.next() {
@@ -185,35 +186,38 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A list as the signature covers it: written in the one canonical way.
-pub(crate) fn written(list: &InnerList) -> String {
-    let items: Vec<_> = list.items.iter().map(|(text, params)| item(text, params)).collect();
-    format!("({}){}", items.join(" "), parameters(&list.params))
+/// Serializes a list in the canonical form, which the signature covers (section 4.1.1.1).
+pub(crate) fn serialize_list(list: &InnerList) -> String {
+    let items: Vec<_> =
+        list.items.iter().map(|(text, params)| serialize_item(text, params)).collect();
+    format!("({}){}", items.join(" "), serialize_params(&list.params))
 }
 
-/// A text with its parameters.
-pub(crate) fn item(text: &str, params: &Params) -> String {
-    format!("{}{}", quoted(text), parameters(params))
+/// Serializes a string with its parameters.
+pub(crate) fn serialize_item(text: &str, params: &Params) -> String {
+    format!("{}{}", quote(text), serialize_params(params))
 }
 
-fn parameters(params: &Params) -> String {
+fn serialize_params(params: &Params) -> String {
     let mut out = String::new();
     for (key, value) in params {
         out.push(';');
         out.push_str(key);
         match value {
-            Bare::Truth(true) => continue,
-            Bare::Truth(false) => out.push_str("=?0"),
-            Bare::Integer(number) => out.push_str(&format!("={number}")),
-            Bare::Text(text) => out.push_str(&format!("={}", quoted(text))),
-            Bare::Token(token) => out.push_str(&format!("={token}")),
-            Bare::Bytes(bytes) => out.push_str(&format!("=:{}:", Encoding::Base64.encode(bytes))),
+            BareItem::Boolean(true) => continue,
+            BareItem::Boolean(false) => out.push_str("=?0"),
+            BareItem::Integer(number) => out.push_str(&format!("={number}")),
+            BareItem::Text(text) => out.push_str(&format!("={}", quote(text))),
+            BareItem::Token(token) => out.push_str(&format!("={token}")),
+            BareItem::Bytes(bytes) => {
+                out.push_str(&format!("=:{}:", Encoding::Base64.encode(bytes)))
+            }
         }
     }
     out
 }
 
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
@@ -222,20 +226,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_written_canonically() {
+    fn parsed_lists_are_serialized_canonically() {
         let text =
             r#"sig1=("@method"   "x-a";sf;key="b\"c" );created=12; nonce=:AA==: , sig2=();alg=tok"#;
-        let found = lists(text).unwrap();
+        let found = parse_inner_lists(text).unwrap();
         assert_eq!(
-            written(&found[0].1),
+            serialize_list(&found[0].1),
             r#"("@method" "x-a";sf;key="b\"c");created=12;nonce=:AA==:"#
         );
-        assert_eq!((found[1].0.as_str(), written(&found[1].1)), ("sig2", "();alg=tok".to_owned()));
-        assert_eq!(byte_sequences("a=:AA==:").unwrap(), [("a".to_owned(), vec![0])]);
+        assert_eq!(
+            (found[1].0.as_str(), serialize_list(&found[1].1)),
+            ("sig2", "();alg=tok".to_owned())
+        );
+        assert_eq!(parse_byte_sequences("a=:AA==:").unwrap(), [("a".to_owned(), vec![0])]);
     }
 
     #[test]
-    fn what_is_not_of_the_form_is_refused() {
+    fn malformed_fields_are_rejected() {
         for wrong in [
             "",
             "sig1",
@@ -253,10 +260,10 @@ mod tests {
             "sig1=(\"a\\b\")",
             "sig1=();a=1234567890123456",
         ] {
-            assert!(lists(wrong).is_none(), "{wrong}");
+            assert!(parse_inner_lists(wrong).is_none(), "{wrong}");
         }
         for wrong in ["a=:AA=:", "a=AA==", "a=:AB==:", "a=:AA==", "a=::x"] {
-            assert!(byte_sequences(wrong).is_none(), "{wrong}");
+            assert!(parse_byte_sequences(wrong).is_none(), "{wrong}");
         }
     }
 }

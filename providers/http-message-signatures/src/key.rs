@@ -1,5 +1,5 @@
-//! Keys, and what an algorithm's registered name stands for. The configuration names the algorithm;
-//! what a request says of it can only contradict.
+//! Keys and algorithms (RFC 9421, section 6.2). The configuration selects the algorithm. If a
+//! request named it, an attacker could select a weaker one, so its `alg` is only compared.
 
 use hookward_core::Secret;
 use hookward_core::crypto::{
@@ -8,36 +8,36 @@ use hookward_core::crypto::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What stands before the key in a SubjectPublicKeyInfo of Ed25519.
+/// DER prefix of the key in a SubjectPublicKeyInfo of Ed25519 (RFC 8410, section 4).
 const ED25519_SPKI: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// An algorithm of RFC 9421.
+/// A signature algorithm of RFC 9421.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 pub enum KeyAlgorithm {
-    /// A shared secret.
+    /// HMAC-SHA-256 with a shared secret.
     #[default]
     #[serde(rename = "hmac-sha256")]
     HmacSha256,
-    /// The sender's public key.
+    /// Ed25519; the secret is the sender's public key.
     #[serde(rename = "ed25519")]
     Ed25519,
-    /// The sender's public key.
+    /// ECDSA over P-256; the secret is the sender's public key.
     #[serde(rename = "ecdsa-p256-sha256")]
     EcdsaP256Sha256,
-    /// The sender's public key.
+    /// RSA PKCS #1 v1.5; the secret is the sender's public key.
     #[serde(rename = "rsa-v1_5-sha256")]
     RsaV15Sha256,
 }
 
-/// How a shared secret is written.
+/// Encoding of a shared secret in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretForm {
-    /// Its bytes as they are.
+    /// The bytes of the text, unchanged.
     #[default]
     Utf8,
-    /// Base64, decoded.
+    /// The base64 of the bytes.
     Base64,
 }
 
@@ -60,7 +60,8 @@ impl KeyAlgorithm {
         }
     }
 
-    /// The key that a secret's text stands for: a shared one, or a public one in PEM or base64.
+    /// Decodes the key in a secret: a shared key, or a public key in PEM or base64. `None` if the
+    /// algorithm does not accept it.
     pub(crate) fn key(self, secret: &Secret, form: SecretForm) -> Option<Vec<u8>> {
         let text = secret.expose();
         if self == Self::HmacSha256 && form == SecretForm::Utf8 {

@@ -1,8 +1,8 @@
-//! HTTP Message Signatures (RFC 9421): `Signature-Input` says which parts of a request are covered,
-//! `Signature` holds the proof, and `Content-Digest` (RFC 9530) ties the body to it.
+//! HTTP Message Signatures (RFC 9421): `Signature-Input` lists the covered parts of a request,
+//! `Signature` contains the signatures, and `Content-Digest` (RFC 9530) covers the body.
 //!
-//! All of it is code: what is signed is chosen by each request, and what has to be, by the
-//! configuration.
+//! This provider is code, because each request chooses what is signed, and the configuration what
+//! must be.
 #![warn(missing_docs)]
 
 mod base;
@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use input::{DIGEST, Demands};
+use input::{DIGEST_HEADER, Requirements};
 pub use key::{KeyAlgorithm, SecretForm};
 
 hookward_core::register_provider!(HttpMessageSignaturesConfig);
@@ -40,20 +40,21 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpMessageSignaturesConfig {
-    /// The algorithm; a request that names another is refused.
+    /// The algorithm; a request that names another is rejected.
     #[serde(default)]
     pub alg: KeyAlgorithm,
-    /// How the shared secret is written. Public keys are PEM, or base64 without its frame.
+    /// How the shared secret is encoded. Public keys are PEM, or its base64 without the first and
+    /// last line.
     #[serde(default)]
     pub secret_form: SecretForm,
-    /// The label of the signature that counts; without it there may be one alone.
+    /// The label of the signature that is verified; without this key a request may have only one.
     #[serde(default)]
     pub label: Option<String>,
-    /// The `keyid` of the signature that counts.
+    /// The `keyid` of the signature that is verified.
     #[serde(default)]
     pub keyid: Option<String>,
-    /// The components that have to be covered, such as `@method` or `date`; without this key the method and the whole
-    /// URL. The digest of a body has to be covered in any case.
+    /// The components that must be covered, such as `@method` or `date`; without this key the
+    /// method and the whole URL. The digest of a body must always be covered.
     #[serde(default)]
     pub covers: Option<Vec<String>>,
     /// Where the event type is, as in `provider: hmac`; without this key `/type`, else `event`.
@@ -80,41 +81,47 @@ impl ProviderConfig for HttpMessageSignaturesConfig {
         if let Some(name) = self.covers.iter().flatten().find(wrong) {
             return Err(BuildError::at(
                 "/covers",
-                format!("`{name}` is no component in lower case"),
+                format!("`{name}` is not a component name in lower case"),
             ));
         }
-        let named = self.event_type.is_some();
+        let has_event_type = self.event_type.is_some();
         let or = |given: Option<OneOrMore>, place: &str| {
             Some(given.unwrap_or_else(|| OneOrMore(vec![place.to_owned()])))
         };
-        let naming =
+        let identity_rules =
             IdentityRules::new(or(self.event_type, "/type"), or(self.event_id, "/id"), self.batch)?;
         let Self { alg, label, keyid, covers, secret_form, .. } = self;
-        let demands = Demands { alg, label, keyid, covers };
-        Ok(Arc::new(MessageSignatures { demands, secret_form, naming, named }))
+        let requirements = Requirements { alg, label, keyid, covers };
+        Ok(Arc::new(MessageSignatures {
+            requirements,
+            secret_form,
+            identity_rules,
+            has_event_type,
+        }))
     }
 }
 
 #[derive(Debug)]
 struct MessageSignatures {
-    demands: Demands,
+    requirements: Requirements,
     secret_form: SecretForm,
-    naming: IdentityRules,
-    /// Whether the configuration says where the type is.
-    named: bool,
+    identity_rules: IdentityRules,
+    /// Whether the configuration sets `event_type`. Only the default falls back to the type
+    /// `event`.
+    has_event_type: bool,
 }
 
 impl MessageSignatures {
-    fn read_head(&self, head: &Head) -> Result<input::Input, VerifyError> {
-        self.naming.precheck(head)?;
-        input::choose(&self.demands, head)
+    fn parse_head(&self, head: &Head) -> Result<input::Input, VerifyError> {
+        self.identity_rules.precheck(head)?;
+        input::select_signature(&self.requirements, head)
     }
 }
 
 #[async_trait]
 impl Provider for MessageSignatures {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.read_head(head).map(drop)
+        self.parse_head(head).map(drop)
     }
 
     async fn verify(
@@ -122,7 +129,7 @@ impl Provider for MessageSignatures {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        let input = self.read_head(&request.head)?;
+        let input = self.parse_head(&request.head)?;
         let of_url = ["@target-uri", "@authority", "@scheme"].iter().any(|name| input.covers(name));
         let base_url = match cx.public_url {
             None if of_url => {
@@ -132,11 +139,11 @@ impl Provider for MessageSignatures {
             }
             other => other.unwrap_or_default().trim_end_matches('/'),
         };
-        let text = base::text(&input.list, &request.head, base_url)?;
-        let (algorithm, tags) = (self.demands.alg.algorithm(), [input.tag.clone()]);
+        let text = base::signature_base(&input.list, &request.head, base_url)?;
+        let (algorithm, tags) = (self.requirements.alg.algorithm(), [input.tag.clone()]);
         let mut found = None;
         for (index, secret) in cx.secrets.iter() {
-            let Some(key) = self.demands.alg.key(secret, self.secret_form) else { continue };
+            let Some(key) = self.requirements.alg.key(secret, self.secret_form) else { continue };
             if algorithm.matches_any(&key, &[text.as_bytes()], &tags) && found.is_none() {
                 found = Some(index);
             }
@@ -148,14 +155,14 @@ impl Provider for MessageSignatures {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        let input = self.read_head(delivery.head());
+        let input = self.parse_head(delivery.head());
         let input = input.map_err(|e| IdentifyError::new(e.to_string()))?;
-        let mut found = self.naming.identify(delivery, |address| match address {
+        let mut found = self.identity_rules.identify(delivery, |address| match address {
             FieldLocation::Header(name) => input.covers(name),
-            // The digest covers the whole body.
+            // The digest covers the whole body, so fields of the body are signed.
             FieldLocation::Pointer(_) | FieldLocation::Root(_) | FieldLocation::Form(_) => true,
         })?;
-        if !self.named {
+        if !self.has_event_type {
             for identity in &mut found {
                 identity.event_type.get_or_insert_with(|| "event".to_owned());
             }
@@ -164,11 +171,11 @@ impl Provider for MessageSignatures {
     }
 
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
-        self.read_head(delivery.head()).ok()?.nonce().map(str::to_owned)
+        self.parse_head(delivery.head()).ok()?.nonce().map(str::to_owned)
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
-        match (self.demands.alg.key(secret, self.secret_form), self.demands.alg) {
+        match (self.requirements.alg.key(secret, self.secret_form), self.requirements.alg) {
             (Some(_), _) => Ok(()),
             (None, KeyAlgorithm::HmacSha256) => Err(SecretError::new("is empty, or not base64")),
             (None, alg) => {
@@ -179,20 +186,20 @@ impl Provider for MessageSignatures {
     }
 
     fn config_warnings(&self) -> Vec<String> {
-        let bare = self.demands.covers.as_ref().is_some_and(|names| {
+        let no_host = self.requirements.covers.as_ref().is_some_and(|names| {
             !names.iter().any(|name| name == "@target-uri" || name == "@authority")
         });
-        let open = "`covers` leaves the host open, so a request that was signed for another receiver \
-                    under this key is believed; add `@authority`";
-        bare.then(|| open.to_owned()).into_iter().collect()
+        let text = "`covers` does not include the host, so a request that was signed for another receiver \
+                    with this key is accepted; add `@authority`";
+        no_host.then(|| text.to_owned()).into_iter().collect()
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
-        if self.demands.alg == KeyAlgorithm::HmacSha256 { Some(self) } else { None }
+        if self.requirements.alg == KeyAlgorithm::HmacSha256 { Some(self) } else { None }
     }
 }
 
-/// `created` may be up to the tolerance away, both ways, and `expires` may not have come.
+/// Checks that `created` differs from now by at most the tolerance, and that `expires` is not past.
 fn check_time(input: &input::Input, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
     let tolerance = cx.tolerance.unwrap_or(TOLERANCE);
     let now = cx.now.as_secs();
@@ -214,8 +221,8 @@ fn check_time(input: &input::Input, cx: &VerifyCx<'_>) -> Result<(), VerifyError
     }
 }
 
-/// Signs method, URL, type and digest of the body, and what the configuration demands besides where
-/// that is in the request anyway.
+/// Signs method, URL, media type and digest of the body, and the other components that the
+/// configuration requires.
 impl Signer for MessageSignatures {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let fail = |reason: String| SignError::new(reason);
@@ -223,40 +230,54 @@ impl Signer for MessageSignatures {
         let value = |text: String| HeaderValue::from_str(&text).map_err(|e| fail(e.to_string()));
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(DIGEST, value(format!("sha-256=:{digest}:"))?);
-        for (name, text) in self.naming.headers(&draft.event_type, &draft.event_id) {
+        headers.insert(DIGEST_HEADER, value(format!("sha-256=:{digest}:"))?);
+        for (name, text) in self.identity_rules.headers(&draft.event_type, &draft.event_id) {
             let name = http::HeaderName::from_bytes(name.as_bytes());
             headers.insert(name.map_err(|e| fail(e.to_string()))?, value(text.to_owned())?);
         }
-        let label = self.demands.label.as_deref().unwrap_or("sig1");
-        let mut covered =
-            vec!["@method", "@authority", "@path", "@query", "@target-uri", "content-type", DIGEST];
-        for name in self.demands.covers.iter().flatten() {
+        let label = self.requirements.label.as_deref().unwrap_or("sig1");
+        let mut covered = vec![
+            "@method",
+            "@authority",
+            "@path",
+            "@query",
+            "@target-uri",
+            "content-type",
+            DIGEST_HEADER,
+        ];
+        for name in self.requirements.covers.iter().flatten() {
             if !covered.contains(&name.as_str()) {
                 covered.push(name);
             }
         }
-        let keyid = self.demands.keyid.as_deref().unwrap_or("hookward");
+        let keyid = self.requirements.keyid.as_deref().unwrap_or("hookward");
         let items: Vec<_> = covered.iter().map(|name| format!("\"{name}\"")).collect();
         let created = draft.now.as_secs();
-        let written = format!(
+        let input = format!(
             "{label}=({});created={created};keyid=\"{keyid}\";nonce=\"{}\";alg=\"hmac-sha256\"",
             items.join(" "),
             draft.event_id,
         );
-        let list = fields::lists(&written).and_then(|mut lists| lists.pop());
-        let (_, list) =
-            list.ok_or_else(|| fail("the label, keyid or id cannot be written".to_owned()))?;
-        headers.insert("signature-input", value(format!("{label}={}", fields::written(&list)))?);
+        let list = fields::parse_inner_lists(&input).and_then(|mut lists| lists.pop());
+        let (_, list) = list.ok_or_else(|| {
+            fail(
+                "the label, keyid or id contains characters that a signature cannot contain"
+                    .to_owned(),
+            )
+        })?;
+        headers.insert(
+            "signature-input",
+            value(format!("{label}={}", fields::serialize_list(&list)))?,
+        );
         let target = draft.target().to_owned();
         let base_url = draft.url.strip_suffix(&target).unwrap_or(&draft.url);
         let mut head = Head::new(Method::POST, target.clone(), headers);
-        let text = base::text(&list, &head, base_url).map_err(|e| fail(e.to_string()))?;
+        let text = base::signature_base(&list, &head, base_url).map_err(|e| fail(e.to_string()))?;
         let tag = self
-            .demands
+            .requirements
             .alg
             .key(secret, self.secret_form)
-            .and_then(|key| self.demands.alg.algorithm().tag(&key, &[text.as_bytes()]))
+            .and_then(|key| self.requirements.alg.algorithm().tag(&key, &[text.as_bytes()]))
             .ok_or_else(|| fail("the secret is not of the expected form".to_owned()))?;
         let tag = value(format!("{label}=:{}:", Encoding::Base64.encode(&tag)))?;
         head.headers.insert("signature", tag);

@@ -1,6 +1,6 @@
-//! The test cases of RFC 9421, appendix B.2, whose algorithms are known here. Their messages leave the
-//! body uncovered or are responses, so the provider itself would refuse them: what is tested is the
-//! base and the keys.
+//! The test cases of RFC 9421, appendix B.2, whose algorithms are supported. Their messages do not
+//! cover the body or are responses, so the provider would reject them: the tests check the
+//! signature base and the keys.
 
 use hookward_core::crypto::{Encoding, Tag};
 use hookward_core::{Head, Secret};
@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::key::{KeyAlgorithm, SecretForm};
 use crate::{base, fields};
 
-const SHARED: &str =
+const SHARED_SECRET: &str =
     "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
-const ED25519: &str = "-----BEGIN PUBLIC KEY-----
+const ED25519_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=
 -----END PUBLIC KEY-----";
-const P256: &str = "-----BEGIN PUBLIC KEY-----
+const P256_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf
 w0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==
 -----END PUBLIC KEY-----";
@@ -41,13 +41,13 @@ fn verifies(alg: KeyAlgorithm, secret: &str, base: &str, signature: &str) -> boo
 }
 
 fn base_of(input: &str) -> String {
-    let (_, list) = fields::lists(input).unwrap().remove(0);
-    base::check(&list, &request()).unwrap();
-    base::text(&list, &request(), "https://example.com").unwrap()
+    let (_, list) = fields::parse_inner_lists(input).unwrap().remove(0);
+    base::check_components(&list, &request()).unwrap();
+    base::signature_base(&list, &request(), "https://example.com").unwrap()
 }
 
 #[test]
-fn b_2_5_a_request_with_hmac_sha256() {
+fn rfc9421_b_2_5_hmac_sha256_request_verifies() {
     let base = base_of(
         r#"sig-b25=("date" "@authority" "content-type");created=1618884473;keyid="test-shared-secret""#,
     );
@@ -59,28 +59,28 @@ fn b_2_5_a_request_with_hmac_sha256() {
          \"@signature-params\": (\"date\" \"@authority\" \"content-type\");created=1618884473;keyid=\"test-shared-secret\""
     );
     let signature = "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=";
-    assert!(verifies(KeyAlgorithm::HmacSha256, SHARED, &base, signature));
+    assert!(verifies(KeyAlgorithm::HmacSha256, SHARED_SECRET, &base, signature));
     assert!(!verifies(
         KeyAlgorithm::HmacSha256,
-        SHARED,
+        SHARED_SECRET,
         &base.replace("55 GMT", "56 GMT"),
         signature
     ));
 }
 
 #[test]
-fn b_2_6_a_request_with_ed25519() {
+fn rfc9421_b_2_6_ed25519_request_verifies() {
     let base = base_of(
         r#"sig-b26=("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519""#,
     );
     let signature =
         "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
-    assert!(verifies(KeyAlgorithm::Ed25519, ED25519, &base, signature));
-    assert!(!verifies(KeyAlgorithm::Ed25519, ED25519, &base.replace("POST", "PUT"), signature));
+    assert!(verifies(KeyAlgorithm::Ed25519, ED25519_KEY, &base, signature));
+    assert!(!verifies(KeyAlgorithm::Ed25519, ED25519_KEY, &base.replace("POST", "PUT"), signature));
 }
 
 #[test]
-fn b_2_4_a_response_with_ecdsa_p256() {
+fn rfc9421_b_2_4_ecdsa_p256_response_verifies() {
     let base = "\"@status\": 200\n\
         \"content-type\": application/json\n\
         \"content-digest\": sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rjJuahq4l5aGgfLQ==:\n\
@@ -88,6 +88,11 @@ fn b_2_4_a_response_with_ecdsa_p256() {
         \"@signature-params\": (\"@status\" \"content-type\" \"content-digest\" \"content-length\");created=1618884473;keyid=\"test-key-ecc-p256\"";
     let signature =
         "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==";
-    assert!(verifies(KeyAlgorithm::EcdsaP256Sha256, P256, base, signature));
-    assert!(!verifies(KeyAlgorithm::EcdsaP256Sha256, P256, &base.replace("200", "201"), signature));
+    assert!(verifies(KeyAlgorithm::EcdsaP256Sha256, P256_KEY, base, signature));
+    assert!(!verifies(
+        KeyAlgorithm::EcdsaP256Sha256,
+        P256_KEY,
+        &base.replace("200", "201"),
+        signature
+    ));
 }

@@ -1,4 +1,4 @@
-//! The provider keeps the contract and agrees with its vectors, in each algorithm.
+//! Runs the conformance suite and the test vectors of each algorithm.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_http_message_signatures::PLUGINS;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const TEXT: &str = include_str!("vectors.json");
 const ALGORITHMS: [&str; 4] = ["hmac-sha256", "ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256"];
 
-/// The vectors that are signed with an algorithm: each says with which, in `with_alg`.
+/// Returns the vectors of an algorithm, which `with_alg` of each vector names.
 fn vectors(alg: &str) -> VectorFile {
     let mut file: Value = serde_json::from_str(TEXT).unwrap();
     file["vectors"].as_array_mut().unwrap().retain(|vector| vector["with_alg"] == alg);
@@ -26,21 +26,21 @@ fn subject(alg: &str) -> Subject {
 }
 
 #[test]
-fn message_signatures_keep_the_contract_in_each_algorithm() {
+fn every_algorithm_keeps_the_contract() {
     for alg in ALGORITHMS {
         subject(alg).recordings(vectors(alg)).check();
     }
 }
 
 #[test]
-fn message_signatures_agree_with_every_vector() {
+fn every_algorithm_agrees_with_its_vectors() {
     for alg in ALGORITHMS {
         run_vectors(|_| subject(alg).build().ok(), &vectors(alg)).assert_agrees();
     }
 }
 
 #[test]
-fn a_signature_counts_under_the_algorithm_that_is_configured_alone() {
+fn signatures_of_another_algorithm_are_rejected() {
     for (alg, other) in [("ed25519", "ecdsa-p256-sha256"), ("hmac-sha256", "ed25519")] {
         let mut file = vectors(alg);
         for vector in &mut file.vectors {
@@ -52,7 +52,7 @@ fn a_signature_counts_under_the_algorithm_that_is_configured_alone() {
 }
 
 #[test]
-fn label_and_keyid_pick_the_signature_that_counts() {
+fn label_and_keyid_select_the_signature() {
     let accepted = |with: Value| {
         let mut file = vectors("hmac-sha256");
         file.vectors.truncate(1);
@@ -66,7 +66,7 @@ fn label_and_keyid_pick_the_signature_that_counts() {
 }
 
 #[test]
-fn a_configuration_that_leaves_the_host_open_is_warned_of() {
+fn covers_without_the_host_is_warned_about() {
     let config_warnings =
         |with: Value| subject("ed25519").with(with).build().unwrap().config_warnings().len();
     assert_eq!(config_warnings(json!({ "covers": ["@method"] })), 1);

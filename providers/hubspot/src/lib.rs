@@ -1,8 +1,8 @@
-//! HubSpot: `X-HubSpot-Signature-v3` over method, URL, body and time, HMAC-SHA-256; and the two older
-//! signatures, plain hashes with the secret in front.
+//! HubSpot: `X-HubSpot-Signature-v3` over method, URL, body and time, HMAC-SHA-256; and the two
+//! older signatures, plain hashes that begin with the secret.
 //!
-//! How each signs is data (`scheme-v1.json` to `-v3.json`). What needs code is the URL of version 3,
-//! some of whose escapes are undone before it is signed, and bodies that are no batch.
+//! The signature schemes are data (`scheme-v1.json` to `-v3.json`). The URL of version 3, some of
+//! whose escapes are decoded before it is signed, and bodies that are not a batch need code.
 #![warn(missing_docs)]
 
 mod samples;
@@ -27,12 +27,13 @@ hookward_core::register_provider!(HubspotConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HubspotConfig {
-    /// Which signature is checked; HubSpot sends an older one next to `v3`. No other is looked at.
+    /// Which signature is verified. HubSpot sends an older one next to `v3`; the others are
+    /// ignored.
     #[serde(default)]
     pub scheme: Version,
 }
 
-/// A version of the signature.
+/// Version of the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -61,22 +62,23 @@ impl ProviderConfig for HubspotConfig {
             Version::V1 => include_str!("scheme-v1.json"),
         };
         let scheme = Scheme::from_json(text)?.compile()?;
-        let (one, many) = (naming(None)?, naming(Some(String::new()))?);
-        Ok(Arc::new(Hubspot { version: self.scheme, scheme, one, many }))
+        let (single_rules, batch_rules) =
+            (identity_rules(None)?, identity_rules(Some(String::new()))?);
+        Ok(Arc::new(Hubspot { version: self.scheme, scheme, single_rules, batch_rules }))
     }
 }
 
-fn naming(batch: Option<String>) -> Result<IdentityRules, SchemeError> {
-    let place = |pointer: &str| Some(OneOrMore(vec![pointer.to_owned()]));
-    IdentityRules::new(place("/subscriptionType"), place("/eventId"), batch)
+fn identity_rules(batch: Option<String>) -> Result<IdentityRules, SchemeError> {
+    let location = |pointer: &str| Some(OneOrMore(vec![pointer.to_owned()]));
+    IdentityRules::new(location("/subscriptionType"), location("/eventId"), batch)
 }
 
 #[derive(Debug)]
 struct Hubspot {
     version: Version,
     scheme: CompiledScheme,
-    one: IdentityRules,
-    many: IdentityRules,
+    single_rules: IdentityRules,
+    batch_rules: IdentityRules,
 }
 
 #[async_trait]
@@ -91,7 +93,7 @@ impl Provider for Hubspot {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let targets = match self.version {
-            Version::V3 => url::targets(&request.head.target),
+            Version::V3 => url::signed_targets(&request.head.target),
             Version::V2 | Version::V1 => vec![request.head.target.clone()],
         };
         let mut found = Err(VerifyError::InvalidSignature);
@@ -104,24 +106,27 @@ impl Provider for Hubspot {
             }
         }
         let secret = found?;
-        // A hash with the secret in front can be continued without the secret, over padding that has
-        // a zero byte in it. No JSON has one.
+        // A plain hash that begins with the secret is open to length extension: whoever has one
+        // signed body can append to it without the secret. The padding contains a zero byte, which
+        // no JSON has.
         if self.version != Version::V3 && request.body.bytes().contains(&0) {
-            return Err(VerifyError::invalid_format("the body holds a zero byte"));
+            return Err(VerifyError::invalid_format(
+                "the body contains a zero byte, which no JSON has",
+            ));
         }
         Ok(Verification::Genuine { secret })
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         if delivery.json().is_ok_and(serde_json::Value::is_array) {
-            let mut found = self.many.identify(delivery, |_| true)?;
+            let mut found = self.batch_rules.identify(delivery, |_| true)?;
             for identity in &mut found {
                 identity.scope = scope(delivery, identity);
             }
             return Ok(found);
         }
-        // A workflow or a card: an object or a query, without a word for what it is.
-        let mut found = self.one.identify(delivery, |_| true)?;
+        // The request of a workflow or a card is an object or a query, without an event type.
+        let mut found = self.single_rules.identify(delivery, |_| true)?;
         for identity in &mut found {
             identity.event_type.get_or_insert_with(|| "event".to_owned());
             identity.scope = scope(delivery, identity);
@@ -129,8 +134,8 @@ impl Provider for Hubspot {
         Ok(found)
     }
 
-    /// The signature of version 3, over a time in milliseconds: a GET holds nothing else that tells a
-    /// repetition, and the URL could be made to hold what was body.
+    /// The signature of version 3, over a time in milliseconds. A GET contains nothing else that
+    /// identifies a duplicate, and an attacker could move bytes between URL and body.
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
         let signature = delivery.header("x-hubspot-signature-v3")?;
         (self.version == Version::V3).then(|| signature.to_owned())
@@ -140,7 +145,7 @@ impl Provider for Hubspot {
         match self.version {
             Version::V3 => Vec::new(),
             Version::V1 | Version::V2 => vec![
-                "this signature holds no time, so a captured delivery stays valid for ever; \
+                "this signature covers no time, so a captured delivery stays valid forever; \
                  set `scheme: v3`"
                     .to_owned(),
             ],

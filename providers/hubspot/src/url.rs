@@ -1,14 +1,14 @@
-//! The URL as version 3 signs it: with a few escapes undone. Called by the proof.
+//! The URL as version 3 signs it: with some escapes decoded. Verification calls this module.
 
-/// What HubSpot's page lists.
-const LISTED: &str = ":/?@!$'()*,;";
-/// What other copies of that page list.
-const LISTED_ELSEWHERE: &str = ":/@&=+$`\",;><?";
+/// Characters whose escapes are decoded, by HubSpot's page "Validating requests".
+const DECODED_CHARS: &str = ":/?@!$'()*,;";
+/// Characters that other copies of that page list.
+const ALTERNATIVE_DECODED_CHARS: &str = ":/@&=+$`\",;><?";
 
-/// The targets that may have been signed, the documented one first.
-pub(crate) fn targets(target: &str) -> Vec<String> {
-    let mut all = vec![undone(target, LISTED)];
-    for other in [target.to_owned(), undone(target, LISTED_ELSEWHERE)] {
+/// Returns the targets that HubSpot may have signed, the documented one first.
+pub(crate) fn signed_targets(target: &str) -> Vec<String> {
+    let mut all = vec![decode_escapes(target, DECODED_CHARS)];
+    for other in [target.to_owned(), decode_escapes(target, ALTERNATIVE_DECODED_CHARS)] {
         if !all.contains(&other) {
             all.push(other);
         }
@@ -16,8 +16,8 @@ pub(crate) fn targets(target: &str) -> Vec<String> {
     all
 }
 
-/// The text with the escapes of these characters undone, once; all others stay.
-fn undone(text: &str, listed: &str) -> String {
+/// Decodes the escapes of the listed characters, once; all others stay unchanged.
+fn decode_escapes(text: &str, listed: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_listed_is_undone_and_only_once() {
+    fn only_listed_escapes_are_decoded_and_only_once() {
         for (escaped, plain) in [
             ("/a%3Ab?c=%2F%3f%40", "/a:b?c=/?@"),
             ("/%21%24%27%28%29%2A%2C%3B", "/!$'()*,;"),
@@ -53,13 +53,13 @@ mod tests {
             ("/%3", "/%3"),
             ("/100%+3A%", "/100%+3A%"),
         ] {
-            assert_eq!(targets(escaped).first().map(String::as_str), Some(plain));
+            assert_eq!(signed_targets(escaped).first().map(String::as_str), Some(plain));
         }
     }
 
     #[test]
     fn a_target_without_escapes_is_tried_once() {
-        assert_eq!(targets("/in/1?x=1"), ["/in/1?x=1"]);
-        assert_eq!(targets("/%3A%26"), ["/:%26", "/%3A%26", "/:&"]);
+        assert_eq!(signed_targets("/in/1?x=1"), ["/in/1?x=1"]);
+        assert_eq!(signed_targets("/%3A%26"), ["/:%26", "/%3A%26", "/:&"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Senders that present a JSON Web Token of an issuer who publishes the keys: a bearer token, or one
-//! that holds the hash of the body as well.
+//! Senders that present a JSON Web Token of an issuer who publishes its keys: a bearer token, or
+//! one that also contains the hash of the body.
 #![warn(missing_docs)]
 
 mod body_hash;
@@ -26,10 +26,10 @@ use body_hash::BodyHash;
 
 hookward_core::register_provider!(JwtConfig);
 
-/// How far the issuer's clock may be ahead where the source sets no tolerance.
-const AHEAD: Duration = Duration::from_secs(60);
+/// How far the issuer's clock may be ahead, if the source sets no tolerance.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60);
 
-/// A way to sign.
+/// A signature algorithm that tokens may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum AllowedAlgorithm {
     /// RSA, PKCS#1 v1.5, SHA-256.
@@ -44,31 +44,32 @@ pub enum AllowedAlgorithm {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtConfig {
-    /// `iss` of the tokens, exactly.
+    /// The exact `iss` of the tokens.
     issuer: String,
-    /// `aud` of the tokens, or one of those in it.
+    /// The `aud` of the tokens, or one value of its list.
     audience: String,
-    /// Where the issuer publishes its keys: a public https address.
+    /// URL where the issuer publishes its keys: public and https.
     jwks_url: String,
-    /// The ways to sign that are taken; by default both.
-    #[serde(default = "both")]
+    /// The accepted algorithms; by default both.
+    #[serde(default = "all_algorithms")]
     algorithms: Vec<AllowedAlgorithm>,
-    /// The header that holds the token; by default `Authorization`, where `Bearer` stands before it.
+    /// The header that contains the token; by default `Authorization`, with `Bearer` before the
+    /// token.
     #[serde(default)]
     header: Option<String>,
-    /// Claims that have to be there, and their texts.
+    /// Claims that must be present, with these values.
     #[serde(default)]
     claims: BTreeMap<String, String>,
-    /// The claim that holds the hash of the body, where the issuer puts one in.
+    /// The claim that contains the hash of the body, if the issuer adds one.
     #[serde(default)]
     body_hash: Option<BodyHash>,
-    /// How long ago a token may have been issued; by default only its own end counts.
+    /// How long ago a token may have been issued; by default only its own expiry counts.
     #[serde(default)]
     max_age: Option<hookward_core::HumanDuration>,
-    /// Where the event type is: `/pointer`, `header:NAME` or a list of them. By default `/type`.
+    /// Where the event type is: `/pointer`, `header:NAME` or a list of them; by default `/type`.
     #[serde(default)]
     event_type: Option<OneOrMore>,
-    /// Where the event id is, as for `event_type`. By default `/id`.
+    /// Where the event id is, in the same notation as `event_type`; by default `/id`.
     #[serde(default)]
     event_id: Option<OneOrMore>,
     /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
@@ -76,7 +77,7 @@ pub struct JwtConfig {
     batch: Option<String>,
 }
 
-fn both() -> Vec<AllowedAlgorithm> {
+fn all_algorithms() -> Vec<AllowedAlgorithm> {
     vec![AllowedAlgorithm::Rs256, AllowedAlgorithm::Es256]
 }
 
@@ -89,15 +90,19 @@ impl ProviderConfig for JwtConfig {
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         for (key, text) in [("/issuer", &self.issuer), ("/audience", &self.audience)] {
             if text.is_empty() {
-                return Err(BuildError::at(key, "it is empty"));
+                return Err(BuildError::at(
+                    key,
+                    "the value is empty; write the exact value of the claim",
+                ));
             }
         }
         if split_https_url(&self.jwks_url).is_none() {
-            let text = format!("`{}` is no plain https address", self.jwks_url);
+            let text = format!("`{}` is not a plain https URL", self.jwks_url);
             return Err(BuildError::at("/jwks_url", text).help("write https://HOST/PATH"));
         }
         if self.algorithms.is_empty() {
-            return Err(BuildError::at("/algorithms", "there is none").help("RS256, ES256 or both"));
+            return Err(BuildError::at("/algorithms", "the list is empty")
+                .help("list RS256, ES256 or both, or remove the key"));
         }
         let header = self.header.map(|name| name.to_ascii_lowercase());
         if let Some(name) =
@@ -118,12 +123,12 @@ impl ProviderConfig for JwtConfig {
                 .issuers([self.issuer])
                 .audiences([self.audience])
                 .require_expiry()
-                .future_leeway(AHEAD)
+                .future_leeway(MAX_CLOCK_AHEAD)
                 .max_age(self.max_age.map(|age| age.0)),
             header,
             claims: self.claims,
             body_hash: self.body_hash,
-            naming: IdentityRules::new(Some(event_type), Some(event_id), self.batch)?,
+            identity_rules: IdentityRules::new(Some(event_type), Some(event_id), self.batch)?,
         }))
     }
 }
@@ -135,7 +140,7 @@ struct Jwt {
     header: Option<String>,
     claims: BTreeMap<String, String>,
     body_hash: Option<BodyHash>,
-    naming: IdentityRules,
+    identity_rules: IdentityRules,
 }
 
 impl Jwt {
@@ -151,7 +156,7 @@ impl Jwt {
 #[async_trait]
 impl Provider for Jwt {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.naming.precheck(head)?;
+        self.identity_rules.precheck(head)?;
         self.token(head).map(drop)
     }
 
@@ -160,7 +165,7 @@ impl Provider for Jwt {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        self.naming.precheck(&request.head)?;
+        self.identity_rules.precheck(&request.head)?;
         let token = self.token(&request.head)?;
         let mut rules = self.rules.clone();
         if let Some(tolerance) = cx.tolerance {
@@ -174,12 +179,14 @@ impl Provider for Jwt {
                 _ => claims.contains(name, wanted),
             };
             if !same {
-                return Err(VerifyError::invalid_claim(format!("the token's `{name}` is another")));
+                return Err(VerifyError::invalid_claim(format!(
+                    "the token's `{name}` does not have the configured value"
+                )));
             }
         }
         match &self.body_hash {
-            Some(hash) if !hash.is_of(request.body.bytes(), &claims) => {
-                Err(VerifyError::invalid_claim("the token is for another body"))
+            Some(hash) if !hash.matches(request.body.bytes(), &claims) => {
+                Err(VerifyError::invalid_claim("the hash in the token is not that of the body"))
             }
             _ => Ok(Verification::Genuine { secret: 0 }),
         }
@@ -188,12 +195,12 @@ impl Provider for Jwt {
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         let body_is_signed = self.body_hash.is_some();
         let signed = |at: &FieldLocation| body_is_signed && !matches!(at, FieldLocation::Header(_));
-        self.naming.identify(delivery, signed)
+        self.identity_rules.identify(delivery, signed)
     }
 
     fn config_warnings(&self) -> Vec<String> {
-        let text = "the token says who sends and does not cover the body: whoever gets hold of one can \
-                    send anything with it until it ends; set `body_hash` if the issuer puts the \
+        let text = "the token proves who sent a request and does not cover the body: whoever obtains a token can \
+                    send anything with it until it expires; set `body_hash` if the issuer puts the \
                     body's hash into it";
         if self.body_hash.is_some() { Vec::new() } else { vec![text.to_owned()] }
     }

@@ -1,4 +1,4 @@
-//! Tokens keep the contract and agree with their vectors.
+//! Runs the conformance suite and the test vectors of JSON Web Tokens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -48,7 +48,7 @@ fn built(change: &[(&str, Value)]) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn what_cannot_be_right_is_refused_at_its_key_and_a_bare_bearer_token_is_cautioned() {
+fn invalid_settings_are_reported_at_their_key_and_bearer_tokens_are_warned_about() {
     assert_eq!(built(&[]), Ok(vec![]));
     let config_warnings = built(&[("body_hash", Value::Null)]).unwrap();
     assert!(
@@ -70,7 +70,7 @@ fn what_cannot_be_right_is_refused_at_its_key_and_a_bare_bearer_token_is_caution
 }
 
 #[test]
-fn a_way_to_sign_that_is_not_listed_is_refused() {
+fn tokens_of_an_unlisted_algorithm_are_rejected() {
     let mut with = settings();
     with["algorithms"] = json!(["RS256"]);
     let provider = || subject().with(with.clone()).build().ok();
@@ -83,7 +83,7 @@ fn a_way_to_sign_that_is_not_listed_is_refused() {
 }
 
 #[test]
-fn a_token_in_a_header_of_its_own_stands_there_alone() {
+fn a_configured_header_has_the_token_without_bearer() {
     let mut with = settings();
     with["header"] = json!("X-Partner-Token");
     let mut file = vectors();

@@ -1,7 +1,8 @@
-//! Mailgun: HMAC-SHA-256 over a time and a random token, both in the body beside it. No event is signed.
+//! Mailgun: HMAC-SHA-256 over a time and a random token, both in the body next to it. The event is
+//! not signed.
 //!
-//! Its signature scheme is data (`scheme*.json`). What needs code is the second signature that events of a
-//! subaccount carry, and signing inside the body.
+//! Its signature scheme is data (`scheme*.json`). The second signature that events of a subaccount
+//! carry, and the signer, which puts the signature into the body, need code.
 #![warn(missing_docs)]
 
 mod samples;
@@ -28,20 +29,20 @@ hookward_core::register_provider!(MailgunConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MailgunConfig {
-    /// How bodies are written: `json`, or the older `legacy_form`.
+    /// Format of the bodies: `json`, or the older `legacy_form`.
     #[serde(default)]
-    pub scheme: Form,
+    pub scheme: BodyFormat,
 }
 
-/// How bodies are written.
+/// Format of the bodies of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Form {
-    /// As JSON.
+pub enum BodyFormat {
+    /// A JSON object.
     #[default]
     Json,
-    /// As fields of a form.
+    /// The fields of a form.
     LegacyForm,
 }
 
@@ -56,11 +57,11 @@ impl ProviderConfig for MailgunConfig {
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let compile = |text| Ok::<_, BuildError>(Scheme::from_json(text)?.compile()?);
         let (own, parent) = match self.scheme {
-            Form::Json => {
+            BodyFormat::Json => {
                 let parent = compile(include_str!("scheme-parent.json"))?;
                 (compile(include_str!("scheme.json"))?, Some(parent))
             }
-            Form::LegacyForm => (compile(include_str!("scheme-legacy-form.json"))?, None),
+            BodyFormat::LegacyForm => (compile(include_str!("scheme-legacy-form.json"))?, None),
         };
         Ok(Arc::new(Mailgun { own, parent }))
     }
@@ -69,7 +70,7 @@ impl ProviderConfig for MailgunConfig {
 #[derive(Debug)]
 struct Mailgun {
     own: CompiledScheme,
-    /// The signature of the primary account, beside that of the subaccount that it happened to.
+    /// The signature of the primary account, which events of a subaccount carry in addition.
     parent: Option<CompiledScheme>,
 }
 
@@ -102,12 +103,12 @@ impl Provider for Mailgun {
     }
 }
 
-/// Puts the signature into a JSON body; the event's id serves as the token.
+/// Puts the signature into a JSON body; the event's id is used as the token.
 impl Signer for Mailgun {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let fail = |reason: &str| SignError::new(reason.to_owned());
         let mut body = draft.body.json().map_err(|e| fail(&e.to_string()))?.clone();
-        let members = body.as_object_mut().ok_or_else(|| fail("the body is no JSON object"))?;
+        let members = body.as_object_mut().ok_or_else(|| fail("the body is not a JSON object"))?;
         let (time, token) = (draft.now.as_secs().to_string(), draft.event_id.as_str());
         let mut mac = HmacContext::new(HmacAlgorithm::Sha256, secret.expose().as_bytes())
             .ok_or_else(|| fail("the secret is empty"))?;

@@ -25,7 +25,7 @@ fn subject(form: &str) -> Subject {
 }
 
 #[test]
-fn mailgun_keeps_the_contract_in_each_form() {
+fn every_body_format_keeps_the_contract() {
     for form in ["json", "legacy_form"] {
         let mut recordings = vectors();
         recordings.vectors.retain(|vector| form_of(&vector.scheme) == form);
@@ -38,10 +38,10 @@ fn mailgun_agrees_with_every_vector() {
     run_vectors(|scheme| subject(form_of(scheme)).build().ok(), &vectors()).assert_agrees();
 }
 
-/// The engine keeps the token as a dedupe key: what else would tell a forged body beside a captured
-/// signature?
+/// The engine uses the token as a dedupe key: nothing else detects a forged body with a captured
+/// signature.
 #[tokio::test]
-async fn the_signed_token_of_each_accepted_request_is_given_to_the_engine() {
+async fn the_replay_token_of_every_accepted_request_is_its_signed_token() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!("not a provider") };
     let file = vectors();
     for vector in file.vectors.iter().filter(|v| v.expect == Verdict::Accept) {
