@@ -128,7 +128,9 @@ impl Provider for Contentful {
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match secret.expose().len() {
             64 => Ok(()),
-            other => Err(SecretError::new(format!("has {other} characters; a signing secret of Contentful has 64"))),
+            other => Err(SecretError::new(format!(
+                "has {other} characters; a signing secret of Contentful has 64"
+            ))),
         }
     }
 

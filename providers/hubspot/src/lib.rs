@@ -153,8 +153,8 @@ impl Provider for Hubspot {
     }
 }
 
-/// What an `eventId` is unique within: it alone may also be that of another event. A repetition
-/// differs in none of these.
+/// Returns the scope within which an `eventId` is unique. HubSpot does not promise that it is
+/// unique by itself; a retry has the same values of all these members.
 fn scope(delivery: &Verified, event: &Identity) -> Option<String> {
     let item = delivery.json().ok()?.pointer(event.item_pointer.as_deref().unwrap_or_default())?;
     let names = ["portalId", "subscriptionId", "objectId", "occurredAt", "propertyName"];

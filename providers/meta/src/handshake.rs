@@ -1,19 +1,20 @@
-//! The verification of an address: `GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…`, sent
-//! when an address is saved. Whoever knows the token gets the challenge back.
+//! The verification of an endpoint: Meta sends
+//! `GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…` when the callback URL is saved. The
+//! challenge is returned to whoever knows the token.
 
 use hookward_core::crypto::tokens_equal;
 use hookward_core::scheme::form_value;
 use hookward_core::{Head, Reply, Secret, VerifyCx, VerifyError, check_echo_token};
 use http::StatusCode;
 
-/// What the query says.
-pub(crate) struct Asked {
+/// The query of a verification request.
+pub(crate) struct VerificationRequest {
     token: String,
     challenge: String,
 }
 
-/// Reads the query; whatever is no verification is refused here, from the head alone.
-pub(crate) fn read(head: &Head) -> Result<Asked, VerifyError> {
+/// Parses the query of a head. Any other GET request is rejected before its body is read.
+pub(crate) fn parse(head: &Head) -> Result<VerificationRequest, VerifyError> {
     let field = |name: &str| {
         let found = form_value(head.query().unwrap_or_default().as_bytes(), name)?;
         found.ok_or_else(|| VerifyError::missing_signature(format!("the query parameter {name}")))
@@ -23,18 +24,23 @@ pub(crate) fn read(head: &Head) -> Result<Asked, VerifyError> {
     }
     let (token, challenge) = (field("hub.verify_token")?, field("hub.challenge")?);
     check_echo_token(&challenge, "hub.challenge")?;
-    Ok(Asked { token, challenge })
+    Ok(VerificationRequest { token, challenge })
 }
 
-/// The challenge, or 403 for a wrong token.
-pub(crate) fn answer(asked: Asked, verify_token: Option<&Secret>, cx: &VerifyCx<'_>) -> Reply {
-    let is = |secret: &Secret| tokens_equal(asked.token.as_bytes(), secret.expose().as_bytes());
-    let right = match verify_token {
-        Some(token) => is(token),
-        None => cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found),
+/// Returns the challenge, or 403 for a wrong token. The token is compared in constant time.
+pub(crate) fn answer(
+    request: VerificationRequest,
+    verify_token: Option<&Secret>,
+    cx: &VerifyCx<'_>,
+) -> Reply {
+    let matches =
+        |secret: &Secret| tokens_equal(request.token.as_bytes(), secret.expose().as_bytes());
+    let is_right = match verify_token {
+        Some(token) => matches(token),
+        None => cx.secrets.iter().fold(false, |found, (_, secret)| matches(secret) || found),
     };
-    if right {
-        Reply::text(StatusCode::OK, asked.challenge)
+    if is_right {
+        Reply::text(StatusCode::OK, request.challenge)
     } else {
         Reply::empty(StatusCode::FORBIDDEN)
     }
@@ -49,13 +55,13 @@ mod tests {
 
     fn status(query: &str, verify_token: Option<&str>) -> Result<u16, &'static str> {
         let head = Head::default().with_target(format!("/in/1?{query}"));
-        let asked = read(&head).map_err(|e| e.code())?;
+        let request = parse(&head).map_err(|e| e.code())?;
         let secrets = SecretSet::from_texts(["old", "app-secret"]).unwrap();
         let now = Timestamp::from_secs(0);
         let active = secrets.active(now);
         let cx = VerifyCx::new(now, active, &NoKeys);
         let token = verify_token.map(Secret::new);
-        Ok(answer(asked, token.as_ref(), &cx).status.as_u16())
+        Ok(answer(request, token.as_ref(), &cx).status.as_u16())
     }
 
     fn query(token: &str) -> String {
@@ -63,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_the_configured_one_or_else_a_secret() {
+    fn the_expected_token_is_the_configured_one_or_else_a_secret() {
         assert_eq!(status(&query("mine"), Some("mine")), Ok(200));
         assert_eq!(status(&query("app-secret"), Some("mine")), Ok(403));
         assert_eq!(status(&query("app-secret"), None), Ok(200));
@@ -73,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_verification_is_refused() {
+    fn other_get_requests_are_rejected() {
         assert_eq!(status("", None), Err("MISSING_SIGNATURE"));
         assert_eq!(status("hub.mode=subscribe&hub.challenge=1", None), Err("MISSING_SIGNATURE"));
         let other = query("app-secret").replace("subscribe", "unsubscribe");

@@ -1,8 +1,8 @@
 //! Meta: `X-Hub-Signature-256` over the body, HMAC-SHA-256, for Facebook, Instagram, Messenger and
-//! WhatsApp alike.
+//! WhatsApp.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the verification of an address: a GET with
-//! a token that was agreed on and a challenge that has to come back.
+//! Its signature scheme is data (`scheme.json`). The verification of an endpoint needs code: a GET
+//! with the agreed verify token and a challenge that the reply must return.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -26,8 +26,8 @@ hookward_core::register_provider!(MetaConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetaConfig {
-    /// The text that you chose as Verify Token when you gave Meta the address. Without it the app
-    /// secret is expected in its place.
+    /// The Verify Token that you gave to Meta together with the callback URL. Without this key the
+    /// app secret is expected instead.
     #[serde(default)]
     pub verify_token: Option<Secret>,
 }
@@ -41,7 +41,10 @@ impl ProviderConfig for MetaConfig {
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         if self.verify_token.as_ref().is_some_and(|token| token.expose().is_empty()) {
-            return Err(BuildError::at("/verify_token", "the verify token is empty"));
+            return Err(BuildError::at(
+                "/verify_token",
+                "the verify token is empty; write the text that Meta has, or remove the key",
+            ));
         }
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
         Ok(Arc::new(Meta { scheme, verify_token: self.verify_token }))
@@ -62,7 +65,7 @@ impl Provider for Meta {
 
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
         match head.method {
-            Method::GET => handshake::read(head).map(drop),
+            Method::GET => handshake::parse(head).map(drop),
             _ => self.scheme.precheck(head),
         }
     }
@@ -73,8 +76,8 @@ impl Provider for Meta {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         if request.head.method == Method::GET {
-            let asked = handshake::read(&request.head)?;
-            let reply = handshake::answer(asked, self.verify_token.as_ref(), cx);
+            let verification = handshake::parse(&request.head)?;
+            let reply = handshake::answer(verification, self.verify_token.as_ref(), cx);
             return Ok(Verification::Handshake(reply.into()));
         }
         let secret = self.scheme.verify(request, cx)?;
@@ -83,7 +86,7 @@ impl Provider for Meta {
 
     fn config_warnings(&self) -> Vec<String> {
         let shared = self.verify_token.is_none().then(|| {
-            "the app secret is also the verify token, which travels in URLs and so into logs; set \
+            "the app secret is also the verify token, which is sent in URLs and so gets into logs; set \
              `with: { verify_token: … }` to another text"
                 .to_owned()
         });

@@ -1,12 +1,12 @@
-//! The validation of an address: `POST ?validationToken=…`, sent when a subscription is made. It comes
-//! before any secret is agreed on, so what goes back is bounded in length and letters, and never read as anything
-//! but text.
+//! The validation of an endpoint: Microsoft sends `POST ?validationToken=…` when a subscription is
+//! created. No secret is agreed on yet, so the returned token is limited in length and characters,
+//! and its media type is plain text.
 
 use hookward_core::scheme::form_value;
 use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::{Method, StatusCode};
 
-/// The decoded token as text, if there is one.
+/// Returns a reply with the deencoded token as plain text; `None` if the request is not a validation.
 pub(crate) fn answer(head: &Head) -> Result<Option<Reply>, VerifyError> {
     let query = head.query().filter(|_| head.method == Method::POST).unwrap_or_default();
     let Some(token) = form_value(query.as_bytes(), "validationToken")? else { return Ok(None) };
@@ -25,11 +25,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_decoded_and_markup_does_not() {
-        let said = "Validation: Testing client application reachability for subscription Request-Id: 522a8e7e";
-        let coded = said.replace(' ', "+").replace(':', "%3A");
-        let target = format!("/in/1?validationToken={coded}");
-        assert_eq!(answer_to(&target), Ok(Some(said.as_bytes().to_vec())));
+    fn a_validation_token_is_returned_deencoded_and_markup_is_rejected() {
+        let token = "Validation: Testing client application reachability for subscription Request-Id: 522a8e7e";
+        let encoded = token.replace(' ', "+").replace(':', "%3A");
+        let target = format!("/in/1?validationToken={encoded}");
+        assert_eq!(answer_to(&target), Ok(Some(token.as_bytes().to_vec())));
         assert_eq!(answer_to("/in/1?a=b"), Ok(None));
         assert_eq!(answer_to("/in/1?validationToken=%3Cscript%3E"), Err("INVALID_FORMAT"));
         assert_eq!(answer_to("/in/1?validationToken="), Err("INVALID_FORMAT"));

@@ -1,13 +1,13 @@
-//! Microsoft Graph change notifications: every item of a delivery holds the `clientState` that was
-//! agreed on.
+//! Microsoft Graph change notifications: every item of a delivery contains the agreed
+//! `clientState`.
 //!
-//! That is data (`scheme.json`). What needs code is the validation of an address, and the tokens that
-//! come with notifications that hold the resource itself.
+//! This scheme is data (`scheme.json`). The validation of an endpoint, and the tokens of
+//! notifications that contain the resource itself, need code.
 #![warn(missing_docs)]
 
 mod handshake;
-mod rich;
 mod samples;
+mod validation_tokens;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use rich::Publisher;
+use validation_tokens::Publisher;
 
 hookward_core::register_provider!(MicrosoftGraphConfig);
 
@@ -31,11 +31,12 @@ hookward_core::register_provider!(MicrosoftGraphConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MicrosoftGraphConfig {
-    /// What proves a delivery: `client_state` (the default without `audience`), or `validation_tokens`, where
-    /// notifications that hold the resource itself also need Microsoft's tokens for your application.
+    /// What verifies a delivery: `client_state` (the default without `audience`), or
+    /// `validation_tokens`, with which notifications that contain the resource itself also need
+    /// Microsoft's tokens for your application.
     #[serde(default)]
-    pub scheme: Option<Way>,
-    /// With `validation_tokens`: the application (client) ids that subscribe.
+    pub scheme: Option<SchemeChoice>,
+    /// With `validation_tokens`: the ids of the applications (clients) that subscribe.
     #[serde(default)]
     pub audience: Option<OneOrMore>,
     /// With `validation_tokens`: the ids of the directories (tenants) that are expected; without this key, any.
@@ -43,12 +44,12 @@ pub struct MicrosoftGraphConfig {
     pub tenant: Option<OneOrMore>,
 }
 
-/// What proves a delivery.
+/// What verifies a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Way {
-    // Without comments of their own the schema lists the two as one enumeration.
+pub enum SchemeChoice {
+    // The variants have no doc comments, so that the JSON Schema lists them as one enumeration.
     #[allow(missing_docs, reason = "described at the key")]
     ClientState,
     #[allow(missing_docs, reason = "described at the key")]
@@ -65,15 +66,18 @@ impl ProviderConfig for MicrosoftGraphConfig {
         let scheme = Scheme::from_json(include_str!("scheme.json"))?.compile()?;
         let list = |texts: Option<OneOrMore>| texts.map(|t| t.0).unwrap_or_default();
         let (audiences, tenants) = (list(self.audience), list(self.tenant));
-        let by_audience =
-            if audiences.is_empty() { Way::ClientState } else { Way::ValidationTokens };
-        let publisher = match self.scheme.unwrap_or(by_audience) {
-            Way::ClientState if !(audiences.is_empty() && tenants.is_empty()) => {
-                let message = "`audience` and `tenant` go with `scheme: validation_tokens`";
+        let default_scheme = if audiences.is_empty() {
+            SchemeChoice::ClientState
+        } else {
+            SchemeChoice::ValidationTokens
+        };
+        let publisher = match self.scheme.unwrap_or(default_scheme) {
+            SchemeChoice::ClientState if !(audiences.is_empty() && tenants.is_empty()) => {
+                let message = "`audience` and `tenant` need `scheme: validation_tokens`";
                 return Err(BuildError::at("", message));
             }
-            Way::ClientState => None,
-            Way::ValidationTokens => Some(Publisher::new(audiences, tenants)?),
+            SchemeChoice::ClientState => None,
+            SchemeChoice::ValidationTokens => Some(Publisher::new(audiences, tenants)?),
         };
         Ok(Arc::new(MicrosoftGraph { scheme, publisher }))
     }
@@ -107,14 +111,15 @@ impl Provider for MicrosoftGraph {
             return Ok(Verification::Handshake(reply.into()));
         }
         let secret = self.scheme.verify(request, cx)?;
-        // Strangers do not get as far as Microsoft's keys.
+        // The secret is checked first, so that strangers cannot cause requests for Microsoft's
+        // keys.
         if let (Some(publisher), Ok(body)) = (&self.publisher, request.body.json()) {
             publisher.verify(body, cx).await?;
         }
         Ok(Verification::Genuine { secret })
     }
 
-    /// A second change of the same resource may have the same bytes.
+    /// Two changes of the same resource may have the same bytes, so equal content is no duplicate.
     fn dedupe_by_content(&self) -> bool {
         false
     }
@@ -124,7 +129,7 @@ impl Provider for MicrosoftGraph {
     }
 }
 
-/// The text that was agreed on stands in the body, so it is put into every item of the draft's.
+/// Puts the agreed `clientState` into every item of the body.
 impl Signer for MicrosoftGraph {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let fail = || SignError::new("the body has no array `value` of objects".to_owned());

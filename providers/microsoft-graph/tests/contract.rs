@@ -24,11 +24,11 @@ fn with(scheme: &str) -> Value {
 }
 
 #[test]
-fn both_ways_keep_the_contract() {
-    for way in ["msgraph-clientstate", "validation_tokens"] {
+fn both_schemes_keep_the_contract() {
+    for scheme in ["msgraph-clientstate", "validation_tokens"] {
         let mut recordings = vectors();
-        recordings.vectors.retain(|v| v.scheme == way);
-        subject(with(way)).recordings(recordings).check();
+        recordings.vectors.retain(|v| v.scheme == scheme);
+        subject(with(scheme)).recordings(recordings).check();
     }
 }
 
@@ -38,22 +38,22 @@ fn microsoft_graph_agrees_with_every_vector() {
 }
 
 #[test]
-fn a_configuration_that_could_not_prove_anything_is_refused() {
-    let refused = |with| subject(with).build().unwrap_err();
-    assert!(refused(json!({"scheme": "validation_tokens"})).contains("audience"));
+fn contradictory_or_incomplete_settings_are_config_errors() {
+    let config_error = |with| subject(with).build().unwrap_err();
+    assert!(config_error(json!({"scheme": "validation_tokens"})).contains("audience"));
     let both = json!({"scheme": "client_state", "audience": APP});
-    assert!(refused(both).contains("validation_tokens"));
-    assert!(refused(json!({"tenant": APP})).contains("validation_tokens"));
+    assert!(config_error(both).contains("validation_tokens"));
+    assert!(config_error(json!({"tenant": APP})).contains("validation_tokens"));
     assert!(subject(json!({"audience": APP})).build().unwrap().signer().is_none());
     let tenant = json!({"scheme": "validation_tokens", "audience": APP, "tenant": "common/x"});
-    assert!(refused(tenant).contains("directory"));
+    assert!(config_error(tenant).contains("directory"));
 }
 
 #[test]
-fn the_schema_lists_both_ways() {
+fn the_json_schema_lists_both_schemes() {
     let Some(hookward_core::plugin::Plugin::Provider(provider)) = PLUGINS.first() else { panic!() };
     let schema = (provider.schema)();
-    let ways = schema.pointer("/properties/scheme/enum").unwrap();
-    let named = ways.as_array().unwrap().iter().filter(|way| !way.is_null());
+    let schemes = schema.pointer("/properties/scheme/enum").unwrap();
+    let named = schemes.as_array().unwrap().iter().filter(|scheme| !scheme.is_null());
     assert!(named.eq(&[json!("client_state"), json!("validation_tokens")]));
 }

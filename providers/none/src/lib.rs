@@ -1,5 +1,5 @@
-//! Senders that sign nothing. Whoever knows the URL can post, so a source has to ask for this by
-//! name, and is shown as unverified wherever sources are shown.
+//! Senders that sign nothing. Anyone who knows the URL can send, so a source must name this
+//! provider explicitly, and is shown as unverified wherever sources are shown.
 #![warn(missing_docs)]
 
 mod samples;
@@ -27,7 +27,7 @@ pub struct NoneConfig {
     /// the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
-    /// Where the event id is; as for `event_type`.
+    /// Where the event id is, in the same notation as `event_type`.
     #[serde(default)]
     pub event_id: Option<OneOrMore>,
 }
@@ -40,20 +40,20 @@ impl ProviderConfig for NoneConfig {
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         Ok(Arc::new(Unverified {
-            naming: IdentityRules::new(self.event_type, self.event_id, None)?,
+            identity_rules: IdentityRules::new(self.event_type, self.event_id, None)?,
         }))
     }
 }
 
 #[derive(Debug)]
 struct Unverified {
-    naming: IdentityRules,
+    identity_rules: IdentityRules,
 }
 
 #[async_trait]
 impl Provider for Unverified {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        self.naming.precheck(head)
+        self.identity_rules.precheck(head)
     }
 
     async fn verify(
@@ -66,8 +66,8 @@ impl Provider for Unverified {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        // Nothing is signed, so no id is enough to tell a repetition by.
-        self.naming.identify(delivery, |_| false)
+        // Nothing is signed, so the id alone does not identify a duplicate.
+        self.identity_rules.identify(delivery, |_| false)
     }
 
     fn signer(&self) -> Option<&dyn Signer> {

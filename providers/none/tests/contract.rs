@@ -1,4 +1,5 @@
-//! The provider that verifies nothing still keeps the rest of the contract.
+//! Runs the conformance suite of the provider that verifies nothing, except the tests of
+//! signatures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_provider_none::PLUGINS;
@@ -16,6 +17,6 @@ fn none_keeps_the_contract() {
 }
 
 #[test]
-fn without_addresses_every_event_is_an_event() {
+fn without_settings_the_contract_is_kept() {
     subject().samples_do_not_fit().check();
 }

@@ -1,6 +1,6 @@
 //! The verification of a subscription: one request without a signature whose body is
-//! `{"verification_token":…}` and nothing else. It is believed once, while no secret is known: whoever
-//! comes later could be anyone.
+//! `{"verification_token":…}` and nothing else. The token is trusted only while none is known,
+//! because nothing verifies the request.
 
 use hookward_core::crypto::tokens_equal;
 use hookward_core::{
@@ -10,25 +10,26 @@ use hookward_core::{
 use http::{Method, StatusCode, header};
 use serde_json::Value;
 
-/// Larger bodies are no token.
-const MAX_BODY: usize = 4096;
-/// Shorter tokens than any that Notion sends are not taken: they could be guessed.
-const LEAST: usize = 16;
+/// A verification has a smaller body than this.
+const MAX_VERIFICATION_BYTES: usize = 4096;
+/// Shorter tokens are rejected, because they could be guessed. Notion's are longer.
+const MIN_TOKEN_LEN: usize = 16;
 
-/// Whether a head can be that of a verification: no signature, and no large body.
-pub(crate) fn may_be(head: &Head) -> bool {
+/// Returns whether a head may be that of a verification: without a signature and without a large
+/// body.
+pub(crate) fn may_be_verification(head: &Head) -> bool {
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-    let small = length.is_none_or(|n| n.parse().is_ok_and(|n: usize| n <= MAX_BODY));
+    let small = length.is_none_or(|n| n.parse().is_ok_and(|n: usize| n <= MAX_VERIFICATION_BYTES));
     small && head.method == Method::POST && !head.headers.contains_key("x-notion-signature")
 }
 
-/// An empty 200, and the token kept where none is known yet. The known one again is answered the same
-/// way: Notion can be asked to send it once more.
+/// Answers an empty 200, and has the token stored if none is known yet. A known token gets the same
+/// reply, because a user can ask Notion to send it again.
 pub(crate) fn answer(request: &Request, cx: &VerifyCx<'_>) -> Result<Handshake, VerifyError> {
     let token = token(request)
         .ok_or_else(|| VerifyError::missing_signature("the header X-Notion-Signature"))?;
-    let is = |s: &Secret| tokens_equal(token.as_bytes(), s.expose().as_bytes());
-    let known = cx.secrets.iter().fold(false, |found, (_, secret)| is(secret) || found);
+    let matches = |s: &Secret| tokens_equal(token.as_bytes(), s.expose().as_bytes());
+    let known = cx.secrets.iter().fold(false, |found, (_, secret)| matches(secret) || found);
     let effect = match (known, cx.secrets.is_empty()) {
         (true, _) => None,
         (false, true) => Some(HandshakeEffect::KeepSecret(Secret::new(token))),
@@ -39,14 +40,14 @@ pub(crate) fn answer(request: &Request, cx: &VerifyCx<'_>) -> Result<Handshake, 
     Ok(Handshake::new(Reply::empty(StatusCode::OK)).with_effect(effect))
 }
 
-/// The token, where the body is nothing else.
+/// Returns the token if the body contains nothing else.
 fn token(request: &Request) -> Option<&str> {
-    if request.body.bytes().len() > MAX_BODY {
+    if request.body.bytes().len() > MAX_VERIFICATION_BYTES {
         return None;
     }
     let members = request.body.json().ok()?.as_object().filter(|members| members.len() == 1)?;
     let token = members.get("verification_token").and_then(Value::as_str)?;
-    check_echo_token(token, "the token").ok().filter(|token| token.len() >= LEAST)
+    check_echo_token(token, "the token").ok().filter(|token| token.len() >= MIN_TOKEN_LEN)
 }
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_token_is_kept_the_same_is_repeated_and_another_is_refused() {
+    fn the_first_token_is_stored_and_a_different_one_is_rejected() {
         let body = || json!({ "verification_token": TOKEN });
         let first = answered(body(), &[]).unwrap();
         assert!(
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_more_or_other_than_a_token_is_refused() {
+    fn bodies_other_than_a_single_token_are_rejected() {
         let long = "a".repeat(2000);
         for body in [
             json!({"verification_token": TOKEN, "type": "page.created"}),
@@ -97,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_large_body_is_refused_from_the_head() {
+    fn a_head_that_announces_a_large_body_is_not_a_verification() {
         let with = |length: &'static str| {
             let mut head = Head::default().with_method(Method::POST);
             head.headers.insert(header::CONTENT_LENGTH, http::HeaderValue::from_static(length));
-            may_be(&head)
+            may_be_verification(&head)
         };
         assert!(with("80") && !with("4097") && !with("x"));
-        assert!(!may_be(&Head::default()));
+        assert!(!may_be_verification(&Head::default()));
     }
 }

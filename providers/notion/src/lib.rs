@@ -1,7 +1,8 @@
-//! Notion: `X-Notion-Signature: sha256=…` over the body, HMAC-SHA-256, under a token that Notion makes up.
+//! Notion: `X-Notion-Signature: sha256=…` over the body, HMAC-SHA-256, with a token that Notion
+//! generates.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the verification of a subscription, in
-//! which Notion says the token without a signature.
+//! Its signature scheme is data (`scheme.json`). The verification of a subscription, in which
+//! Notion sends the token without a signature, needs code.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -26,7 +27,7 @@ pub struct NotionConfig {}
 impl ProviderConfig for NotionConfig {
     const NAME: &'static str = "notion";
     const SUMMARY: &'static str =
-        "Notion webhooks, with the verification token that Notion hands over";
+        "Notion webhooks, with the verification token that Notion sends at set-up";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const SECRET_FROM_HANDSHAKE: bool = true;
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
@@ -49,7 +50,7 @@ impl Provider for Notion {
     }
 
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        if handshake::may_be(head) { Ok(()) } else { self.scheme.precheck(head) }
+        if handshake::may_be_verification(head) { Ok(()) } else { self.scheme.precheck(head) }
     }
 
     async fn verify(
@@ -57,10 +58,11 @@ impl Provider for Notion {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        if handshake::may_be(&request.head) {
+        if handshake::may_be_verification(&request.head) {
             return handshake::answer(request, cx).map(Verification::Handshake);
         }
-        // A signed request with a token in its body is an event like any other.
+        // A signed request with a token in its body is an event like any other, so it cannot
+        // replace the secret.
         let secret = self.scheme.verify(request, cx)?;
         Ok(Verification::Genuine { secret })
     }

@@ -1,7 +1,7 @@
-//! Okta event hooks: the `Authorization` header holds a text that was agreed on.
+//! Okta event hooks: the header `Authorization` contains the agreed secret.
 //!
-//! How it is checked is data (`scheme.json`). What needs code is the verification of an address, a GET
-//! with a challenge that has to come back as JSON.
+//! This check is data (`scheme.json`). The verification of an endpoint, a GET with a challenge that
+//! the reply must return as JSON, needs code.
 #![warn(missing_docs)]
 
 mod handshake;

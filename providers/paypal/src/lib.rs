@@ -1,8 +1,9 @@
 //! PayPal: an RSA signature over a transmission's id and time, the webhook's id and the CRC-32 of
-//! the body, under a certificate on PayPal's own hosts.
+//! the body, verified with a certificate from PayPal's own hosts.
 //!
-//! A CRC is no hash: whoever captured a request can make another body with the same one. The
-//! transmission's id is signed, so the engine takes such a second delivery for a duplicate.
+//! A CRC is not a cryptographic hash: whoever captured a request can write another body with the
+//! same CRC. The transmission's id is signed, so the engine treats such a second delivery as a
+//! duplicate.
 #![warn(missing_docs)]
 
 mod certificate;
@@ -23,7 +24,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use message::{ID, Transmission};
+use message::{TRANSMISSION_ID_HEADER, Transmission};
 
 hookward_core::register_provider!(PaypalConfig);
 
@@ -52,7 +53,7 @@ struct Paypal;
 #[async_trait]
 impl Provider for Paypal {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        Transmission::read(head).map(drop)
+        Transmission::parse(head).map(drop)
     }
 
     async fn verify(
@@ -60,20 +61,20 @@ impl Provider for Paypal {
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
-        let transmission = Transmission::read(&request.head)?;
+        let transmission = Transmission::parse(&request.head)?;
         if cx.secrets.is_empty() {
             return Err(VerifyError::InvalidSignature);
         }
-        let document = cx.keys.fetch(&KeyRequest::for_url(transmission.certificate)).await?;
+        let document = cx.keys.fetch(&KeyRequest::for_url(transmission.certificate_url)).await?;
         let key = certificate::key(&document, cx.now)?;
-        let right = |webhook_id: &Secret| {
-            let signed = transmission.signed(webhook_id, request.body.bytes());
+        let verify = |webhook_id: &Secret| {
+            let signed = transmission.signed_text(webhook_id, request.body.bytes());
             let signature = transmission.signature;
             key.verify(ProofAlgorithm::RsaSha256, signed.as_bytes(), signature, Encoding::Base64)
         };
         let mut found = Err(VerifyError::InvalidSignature);
         for (index, webhook_id) in cx.secrets.iter() {
-            found = right(webhook_id).map(|()| index);
+            found = verify(webhook_id).map(|()| index);
             if found.is_ok() {
                 break;
             }
@@ -89,13 +90,13 @@ impl Provider for Paypal {
             let text = body.get(name).and_then(Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        // A CRC does not keep anybody from writing another id.
+        // The CRC does not protect the id in the body.
         let event_id = text("id").map(|value| ProviderEventId::unsigned(value));
         Ok(vec![Identity::new().with_event_type(text("event_type")).with_event_id(event_id)])
     }
 
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
-        delivery.header(ID).map(str::to_owned)
+        delivery.header(TRANSMISSION_ID_HEADER).map(str::to_owned)
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {

@@ -1,63 +1,68 @@
-//! What PayPal says of a transmission in the head, and the text that it signs.
+//! Parses the headers of a transmission and builds the text that PayPal signs.
 
 use hookward_core::crypto::{Encoding, ProofAlgorithm, Tag};
 use hookward_core::{Head, Secret, SecretError, Timestamp, VerifyCx, VerifyError};
 
 use crate::certificate;
 
-/// The header with the transmission's id.
-pub(crate) const ID: &str = "paypal-transmission-id";
-/// The longest id, as PayPal documents it for its own way to verify.
-const MAX_ID: usize = 50;
+/// The header with the id of the transmission.
+pub(crate) const TRANSMISSION_ID_HEADER: &str = "paypal-transmission-id";
+/// Maximum length of an id, by the API reference of `verify-webhook-signature`.
+const MAX_ID_LEN: usize = 50;
 
-/// A transmission whose form is right.
+/// A well-formed transmission. Nothing in it is trusted before its signature is verified.
 #[derive(Debug)]
 pub(crate) struct Transmission<'a> {
     id: &'a str,
     time: &'a str,
     pub(crate) signature: &'a str,
-    /// The address of the certificate: on a host of PayPal.
-    pub(crate) certificate: &'a str,
+    /// URL of the certificate, on a host of PayPal.
+    pub(crate) certificate_url: &'a str,
 }
 
 impl<'a> Transmission<'a> {
-    pub(crate) fn read(head: &'a Head) -> Result<Self, VerifyError> {
-        let id = head.required(ID)?;
+    pub(crate) fn parse(head: &'a Head) -> Result<Self, VerifyError> {
+        let id = head.required(TRANSMISSION_ID_HEADER)?;
         let time = head.required("paypal-transmission-time")?;
         let signature = head.required("paypal-transmission-sig")?;
-        let certificate = head.required("paypal-cert-url")?;
+        let certificate_url = head.required("paypal-cert-url")?;
         if head.required("paypal-auth-algo")? != "SHA256withRSA" {
             return Err(VerifyError::invalid_format("PAYPAL-AUTH-ALGO is not SHA256withRSA"));
         }
-        // The signed text has no marks but its bars: no part of it may hold one.
+        // Bars separate the parts of the signed text, so no part may contain one.
         let in_id = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        if !(1..=MAX_ID).contains(&id.len()) || !id.bytes().all(in_id) {
-            return Err(VerifyError::invalid_format("PAYPAL-TRANSMISSION-ID is no id"));
+        if !(1..=MAX_ID_LEN).contains(&id.len()) || !id.bytes().all(in_id) {
+            return Err(VerifyError::invalid_format(
+                "PAYPAL-TRANSMISSION-TRANSMISSION_ID_HEADER is no id",
+            ));
         }
         if time.contains('|') || Timestamp::parse_rfc3339(time).is_none() {
-            return Err(VerifyError::invalid_format("PAYPAL-TRANSMISSION-TIME is no time"));
-        }
-        if !certificate::is_pinned(certificate) {
             return Err(VerifyError::invalid_format(
-                "PAYPAL-CERT-URL is no certificate of webhooks on a host of PayPal",
+                "PAYPAL-TRANSMISSION-TIME is not an RFC 3339 time",
+            ));
+        }
+        if !certificate::is_certificate_url(certificate_url) {
+            return Err(VerifyError::invalid_format(
+                "PAYPAL-CERT-URL is not a webhook certificate on a host of PayPal",
             ));
         }
         let length = ProofAlgorithm::RsaSha256.tag_len();
         if Tag::decode(signature, Encoding::Base64, length).is_none() {
             return Err(VerifyError::invalid_format(
-                "PAYPAL-TRANSMISSION-SIG is no signature in base64",
+                "PAYPAL-TRANSMISSION-SIG is not a signature in base64",
             ));
         }
-        Ok(Self { id, time, signature, certificate })
+        Ok(Self { id, time, signature, certificate_url })
     }
 
-    /// The text that is signed for this webhook and body.
-    pub(crate) fn signed(&self, webhook_id: &Secret, body: &[u8]) -> String {
+    /// Returns the text that PayPal signs for a webhook and a body.
+    pub(crate) fn signed_text(&self, webhook_id: &Secret, body: &[u8]) -> String {
         let (id, time, webhook_id) = (self.id, self.time, webhook_id.expose());
         format!("{id}|{time}|{webhook_id}|{}", crc32fast::hash(body))
     }
 
-    /// PayPal documents no limit to the age of a transmission; a source may have one.
+    /// Checks the age of the transmission if the source sets a tolerance. PayPal documents no
+    /// limit.
     pub(crate) fn check_time(&self, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
         let (Some(tolerance), Some(time)) = (cx.tolerance, Timestamp::parse_rfc3339(self.time))
         else {
@@ -74,10 +79,10 @@ impl<'a> Transmission<'a> {
     }
 }
 
-/// The secret is the webhook's id, which PayPal shows beside its address.
+/// Checks that a secret is the id of a webhook, which PayPal shows beside its URL.
 pub(crate) fn check_webhook_id(secret: &Secret) -> Result<(), SecretError> {
     let text = secret.expose();
-    if (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    if (1..=MAX_ID_LEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Ok(());
     }
     Err(SecretError::new(

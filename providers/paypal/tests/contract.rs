@@ -15,7 +15,7 @@ fn subject() -> Subject {
     Subject::of(PLUGINS, "4JH86294D6297924G", "9XY00000AB1111111")
 }
 
-/// A CRC sees every change of one bit.
+/// A CRC detects every change of one bit.
 #[test]
 fn paypal_keeps_the_contract() {
     subject().recordings(vectors()).check();
@@ -27,7 +27,7 @@ fn paypal_agrees_with_every_vector() {
 }
 
 #[tokio::test]
-async fn a_second_body_under_one_signature_has_the_same_replay_token_and_an_unsigned_id() {
+async fn a_second_body_with_the_same_crc_has_the_same_replay_token() {
     let provider = subject().build().unwrap();
     let file = vectors();
     let mut tokens = Vec::new();

@@ -1,4 +1,4 @@
-//! Plaid's key service: a POST with the credentials of the account and the name of a key.
+//! Requests to Plaid's key service: a POST with the credentials of the account and the id of a key.
 
 use hookward_core::keys::{Jwk, KeyRequest};
 use hookward_core::{Secret, Timestamp};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::Environment;
 
-/// Where keys are asked for, and how.
+/// The key service of an environment, with the credentials of the account.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub(crate) struct KeyService {
     url: &'static str,
-    account: Option<(String, Secret)>,
+    credentials: Option<(String, Secret)>,
 }
 
-impl Service {
+impl KeyService {
     pub(crate) fn new(
         environment: Environment,
         client_id: Option<String>,
@@ -23,17 +23,17 @@ impl Service {
             Environment::Production => "https://production.plaid.com/webhook_verification_key/get",
             Environment::Sandbox => "https://sandbox.plaid.com/webhook_verification_key/get",
         };
-        Self { url, account: client_id.zip(secret) }
+        Self { url, credentials: client_id.zip(secret) }
     }
 
-    /// Whether it knows an account to ask with.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.account.is_some()
+    /// Returns whether the configuration has credentials. Without them no key can be fetched.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
     }
 
-    /// The question for a key of this name.
-    pub(crate) fn question(&self, kid: &str) -> KeyRequest {
-        let (client_id, secret) = match &self.account {
+    /// Returns the request for the key with an id.
+    pub(crate) fn key_request(&self, kid: &str) -> KeyRequest {
+        let (client_id, secret) = match &self.credentials {
             Some((client_id, secret)) => (client_id.as_str(), secret.expose()),
             None => ("", ""),
         };
@@ -42,7 +42,7 @@ impl Service {
     }
 }
 
-/// Whether Plaid does not call this key expired, in seconds since 1970.
+/// Returns whether a key is not expired. Plaid sets `expired_at`, in seconds since 1970.
 pub(crate) fn is_current(jwk: &Jwk, now: Timestamp) -> bool {
     match jwk.members.get("expired_at") {
         None | Some(Value::Null) => true,
@@ -50,7 +50,8 @@ pub(crate) fn is_current(jwk: &Jwk, now: Timestamp) -> bool {
     }
 }
 
-/// Whether this may be the name of a key: it is sent to Plaid before anything is proven.
-pub(crate) fn is_name(kid: &str) -> bool {
+/// Returns whether a text may be the id of a key. It is sent to Plaid before the request is
+/// verified, so its form is limited.
+pub(crate) fn is_key_id(kid: &str) -> bool {
     (1..=64).contains(&kid.len()) && kid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }

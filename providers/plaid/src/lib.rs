@@ -1,5 +1,5 @@
-//! Plaid: a JSON Web Token in `Plaid-Verification` that holds the SHA-256 of the body. The key that
-//! it names is asked for at Plaid's own service, with the credentials of the account.
+//! Plaid: a JSON Web Token in `Plaid-Verification` that contains the SHA-256 of the body. The key
+//! that it names is fetched from Plaid's own service, with the credentials of the account.
 #![warn(missing_docs)]
 
 mod key;
@@ -20,15 +20,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use key::Service;
+use key::KeyService;
 
 hookward_core::register_provider!(PlaidConfig);
 
-const HEADER: &str = "plaid-verification";
-/// How long after its issue Plaid wants a token to be taken.
-const MAX_AGE: Duration = Duration::from_secs(300);
+const TOKEN_HEADER: &str = "plaid-verification";
+/// Maximum age of a token, by Plaid's page on webhook verification.
+const MAX_TOKEN_AGE: Duration = Duration::from_secs(300);
 
-/// Which of Plaid's environments an account is in.
+/// Environment of a Plaid account.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
@@ -43,7 +43,7 @@ pub enum Environment {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaidConfig {
-    /// Where keys are asked for.
+    /// The environment whose host serves the keys.
     #[serde(default)]
     environment: Environment,
     /// The account's client id.
@@ -54,27 +54,28 @@ pub struct PlaidConfig {
 
 impl ProviderConfig for PlaidConfig {
     const NAME: &'static str = "plaid";
-    const SUMMARY: &'static str = "Plaid webhooks, signed with a token over the body's hash";
+    const SUMMARY: &'static str = "Plaid webhooks, signed with a token over the body's sha256_hex";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    // What is secret is in the `with:` block: it asks for keys and verifies nothing itself.
+    // The secret is in the `with:` block: it authorizes requests for keys and verifies nothing
+    // itself.
     const NEEDS_SECRET: bool = false;
-    const TOLERANCE: Option<Duration> = Some(MAX_AGE);
+    const TOLERANCE: Option<Duration> = Some(MAX_TOKEN_AGE);
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         if self.client_id.is_some() != self.secret.is_some() {
             let missing = if self.secret.is_none() { "/secret" } else { "/client_id" };
-            let text = "`client_id` and `secret` go together";
+            let text = "`client_id` and `secret` must both be set";
             return Err(
                 BuildError::at(missing, text).help("both are in Plaid's dashboard, at Keys")
             );
         }
-        Ok(Arc::new(Plaid(Service::new(self.environment, self.client_id, self.secret))))
+        Ok(Arc::new(Plaid(KeyService::new(self.environment, self.client_id, self.secret))))
     }
 }
 
 #[derive(Debug)]
-struct Plaid(Service);
+struct Plaid(KeyService);
 
 #[async_trait]
 impl Provider for Plaid {
@@ -88,15 +89,17 @@ impl Provider for Plaid {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let (text, kid) = token(&request.head)?;
-        let span = cx.tolerance.unwrap_or(MAX_AGE);
+        let tolerance = cx.tolerance.unwrap_or(MAX_TOKEN_AGE);
         let rules = TokenRules::new([JwtAlgorithm::Es256])
-            .future_leeway(span)
-            .max_age(Some(span))
+            .future_leeway(tolerance)
+            .max_age(Some(tolerance))
             .key_filter(key::is_current);
-        let claims = jwt::verify(text, &self.0.question(&kid), &rules, cx).await?;
-        let said = claims.non_empty_str("request_body_sha256").unwrap_or_default();
-        if !tokens_equal(said.as_bytes(), hash(request.body.bytes()).as_bytes()) {
-            return Err(VerifyError::invalid_claim("the token is for another body"));
+        let claims = jwt::verify(text, &self.0.key_request(&kid), &rules, cx).await?;
+        let claimed = claims.non_empty_str("request_body_sha256").unwrap_or_default();
+        if !tokens_equal(claimed.as_bytes(), sha256_hex(request.body.bytes()).as_bytes()) {
+            return Err(VerifyError::invalid_claim(
+                "the hash in the token is not that of the body",
+            ));
         }
         Ok(Verification::Genuine { secret: 0 })
     }
@@ -112,39 +115,40 @@ impl Provider for Plaid {
         Ok(vec![Identity::new().with_event_type(event_type)])
     }
 
-    /// Plaid says the same again whenever there is more to fetch for an item.
+    /// Plaid sends the same bytes whenever there is more to fetch for an item, so equal content is
+    /// no duplicate.
     fn dedupe_by_content(&self) -> bool {
         false
     }
 
-    /// What is signed of the token, which holds the time of its issue. Its signature can be written in
-    /// two ways.
+    /// The signed part of the token, which contains its time of issue. The signature is left out,
+    /// because an ECDSA signature has a second valid encoding.
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
-        let (signed, _) = delivery.header(HEADER)?.rsplit_once('.')?;
+        let (signed, _) = delivery.header(TOKEN_HEADER)?.rsplit_once('.')?;
         Some(signed.to_owned())
     }
 
     fn config_warnings(&self) -> Vec<String> {
-        let text = "no key can be asked for, so every request is answered with 503; set `client_id` \
+        let text = "keys cannot be fetched, so every request is answered with 503; set `client_id` \
                     and `secret`";
-        if self.0.is_usable() { Vec::new() } else { vec![text.to_owned()] }
+        if self.0.has_credentials() { Vec::new() } else { vec![text.to_owned()] }
     }
 }
 
-/// The token, and the name of its key.
+/// Returns the token of a head, and the id of its key.
 fn token(head: &Head) -> Result<(&str, String), VerifyError> {
-    let text = head.required(HEADER)?;
+    let text = head.required(TOKEN_HEADER)?;
     let token = Token::parse(text)?;
     if token.algorithm() != JwtAlgorithm::Es256 {
         return Err(VerifyError::invalid_format("the token is not signed with ES256"));
     }
-    match token.kid().filter(|kid| key::is_name(kid)) {
+    match token.kid().filter(|kid| key::is_key_id(kid)) {
         Some(kid) => Ok((text, kid.to_owned())),
-        None => Err(VerifyError::invalid_format("the token names no key of Plaid")),
+        None => Err(VerifyError::invalid_format("the token's `kid` is not the id of a Plaid key")),
     }
 }
 
-/// SHA-256 in lower-case hex.
-fn hash(body: &[u8]) -> String {
+/// Returns the SHA-256 of a body in lower-case hex.
+fn sha256_hex(body: &[u8]) -> String {
     Encoding::Hex.encode(&sha256(body))
 }

@@ -33,12 +33,12 @@ fn plaid_agrees_with_every_vector() {
     run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
 }
 
-/// Remembers what it was asked for.
+/// A key source that records its requests.
 #[derive(Debug)]
-struct Asked(Mutex<Vec<KeyRequest>>, Value);
+struct RecordingKeys(Mutex<Vec<KeyRequest>>, Value);
 
 #[async_trait]
-impl KeySource for Asked {
+impl KeySource for RecordingKeys {
     async fn fetch(&self, want: &KeyRequest) -> Result<KeyDocument, VerifyError> {
         self.0.lock().unwrap().push(want.clone());
         let document = json!({ "key": self.1, "request_id": "x" }).to_string();
@@ -51,7 +51,7 @@ impl KeySource for Asked {
 }
 
 #[tokio::test]
-async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_environment_alone() {
+async fn the_key_is_fetched_by_id_with_the_credentials_from_the_environments_host() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
     let cx = BuildCx::new(Path::new("."), "plaid");
     let with = json!({ "environment": "sandbox", "client_id": "c1", "secret": "s3cret-of-plaid" });
@@ -59,28 +59,29 @@ async fn the_key_is_asked_for_by_name_with_the_accounts_credentials_at_its_envir
     assert!(provider.config_warnings().is_empty());
     let file = vectors();
     let vector = file.vectors.iter().find(|v| v.id == "plaid-001").unwrap();
-    let source = Asked(Mutex::default(), vector.inputs.jwk.clone().unwrap());
+    let source = RecordingKeys(Mutex::default(), vector.inputs.jwk.clone().unwrap());
     let secrets = SecretSet::from_texts(Option::<String>::None).unwrap();
     let now = Timestamp::from_secs(1_760_000_000);
     let cx = VerifyCx::new(now, secrets.active(now), &source);
     let proof = prove(&*provider, vector.request.to_request().unwrap(), &cx).await;
     let Ok(Proof::Genuine(delivery)) = proof else { panic!("{proof:?}") };
-    // The same news again is news; the same token again is not, however its signature is written.
+    // The same bytes again are a new event; the same token again is a duplicate, in either encoding
+    // of its signature.
     assert!(!provider.dedupe_by_content());
-    let told = provider.replay_token(&delivery).unwrap();
+    let token = provider.replay_token(&delivery).unwrap();
     let whole = delivery.header("plaid-verification").unwrap();
-    assert!(whole.starts_with(&format!("{told}.")) && told.matches('.').count() == 1);
-    let asked = source.0.lock().unwrap();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].url, "https://sandbox.plaid.com/webhook_verification_key/get");
-    let body: Value = serde_json::from_slice(&asked[0].post.as_ref().unwrap().0).unwrap();
+    assert!(whole.starts_with(&format!("{token}.")) && token.matches('.').count() == 1);
+    let requests = source.0.lock().unwrap();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].url, "https://sandbox.plaid.com/webhook_verification_key/get");
+    let body: Value = serde_json::from_slice(&requests[0].post.as_ref().unwrap().0).unwrap();
     let kid = "bfbd5111-8e33-4643-8ced-b2e642a72f3c";
     assert_eq!(body, json!({ "client_id": "c1", "secret": "s3cret-of-plaid", "key_id": kid }));
-    assert!(!format!("{provider:?} {asked:?}").contains("s3cret-of-plaid"));
+    assert!(!format!("{provider:?} {requests:?}").contains("s3cret-of-plaid"));
 }
 
 #[test]
-fn half_an_account_is_a_mistake_and_none_a_caution() {
+fn incomplete_credentials_are_config_errors_and_missing_ones_are_warned_about() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
     let cx = BuildCx::new(Path::new("."), "plaid");
     let build =

@@ -1,8 +1,8 @@
-//! SendGrid's Event Webhook: ECDSA over time and body, and, where OAuth is turned on, a bearer token
-//! besides it. A delivery is an array of events.
+//! SendGrid's Event Webhook: ECDSA over time and body, and, if OAuth is turned on, also a bearer
+//! token. A delivery is an array of events.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the token, which SendGrid gets from an
-//! authorization server of yours.
+//! Its signature scheme is data (`scheme.json`). The token, which SendGrid obtains from your
+//! authorization server, needs code.
 #![warn(missing_docs)]
 
 mod oauth;
@@ -22,15 +22,15 @@ use oauth::{Oauth, OauthConfig};
 
 hookward_core::register_provider!(SendgridConfig);
 
-/// What has to be right about a request.
+/// What verifies a request.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum SchemeChoice {
-    /// The signature.
+    /// The signature only.
     #[default]
     Signature,
-    /// The signature and the bearer token.
+    /// Both the signature and the bearer token.
     Oauth,
 }
 
@@ -38,10 +38,10 @@ pub enum SchemeChoice {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendgridConfig {
-    /// `signature`, or `oauth` for the bearer token besides it.
+    /// `signature`, or `oauth` for the signature and the bearer token.
     #[serde(default)]
     scheme: SchemeChoice,
-    /// With `scheme: oauth`: whose tokens SendGrid presents.
+    /// With `scheme: oauth`: the authorization server whose tokens SendGrid presents.
     #[serde(default)]
     oauth: Option<OauthConfig>,
 }
@@ -59,12 +59,14 @@ impl ProviderConfig for SendgridConfig {
             (SchemeChoice::Signature, None) => None,
             (SchemeChoice::Oauth, Some(config)) => Some(config.build()?),
             (SchemeChoice::Signature, Some(_)) => {
-                let text = "`oauth` is given and `scheme` does not ask for it";
-                return Err(BuildError::at("/oauth", text).help("set `scheme: oauth`"));
+                let text = "`oauth` is set without `scheme: oauth`";
+                return Err(
+                    BuildError::at("/oauth", text).help("set `scheme: oauth`, or remove `oauth`")
+                );
             }
             (SchemeChoice::Oauth, None) => {
                 let help = "set `oauth: { issuer: …, audience: …, jwks_url: … }`";
-                let text = "`scheme: oauth` needs to know whose tokens are right";
+                let text = "`scheme: oauth` needs the authorization server of the tokens";
                 return Err(BuildError::at("/scheme", text).help(help));
             }
         };
@@ -95,7 +97,7 @@ impl Provider for Sendgrid {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         self.precheck(&request.head)?;
-        // The signature first: it costs no look-up of keys.
+        // The signature is verified first: it needs no request for keys.
         let secret = self.scheme.verify(request, cx)?;
         if let Some(oauth) = &self.oauth {
             oauth.verify(&request.head, cx).await?;

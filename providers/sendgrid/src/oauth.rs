@@ -1,5 +1,5 @@
-//! The bearer token that SendGrid presents where OAuth is turned on for a webhook: it is of an
-//! authorization server that you name to SendGrid.
+//! Verifies the bearer token that SendGrid presents if OAuth is turned on for a webhook. It is
+//! issued by the authorization server that you configure at SendGrid.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use hookward_core::{Head, VerifyCx, VerifyError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How far the authorization server's clock may be ahead.
-const AHEAD: Duration = Duration::from_secs(60);
+/// How far the clock of the authorization server may be ahead.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60);
 
-/// Whose tokens are right.
+/// The authorization server whose tokens are accepted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OauthConfig {
-    /// `iss` of the tokens, exactly.
+    /// The exact `iss` of the tokens.
     issuer: String,
-    /// `aud` of the tokens, or one of those in it.
+    /// The `aud` of the tokens, or one value of its list.
     audience: String,
-    /// Where the authorization server publishes its keys: a public https address.
+    /// URL where the authorization server publishes its keys: public and https.
     jwks_url: String,
 }
 
-/// The same, ready to judge.
+/// The check of tokens, ready to use.
 #[derive(Debug)]
 pub(crate) struct Oauth {
     keys: KeyRequest,
@@ -36,18 +36,21 @@ impl OauthConfig {
     pub(crate) fn build(self) -> Result<Oauth, BuildError> {
         for (key, text) in [("/oauth/issuer", &self.issuer), ("/oauth/audience", &self.audience)] {
             if text.is_empty() {
-                return Err(BuildError::at(key, "it is empty"));
+                return Err(BuildError::at(
+                    key,
+                    "the value is empty; write the exact value of the claim",
+                ));
             }
         }
         if split_https_url(&self.jwks_url).is_none() {
-            let text = format!("`{}` is no plain https address", self.jwks_url);
+            let text = format!("`{}` is not a plain https URL", self.jwks_url);
             return Err(BuildError::at("/oauth/jwks_url", text).help("write https://HOST/PATH"));
         }
         let rules = TokenRules::new([JwtAlgorithm::Rs256, JwtAlgorithm::Es256])
             .issuers([self.issuer])
             .audiences([self.audience])
             .require_expiry()
-            .future_leeway(AHEAD);
+            .future_leeway(MAX_CLOCK_AHEAD);
         Ok(Oauth { keys: KeyRequest::for_url(self.jwks_url), rules })
     }
 }

@@ -13,7 +13,7 @@ fn vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors.json")).unwrap()
 }
 
-/// With a token besides the signature.
+/// The vectors with a bearer token in addition to the signature.
 fn oauth_vectors() -> VectorFile {
     serde_json::from_str(include_str!("vectors-oauth.json")).unwrap()
 }
@@ -53,14 +53,14 @@ fn sendgrid_agrees_with_every_vector() {
 }
 
 #[test]
-fn with_oauth_it_keeps_the_contract_and_asks_for_both() {
+fn the_oauth_scheme_keeps_the_contract_and_agrees_with_its_vectors() {
     let subject = || subject().with(settings());
     subject().recordings(oauth_vectors()).check();
     run_vectors(|_| subject().build().ok(), &oauth_vectors()).assert_agrees();
 }
 
 #[test]
-fn half_of_the_settings_is_a_mistake() {
+fn incomplete_settings_are_config_errors_at_their_key() {
     let Plugin::Provider(descriptor) = PLUGINS[0] else { panic!() };
     let at = |with: Value| {
         let cx = BuildCx::new(Path::new("."), "sendgrid");

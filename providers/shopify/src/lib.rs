@@ -1,8 +1,8 @@
-//! Shopify: `X-Shopify-Hmac-Sha256` over the body, HMAC-SHA-256 in base64; the newer "events" have the
-//! same in `shopify-hmac-sha256`.
+//! Shopify: `X-Shopify-Hmac-Sha256` over the body, HMAC-SHA-256 in base64; the newer "events" have
+//! the same signature in `shopify-hmac-sha256`.
 //!
-//! Everything about it is data: `scheme.json` and `scheme-events.json` say how it signs, `samples/` what it
-//! sends.
+//! The provider is data: `scheme.json` and `scheme-events.json` describe how Shopify signs,
+//! `samples/` what it sends.
 #![warn(missing_docs)]
 
 mod samples;
@@ -21,20 +21,20 @@ hookward_core::register_provider!(ShopifyConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShopifyConfig {
-    /// Which headers are looked at: `webhooks` (`X-Shopify-*`) or `events` (`shopify-*`).
+    /// Which headers are read: `webhooks` (`X-Shopify-*`) or `events` (`shopify-*`).
     #[serde(default)]
-    pub scheme: Family,
+    pub scheme: HeaderFamily,
 }
 
-/// A family of headers.
+/// Family of headers that a delivery uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Family {
-    /// `X-Shopify-*`.
+pub enum HeaderFamily {
+    /// The headers `X-Shopify-*`.
     #[default]
     Webhooks,
-    /// `shopify-*`.
+    /// The headers `shopify-*`.
     Events,
 }
 
@@ -63,8 +63,8 @@ impl ProviderConfig for ShopifyConfig {
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
         let text = match self.scheme {
-            Family::Webhooks => include_str!("scheme.json"),
-            Family::Events => include_str!("scheme-events.json"),
+            HeaderFamily::Webhooks => include_str!("scheme.json"),
+            HeaderFamily::Events => include_str!("scheme-events.json"),
         };
         Ok(Arc::new(Scheme::from_json(text)?.compile()?))
     }

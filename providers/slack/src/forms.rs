@@ -1,11 +1,11 @@
-//! Slash commands and interactivity: signed form bodies. Called to name a proven delivery that is no
-//! JSON.
+//! Identifies slash commands and interactivity, whose bodies are signed forms. The provider calls
+//! this module for verified deliveries that are not JSON.
 
 use hookward_core::scheme::form_value;
 use hookward_core::{Identity, ProviderEventId, parse_strict};
 use serde_json::Value;
 
-/// Type and id of a form: the whole body is signed, so both are.
+/// Returns type and id of a form. The whole body is signed, so both are signed.
 pub(crate) fn identify(body: &[u8]) -> Identity {
     let field = |name| form_value(body, name).ok().flatten().filter(|text| !text.is_empty());
     let payload = field("payload").and_then(|text| parse_strict(text.as_bytes()).ok());

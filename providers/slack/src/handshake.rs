@@ -1,21 +1,21 @@
 //! The set-up handshake: Slack sends `{"type":"url_verification","challenge":…}` when a request URL
-//! is saved, and wants the challenge back.
+//! is saved, and the reply must return the challenge.
 
 use hookward_core::{Reply, Request, VerifyError};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
-/// Longer challenges than any that Slack sends are not echoed.
-const MAX_CHALLENGE: usize = 1024;
+/// Maximum length of a returned challenge. Slack's are shorter.
+const MAX_CHALLENGE_LEN: usize = 1024;
 
-/// The answer to a proven request, if it is a handshake.
+/// Returns the reply to a verified request if it is a handshake.
 pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
     let Ok(body) = request.body.json() else { return Ok(None) };
     if body.get("type").and_then(Value::as_str) != Some("url_verification") {
         return Ok(None);
     }
     let challenge = body.get("challenge").and_then(Value::as_str).filter(|text| {
-        (1..=MAX_CHALLENGE).contains(&text.len())
+        (1..=MAX_CHALLENGE_LEN).contains(&text.len())
             && text.bytes().all(|b| (b' '..=b'~').contains(&b))
     });
     let Some(challenge) = challenge else {
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_comes_back_as_plain_text() {
+    fn a_challenge_is_returned_as_plain_text() {
         let body = json!({"type": "url_verification", "challenge": "3eZbrw1aBm2r"});
         let reply = answer_to(body).unwrap().unwrap();
         assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, &b"3eZbrw1aBm2r"[..]));
@@ -48,8 +48,8 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_that_could_be_more_than_text_is_refused() {
-        let long = "a".repeat(MAX_CHALLENGE + 1);
+    fn a_challenge_that_is_not_printable_ascii_is_rejected() {
+        let long = "a".repeat(MAX_CHALLENGE_LEN + 1);
         for challenge in [json!(""), json!(7), json!(null), json!("é"), json!("a\nb"), json!(long)]
         {
             let body = json!({"type": "url_verification", "challenge": challenge});
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_event() {
+    fn other_bodies_are_not_handshakes() {
         assert_eq!(answer_to(json!({"type": "event_callback", "challenge": "x"})), Ok(None));
         assert_eq!(answer(&Request::new(Head::default(), Body::new("command=x"))), Ok(None));
     }

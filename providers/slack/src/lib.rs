@@ -1,8 +1,8 @@
 //! Slack: `X-Slack-Signature: v0=…` over time and body, HMAC-SHA-256.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the set-up handshake, in which Slack
-//! sends a signed challenge that has to come back as text, and the forms in which it sends slash
-//! commands and interactivity.
+//! Its signature scheme is data (`scheme.json`). The set-up handshake, in which Slack sends a
+//! signed challenge that the reply must return as text, and the forms of slash commands and
+//! interactivity need code.
 #![warn(missing_docs)]
 
 mod forms;
@@ -62,7 +62,8 @@ impl Provider for Slack {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let secret = self.scheme.verify(request, cx)?;
-        // Only now is the body read: a challenge that Slack did not sign is never echoed.
+        // The body is read after the signature is verified: a challenge that Slack did not sign is
+        // never returned.
         Ok(match handshake::answer(request)? {
             Some(reply) => Verification::Handshake(reply.into()),
             None => Verification::Genuine { secret },

@@ -1,9 +1,9 @@
 //! Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature: v1,…` over id, time
-//! and body, HMAC-SHA-256 in base64; or `v1a,…`, Ed25519 under a public key. Svix and those who send
-//! through it call the same headers `svix-*`; both are taken.
+//! and body, HMAC-SHA-256 in base64; or `v1a,…`, Ed25519 with a public key. Svix and those who send
+//! through it name the same headers `svix-*`; both families are accepted.
 //!
-//! Its signature scheme is data (`scheme.json`, `scheme-svix.json`, and the same for `v1a`). What needs code is choosing between the
-//! two families of headers.
+//! Its signature scheme is data (`scheme.json`, `scheme-svix.json`, and the same for `v1a`). The
+//! choice between the two families of headers needs code.
 #![warn(missing_docs)]
 
 mod family;
@@ -30,43 +30,42 @@ hookward_core::register_provider!(StandardWebhooksConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StandardWebhooksConfig {
-    /// Which headers to look at: `auto` (either family), `webhook` or `svix` alone.
+    /// Which headers are read: `auto` (either family), or only `webhook` or `svix`.
     #[serde(default)]
     pub headers: Headers,
-    /// Which signature is checked: `v1` under a shared secret, or `v1a` under the sender's public key. One
-    /// of the other version beside it is passed over.
+    /// Which signature is verified: `v1` with a shared secret, or `v1a` with the sender's public
+    /// key. Signatures of the other version are ignored.
     #[serde(default)]
     pub version: Version,
 }
 
-/// A version of the signature.
+/// Version of the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Version {
-    /// HMAC-SHA-256.
+    /// HMAC-SHA-256 with a shared secret.
     #[default]
     V1,
-    /// Ed25519.
+    /// Ed25519 with the sender's public key.
     V1a,
 }
 
-/// Which headers to look at.
+/// Families of headers that a source accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Headers {
-    /// Either family.
+    /// Either family of headers.
     #[default]
     Auto,
-    /// `webhook-*` alone.
+    /// Only the headers `webhook-*`.
     Webhook,
-    /// `svix-*` alone.
+    /// Only the headers `svix-*`.
     Svix,
 }
 
 impl ProviderConfig for StandardWebhooksConfig {
     const NAME: &'static str = "standard_webhooks";
-    const SUMMARY: &'static str =
-        "Standard Webhooks and Svix: OpenAI, Clerk, Resend and everyone else who signs so";
+    const SUMMARY: &'static str = "Standard Webhooks and Svix: OpenAI, Clerk, Resend and all others that follow the specification";
     const KEEP_HEADERS: &'static [&'static str] =
         &["webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
@@ -95,10 +94,11 @@ struct StandardWebhooks {
 }
 
 impl StandardWebhooks {
-    /// The scheme for the headers of this request. One family is used for all of it.
+    /// Returns the scheme for the headers of a request. One family is used for verification and
+    /// identification.
     fn scheme_for(&self, head: &Head) -> Result<&CompiledScheme, VerifyError> {
         let family = match self.headers {
-            Headers::Auto => family::choose(head)?,
+            Headers::Auto => family::select_family(head)?,
             Headers::Webhook => Family::Webhook,
             Headers::Svix => Family::Svix,
         };

@@ -6,14 +6,14 @@ use hookward_testkit::provider::{Subject, run_vectors};
 use hookward_testkit::vectors::{Vector, VectorFile, Verdict};
 use serde_json::json;
 
-/// Those of the shared secret; the others are `asymmetric()`.
+/// Returns the vectors with a shared secret; the others are `asymmetric_vectors()`.
 fn vectors() -> VectorFile {
     let mut file: VectorFile = serde_json::from_str(include_str!("vectors.json")).unwrap();
     file.vectors.retain(|vector| !vector.scheme.ends_with("v1a"));
     file
 }
 
-fn asymmetric() -> VectorFile {
+fn asymmetric_vectors() -> VectorFile {
     let mut file: VectorFile = serde_json::from_str(include_str!("vectors.json")).unwrap();
     file.vectors.retain(|vector| vector.scheme.ends_with("v1a"));
     file
@@ -37,8 +37,8 @@ fn standard_webhooks_agrees_with_every_vector() {
     run_vectors(|_| subject().build().ok(), &vectors()).assert_agrees();
 }
 
-/// Of this sender only the public key is known here, so its recordings are all there is.
-fn public() -> Subject {
+/// Only the public key of this sender is known, so the suite uses its recordings only.
+fn asymmetric_subject() -> Subject {
     let (own, other) = (
         "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
         "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
@@ -48,12 +48,12 @@ fn public() -> Subject {
 
 #[test]
 fn the_asymmetric_version_keeps_the_contract_and_agrees_with_every_vector() {
-    public().recordings(asymmetric()).check();
-    run_vectors(|_| public().build().ok(), &asymmetric()).assert_agrees();
+    asymmetric_subject().recordings(asymmetric_vectors()).check();
+    run_vectors(|_| asymmetric_subject().build().ok(), &asymmetric_vectors()).assert_agrees();
 }
 
 #[test]
-fn a_version_is_never_proven_by_the_other() {
+fn signatures_of_the_other_version_are_rejected() {
     let accepted = |mut file: VectorFile| {
         file.vectors.retain(|v| v.expect == Verdict::Accept);
         for vector in &mut file.vectors {
@@ -62,20 +62,20 @@ fn a_version_is_never_proven_by_the_other() {
         }
         file
     };
-    run_vectors(|_| public().build().ok(), &accepted(vectors())).assert_agrees();
-    run_vectors(|_| subject().build().ok(), &accepted(asymmetric())).assert_agrees();
+    run_vectors(|_| asymmetric_subject().build().ok(), &accepted(vectors())).assert_agrees();
+    run_vectors(|_| subject().build().ok(), &accepted(asymmetric_vectors())).assert_agrees();
 }
 
 #[test]
-fn one_family_alone_keeps_the_contract_and_refuses_the_other() {
+fn a_configured_family_keeps_the_contract_and_rejects_the_other() {
     for (family, other) in [("webhook", "svix"), ("svix", "webhook")] {
         let subject = || subject().with(json!({ "headers": family }));
         let mut recordings = vectors();
-        recordings.vectors.retain(|v| names(v, family));
+        recordings.vectors.retain(|v| uses_family(v, family));
         subject().recordings(recordings).check();
 
         let mut foreign = vectors();
-        foreign.vectors.retain(|v| v.expect == Verdict::Accept && names(v, other));
+        foreign.vectors.retain(|v| v.expect == Verdict::Accept && uses_family(v, other));
         for vector in &mut foreign.vectors {
             vector.expect = Verdict::Reject;
             (vector.event_type, vector.event_id) = (None, None);
@@ -84,7 +84,7 @@ fn one_family_alone_keeps_the_contract_and_refuses_the_other() {
     }
 }
 
-/// Whether the headers of this vector are of this family.
-fn names(vector: &Vector, family: &str) -> bool {
+/// Returns whether a vector uses a family of headers.
+fn uses_family(vector: &Vector, family: &str) -> bool {
     vector.request.headers.iter().any(|(name, _)| name.starts_with(family))
 }

@@ -1,6 +1,6 @@
 //! Stripe: `Stripe-Signature: t=…,v1=…` over time and body, HMAC-SHA-256.
 //!
-//! Everything about it is data: `scheme.json` says how it signs, `samples/` what it sends.
+//! The provider is data: `scheme.json` describes how Stripe signs, `samples/` what it sends.
 #![warn(missing_docs)]
 
 mod samples;

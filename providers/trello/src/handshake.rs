@@ -1,10 +1,10 @@
-//! The trial of an address: an empty HEAD (a GET, for people) that wants 200. It says that somebody is
-//! here, and nothing else.
+//! The validation of a callback URL: Trello sends an empty HEAD and requires 200. A GET gets the
+//! same, for people who open the URL. The reply reveals only that the endpoint exists.
 
 use hookward_core::{Head, Reply};
 use http::{Method, StatusCode};
 
-/// The answer, if that is what it is.
+/// Returns the reply to a HEAD or GET; `None` for other methods.
 pub(crate) fn answer(head: &Head) -> Option<Reply> {
     matches!(head.method, Method::HEAD | Method::GET).then(|| Reply::empty(StatusCode::OK))
 }
@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_and_get_are_answered_with_nothing_and_post_is_not() {
+    fn head_and_get_get_an_empty_200_and_post_does_not() {
         let status = |method| {
             let reply = answer(&Head::default().with_method(method))?;
             Some((reply.status.as_u16(), reply.body.len()))

@@ -1,7 +1,7 @@
-//! Trello: `X-Trello-Webhook` over the body and the address that was called, HMAC-SHA-1.
+//! Trello: `X-Trello-Webhook` over the body and the callback URL, HMAC-SHA-1.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the HEAD request by which Trello tries an
-//! address when a webhook is made.
+//! Its signature scheme is data (`scheme.json`). The HEAD request by which Trello validates a
+//! callback URL when a webhook is created needs code.
 #![warn(missing_docs)]
 
 mod handshake;

@@ -1,10 +1,12 @@
-//! Twilio: `X-Twilio-Signature` over the URL and the sorted parameters of a form, HMAC-SHA-1 under the
-//! auth token, or HMAC-SHA-256 under a shared key. A JSON body is bound by its hash in the URL.
+//! Twilio: `X-Twilio-Signature` over the URL and the sorted parameters of a form, HMAC-SHA-1 with
+//! the auth token, or HMAC-SHA-256 with a shared key. A JSON body is covered by its hash in the
+//! URL.
 //!
-//! All of it is code: no other sender signs sorted parameters, or several spellings of one URL.
+//! This provider is code, because no other sender signs sorted parameters, or several spellings of
+//! one URL.
 #![warn(missing_docs)]
 
-mod naming;
+mod identity;
 mod samples;
 mod signature;
 mod url;
@@ -39,19 +41,19 @@ impl ProviderConfig for TwilioConfig {
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Twilio { json: naming::JsonNaming::new()? }))
+        Ok(Arc::new(Twilio { json: identity::JsonIdentityRules::new()? }))
     }
 }
 
 #[derive(Debug)]
 struct Twilio {
-    json: naming::JsonNaming,
+    json: identity::JsonIdentityRules,
 }
 
 #[async_trait]
 impl Provider for Twilio {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
-        signature::read_head(head).map(drop)
+        signature::parse_head(head).map(drop)
     }
 
     async fn verify(
@@ -63,13 +65,13 @@ impl Provider for Twilio {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        naming::identify(&self.json, delivery)
+        identity::identify(&self.json, delivery)
     }
 
-    /// The signature itself: one text has one, and one text can be written as many requests, since
-    /// parameters are signed without what stands between them.
+    /// The signature itself. Parameters are signed without separators, so one signed text can be
+    /// written as many different requests; all of them have this signature.
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
-        delivery.header(signature::SIGNATURE).map(str::to_owned)
+        delivery.header(signature::SIGNATURE_HEADER).map(str::to_owned)
     }
 
     fn signer(&self) -> Option<&dyn Signer> {
@@ -77,23 +79,23 @@ impl Provider for Twilio {
     }
 }
 
-/// Signs as Twilio does for JSON: the body's hash in the URL, and the URL.
+/// Signs as Twilio does for JSON: the URL, with the hash of the body in its query.
 impl Signer for Twilio {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
         let fail = |reason: &str| SignError::new(reason.to_owned());
         let hash = Encoding::Hex.encode(&Sha256::digest(draft.body.bytes()));
-        let mark = if draft.url.contains('?') { '&' } else { '?' };
-        let bound = format!("{mark}{}={hash}", signature::BODY_HASH);
+        let separator = if draft.url.contains('?') { '&' } else { '?' };
+        let hash_parameter = format!("{separator}{}={hash}", signature::BODY_HASH_PARAMETER);
         let mut mac = HmacContext::new(HmacAlgorithm::Sha1, secret.expose().as_bytes())
             .ok_or_else(|| fail("the secret is empty"))?;
         mac.update(draft.url.as_bytes());
-        mac.update(bound.as_bytes());
+        mac.update(hash_parameter.as_bytes());
         let tag = HeaderValue::from_str(&Encoding::Base64.encode(&mac.finish()))
             .map_err(|e| fail(&e.to_string()))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(signature::SIGNATURE, tag);
-        let target = format!("{}{bound}", draft.target());
+        headers.insert(signature::SIGNATURE_HEADER, tag);
+        let target = format!("{}{hash_parameter}", draft.target());
         let head = Head::new(Method::POST, target, headers);
         Ok(Request::new(head, draft.body.clone()))
     }

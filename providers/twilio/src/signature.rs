@@ -1,4 +1,5 @@
-//! The proof: an HMAC over the URL and, for forms, the sorted parameters. Called by the provider.
+//! Verifies the signature: an HMAC over the URL and, for forms, the sorted parameters (twilio.com,
+//! "Webhooks security"). The provider calls this module.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,28 +11,29 @@ use sha2::{Digest, Sha256};
 
 use crate::url;
 
-pub(crate) const SIGNATURE: &str = "x-twilio-signature";
-const SETTINGS: &str = "x-twilio-webhooks-signature-settings";
-/// The query parameter that binds a body which is no form.
-pub(crate) const BODY_HASH: &str = "bodySHA256";
+pub(crate) const SIGNATURE_HEADER: &str = "x-twilio-signature";
+const SETTINGS_HEADER: &str = "x-twilio-webhooks-signature-settings";
+/// The query parameter with the hash of a body that is not a form.
+pub(crate) const BODY_HASH_PARAMETER: &str = "bodySHA256";
 
-/// ProofAlgorithm and tag, from the head alone.
-pub(crate) fn read_head(head: &Head) -> Result<(HmacAlgorithm, Tag), VerifyError> {
-    let text = head.required(SIGNATURE)?;
-    let settings = head.single(SETTINGS)?;
+/// Parses a head: returns the algorithm and the tag.
+pub(crate) fn parse_head(head: &Head) -> Result<(HmacAlgorithm, Tag), VerifyError> {
+    let text = head.required(SIGNATURE_HEADER)?;
+    let settings = head.single(SETTINGS_HEADER)?;
     let alg = algorithm(settings.unwrap_or_default())?;
     let length = alg.tag_len();
     if let Some(tag) = Tag::decode(text, Encoding::Base64, length..=length) {
         return Ok((alg, tag));
     }
-    // Signed with a shared key, and what says so was lost on the way.
+    // A tag of 32 bytes is made with a shared key; a proxy must have dropped the header that names
+    // the algorithm.
     if settings.is_none() && Tag::decode(text, Encoding::Base64, 32..=32).is_some() {
-        return Err(VerifyError::missing_signature(format!("the header {SETTINGS}")));
+        return Err(VerifyError::missing_signature(format!("the header {SETTINGS_HEADER}")));
     }
     Err(VerifyError::invalid_format(format!("the signature is not base64 of {length} bytes")))
 }
 
-/// `key=…,algorithm=HMAC_SHA256`; without a word about it, HMAC-SHA-1 under the auth token.
+/// Parses `key=…,algorithm=HMAC_SHA256`. Without an algorithm it is HMAC-SHA-1 with the auth token.
 fn algorithm(settings: &str) -> Result<HmacAlgorithm, VerifyError> {
     let mut named = settings
         .split(',')
@@ -42,14 +44,14 @@ fn algorithm(settings: &str) -> Result<HmacAlgorithm, VerifyError> {
         (None | Some("HMAC_SHA1"), None) => Ok(HmacAlgorithm::Sha1),
         (Some("HMAC_SHA256"), None) => Ok(HmacAlgorithm::Sha256),
         _ => Err(VerifyError::invalid_format(format!(
-            "{SETTINGS} names no algorithm that is known here"
+            "{SETTINGS_HEADER} names an unsupported algorithm; HMAC_SHA1 and HMAC_SHA256 are supported"
         ))),
     }
 }
 
-/// Index of the secret that made the signature.
+/// Verifies a request and returns the index of the secret that made its signature.
 pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
-    let (alg, tag) = read_head(&request.head)?;
+    let (alg, tag) = parse_head(&request.head)?;
     let url = request.url(cx.public_url).ok_or_else(|| {
         VerifyError::invalid_format(
             "Twilio signs the URL that it calls; set server.public_url to its scheme and host",
@@ -72,12 +74,12 @@ pub(crate) fn verify(request: &Request, cx: &VerifyCx<'_>) -> Result<usize, Veri
     found.ok_or(VerifyError::InvalidSignature)
 }
 
-/// What stands behind the URL in the signed text. A body that is no form adds nothing, and has to be
-/// the one whose hash stands in the URL.
+/// Returns the signed text after the URL. A body that is not a form adds nothing; its hash in the
+/// URL must match.
 fn parameters(request: &Request) -> Result<Vec<u8>, VerifyError> {
     let body = request.body.bytes();
     let query = request.head.query().unwrap_or_default();
-    if let Some(expected) = form_value(query.as_bytes(), BODY_HASH)? {
+    if let Some(expected) = form_value(query.as_bytes(), BODY_HASH_PARAMETER)? {
         let hash = Encoding::Hex.encode(&Sha256::digest(body));
         return match tokens_equal(expected.to_ascii_lowercase().as_bytes(), hash.as_bytes()) {
             true => Ok(Vec::new()),
@@ -86,7 +88,7 @@ fn parameters(request: &Request) -> Result<Vec<u8>, VerifyError> {
     }
     if !body.is_empty() && !is_form(&request.head) {
         return Err(VerifyError::missing_signature(format!(
-            "the query parameter {BODY_HASH}, which binds a body that is no form,"
+            "the query parameter {BODY_HASH_PARAMETER}, which covers a body that is not a form,"
         )));
     }
     let mut sorted: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
@@ -103,7 +105,7 @@ fn parameters(request: &Request) -> Result<Vec<u8>, VerifyError> {
     Ok(text)
 }
 
-/// A body of no type is read as a form, which then all of it is signed as.
+/// A body without a media type is read as a form, so the signature covers all of it.
 fn is_form(head: &Head) -> bool {
     let Some(value) = head.headers.get(header::CONTENT_TYPE) else { return true };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();

@@ -13,7 +13,7 @@ fn subject() -> Subject {
     Subject::of(PLUGINS, "12345", "another-token")
 }
 
-/// The recordings whose body is a form, or is not.
+/// Returns the vectors whose body is a form, or those whose body is not.
 fn recordings(form: bool) -> VectorFile {
     let mut file = vectors();
     let is_form = |headers: &[(String, String)]| headers.iter().any(|(_, v)| v.contains("form"));
@@ -22,13 +22,13 @@ fn recordings(form: bool) -> VectorFile {
 }
 
 #[test]
-fn twilio_keeps_the_contract_with_bodies_bound_by_their_hash() {
+fn bodies_covered_by_their_hash_keep_the_contract() {
     subject().recordings(recordings(false)).check();
 }
 
-/// A form is signed as its sorted parameters: the same ones written otherwise are the same delivery.
+/// A form is signed as its sorted parameters, so not every change of the body is detected.
 #[test]
-fn twilio_keeps_the_contract_with_forms() {
+fn forms_keep_the_contract() {
     subject().recordings(recordings(true)).body_is_not_signed().check();
 }
 

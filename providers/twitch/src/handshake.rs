@@ -1,11 +1,11 @@
-//! What kind of message it is. Twitch says so in a header, which it does not sign; so it is read from
-//! the body, which it does: a challenge, an event, or neither and a subscription that has ended.
+//! Determines the kind of a message: a challenge, an event, or a revocation. Twitch names the kind
+//! in a header, which it does not sign, so it is derived from the signed body.
 
 use hookward_core::{Body, Reply, Request, VerifyError, check_echo_token};
 use http::StatusCode;
 use serde_json::Value;
 
-/// The answer to a proven request, if it is the challenge of a new subscription.
+/// Returns the reply to a verified request if it is the challenge of a new subscription.
 pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
     let Ok(body) = request.body.json() else { return Ok(None) };
     let Some(challenge) = body.get("challenge").filter(|_| !has_event(body)) else {
@@ -15,14 +15,15 @@ pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
     Ok(Some(Reply::text(StatusCode::OK, challenge.to_owned())))
 }
 
-/// Whether a proven body says that a subscription has ended: a status other than `enabled`, and no event.
+/// Returns whether a verified body reports the end of a subscription: a status other than
+/// `enabled`, and no event.
 pub(crate) fn is_revocation(body: &Body) -> bool {
     let Ok(body) = body.json() else { return false };
     let status = body.pointer("/subscription/status").and_then(Value::as_str);
     !has_event(body) && status.is_some_and(|status| status != "enabled")
 }
 
-/// Some subscriptions send several at once.
+/// Some subscriptions send several events in one message, in `events`.
 fn has_event(body: &Value) -> bool {
     body.get("event").is_some() || body.get("events").is_some()
 }
@@ -39,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_comes_back_as_plain_text_and_nothing_else_does() {
+    fn only_a_plain_challenge_is_returned_as_plain_text() {
         let reply = answer_to(json!({"challenge": "pogchamp-kappa", "subscription": {}}));
         let reply = reply.unwrap().unwrap();
         assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, &b"pogchamp-kappa"[..]));
@@ -52,12 +53,12 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_that_ended_is_a_revocation() {
-        let is = |body: Value| is_revocation(&Body::from_json(body));
-        assert!(is(json!({"subscription": {"status": "authorization_revoked", "type": "x"}})));
-        assert!(!is(json!({"subscription": {"status": "enabled", "type": "x"}})));
-        assert!(!is(json!({"subscription": {"status": "user_removed"}, "event": {}})));
-        assert!(!is(json!({"subscription": {"type": "x"}, "events": []})));
-        assert!(!is(json!({"subscription": {"type": "x"}})));
+    fn a_status_other_than_enabled_without_event_is_a_revocation() {
+        let revoked = |body: Value| is_revocation(&Body::from_json(body));
+        assert!(revoked(json!({"subscription": {"status": "authorization_revoked", "type": "x"}})));
+        assert!(!revoked(json!({"subscription": {"status": "enabled", "type": "x"}})));
+        assert!(!revoked(json!({"subscription": {"status": "user_removed"}, "event": {}})));
+        assert!(!revoked(json!({"subscription": {"type": "x"}, "events": []})));
+        assert!(!revoked(json!({"subscription": {"type": "x"}})));
     }
 }

@@ -1,7 +1,8 @@
 //! Twitch EventSub: `Twitch-Eventsub-Message-Signature: sha256=…` over id, time and body, HMAC-SHA-256.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the challenge by which Twitch tries an
-//! address, and revocations, which would otherwise look like the events that they end.
+//! Its signature scheme is data (`scheme.json`). The challenge by which Twitch validates an
+//! endpoint, and revocations, which would otherwise have the type of the events that they end, need
+//! code.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -65,7 +66,8 @@ impl Provider for Twitch {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let secret = self.scheme.verify(request, cx)?;
-        // Only now is the body read: a challenge that Twitch did not sign is never echoed.
+        // The body is read after the signature is verified: a challenge that Twitch did not sign is
+        // never returned.
         Ok(match handshake::answer(request)? {
             Some(reply) => Verification::Handshake(reply.into()),
             None => Verification::Genuine { secret },

@@ -1,5 +1,6 @@
-//! The validation of an address: Zoom sends `{"event":"endpoint.url_validation"}` with a token, when
-//! the address is saved and every three days after, and wants the token and its HMAC.
+//! The validation of an endpoint: Zoom sends `{"event":"endpoint.url_validation"}` with a token
+//! when the URL is saved, and every 72 hours after that. The reply must return the token and its
+//! HMAC.
 
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::{Reply, Request, Secret, VerifyError};
@@ -7,19 +8,19 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Longer tokens than any that Zoom sends are not signed.
-const MAX_TOKEN: usize = 256;
+/// Maximum length of a token that is signed. Zoom's are shorter.
+const MAX_TOKEN_LEN: usize = 256;
 
-/// The members in the order in which Zoom documents them.
+/// Body of the reply, with the members in the order in which Zoom documents them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Validated<'a> {
+struct ValidationReply<'a> {
     plain_token: &'a str,
     encrypted_token: String,
 }
 
-/// The answer to a proven request, if it is a validation. The token is signed with the secret that
-/// proved the request.
+/// Returns the reply to a verified request if it is a validation. The token is signed with the
+/// secret that verified the request.
 pub(crate) fn answer(
     request: &Request,
     secret: Option<&Secret>,
@@ -28,10 +29,11 @@ pub(crate) fn answer(
     if body.get("event").and_then(Value::as_str) != Some("endpoint.url_validation") {
         return Ok(None);
     }
-    let token = body.pointer("/payload/plainToken").and_then(Value::as_str).filter(|t| is_plain(t));
+    let token =
+        body.pointer("/payload/plainToken").and_then(Value::as_str).filter(|t| is_signable(t));
     let Some(plain_token) = token else {
         return Err(VerifyError::invalid_format(
-            "the plain token is not up to 256 letters and digits",
+            "plainToken is not up to 256 letters, digits and -_.~+/=",
         ));
     };
     let Some(mut mac) =
@@ -41,14 +43,15 @@ pub(crate) fn answer(
     };
     mac.update(plain_token.as_bytes());
     let encrypted_token = Encoding::Hex.encode(&mac.finish());
-    Ok(Some(Reply::json(StatusCode::OK, &Validated { plain_token, encrypted_token })))
+    Ok(Some(Reply::json(StatusCode::OK, &ValidationReply { plain_token, encrypted_token })))
 }
 
-/// Events are signed with the same secret, as `v0:TIME:BODY`. A token is signed only where it cannot
-/// be read as that: the colon, quotes and braces are not among its letters.
-fn is_plain(token: &str) -> bool {
+/// Returns whether a token may be signed. Events are signed with the same secret, as
+/// `v0:TIME:BODY`, so a token that could be read as an event must not be signed: colons, quotes and
+/// braces are not allowed.
+fn is_signable(token: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~+/=".contains(&b);
-    (1..=MAX_TOKEN).contains(&token.len()) && token.bytes().all(plain)
+    (1..=MAX_TOKEN_LEN).contains(&token.len()) && token.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -68,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_with_its_hmac() {
+    fn a_token_is_returned_with_its_hmac() {
         let reply = answer_to(validation(json!("qgg8vlvZRS6UYooatFL8Aw"))).unwrap().unwrap();
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(reply.status.as_u16(), 200);
@@ -77,8 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_signed_as_an_event_is_refused() {
-        let long = "a".repeat(MAX_TOKEN + 1);
+    fn a_token_that_could_be_a_signed_event_is_rejected() {
+        let long = "a".repeat(MAX_TOKEN_LEN + 1);
         for token in ["v0:1760000000:{}", "{}", "", "a b", "a\"b", "é", &long] {
             assert!(answer_to(validation(json!(token))).is_err(), "{token:?}");
         }
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_event() {
+    fn other_events_are_not_validations() {
         assert_eq!(answer_to(json!({"event": "meeting.started", "payload": {}})), Ok(None));
     }
 }

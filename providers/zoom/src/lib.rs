@@ -1,7 +1,7 @@
 //! Zoom: `x-zm-signature: v0=…` over time and body, HMAC-SHA-256.
 //!
-//! Its signature scheme is data (`scheme.json`). What needs code is the validation of an address, in which Zoom
-//! sends a signed token and wants it back together with its HMAC.
+//! Its signature scheme is data (`scheme.json`). The validation of an endpoint, in which Zoom sends
+//! a signed token that the reply must return together with its HMAC, needs code.
 #![warn(missing_docs)]
 
 mod handshake;
@@ -55,7 +55,8 @@ impl Provider for Zoom {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let secret = self.scheme.verify(request, cx)?;
-        // Only now is the body read: a token that Zoom did not sign is never signed.
+        // The body is read after the signature is verified: a token that Zoom did not sign is never
+        // signed here.
         let matched = cx.secrets.iter().find(|(index, _)| *index == secret).map(|(_, s)| s);
         Ok(match handshake::answer(request, matched)? {
             Some(reply) => Verification::Handshake(reply.into()),

@@ -1,44 +1,45 @@
-//! What a delivery is called. Twilio's products have no common word for it: forms are told apart by
-//! the fields that each product sends, JSON by its `type`.
+//! Identifies the events of a delivery. Twilio's products share no field for the event type: the
+//! type of a form follows from the fields that each product sends, that of JSON from its `type`.
 
 use hookward_core::scheme::{IdentityRules, OneOrMore, form_value};
 use hookward_core::{IdentifyError, Identity, ProviderEventId, Verified};
 
-use crate::signature::BODY_HASH;
+use crate::signature::BODY_HASH_PARAMETER;
 
-/// The type of what none of these fields tells.
-const UNNAMED: &str = "event";
+/// Event type of a delivery without any of these fields.
+const DEFAULT_EVENT_TYPE: &str = "event";
 
-/// The places in a JSON body, once for a single event and once for an array of them.
+/// Where type and id are in a JSON body, for a single event and for an array of events.
 #[derive(Debug)]
-pub(crate) struct JsonNaming {
-    one: IdentityRules,
-    many: IdentityRules,
+pub(crate) struct JsonIdentityRules {
+    single: IdentityRules,
+    batch: IdentityRules,
 }
 
-impl JsonNaming {
+impl JsonIdentityRules {
     pub(crate) fn new() -> Result<Self, hookward_core::scheme::SchemeError> {
-        let places =
+        let locations =
             |list: &[&str]| Some(OneOrMore(list.iter().map(|place| (*place).to_owned()).collect()));
-        let naming =
-            |batch| IdentityRules::new(places(&["/type", "/EventType"]), places(&["/id"]), batch);
-        Ok(Self { one: naming(None)?, many: naming(Some(String::new()))? })
+        let rules = |batch| {
+            IdentityRules::new(locations(&["/type", "/EventType"]), locations(&["/id"]), batch)
+        };
+        Ok(Self { single: rules(None)?, batch: rules(Some(String::new()))? })
     }
 }
 
-/// Names the events of a proven delivery.
+/// Identifies the events of a verified delivery.
 pub(crate) fn identify(
-    json: &JsonNaming,
+    json: &JsonIdentityRules,
     delivery: &Verified,
 ) -> Result<Vec<Identity>, IdentifyError> {
     let query = delivery.head().query().unwrap_or_default().as_bytes();
-    let hashed = form_value(query, BODY_HASH).ok().flatten().is_some();
+    let hashed = form_value(query, BODY_HASH_PARAMETER).ok().flatten().is_some();
     if hashed && !delivery.body().bytes().is_empty() {
         let is_array = delivery.json().is_ok_and(serde_json::Value::is_array);
-        let naming = if is_array { &json.many } else { &json.one };
-        let mut found = naming.identify(delivery, |_| true)?;
+        let rules = if is_array { &json.batch } else { &json.single };
+        let mut found = rules.identify(delivery, |_| true)?;
         for identity in &mut found {
-            identity.event_type.get_or_insert_with(|| UNNAMED.to_owned());
+            identity.event_type.get_or_insert_with(|| DEFAULT_EVENT_TYPE.to_owned());
         }
         return Ok(found);
     }
@@ -46,20 +47,21 @@ pub(crate) fn identify(
         empty if empty.is_empty() => query,
         body => body.as_ref(),
     };
-    let (event_type, event_id) =
-        of_fields(|name| form_value(fields, name).ok().flatten().filter(|text| !text.is_empty()));
+    let (event_type, event_id) = identify_form(|name| {
+        form_value(fields, name).ok().flatten().filter(|text| !text.is_empty())
+    });
     let event_id = event_id.map(|value| ProviderEventId::signed(value));
     Ok(vec![Identity::new().with_event_type(event_type).with_event_id(event_id)])
 }
 
-/// Type and id. An id is what no later event of the same object has: its status, or its number in
-/// a sequence, is a part of it.
-fn of_fields(get: impl Fn(&str) -> Option<String>) -> (String, Option<String>) {
+/// Returns type and id of a form. No later event of the same object may have the same id, so it
+/// includes the status or the sequence number.
+fn identify_form(get: impl Fn(&str) -> Option<String>) -> (String, Option<String>) {
     let first = |names: &[&str]| names.iter().find_map(|name| get(name));
     let numbered =
         |sid: &str, word: &str| Some(format!("{}.{word}.{}", get(sid)?, get("SequenceNumber")?));
     if let Some(word) = get("EventType") {
-        // TaskRouter gives each event a number of its own.
+        // TaskRouter gives each event an id of its own, which begins with `EV`.
         return (word, get("Sid").filter(|sid| sid.starts_with("EV")));
     }
     if let (Some(sid), Some(status)) = (get("RecordingSid"), get("RecordingStatus")) {
@@ -76,19 +78,19 @@ fn of_fields(get: impl Fn(&str) -> Option<String>) -> (String, Option<String>) {
         let id = numbered("CallSid", &status);
         return (format!("call.{status}"), id);
     }
-    (UNNAMED.to_owned(), None)
+    (DEFAULT_EVENT_TYPE.to_owned(), None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn named(form: &str) -> (String, Option<String>) {
-        of_fields(|name| form_value(form.as_bytes(), name).ok().flatten())
+    fn identified(form: &str) -> (String, Option<String>) {
+        identify_form(|name| form_value(form.as_bytes(), name).ok().flatten())
     }
 
     #[test]
-    fn each_product_is_told_by_its_fields() {
+    fn the_fields_of_each_product_determine_type_and_id() {
         for (form, event_type, id) in [
             (
                 "MessageSid=SM1&SmsSid=SM1&SmsStatus=received&Body=Hi",
@@ -117,7 +119,7 @@ mod tests {
             ("x=1", "event", ""),
         ] {
             let id = Some(id.to_owned()).filter(|id| !id.is_empty());
-            assert_eq!(named(form), (event_type.to_owned(), id), "{form}");
+            assert_eq!(identified(form), (event_type.to_owned(), id), "{form}");
         }
     }
 }
