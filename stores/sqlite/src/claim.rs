@@ -8,8 +8,7 @@ use crate::checksum::{JobUpdate, job_update, row_intact};
 use crate::error::{is_damage, unreadable};
 use crate::leases::ActiveLease;
 use crate::memory::Batch;
-use crate::queue::JobKey;
-use crate::rows;
+use crate::rows::{self, JobKey};
 use crate::telemetry;
 use crate::transaction::Transaction;
 

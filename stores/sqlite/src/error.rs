@@ -2,8 +2,9 @@
 //! pass.
 
 use std::io::{Error as SystemError, ErrorKind};
+use std::path::Path;
 
-use hookward_core::store::StoreError;
+use hookward_core::store::{OpenError, StoreError};
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
@@ -61,6 +62,36 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
 pub(crate) fn unreadable(what: &str) -> rusqlite::Error {
     let message = format!("{what} is not as it was written");
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, message.into())
+}
+
+/// An error of SQLite as a message for the operator.
+pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let file = path.display();
+    if let StoreError::Full(message) = store_error(error) {
+        return OpenError::new(format!("there is no disk space for {file}: {message}"));
+    }
+    OpenError::new(match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            format!("{file} is not an SQLite database; name another file in `store:`")
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => format!(
+            "{file} cannot be written ({error}); the store needs a file, and a folder, that this \
+             user may write"
+        ),
+        Some(ErrorCode::DatabaseCorrupt) => return damaged_file(path, &error.to_string()),
+        None if is_damage(error) => return damaged_file(path, &error.to_string()),
+        _ => format!("{file} cannot be opened: {error}"),
+    })
+}
+
+/// The error for a file whose structure is damaged; `found` is what SQLite reports.
+pub(crate) fn damaged_file(path: &Path, found: &str) -> OpenError {
+    OpenError::new(format!(
+        "{} is damaged ({}); restore it from a backup, or move it away to start with an \
+         empty store",
+        path.display(),
+        found.replace('\n', " ")
+    ))
 }
 
 #[cfg(test)]

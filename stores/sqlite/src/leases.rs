@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use hookward_core::Timestamp;
 use hookward_core::store::{JobId, QueuedJob};
 
-use crate::queue::JobKey;
+use crate::rows::JobKey;
 
 /// A leased job and the terms of its lease.
 #[derive(Debug, Clone)]

@@ -13,11 +13,22 @@ use rusqlite::{Connection, Result};
 pub(crate) use self::batch::Batch;
 use crate::interner::Interner;
 use crate::leases::ActiveLease;
-use crate::purge::PurgeCursor;
 use crate::queue::{Counts, Queue};
-use crate::recover::{self, Numbers};
 use crate::refill;
 use crate::write_behind_index::WriteBehindIndex;
+
+/// The next numbers of events and leases.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbers {
+    /// Number of the next event.
+    pub(crate) next_seq: i64,
+    /// Token of the next lease.
+    pub(crate) next_token: i64,
+}
+
+/// Position at which a purge stopped: `received_at` and `seq`. The next purge continues there, so
+/// that events which have to stay do not block those behind them.
+pub(crate) type PurgeCursor = Option<(i64, i64)>;
 
 /// State of the writer between two groups.
 #[derive(Debug)]
@@ -35,7 +46,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Reads the memory of a new owner from the file, after
-    /// [`void_leases`](recover::void_leases).
+    /// [`void_leases`](crate::recover::void_leases).
     pub(crate) fn read(
         conn: &Connection,
         numbers: Numbers,
@@ -52,7 +63,7 @@ impl Memory {
             purge_cursor: None,
         };
         // Counted in the table, not in the queue, which holds only part of the open jobs.
-        recover::count_jobs(conn, &memory.names, &mut memory.queue)?;
+        refill::count_jobs(conn, &memory.names, &mut memory.queue)?;
         memory.refill(conn)?;
         Ok(memory)
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use hookward_core::store::OpenError;
 use rusqlite::{Connection, Result, Row};
 
-use crate::open::open_error;
+use crate::error::open_error;
 use crate::write_behind_index::id_hash;
 
 /// `HKWD`, in the header of each file of this store.

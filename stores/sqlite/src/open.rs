@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{OpenError, StoreError, StorePolicy};
+use hookward_core::store::{OpenError, StorePolicy};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::checksum;
 use crate::disk_space::DiskSpace;
-use crate::error::{is_damage, store_error};
+use crate::error::{damaged_file, open_error};
 use crate::lock::{Lock, resolve_only_name};
 use crate::migrate::migrate;
 use crate::private_file;
@@ -132,7 +132,7 @@ fn check_integrity(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     }
     let found: String =
         conn.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(open_error)?;
-    if found == "ok" { Ok(()) } else { Err(damaged(path, &found)) }
+    if found == "ok" { Ok(()) } else { Err(damaged_file(path, &found)) }
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
@@ -157,35 +157,6 @@ fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     // Readers cannot write by mistake, and need less cache: a listing reads each page once.
     conn.execute_batch("pragma query_only = on; pragma cache_size = -4096")?;
     Ok(conn)
-}
-
-fn damaged(path: &Path, found: &str) -> OpenError {
-    OpenError::new(format!(
-        "{} is damaged ({}); restore it from a backup, or move it away to start with an \
-         empty store",
-        path.display(),
-        found.replace('\n', " ")
-    ))
-}
-
-/// An error of SQLite as a message for the operator.
-pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
-    let file = path.display();
-    if let StoreError::Full(message) = store_error(error) {
-        return OpenError::new(format!("there is no disk space for {file}: {message}"));
-    }
-    OpenError::new(match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            format!("{file} is not an SQLite database; name another file in `store:`")
-        }
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => format!(
-            "{file} cannot be written ({error}); the store needs a file, and a folder, that this \
-             user may write"
-        ),
-        Some(ErrorCode::DatabaseCorrupt) => return damaged(path, &error.to_string()),
-        None if is_damage(error) => return damaged(path, &error.to_string()),
-        _ => format!("{file} cannot be opened: {error}"),
-    })
 }
 
 #[cfg(test)]

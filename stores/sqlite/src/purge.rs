@@ -4,7 +4,7 @@
 use hookward_core::store::PurgeRequest;
 use rusqlite::{Connection, Result, params};
 
-use crate::memory::Batch;
+use crate::memory::{Batch, PurgeCursor};
 use crate::queue::CacheUpdate;
 use crate::rows;
 use crate::transaction::Transaction;
@@ -20,10 +20,6 @@ const MAX_PAGE_EVENTS: usize = 200;
 /// Free pages that stay in the file because they are soon used again, and the number of pages that
 /// one call returns to the file system at most.
 const SPARE_PAGES: i64 = 256;
-
-/// Position at which a purge stopped: `received_at` and `seq`. The next purge continues there, so
-/// that events which have to stay do not block those behind them.
-pub(crate) type PurgeCursor = Option<(i64, i64)>;
 
 struct ExpiredEvent {
     position: (i64, i64),

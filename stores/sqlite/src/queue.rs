@@ -16,9 +16,7 @@ use hookward_core::store::{ClaimRequest, JobId, JobQueue, QueuedJob};
 use hookward_core::{Event, Timestamp};
 
 use crate::leases::Leases;
-
-/// Primary key of a job: its event's `seq`, and its number within the event.
-pub(crate) type JobKey = (i64, u32);
+use crate::rows::JobKey;
 
 /// Jobs of one route in the queue; later ones are only in the table.
 const MAX_QUEUED_JOBS_PER_ROUTE: usize = 100_000;

@@ -10,24 +10,14 @@ use rusqlite::{Connection, Result, params};
 use crate::checksum::{JobUpdate, job_update, row_intact};
 use crate::claim::dead_letter_corrupt;
 use crate::error::unreadable;
-use crate::interner::Interner;
-use crate::queue::{JobKey, Queue};
-use crate::rows;
+use crate::memory::Numbers;
+use crate::rows::{self, JobKey};
 use crate::settle::write_interruption;
 use crate::telemetry;
 use crate::transaction::Transaction;
 
 /// Lease tokens per owner: each opening of the file begins a new range.
 const TOKENS_PER_OWNER: i64 = 1 << 36;
-
-/// First numbers of a new owner.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Numbers {
-    /// Number of the next event.
-    pub(crate) next_seq: i64,
-    /// Token of the next lease.
-    pub(crate) next_token: i64,
-}
 
 /// A job that ran when the former owner ended: its start and the crashes before, or `None` if its
 /// row is corrupt.
@@ -131,23 +121,4 @@ fn write_crash(
         .then(|| format!("poison: the process died {crash_limit} times while this job ran alone"));
     conn.prepare_cached(&WRITE_CRASH)?.execute(params![seq, n, state, reason])?;
     Ok(poison)
-}
-
-/// Counts open and dead jobs per route. Open ones are left for a refill to read.
-pub(crate) fn count_jobs(conn: &Connection, names: &Interner, queue: &mut Queue) -> Result<()> {
-    let mut found = conn.prepare(
-        "select route, count(*), 0 from jobs where state = 0 group by route
-         union all
-         select route, 0, count(*) from jobs where state = 2 group by route",
-    )?;
-    let mut found = found.query([])?;
-    while let Some(row) = found.next()? {
-        let route = names.name(row.get(0)?);
-        queue.count(&route, row.get(1)?, row.get(2)?);
-        if row.get::<_, i64>(1)? > 0 {
-            // Marks the route as one whose jobs are all in the table, from the first key on.
-            queue.refilled(route, Vec::new(), Some((0, 0)));
-        }
-    }
-    Ok(())
 }

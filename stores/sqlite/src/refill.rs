@@ -9,7 +9,27 @@ use rusqlite::{Connection, Result, params};
 
 use crate::checksum::row_intact;
 use crate::interner::Interner;
-use crate::queue::{JobKey, Queue};
+use crate::queue::Queue;
+use crate::rows::JobKey;
+
+/// Counts open and dead jobs per route. Open ones are left for a refill to read.
+pub(crate) fn count_jobs(conn: &Connection, names: &Interner, queue: &mut Queue) -> Result<()> {
+    let mut found = conn.prepare(
+        "select route, count(*), 0 from jobs where state = 0 group by route
+         union all
+         select route, 0, count(*) from jobs where state = 2 group by route",
+    )?;
+    let mut found = found.query([])?;
+    while let Some(row) = found.next()? {
+        let route = names.name(row.get(0)?);
+        queue.count(&route, row.get(1)?, row.get(2)?);
+        if row.get::<_, i64>(1)? > 0 {
+            // Marks the route as one whose jobs are all in the table, from the first key on.
+            queue.refilled(route, Vec::new(), Some((0, 0)));
+        }
+    }
+    Ok(())
+}
 
 /// Reads pages of jobs until each route has enough in the queue, or none left in the table.
 pub(crate) fn refill(conn: &Connection, names: &Interner, queue: &mut Queue) -> Result<()> {

@@ -8,6 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use crate::checksum::row_intact;
 use crate::error::unreadable;
 
+/// Primary key of a job: its event's `seq`, and its number within the event.
+pub(crate) type JobKey = (i64, u32);
+
 /// Values of the column `jobs.state`. Part of the on-disk format; changing them needs a migration.
 pub(crate) const OPEN: i64 = 0;
 pub(crate) const DONE: i64 = 1;

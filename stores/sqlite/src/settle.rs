@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use crate::checksum::{JobUpdate, job_update};
 use crate::leases::ActiveLease;
 use crate::memory::Batch;
-use crate::queue::{CacheUpdate, JobKey};
-use crate::rows;
+use crate::queue::CacheUpdate;
+use crate::rows::{self, JobKey};
 use crate::transaction::Transaction;
 
 /// Fencing: an outcome changes a row only under the token of its current lease.

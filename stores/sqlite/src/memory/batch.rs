@@ -8,11 +8,11 @@ use hookward_core::store::{ClaimRequest, Job, JobId, Lease, QueuedJob, StoreErro
 use hookward_core::{Event, Timestamp};
 use rusqlite::{Connection, Result};
 
-use super::Memory;
+use super::{Memory, PurgeCursor};
 use crate::command::{Output, Reply};
 use crate::leases::ActiveLease;
-use crate::purge::PurgeCursor;
-use crate::queue::{CacheUpdate, JobKey};
+use crate::queue::CacheUpdate;
+use crate::rows::JobKey;
 use crate::write_behind_index::{Hash, IndexUndo, KeyOwner};
 
 /// The changes of one group, and the callers who wait for it.
