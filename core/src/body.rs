@@ -1,4 +1,4 @@
-//! The bytes of a delivery, and their JSON, read at most once and shared by all who look at it.
+//! The bytes of a delivery, and their JSON, which is parsed at most once and shared by all clones.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -8,18 +8,33 @@ use serde_json::Value;
 
 use crate::json::{MAX_JSON_MEMORY_BYTES, parse_strict_measured};
 
-/// So many times its text a value takes at most.
-const MOST: usize = 110;
+/// The most memory that parsed JSON takes, as a multiple of its text. Measured: an array of objects
+/// with one short member each comes to 80 times its text; the rest is a margin.
+const MAX_MEMORY_PER_TEXT_BYTE: usize = 110;
 
-/// Why a body could not be read as JSON. Carries a position and a reason, never content.
+/// Why a body is not strict JSON. Holds a position and a reason, never content of the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the body cannot be read as JSON: {reason}")]
+#[non_exhaustive]
 pub struct BodyError {
-    /// What the strict reader found, with line and column.
+    /// What the strict parser found, with line and column.
     pub reason: String,
 }
 
-/// Received bytes, cheap to clone. Reading as JSON happens on first use and is shared by clones.
+/// The bytes of a delivery, cheap to clone. They are parsed as JSON at the first call of
+/// [`json`](Self::json); all clones share the result.
+///
+/// ```
+/// use hookward_core::Body;
+///
+/// let body = Body::new(r#"{"type":"order.paid","amount":1.10}"#);
+/// assert_eq!(body.json().unwrap()["type"], "order.paid");
+/// // The bytes stay as they are: numbers keep their digits, members their order.
+/// assert!(body.bytes().ends_with(b"1.10}"));
+///
+/// // Strict: the same member twice could mean one thing to the proof and another to a handler.
+/// assert!(Body::new(r#"{"id":1,"id":2}"#).json().is_err());
+/// ```
 #[derive(Clone, Default)]
 pub struct Body(Arc<Inner>);
 
@@ -30,24 +45,28 @@ struct Inner {
 }
 
 impl Body {
-    /// Takes bytes as they came.
+    /// A body of these bytes, not parsed yet.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self(Arc::new(Inner { bytes: bytes.into(), json: OnceLock::new() }))
     }
 
-    /// A body made from a value, with that value already read.
+    /// A body that is the compact JSON of a value. It counts as parsed: [`json`](Self::json) returns
+    /// the value itself.
     pub fn from_json(value: Value) -> Self {
         let bytes = Bytes::from(value.to_string());
         let memory_size = 8 * bytes.len();
         Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok((value, memory_size))) }))
     }
 
-    /// The exact bytes.
+    /// The bytes as received.
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
     }
 
-    /// The body as strict JSON (see [`crate::parse_strict`]).
+    /// The body as strict JSON ([`parse_strict`](crate::parse_strict)), parsed at the first call.
+    ///
+    /// # Errors
+    /// [`BodyError`] where the body is not strict JSON, the same one at every call.
     pub fn json(&self) -> Result<&Value, &BodyError> {
         let read = || {
             parse_strict_measured(&self.0.bytes).map_err(|e| BodyError { reason: e.to_string() })
@@ -55,25 +74,27 @@ impl Body {
         self.0.json.get_or_init(read).as_ref().map(|(value, _)| value)
     }
 
-    /// About how many bytes of memory it takes now. Once read as JSON that may be eighty times its bytes.
+    /// The memory that the body takes now, in bytes, as an estimate. Parsing it as JSON can multiply
+    /// this by 80, so whoever parses many bodies at the same time needs a budget for it.
     pub fn memory_size(&self) -> usize {
         let value = self.0.json.get().and_then(|read| read.as_ref().ok());
         self.0.bytes.len() + value.map_or(0, |(_, memory_size)| *memory_size)
     }
 
-    /// Of [`Body::memory_size`], what its value may take at most once it has been read.
+    /// The most memory that the parsed JSON of this body can take, in bytes: an upper bound for what
+    /// [`memory_size`](Self::memory_size) grows by at the first call of [`json`](Self::json).
     pub fn max_memory_size(&self) -> usize {
-        self.0.bytes.len().saturating_mul(MOST).min(MAX_JSON_MEMORY_BYTES)
+        self.0.bytes.len().saturating_mul(MAX_MEMORY_PER_TEXT_BYTE).min(MAX_JSON_MEMORY_BYTES)
     }
 
-    /// The same bytes, as if nobody had read them as JSON.
+    /// The same bytes, not parsed, so that dropping the original frees its parsed JSON.
     #[must_use]
     pub fn without_parsed_json(&self) -> Self {
         Self::new(self.0.bytes.clone())
     }
 }
 
-/// Shows the size alone: payloads never reach logs.
+/// Shows only the size, so that no payload reaches a log.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.0.bytes.len())
@@ -85,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_that_was_read_weighs_what_its_value_takes() {
+    fn the_memory_size_of_a_parsed_body_includes_its_json() {
         let text = format!("[{}0]", "{\"a\":1},".repeat(10_000));
         let body = Body::new(text.clone());
         assert_eq!(body.memory_size(), text.len());

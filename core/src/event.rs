@@ -63,12 +63,11 @@ impl EventParts {
 /// let body = Body::new(r#"{"amount":42}"#);
 /// let event = Event::new(EventParts::new(EventId::generate(now), "shop", now, body));
 /// assert_eq!(event.source(), "shop");
-/// assert_eq!(event.json()?["amount"], 42);
+/// assert_eq!(event.json().unwrap()["amount"], 42);
 ///
 /// // What a step that transforms the body passes on.
 /// let next = event.with_body(Body::new("{}"));
 /// assert_eq!(next.id(), event.id());
-/// # Ok::<(), hookward_core::BodyError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Event(Arc<EventParts>);

@@ -1,7 +1,8 @@
-//! Log lines that the contract itself can cause, each a documented item. Plugins add theirs in a
-//! room of the same name.
+//! Log lines that the contract itself writes, one documented function each. Plugins have a module of
+//! the same name for theirs.
 
-/// A source proves requests with no secret at all (`provider: none`). Said once, at start.
+/// Warns that a source accepts requests without any proof (`provider: none`). Logged once per source,
+/// when the configuration is loaded.
 pub fn source_unverified(source: &str) {
     tracing::warn!(
         source,

@@ -7,6 +7,12 @@ use sha2::{Digest, Sha256};
 
 use super::hmac_context::{HmacAlgorithm, HmacContext};
 #[cfg(feature = "keys")]
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
+};
+
+#[cfg(feature = "keys")]
 use super::public_key;
 use super::tag::{Tag, any_tag_equals};
 
@@ -109,11 +115,28 @@ impl ProofAlgorithm {
                 self.tag(key, parts).is_some_and(|expected| any_tag_equals(tags, &expected))
             }
             #[cfg(feature = "keys")]
-            Self::Ed25519
-            | Self::EcdsaP256Der
-            | Self::EcdsaP256Fixed
-            | Self::RsaSha256
-            | Self::RsaSha1 => public_key::verifies_any(self, key, &parts.concat(), tags),
+            Self::Ed25519 => {
+                let is_strict = |tag: &&Tag| public_key::has_strict_point(tag);
+                let strict: Vec<Tag> = tags.iter().filter(is_strict).cloned().collect();
+                public_key::verifies_any(&ED25519, key, &parts.concat(), &strict)
+            }
+            #[cfg(feature = "keys")]
+            Self::EcdsaP256Der => {
+                public_key::verifies_any(&ECDSA_P256_SHA256_ASN1, key, &parts.concat(), tags)
+            }
+            #[cfg(feature = "keys")]
+            Self::EcdsaP256Fixed => {
+                public_key::verifies_any(&ECDSA_P256_SHA256_FIXED, key, &parts.concat(), tags)
+            }
+            #[cfg(feature = "keys")]
+            Self::RsaSha256 => {
+                public_key::verifies_any(&RSA_PKCS1_2048_8192_SHA256, key, &parts.concat(), tags)
+            }
+            #[cfg(feature = "keys")]
+            Self::RsaSha1 => {
+                let algorithm = &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY;
+                public_key::verifies_any(algorithm, key, &parts.concat(), tags)
+            }
         }
     }
 

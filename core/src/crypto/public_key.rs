@@ -1,13 +1,8 @@
 //! Signatures under a sender's public key, verified with ring. Stricter than some libraries: a
 //! signature or a key that only some of them accept is rejected here.
 
-use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519,
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-    VerificationAlgorithm,
-};
+use ring::signature::{UnparsedPublicKey, VerificationAlgorithm};
 
-use super::ProofAlgorithm;
 use super::der;
 use super::tag::Tag;
 
@@ -108,33 +103,21 @@ pub(super) fn is_ed25519_point(bytes: &[u8]) -> bool {
     below_prime && !SMALL_ORDER_Y_COORDINATES.contains(&y)
 }
 
-/// Whether any of these is a signature of the message under this public key. False for an algorithm
-/// with a shared key.
+/// Whether any of these is a signature of the message under this public key.
 pub(super) fn verifies_any(
-    algorithm: ProofAlgorithm,
+    algorithm: &'static dyn VerificationAlgorithm,
     key: &[u8],
     message: &[u8],
     signatures: &[Tag],
 ) -> bool {
-    let ring_algorithm: &'static dyn VerificationAlgorithm = match algorithm {
-        ProofAlgorithm::Ed25519 => &ED25519,
-        ProofAlgorithm::EcdsaP256Der => &ECDSA_P256_SHA256_ASN1,
-        ProofAlgorithm::EcdsaP256Fixed => &ECDSA_P256_SHA256_FIXED,
-        ProofAlgorithm::RsaSha256 => &RSA_PKCS1_2048_8192_SHA256,
-        ProofAlgorithm::RsaSha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-        ProofAlgorithm::Hmac(_) | ProofAlgorithm::Sha256 => return false,
-    };
-    // The point `R` of an Ed25519 signature must satisfy the same rules as the key. ring checks the
-    // rest of RFC 8032: `S` below the order of the group, the equation without the cofactor.
-    let has_strict_point = |signature: &&Tag| {
-        algorithm != ProofAlgorithm::Ed25519
-            || signature.bytes().get(..32).is_some_and(is_ed25519_point)
-    };
-    let public_key = UnparsedPublicKey::new(ring_algorithm, key);
-    signatures
-        .iter()
-        .filter(has_strict_point)
-        .any(|signature| public_key.verify(message, signature.bytes()).is_ok())
+    let public_key = UnparsedPublicKey::new(algorithm, key);
+    signatures.iter().any(|signature| public_key.verify(message, signature.bytes()).is_ok())
+}
+
+/// Whether the point `R` of an Ed25519 signature satisfies the same rules as a key. ring checks the
+/// rest of RFC 8032: `S` below the order of the group, the equation without the cofactor.
+pub(super) fn has_strict_point(signature: &Tag) -> bool {
+    signature.bytes().get(..32).is_some_and(is_ed25519_point)
 }
 
 #[cfg(test)]

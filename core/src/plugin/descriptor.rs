@@ -1,5 +1,5 @@
-//! Constant descriptors: names, facts and `fn` pointers, made by `const fn`s that are generic over
-//! a config type.
+//! Constant descriptors of plugins: names, facts and `fn` pointers. `const fn`s that are generic over
+//! a config type make them, so that a plugin is registered without running any code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::handler::Handler;
-use crate::plugin::config::{
-    BuildCx, BuildError, HandlerConfig, ProviderConfig, StoreConfig, decode,
-};
+use crate::plugin::config::{BuildCx, HandlerConfig, ProviderConfig, StoreConfig, decode};
+use crate::plugin::error::BuildError;
 use crate::provider::Provider;
 use crate::signer::SampleEvent;
 use crate::store::{OpenCx, OpenFuture};
@@ -31,23 +30,23 @@ impl Origin {
     }
 }
 
-/// Makes a plugin from its `with:` block.
+/// Builds a plugin from its `with:` block, decoded by [`decode`].
 pub type BuildFn<T> = fn(Value, &BuildCx<'_>) -> Result<Arc<T>, BuildError>;
 
 /// The descriptor of a plugin of any kind.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Plugin {
-    /// A provider.
+    /// A provider, for `provider:` of a source.
     Provider(ProviderDescriptor),
-    /// A handler.
+    /// A handler, for `handler:` of a step.
     Handler(HandlerDescriptor),
-    /// A store.
+    /// A store, for the scheme of `store:`.
     Store(StoreDescriptor),
 }
 
 impl Plugin {
-    /// `provider`, `handler` or `store`.
+    /// The kind of plugin: `provider`, `handler` or `store`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Provider(_) => "provider",
@@ -56,7 +55,7 @@ impl Plugin {
         }
     }
 
-    /// The word in routes.yaml.
+    /// The word in routes.yaml that chooses the plugin.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Provider(p) => p.name,
@@ -65,7 +64,7 @@ impl Plugin {
         }
     }
 
-    /// One line.
+    /// What the plugin is, in one line.
     pub fn summary(&self) -> &'static str {
         match self {
             Self::Provider(p) => p.summary,
@@ -74,7 +73,7 @@ impl Plugin {
         }
     }
 
-    /// Where it comes from.
+    /// The crate that the plugin comes from.
     pub fn origin(&self) -> Origin {
         match self {
             Self::Provider(p) => p.origin,
@@ -84,7 +83,8 @@ impl Plugin {
     }
 }
 
-/// Everything known of a provider before it is built. The fields are those of [`ProviderConfig`].
+/// The facts about a provider that are known before it is built. The fields are the constants and
+/// functions of [`ProviderConfig`], and `schema` is the JSON Schema of its `with:` block.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields are documented where they are given, in ProviderConfig")]
 #[non_exhaustive]
@@ -142,7 +142,7 @@ impl ProviderDescriptor {
         with_scheme => scheme: fn(&Value) -> Option<Value>;
     }
 
-    /// The descriptor of a config type.
+    /// The descriptor of a config type, as the `register_*!` macros make it.
     pub const fn of<C: ProviderConfig>(origin: Origin) -> Self {
         Self {
             name: C::NAME,
@@ -162,7 +162,8 @@ impl ProviderDescriptor {
     }
 }
 
-/// Everything known of a handler before it is built. The fields are those of [`HandlerConfig`].
+/// The facts about a handler that are known before it is built. The fields are the constants and
+/// functions of [`HandlerConfig`], and `schema` is the JSON Schema of its `with:` block.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields are documented where they are given, in HandlerConfig")]
 #[non_exhaustive]
@@ -175,7 +176,7 @@ pub struct HandlerDescriptor {
 }
 
 impl HandlerDescriptor {
-    /// The descriptor of a config type.
+    /// The descriptor of a config type, as the `register_*!` macros make it.
     pub const fn of<C: HandlerConfig>(origin: Origin) -> Self {
         Self {
             name: C::NAME,
@@ -187,7 +188,8 @@ impl HandlerDescriptor {
     }
 }
 
-/// Everything known of a store before it is opened. The fields are those of [`StoreConfig`].
+/// The facts about a store that are known before it is opened. The fields are the constants and
+/// functions of [`StoreConfig`].
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields are documented where they are given, in StoreConfig")]
 #[non_exhaustive]
@@ -201,7 +203,7 @@ pub struct StoreDescriptor {
 }
 
 impl StoreDescriptor {
-    /// The descriptor of a config type.
+    /// The descriptor of a config type, as the `register_*!` macros make it.
     pub const fn of<C: StoreConfig>(origin: Origin) -> Self {
         Self {
             name: C::NAME,

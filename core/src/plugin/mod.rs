@@ -1,24 +1,26 @@
-//! Registration: how a provider, handler or store crate makes itself known. A plugin is a constant
-//! descriptor of `fn` pointers, submitted by one of the `register_*!` macros; a [`Registry`]
-//! gathers those that are linked, or is filled by hand.
+//! Registration: how the crate of a provider, handler or store makes itself known. A plugin is a
+//! constant descriptor of `fn` pointers, submitted by one of the `register_*!` macros. A [`Registry`]
+//! collects the plugins that are linked into the program, or is filled explicitly.
 //!
-//! A crate that is only listed in `Cargo.toml` is not linked and registers nothing. An app writes
+//! A crate that is only listed in `Cargo.toml` is not linked and registers nothing: an app writes
 //! `use hookward_provider_github as _;`.
 
 mod config;
 mod descriptor;
+mod error;
 mod registry;
 
-pub use config::{BuildCx, BuildError, HandlerConfig, ProviderConfig, StoreConfig, decode};
+pub use config::{BuildCx, HandlerConfig, ProviderConfig, StoreConfig, decode};
 pub use descriptor::{
     BuildFn, HandlerDescriptor, Origin, Plugin, ProviderDescriptor, StoreDescriptor,
 };
+pub use error::BuildError;
 pub use registry::{DuplicatePlugin, Registry};
 
 inventory::collect!(Plugin);
 
-/// Registers providers: `register_provider!(GithubConfig);` with types that implement
-/// [`ProviderConfig`]. Also makes `pub const PLUGINS`, for registries that are filled by hand.
+/// Registers providers by their config types, which implement [`ProviderConfig`]:
+/// `register_provider!(GithubConfig);`. Also defines `pub const PLUGINS`, for [`Registry::add`].
 #[macro_export]
 macro_rules! register_provider {
     ($($config:ty),+ $(,)?) => {
@@ -28,8 +30,8 @@ macro_rules! register_provider {
     };
 }
 
-/// Registers providers whose descriptors are made otherwise than from config types, such as from
-/// data files. Also makes `pub const PLUGINS`.
+/// Registers providers by their descriptors, for those that do not come from a config type, such as
+/// entries of data files. Also defines `pub const PLUGINS`, for [`Registry::add`].
 #[macro_export]
 macro_rules! register_provider_descriptors {
     ($($descriptor:expr),+ $(,)?) => {
@@ -37,7 +39,8 @@ macro_rules! register_provider_descriptors {
     };
 }
 
-/// Registers handlers: `register_handler!(LogConfig);` with types that implement [`HandlerConfig`].
+/// Registers handlers by their config types, which implement [`HandlerConfig`]:
+/// `register_handler!(LogConfig);`. Also defines `pub const PLUGINS`, for [`Registry::add`].
 #[macro_export]
 macro_rules! register_handler {
     ($($config:ty),+ $(,)?) => {
@@ -47,7 +50,8 @@ macro_rules! register_handler {
     };
 }
 
-/// Registers stores: `register_store!(Sqlite);` with types that implement [`StoreConfig`].
+/// Registers stores by types that implement [`StoreConfig`]: `register_store!(Sqlite);`. Also defines
+/// `pub const PLUGINS`, for [`Registry::add`].
 #[macro_export]
 macro_rules! register_store {
     ($($config:ty),+ $(,)?) => {
@@ -61,7 +65,7 @@ macro_rules! register_store {
 #[macro_export]
 macro_rules! __register {
     ($($plugin:expr),+) => {
-        /// The plugins of this crate, for registries that are filled by hand.
+        /// The plugins of this crate, for `Registry::add`.
         pub const PLUGINS: &[$crate::plugin::Plugin] = &[$($plugin),+];
         $($crate::__private::inventory::submit! { $plugin })+
     };

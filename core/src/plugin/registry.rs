@@ -1,4 +1,4 @@
-//! The plugins that a program has, sorted by name. Made from what is linked, or filled by hand.
+//! The plugins that a program has, by kind and name: those that are linked, or those that were added.
 
 use std::collections::BTreeMap;
 
@@ -16,32 +16,47 @@ use crate::plugin::descriptor::{
 pub struct DuplicatePlugin {
     /// `provider`, `handler` or `store`.
     pub kind: &'static str,
-    /// The name.
+    /// The name that both have.
     pub name: &'static str,
-    /// One crate.
+    /// The crate that was added first.
     pub first: Origin,
-    /// The other.
+    /// The crate that was added second.
     pub second: Origin,
 }
 
-/// Looks plugins up by name.
+/// Finds plugins by kind and name. The configuration is loaded against one, so a test can load
+/// routes.yaml with the plugins that it names.
+///
+/// ```
+/// use hookward_core::plugin::Registry;
+///
+/// let registry = Registry::empty();
+/// assert!(registry.provider("github").is_none());
+/// assert!(registry.names("handler").is_empty());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Registry(BTreeMap<(&'static str, &'static str), Plugin>);
 
 impl Registry {
-    /// With nothing in it.
+    /// A registry without plugins.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// With everything that is linked into this program.
+    /// A registry of every plugin that is linked into this program.
+    ///
+    /// # Errors
+    /// [`DuplicatePlugin`] where two of them have the same kind and name.
     pub fn linked() -> Result<Self, DuplicatePlugin> {
         let mut registry = Self::empty();
         registry.add(inventory::iter::<Plugin>())?;
         Ok(registry)
     }
 
-    /// Adds plugins by hand: `registry.add(hookward_provider_github::PLUGINS)`.
+    /// Adds plugins explicitly: `registry.add(hookward_provider_github::PLUGINS)`.
+    ///
+    /// # Errors
+    /// [`DuplicatePlugin`] where one has the kind and name of a plugin that is there already.
     pub fn add<'a>(
         &mut self,
         plugins: impl IntoIterator<Item = &'a Plugin>,
@@ -56,17 +71,17 @@ impl Registry {
         Ok(())
     }
 
-    /// All, by kind and name.
+    /// Every plugin, sorted by kind and name.
     pub fn all(&self) -> impl Iterator<Item = &Plugin> {
         self.0.values()
     }
 
-    /// The names of a kind, sorted.
+    /// The names of every plugin of a kind (`provider`, `handler` or `store`), sorted.
     pub fn names(&self, kind: &str) -> Vec<&'static str> {
         self.0.keys().filter(|(k, _)| *k == kind).map(|(_, name)| *name).collect()
     }
 
-    /// A provider by its name.
+    /// The provider of this name.
     pub fn provider(&self, name: &str) -> Option<&ProviderDescriptor> {
         self.find("provider", name).and_then(|p| match p {
             Plugin::Provider(p) => Some(p),
@@ -74,7 +89,7 @@ impl Registry {
         })
     }
 
-    /// A handler by its name.
+    /// The handler of this name.
     pub fn handler(&self, name: &str) -> Option<&HandlerDescriptor> {
         self.find("handler", name).and_then(|p| match p {
             Plugin::Handler(h) => Some(h),
@@ -82,7 +97,7 @@ impl Registry {
         })
     }
 
-    /// A store by the scheme of its URL.
+    /// The store of this name, which is the scheme of its URL.
     pub fn store(&self, name: &str) -> Option<&StoreDescriptor> {
         self.find("store", name).and_then(|p| match p {
             Plugin::Store(s) => Some(s),

@@ -2,7 +2,7 @@
 //! Called by [`Scheme::compile`](super::Scheme::compile).
 
 use crate::crypto::ProofAlgorithm;
-use crate::scheme::compiled::{CompiledTimestamp, TimestampLocation};
+use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
 use crate::scheme::error::SchemeError;
 use crate::scheme::field_location::FieldLocation;
 use crate::scheme::spec::{KeyFormat, SignatureAlgorithm, SignatureLocation, SignatureSpec};

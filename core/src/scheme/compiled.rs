@@ -1,8 +1,6 @@
 //! [`CompiledScheme`]: a scheme with its locations parsed, its template split and its
 //! contradictions ruled out.
 
-use std::time::Duration;
-
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 #[cfg(feature = "keys")]
@@ -11,12 +9,11 @@ use crate::crypto::{HmacAlgorithm, ProofAlgorithm};
 use crate::identity::{IdentifyError, Identity};
 use crate::prove::Verified;
 use crate::scheme::check;
+use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
 use crate::scheme::error::SchemeError;
 use crate::scheme::field_location::FieldLocation;
 use crate::scheme::identity::IdentityRules;
-use crate::scheme::spec::{
-    KeyFormat, Scheme, SignatureAlgorithm, SignatureSpec, TimeUnit, TimestampSpec,
-};
+use crate::scheme::spec::{KeyFormat, Scheme, SignatureAlgorithm, SignatureSpec, TimestampSpec};
 use crate::scheme::template::{self, Segment};
 use crate::secret::{Secret, SecretError};
 
@@ -32,22 +29,6 @@ pub struct CompiledScheme {
     pub(super) timestamp: Option<CompiledTimestamp>,
     pub(super) identity: IdentityRules,
     pub(super) replay_token: Option<FieldLocation>,
-}
-
-/// Where the signed time stands, and how far it may be from now.
-#[derive(Debug, Clone)]
-pub(super) struct CompiledTimestamp {
-    pub(super) location: TimestampLocation,
-    pub(super) unit: TimeUnit,
-    pub(super) past: Duration,
-    pub(super) future: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TimestampLocation {
-    /// In the signature's list, under this key.
-    SignatureList(String),
-    Field(FieldLocation),
 }
 
 impl Scheme {

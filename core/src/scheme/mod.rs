@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use hookward_core::scheme::Scheme;
-//! use hookward_core::{Draft, Body, Proof, Secret, SecretSet, Timestamp, VerifyCx, prove};
+//! use hookward_core::{Body, EventDraft, Proof, Secret, SecretSet, Timestamp, VerifyCx, prove};
 //! use hookward_core::keys::NoKeys;
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -21,23 +21,12 @@
 //! .compile()?;
 //!
 //! let now = Timestamp::from_secs(1_760_000_000);
-//! let draft = Draft {
-//!     event_type: "paid".into(),
-//!     event_id: "evt_1".into(),
-//!     body: Body::new(r#"{"type":"paid","id":"evt_1"}"#),
-//!     url: "https://hooks.example.com/acme".into(),
-//!     now,
-//! };
+//! let body = Body::new(r#"{"type":"paid","id":"evt_1"}"#);
+//! let draft = EventDraft::new("paid", "evt_1", body, "https://hooks.example.com/acme", now);
 //! let request = scheme.sign(&draft, &Secret::new("s3cr3t"))?;
 //!
 //! let secrets = SecretSet::from_texts(["s3cr3t"])?;
-//! let cx = VerifyCx {
-//!     now,
-//!     secrets: secrets.active(now),
-//!     tolerance: None,
-//!     public_url: None,
-//!     keys: &NoKeys,
-//! };
+//! let cx = VerifyCx::new(now, secrets.active(now), &NoKeys);
 //! let Proof::Genuine(delivery) = prove(&scheme, request, &cx).await? else { panic!() };
 //! assert_eq!(scheme.identify(&delivery)?[0].event_type.as_deref(), Some("paid"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -56,6 +45,7 @@
 
 mod check;
 mod compiled;
+mod compiled_timestamp;
 mod error;
 mod field_location;
 mod form;

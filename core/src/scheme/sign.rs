@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::crypto::ProofAlgorithm;
 use crate::request::{Head, Request};
-use crate::scheme::compiled::{CompiledScheme, TimestampLocation};
+use crate::scheme::compiled::CompiledScheme;
+use crate::scheme::compiled_timestamp::TimestampLocation;
 use crate::scheme::field_location::FieldLocation;
 use crate::scheme::spec::{SignatureLocation, TimeUnit};
 use crate::scheme::template::Segment;

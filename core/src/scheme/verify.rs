@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::crypto::{ProofAlgorithm, Tag, tokens_equal};
 use crate::request::{Head, Request};
-use crate::scheme::compiled::{CompiledScheme, TimestampLocation};
+use crate::scheme::compiled::CompiledScheme;
+use crate::scheme::compiled_timestamp::TimestampLocation;
 use crate::scheme::field_location::{FieldLocation, required_json_text};
 use crate::scheme::form::{non_empty_header, required_form_text};
 use crate::scheme::signature_extract::ExtractedSignature;

@@ -1,12 +1,21 @@
-//! One item of a batch as bytes: what the handlers of a batched event receive. Called by the
-//! stores, which keep a batch's body once, and by the engine, which routes its items.
+//! One item of a batch as bytes: the body that handlers of a batched event receive. Called by stores,
+//! which keep the body of a batch once, and by the engine, which routes its items.
 
 use serde::de::{Deserialize, IgnoredAny};
 
 use crate::body::Body;
 
-/// The item of a JSON body at a JSON pointer, exactly as it stands there; `None` where the body is
-/// not JSON or has no such item. Nothing is re-serialised: numbers and the order of keys survive.
+/// The item of a JSON body at a JSON pointer, byte for byte; `None` where the body is not strict JSON
+/// or has no such item. Nothing is serialised again, so numbers and the order of members survive.
+///
+/// ```
+/// use hookward_core::Body;
+/// use hookward_core::store::batch_item;
+///
+/// let batch = Body::new(r#"{"events":[{"id":1.0},{"id":2.0}]}"#);
+/// let item = batch_item(&batch, "/events/1").unwrap();
+/// assert_eq!(&item.bytes()[..], br#"{"id":2.0}"#);
+/// ```
 pub fn batch_item(body: &Body, pointer: &str) -> Option<Body> {
     body.json().ok()?.pointer(pointer)?;
     let mut at = body.bytes().trim_ascii_start();
@@ -17,7 +26,7 @@ pub fn batch_item(body: &Body, pointer: &str) -> Option<Body> {
     Some(Body::new(body.bytes().slice_ref(item)))
 }
 
-/// From the start of an object or array to the start of its member `token`.
+/// The rest of `value`, an object or array, from the start of its member `token`.
 fn enter<'a>(value: &'a [u8], token: &str) -> Option<&'a [u8]> {
     let value = value.trim_ascii_start();
     let array = value.first() == Some(&b'[');
@@ -40,7 +49,7 @@ fn enter<'a>(value: &'a [u8], token: &str) -> Option<&'a [u8]> {
     }
 }
 
-/// Reads one value at the start of `at`; tells its length.
+/// Parses one value at the start of `at`; returns it with its length in bytes.
 fn read<'a, T: Deserialize<'a>>(at: &'a [u8]) -> Option<(T, usize)> {
     let mut values = serde_json::Deserializer::from_slice(at).into_iter::<T>();
     let value = values.next()?.ok()?;

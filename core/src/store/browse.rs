@@ -282,7 +282,7 @@ impl JobCounts {
         }
     }
 
-    /// The status of an event with these jobs; `status_without_jobs` if there are none.
+    /// The status of an event with these jobs; `status_without_jobs` without any.
     pub fn status(self, status_without_jobs: EventStatus) -> EventStatus {
         match self {
             Self { pending: 1.., .. } => EventStatus::Pending,
