@@ -195,7 +195,7 @@ impl WriteBehindIndex {
         self.recycle(undo);
     }
 
-    /// Keeps the larger buffer: a batch that ends twice, by `commit` and `drop`, passes an empty one.
+    /// Keeps the larger buffer: the `drop` after a `commit` passes an empty one.
     fn recycle(&mut self, undo: Vec<IndexUndo>) {
         if undo.capacity() > self.spare_undo.capacity() {
             self.spare_undo = undo;
