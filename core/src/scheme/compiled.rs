@@ -171,8 +171,9 @@ impl CompiledScheme {
         self.replay_token.as_ref()?.read(delivery, None)
     }
 
-    /// Whether the proof covers what stands there. A bare token (`alg: equal`) vouches for the body
-    /// as the sender's, and for no header: a proxy may add headers.
+    /// Whether the proof covers the value at a location: without that, a changed id would make a
+    /// replayed delivery look new. A bare token (`alg: equal`) vouches for the body as the
+    /// sender's, and for no header: a proxy may add headers.
     fn signs(&self, location: &FieldLocation) -> bool {
         let signs_body = self.alg.is_none() || self.message.contains(&Segment::Body);
         match location {

@@ -1,4 +1,5 @@
-//! Where a scheme finds the signed time, checked and compiled. [`timestamp`](super::timestamp) reads it.
+//! Where a scheme finds the signed time, checked and compiled. [`timestamp`](super::timestamp)
+//! reads it.
 
 use std::time::Duration;
 

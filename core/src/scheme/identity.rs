@@ -18,6 +18,16 @@ const MAX_BATCH_EVENTS: usize = 10_000;
 const DEFAULT_EVENT_TYPE: &str = "event";
 
 /// Where event type, event id and batch stand in a delivery.
+///
+/// ```
+/// use hookward_core::scheme::{IdentityRules, OneOrMore};
+///
+/// let one = |place: &str| Some(OneOrMore(vec![place.to_owned()]));
+/// let rules = IdentityRules::new(one("header:X-Event"), one("/id"), None)?;
+/// let headers: Vec<_> = rules.headers("order.paid", "evt_1").collect();
+/// assert_eq!(headers, [("x-event", "order.paid")]);
+/// # Ok::<(), hookward_core::scheme::SchemeError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct IdentityRules {
     event_type: Option<Vec<FieldLocation>>,

@@ -55,6 +55,7 @@ impl CompiledScheme {
             }
         };
         let name = match self.signature.name.strip_suffix('*') {
+            // The first header of a family such as `X-Signature-*`.
             Some(stem) => format!("{stem}1"),
             None => self.signature.name.clone(),
         };
@@ -104,6 +105,7 @@ impl CompiledScheme {
                 Segment::Literal(text) => text.as_bytes(),
                 Segment::Key => key,
                 Segment::Body => draft.body.bytes(),
+                // Senders put nothing but the timestamp beside the signature in a list.
                 Segment::Timestamp | Segment::SignatureListValue(_) => timestamp,
                 Segment::Header(name) if Some(name.as_str()) == timestamp_header => timestamp,
                 Segment::Header(name) => self.signed_header_value(draft, name).as_bytes(),
@@ -149,6 +151,7 @@ impl CompiledScheme {
         }
     }
 
+    /// The timestamp of the draft in the unit of the scheme; `None` where the scheme has none.
     fn timestamp_text(&self, draft: &EventDraft) -> Option<String> {
         self.timestamp.as_ref().map(|spec| match spec.unit {
             TimeUnit::S => draft.now.as_secs().to_string(),

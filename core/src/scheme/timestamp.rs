@@ -75,6 +75,8 @@ impl CompiledTimestamp {
             .ok_or_else(|| VerifyError::invalid_format(format!("the timestamp is not {expected}")))
     }
 
+    /// `None` for a text of another form. A sign, a fraction and white space are rejected too: the
+    /// text is signed as it is, and each time should have one form.
     fn parse_text(&self, text: &str) -> Option<Timestamp> {
         if self.unit == TimeUnit::Rfc3339 {
             return Timestamp::parse_rfc3339(text);

@@ -35,6 +35,8 @@ impl CompiledScheme {
     /// Any [`VerifyError`] but [`VerifyError::KeyUnavailable`].
     pub fn verify(&self, request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
         let in_head = self.read_head(&request.head)?;
+        // A body that is not strict JSON fails where a part of the proof is read from it, not here:
+        // the signature may cover its bytes all the same.
         let json = if self.needs_json() { request.body.json().ok() } else { None };
         let signature = match in_head {
             Some(signature) => signature,
@@ -74,6 +76,7 @@ impl CompiledScheme {
             }
             SignatureLocation::Json | SignatureLocation::Form => None,
         };
+        // Parts that stand in the body, such as a JSON field, are read by `message_parts`.
         for segment in &self.message {
             match (segment, &signature) {
                 (Segment::Header(name), _) => {
@@ -101,6 +104,8 @@ impl CompiledScheme {
         Ok(signature)
     }
 
+    /// Whether signature, message or timestamp are read from the JSON body. Other bodies are not
+    /// parsed before they are proven.
     fn needs_json(&self) -> bool {
         let timestamp = self.timestamp.as_ref().map(|t| &t.location);
         self.signature.location == SignatureLocation::Json
@@ -108,6 +113,7 @@ impl CompiledScheme {
             || matches!(timestamp, Some(TimestampLocation::Field(field)) if field.reads_json())
     }
 
+    /// The index of the secret that the token equals.
     fn match_token(
         &self,
         signature: &ExtractedSignature<'_>,
@@ -125,6 +131,7 @@ impl CompiledScheme {
         found.map(|(index, _)| index).ok_or(VerifyError::InvalidSignature)
     }
 
+    /// The index of the secret under which one of the tags is right.
     fn match_tag(
         &self,
         alg: ProofAlgorithm,
@@ -145,6 +152,8 @@ impl CompiledScheme {
         found.ok_or(VerifyError::InvalidSignature)
     }
 
+    /// The values of the message's segments. A value that is absent is an error and never an empty
+    /// text: otherwise a request without it could carry the signature of another one.
     fn message_parts<'a>(
         &'a self,
         signature: &ExtractedSignature<'a>,
