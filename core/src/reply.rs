@@ -139,7 +139,7 @@ pub struct Receipt {
 impl Receipt {
     /// A receipt of these events, in the order in which they stand in the delivery.
     pub fn new(outcome: DeliveryOutcome, events: Vec<ReceiptEvent>) -> Self {
-        Self { outcome, events: events }
+        Self { outcome, events }
     }
 }
 

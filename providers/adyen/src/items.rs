@@ -131,13 +131,13 @@ fn scalar(value: &Value) -> Option<String> {
 /// which Adyen documents duplicates, with the outcome added, because a later notification may
 /// correct the outcome of the same payment.
 pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-    let error = |reason: &str| IdentifyError::new(reason.to_owned());
+    let error = |reason: &str| IdentifyError::new(reason);
     let body = delivery.json().map_err(|e| error(&e.to_string()))?;
     let items = body.pointer(ITEMS_POINTER).and_then(Value::as_array);
     let items = items.ok_or_else(|| error("the body has no array notificationItems"))?;
     let one = |(n, item): (usize, &Value)| {
         let item = item.pointer(ITEM_POINTER).unwrap_or(&Value::Null);
-        let event_id = item_id(item).map(|value| ProviderEventId::signed(value));
+        let event_id = item_id(item).map(ProviderEventId::signed);
         let event_type = item_text(item, "/eventCode");
         Identity::new()
             .with_event_id(event_id)

@@ -117,7 +117,7 @@ impl Provider for AwsSns {
             let text = body.get(name).and_then(serde_json::Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        let event_id = text("MessageId").map(|value| ProviderEventId::signed(value));
+        let event_id = text("MessageId").map(ProviderEventId::signed);
         Ok(vec![Identity::new().with_event_type(text("Type")).with_event_id(event_id)])
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
 /// counts as signed.
 fn identity(event: &Value, item_pointer: Option<String>) -> Identity {
     let event_type = text(event, "eventType").or_else(|| text(event, "type"));
-    let event_id = text(event, "id").map(|value| ProviderEventId::signed(value));
+    let event_id = text(event, "id").map(ProviderEventId::signed);
     let scope = text(event, "topic").or_else(|| text(event, "source"));
     Identity::new()
         .with_event_type(event_type)

@@ -111,7 +111,7 @@ impl Provider for Basic {
 
 impl Signer for Basic {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError::new(reason.to_owned());
+        let fail = |reason: &str| SignError::new(reason);
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in self.identity_rules.headers(&draft.event_type, &draft.event_id) {

@@ -106,7 +106,7 @@ impl Provider for Mailgun {
 /// Puts the signature into a JSON body; the event's id is used as the token.
 impl Signer for Mailgun {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError::new(reason.to_owned());
+        let fail = |reason: &str| SignError::new(reason);
         let mut body = draft.body.json().map_err(|e| fail(&e.to_string()))?.clone();
         let members = body.as_object_mut().ok_or_else(|| fail("the body is not a JSON object"))?;
         let (time, token) = (draft.now.as_secs().to_string(), draft.event_id.as_str());

@@ -91,7 +91,7 @@ impl Provider for Paypal {
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         // The CRC does not protect the id in the body.
-        let event_id = text("id").map(|value| ProviderEventId::unsigned(value));
+        let event_id = text("id").map(ProviderEventId::unsigned);
         Ok(vec![Identity::new().with_event_type(text("event_type")).with_event_id(event_id)])
     }
 

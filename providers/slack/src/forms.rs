@@ -18,7 +18,7 @@ pub(crate) fn identify(body: &[u8]) -> Identity {
     };
     Identity::new()
         .with_event_type(event_type.unwrap_or_else(|| "event".to_owned()))
-        .with_event_id(id.map(|value| ProviderEventId::signed(value)))
+        .with_event_id(id.map(ProviderEventId::signed))
 }
 
 fn text(value: &Value, key: &str) -> Option<String> {

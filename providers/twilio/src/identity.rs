@@ -50,7 +50,7 @@ pub(crate) fn identify(
     let (event_type, event_id) = identify_form(|name| {
         form_value(fields, name).ok().flatten().filter(|text| !text.is_empty())
     });
-    let event_id = event_id.map(|value| ProviderEventId::signed(value));
+    let event_id = event_id.map(ProviderEventId::signed);
     Ok(vec![Identity::new().with_event_type(event_type).with_event_id(event_id)])
 }
 

@@ -82,7 +82,7 @@ impl Provider for Twilio {
 /// Signs as Twilio does for JSON: the URL, with the hash of the body in its query.
 impl Signer for Twilio {
     fn sign(&self, draft: &EventDraft, secret: &Secret) -> Result<Request, SignError> {
-        let fail = |reason: &str| SignError::new(reason.to_owned());
+        let fail = |reason: &str| SignError::new(reason);
         let hash = Encoding::Hex.encode(&Sha256::digest(draft.body.bytes()));
         let separator = if draft.url.contains('?') { '&' } else { '?' };
         let hash_parameter = format!("{separator}{}={hash}", signature::BODY_HASH_PARAMETER);
