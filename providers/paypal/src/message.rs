@@ -33,7 +33,7 @@ impl<'a> Transmission<'a> {
         let in_id = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         if !(1..=MAX_ID_LEN).contains(&id.len()) || !id.bytes().all(in_id) {
             return Err(VerifyError::invalid_format(
-                "PAYPAL-TRANSMISSION-TRANSMISSION_ID_HEADER is no id",
+                "PAYPAL-TRANSMISSION-ID is not an id of up to 50 letters, digits and hyphens",
             ));
         }
         if time.contains('|') || Timestamp::parse_rfc3339(time).is_none() {
@@ -86,6 +86,6 @@ pub(crate) fn check_webhook_id(secret: &Secret) -> Result<(), SecretError> {
         return Ok(());
     }
     Err(SecretError::new(
-        "is not the id of a webhook: up to 50 letters and digits, as PayPal shows it",
+        "is not the id of a webhook; copy the id, up to 50 letters and digits, from PayPal's dashboard",
     ))
 }

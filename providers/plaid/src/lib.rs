@@ -54,7 +54,7 @@ pub struct PlaidConfig {
 
 impl ProviderConfig for PlaidConfig {
     const NAME: &'static str = "plaid";
-    const SUMMARY: &'static str = "Plaid webhooks, signed with a token over the body's sha256_hex";
+    const SUMMARY: &'static str = "Plaid webhooks, signed with a token over the body's hash";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     // The secret is in the `with:` block: it authorizes requests for keys and verifies nothing
     // itself.
