@@ -1,5 +1,5 @@
-//! Makes a constant descriptor of each file in `data/`. What is wrong with a file fails the build or,
-//! where only the grammar can say, the tests.
+//! Generates a constant descriptor for each file in `data/`. A malformed file fails the build; a
+//! mistake in its scheme fails the tests, since only `hookward-core` parses schemes.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -16,9 +16,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut data, mut descriptors) = (String::new(), String::new());
     for file in files {
         let path = file.path();
-        let (one, other) = descriptor(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        data.push_str(&one);
-        descriptors.push_str(&other);
+        let (entry, descriptor) =
+            descriptor(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        data.push_str(&entry);
+        descriptors.push_str(&descriptor);
     }
     let code = format!(
         "/// The data files: name and JSON, by name.\n\
@@ -30,19 +31,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A line of `DATA` and a descriptor.
+/// Returns the entry of a file in `DATA`, and its descriptor.
 fn descriptor(path: &Path) -> Result<(String, String), Box<dyn Error>> {
     let entry: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
     let text = |key: &str| {
-        entry.get(key).and_then(Value::as_str).ok_or_else(|| format!("`{key}` is no text"))
+        entry
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("`{key}` is missing or not a string"))
     };
     let name = text("name")?;
     if path.file_name().and_then(|f| f.to_str()) != Some(&format!("{name}.json")) {
-        return Err("a file is called as the provider in it".into());
+        return Err("the file name differs from `name` in it".into());
     }
     let texts = |key: &str| -> Result<Vec<&str>, String> {
         let items = entry.get(key).and_then(Value::as_array).into_iter().flatten();
-        items.map(|item| item.as_str().ok_or(format!("`{key}` holds no texts"))).collect()
+        items
+            .map(|item| item.as_str().ok_or(format!("`{key}` has an item that is not a string")))
+            .collect()
     };
     let mut methods = texts("methods")?;
     if methods.is_empty() {
@@ -55,7 +61,7 @@ fn descriptor(path: &Path) -> Result<(String, String), Box<dyn Error>> {
             .and_then(Value::as_str)
             .ok_or("a sample without `event_type`")?;
         let id_prefix = sample.get("id_prefix").and_then(Value::as_str).unwrap_or_default();
-        // A text is a body with numbers that only the placeholders make.
+        // A string is a body that is JSON only after its placeholders are replaced by numbers.
         let body = match sample.get("body") {
             None => return Err("a sample without `body`".into()),
             Some(Value::String(text)) => text.clone(),
@@ -86,7 +92,7 @@ fn descriptor(path: &Path) -> Result<(String, String), Box<dyn Error>> {
     Ok((data, descriptor))
 }
 
-/// The tolerance that all schemes with a signed time have, where it is one, and the same both ways.
+/// Returns the tolerance if all schemes with a signed time have the same one, in both directions.
 fn tolerance(entry: &Value) -> String {
     let several =
         entry.get("schemes").and_then(Value::as_object).into_iter().flat_map(|all| all.values());

@@ -1,5 +1,5 @@
-//! `handler: exec` runs a program for each event, without a shell. The event goes in as one line
-//! of JSON; the exit code says what comes of it.
+//! `handler: exec` runs a program for each event, without a shell. The program reads the event as
+//! one line of JSON on standard input, and its exit code decides the attempt.
 
 mod program;
 mod run;
@@ -25,12 +25,13 @@ hookward_core::register_handler!(ExecConfig);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExecConfig {
-    /// The program and its arguments. No shell reads them. A program without a slash is looked up
-    /// on PATH; a relative path starts at the folder of routes.yaml, which is also the working folder.
+    /// The program and its arguments. No shell interprets them. A program without a slash is looked
+    /// up on PATH; a relative path starts at the folder of routes.yaml, which is also the working
+    /// folder.
     #[schemars(length(min = 1))]
     command: Vec<String>,
-    /// Environment variables on top of PATH, HOME, LANG, TZ and HOOKWARD_*; everything else of the
-    /// server's own environment is kept from the program.
+    /// Environment variables in addition to PATH, HOME, LANG, TZ and HOOKWARD_*. The program gets
+    /// no other variable of the server's environment.
     #[serde(default)]
     env: BTreeMap<String, Secret>,
 }
@@ -40,22 +41,23 @@ impl HandlerConfig for ExecConfig {
     const SUMMARY: &'static str = "Runs a program for each event, the event on its standard input";
 
     fn build(self, cx: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
-        let mut words = self.command.into_iter();
-        let Some(program) = words.next().filter(|p| !p.is_empty()) else {
-            return Err(BuildError::at("/command", "it names no program").help(
-                "write the program and its arguments as a list: [\"./notify.sh\", \"--now\"]",
-            ));
+        let mut items = self.command.into_iter();
+        let Some(program) = items.next().filter(|p| !p.is_empty()) else {
+            return Err(BuildError::at("/command", "the list is empty, or its first item is")
+                .help(
+                    "write the program and its arguments as a list: [\"./notify.sh\", \"--now\"]",
+                ));
         };
-        let args: Vec<_> = words.collect();
-        if args.iter().chain([&program]).any(|word| word.contains('\0')) {
-            return Err(BuildError::at("/command", "a word holds a NUL character"));
+        let args: Vec<_> = items.collect();
+        if args.iter().chain([&program]).any(|item| item.contains('\0')) {
+            return Err(BuildError::at("/command", "an item contains a NUL character"));
         }
         for (name, value) in &self.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.expose().contains('\0') {
                 let at = format!("/env/{}", name.replace('~', "~0").replace('/', "~1"));
                 return Err(BuildError::at(
                     at,
-                    format!("`{name}` cannot be an environment variable"),
+                    format!("`{name}` is not a valid name, or its value contains a NUL character"),
                 ));
             }
         }
@@ -68,7 +70,7 @@ struct Exec {
     program: Program,
 }
 
-/// Arguments may carry tokens: only their number is shown.
+/// Arguments may contain tokens, so only their number is shown.
 impl fmt::Debug for Exec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exec")
@@ -83,9 +85,10 @@ impl Handler for Exec {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         let mut line = event_json(&event, cx);
         line.push('\n');
-        // NUL cannot stand in an environment variable; what a type says there is for people.
+        // An environment variable cannot contain NUL. The replacement is exact enough, because the
+        // exact type is on standard input.
         let clean = |text: &str| text.replace('\0', "\u{fffd}");
-        let about = [
+        let event_env = [
             ("HOOKWARD_EVENT_ID", event.id().to_string()),
             ("HOOKWARD_EVENT_TYPE", clean(event.event_type().unwrap_or_default())),
             ("HOOKWARD_SOURCE", clean(event.source())),
@@ -93,11 +96,11 @@ impl Handler for Exec {
             ("HOOKWARD_ATTEMPT", cx.attempt.to_string()),
         ];
         let name = &self.program.name;
-        let command = self.program.command(&about).map_err(HandlerError::retry)?;
-        let ended = run::run(command, line.into_bytes()).await;
-        let ended =
-            ended.map_err(|e| HandlerError::retry(format!("`{name}` cannot be run: {e}")))?;
-        match ended.failure() {
+        let command = self.program.command(&event_env).map_err(HandlerError::retry)?;
+        let result = run::run(command, line.into_bytes()).await;
+        let result =
+            result.map_err(|e| HandlerError::retry(format!("`{name}` cannot be run: {e}")))?;
+        match result.failure() {
             None => Ok(Flow::Next),
             Some(failure) => Err(HandlerError::retry(format!("`{name}` {failure}"))),
         }

@@ -1,4 +1,5 @@
-//! Which program is run and what it may see. Called by the handler for each run and by its probe.
+//! Finds the program and builds its environment. The handler calls this module for each run, its
+//! probe before the first.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,10 +11,11 @@ use hookward_core::Secret;
 use rustix::fs::{Access, access};
 use tokio::process::Command;
 
-/// What the server's own environment gives to a program. All else, secrets above all, stays here.
-const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+/// Variables that a program inherits from the server. All others stay in the server, because some
+/// contain secrets.
+const INHERITED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// The command as configured.
+/// The configured command.
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) args: Vec<String>,
@@ -22,16 +24,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Ready to be started, with `about` in its environment.
-    pub(crate) fn command(&self, about: &[(&str, String)]) -> Result<Command, String> {
+    /// Returns the command, ready to start, with `event_env` in its environment.
+    pub(crate) fn command(&self, event_env: &[(&str, String)]) -> Result<Command, String> {
         let mut command = Command::new(self.find()?);
         command.arg0(&self.name).args(&self.args).current_dir(self.folder()?).env_clear();
-        for name in INHERITED {
-            if let Some(value) = inherited(name) {
+        for name in INHERITED_VARIABLES {
+            if let Some(value) = inherited_env(name) {
                 command.env(name, value);
             }
         }
-        for (name, value) in about {
+        for (name, value) in event_env {
             command.env(name, value);
         }
         for (name, value) in &self.env {
@@ -40,27 +42,28 @@ impl Program {
         Ok(command)
     }
 
-    /// The file to be run. The text of the error is for the operator.
+    /// Returns the file of the program. The error is shown to the operator.
     pub(crate) fn find(&self) -> Result<PathBuf, String> {
         let name = &self.name;
         if name.contains('/') {
             let path = self.folder()?.join(name);
-            return match runnable(&path) {
+            return match is_executable(&path) {
                 true => Ok(path),
-                false => Err(format!("`{name}` is no program that can be run: {}", path.display())),
+                false => Err(format!("`{name}` is not an executable file: {}", path.display())),
             };
         }
         let own = self.env.get("PATH").map(|path| OsString::from(path.expose()));
-        let path = own.or_else(|| inherited("PATH")).unwrap_or_default();
-        // An empty entry means the current folder, which is nobody's intention here.
+        let path = own.or_else(|| inherited_env("PATH")).unwrap_or_default();
+        // An empty entry of PATH means the current folder, where an attacker may be able to write.
         let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
         let mut files = folders.map(|folder| folder.join(name));
         files
-            .find(|file| runnable(file))
+            .find(|file| is_executable(file))
             .ok_or_else(|| format!("`{name}` is not found on PATH ({})", path.to_string_lossy()))
     }
 
-    /// Absolute, since the program is started from within it.
+    /// Returns the absolute folder of routes.yaml. The program is started in it, so a relative path
+    /// would be resolved twice.
     fn folder(&self) -> Result<PathBuf, String> {
         let base = if self.base_dir.as_os_str().as_bytes().is_empty() {
             Path::new(".")
@@ -71,11 +74,12 @@ impl Program {
     }
 }
 
-fn runnable(path: &Path) -> bool {
+fn is_executable(path: &Path) -> bool {
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
-/// The one place of this crate that reads the environment: for handing it on, not for settings.
-fn inherited(name: &str) -> Option<OsString> {
+/// Reads a variable to pass it on. This is the only place of the crate that reads the environment;
+/// settings never come from it.
+fn inherited_env(name: &str) -> Option<OsString> {
     env::var_os(name)
 }

@@ -1,9 +1,9 @@
-//! Nothing that was started outlives the server, not even where that is killed: its next start runs the
-//! same job again, and two of them at a time were never asked for.
+//! Kills the programs that are still running when the server ends, even if the server itself is
+//! killed. Otherwise the next start would run the same job while its first program still runs.
 //!
-//! A shell of our own reads from a pipe which process groups are there. Its end, which comes however the
-//! server ends, is when the shell kills those that are left. Where there is no shell, a program goes on
-//! by itself after a kill.
+//! A shell reads from a pipe which process groups are running. The pipe closes however the server
+//! ends, and then the shell kills the groups that are left. Without a shell on the machine, a
+//! program survives a killed server.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -13,8 +13,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rustix::process::Pid;
 
 const SHELL: &str = "/bin/sh";
-/// `+ PID` for a group that begins, `- PID` for one that is gone.
-const SCRIPT: &str = r#"live=' '
+/// Reads `+ PID` for a group that starts and `- PID` for one that has ended.
+const WATCH_SCRIPT: &str = r#"live=' '
 while read -r what pid; do
     case $what in
         +) live="$live$pid " ;;
@@ -23,38 +23,40 @@ while read -r what pid; do
 done
 for pid in $live; do kill -KILL "-$pid"; done"#;
 
-/// A group that the shell knows of.
+/// A process group that is registered with the shell until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watched(Pid);
+pub(crate) struct WatchedGroup(Pid);
 
-impl Watched {
-    pub(crate) fn begin(group: Pid) -> Self {
-        tell('+', group);
+impl WatchedGroup {
+    pub(crate) fn register(group: Pid) -> Self {
+        report('+', group);
         Self(group)
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedGroup {
     fn drop(&mut self) {
-        tell('-', self.0);
+        report('-', self.0);
     }
 }
 
-fn tell(what: char, group: Pid) {
+/// Writes a line to the shell, which is started by the first call.
+fn report(change: char, group: Pid) {
     static SHELL_INPUT: OnceLock<Mutex<Option<ChildStdin>>> = OnceLock::new();
-    let input = SHELL_INPUT.get_or_init(|| Mutex::new(start()));
+    let input = SHELL_INPUT.get_or_init(|| Mutex::new(start_shell()));
     let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
-    let line = format!("{what} {}\n", group.as_raw_nonzero());
-    // A shell that is gone is not replaced: what it knew is gone with it.
+    let line = format!("{change} {}\n", group.as_raw_nonzero());
+    // A shell that has ended is not replaced, because the groups registered with it are lost.
     if input.as_mut().is_some_and(|input| input.write_all(line.as_bytes()).is_err()) {
         *input = None;
     }
 }
 
-/// In a group of its own, so that what ends the server from a terminal does not end it first.
-fn start() -> Option<ChildStdin> {
+/// Starts the shell in its own process group, so that a signal from the terminal to the server does
+/// not end the shell first.
+fn start_shell() -> Option<ChildStdin> {
     let mut shell = Command::new(SHELL);
-    shell.args(["-c", SCRIPT]).env_clear().current_dir("/").process_group(0);
+    shell.args(["-c", WATCH_SCRIPT]).env_clear().current_dir("/").process_group(0);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     shell.spawn().ok()?.stdin.take()
 }

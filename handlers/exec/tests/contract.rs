@@ -1,4 +1,4 @@
-//! What `handler: exec` promises.
+//! Runs the conformance suite of `handler: exec` and tests its promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -52,7 +52,7 @@ async fn the_event_is_on_standard_input_and_in_the_environment() {
 }
 
 #[tokio::test]
-async fn only_the_named_environment_is_handed_on() {
+async fn the_program_gets_only_the_documented_environment() {
     let dir = tempfile::tempdir().unwrap();
     let with = json!({ "command": ["sh", "-c", "env > env"], "env": { "MINE": "x" } });
     let event = Event::new(sample_parts("", "{}").with_event_type(None));
@@ -72,9 +72,9 @@ async fn only_the_named_environment_is_handed_on() {
 }
 
 #[tokio::test]
-async fn every_failure_is_tried_again_and_says_how_it_ended() {
+async fn every_failure_is_retried_and_names_how_the_program_ended() {
     for (what, words) in [
-        ("exit 75", "exited with 75, asking for another attempt"),
+        ("exit 75", "exited with 75, asking for a retry"),
         ("exit 3", "exited with 3"),
         ("kill -9 $$", "killed by signal 9"),
         ("printf 'no\\n\\033[31mpaper\\n' >&2; exit 1", "exited with 1: no\\n\\u{1b}[31mpaper"),
@@ -102,28 +102,29 @@ async fn a_program_that_does_not_read_its_input_may_succeed() {
 #[tokio::test]
 async fn at_the_step_timeout_the_program_and_its_children_are_killed() {
     let dir = tempfile::tempdir().unwrap();
-    // Two generations below: a shell, a shell in the background, its sleep.
+    // Two generations of children: a shell, a shell in the background, and its sleep.
     let tree = "(sleep 60 & echo $! > grandchild; wait) & echo $$ > self; wait";
     let event = sample_event("order.paid", "{}");
     let run = script(dir.path(), tree, &event);
     assert!(tokio::time::timeout(Duration::from_millis(700), run).await.is_err());
     for file in ["self", "grandchild"] {
         let pid = fs::read_to_string(dir.path().join(file)).unwrap();
-        gone(pid.trim()).await;
+        wait_until_gone(pid.trim()).await;
     }
 }
 
 #[tokio::test]
-async fn what_a_program_leaves_running_is_ended_with_it() {
+async fn processes_left_by_a_program_are_killed() {
     let dir = tempfile::tempdir().unwrap();
     let event = sample_event("order.paid", "{}");
     let run = script(dir.path(), "sleep 60 & echo $! > child; exit 0", &event);
     tokio::time::timeout(Duration::from_secs(5), run).await.expect("no waiting for it").unwrap();
-    gone(fs::read_to_string(dir.path().join("child")).unwrap().trim()).await;
+    wait_until_gone(fs::read_to_string(dir.path().join("child")).unwrap().trim()).await;
 }
 
-/// Neither running nor, being ours, waiting to be reaped. (A grandchild is reaped by init.)
-async fn gone(pid: &str) {
+/// Waits until a process has ended: it is not running, or it is a zombie that this process has not
+/// reaped. (Init reaps a grandchild.)
+async fn wait_until_gone(pid: &str) {
     for _ in 0..100 {
         match fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) if !stat.contains(") Z ") => {
@@ -136,7 +137,7 @@ async fn gone(pid: &str) {
 }
 
 #[tokio::test]
-async fn a_relative_program_is_that_of_the_folder_of_routes_yaml() {
+async fn a_relative_program_starts_at_the_folder_of_routes_yaml() {
     let dir = tempfile::tempdir().unwrap();
     let with = json!({ "command": ["./own", "-c", "echo ran > ran"] });
     let handler = try_build(dir.path(), with).unwrap();
@@ -151,7 +152,7 @@ async fn a_relative_program_is_that_of_the_folder_of_routes_yaml() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_told_by_the_probe_and_tried_again_at_run_time() {
+async fn a_missing_program_fails_the_probe_and_is_retried_at_run_time() {
     let dir = tempfile::tempdir().unwrap();
     let handler = try_build(dir.path(), json!({ "command": ["no-such-program-at-all"] })).unwrap();
     assert!(handler.probe().await.unwrap_err().message.contains("not found on PATH"));
@@ -161,7 +162,7 @@ async fn a_missing_program_is_told_by_the_probe_and_tried_again_at_run_time() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_at_its_key() {
+fn invalid_commands_are_config_errors_at_their_key() {
     for (with, at) in [
         (json!({ "command": [] }), "/command"),
         (json!({ "command": [""] }), "/command"),

@@ -1,5 +1,5 @@
-//! One writer per path and process: whole lines, one write each, one fsync for all who wrote
-//! before it began. Called from blocking threads by the steps.
+//! Appends lines to files, with one appender per path and process. Each line is one write; one
+//! fsync covers all lines written before it began. Steps call this module from blocking threads.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -8,32 +8,34 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Appends to one path. Opens the file on first use.
+/// Appends lines to one path. Opens the file on first use.
 #[derive(Debug)]
 pub(crate) struct Appender {
     path: PathBuf,
-    opened: Mutex<Option<Arc<Opened>>>,
+    open_file: Mutex<Option<Arc<OpenFile>>>,
 }
 
-/// A file as it was opened. A line belongs to the file that took it: its durability is that of
-/// this file, whatever stands at the path later.
+/// An open file. A line is durable once this file is synced, even if the path leads to another file
+/// later.
 #[derive(Debug)]
-struct Opened {
+struct OpenFile {
     file: File,
     tail: Mutex<Tail>,
     synced: Mutex<Synced>,
 }
 
+/// Count of lines and the state of the end of a file.
 #[derive(Debug)]
 struct Tail {
-    /// Lines written so far.
+    /// Number of lines written so far.
     lines: u64,
-    /// Whether the file ends within a line, as a crash or a full disc leaves it.
+    /// Whether the file ends within a line, after a crash or a full disk.
     torn: bool,
 }
 
-/// How many lines are on the disc. After a failed fsync the kernel may have dropped what it could
-/// not write, and a second fsync would not tell: from then on this file proves nothing more.
+/// Durability of the lines of a file. After a failed fsync the kernel may have dropped the pages
+/// that it could not write, and a second fsync may succeed without them. So one failed fsync makes
+/// every later sync of this file fail.
 #[derive(Debug)]
 enum Synced {
     Lines(u64),
@@ -41,7 +43,8 @@ enum Synced {
 }
 
 impl Appender {
-    /// The appender of this path; all steps and all generations of the configuration share it.
+    /// Returns the appender of a path. All steps share it, also across reloads of the
+    /// configuration.
     pub(crate) fn shared(path: &Path) -> Arc<Self> {
         static ALL: Mutex<Option<HashMap<PathBuf, Weak<Appender>>>> = Mutex::new(None);
         let path: PathBuf = path.components().filter(|c| *c != Component::CurDir).collect();
@@ -51,49 +54,51 @@ impl Appender {
             return appender;
         }
         all.retain(|_, appender| appender.strong_count() > 0);
-        let appender = Arc::new(Self { path: path.clone(), opened: Mutex::new(None) });
+        let appender = Arc::new(Self { path: path.clone(), open_file: Mutex::new(None) });
         all.insert(path, Arc::downgrade(&appender));
         appender
     }
 
-    /// Appends `line`, which ends in a line end, and returns once it is on the disc.
+    /// Appends `line`, which ends with a line feed, and returns once it is on disk.
     pub(crate) fn append(&self, line: &str) -> io::Result<()> {
-        let opened = self.current()?;
-        let done = opened.write(line).and_then(|number| opened.sync(number));
+        let open_file = self.current_file()?;
+        let done = open_file.write(line).and_then(|number| open_file.sync(number));
         if done.is_err() {
-            self.forget(&opened);
+            self.discard(&open_file);
         }
         done
     }
 
-    /// The open file, or a fresh one where the path now leads elsewhere (rotation, removal).
-    fn current(&self) -> io::Result<Arc<Opened>> {
-        let mut slot = lock(&self.opened);
-        if let Some(opened) = slot.as_ref()
-            && opened.is_at(&self.path)
+    /// Returns the open file, or opens a new one if the path leads to another file now (rotation,
+    /// removal).
+    fn current_file(&self) -> io::Result<Arc<OpenFile>> {
+        let mut slot = lock(&self.open_file);
+        if let Some(open_file) = slot.as_ref()
+            && open_file.is_at(&self.path)
         {
-            return Ok(opened.clone());
+            return Ok(open_file.clone());
         }
-        let opened = Arc::new(Opened::open(&self.path)?);
-        *slot = Some(opened.clone());
-        Ok(opened)
+        let open_file = Arc::new(OpenFile::open(&self.path)?);
+        *slot = Some(open_file.clone());
+        Ok(open_file)
     }
 
-    fn forget(&self, failed: &Arc<Opened>) {
-        let mut slot = lock(&self.opened);
-        if slot.as_ref().is_some_and(|opened| Arc::ptr_eq(opened, failed)) {
+    fn discard(&self, failed: &Arc<OpenFile>) {
+        let mut slot = lock(&self.open_file);
+        if slot.as_ref().is_some_and(|open_file| Arc::ptr_eq(open_file, failed)) {
             *slot = None;
         }
     }
 }
 
-impl Opened {
+impl OpenFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // Reading too: to see how the file ends, and so that a pipe without a reader does not block.
+        // OpenFile for reading too: to read the last byte, and so that opening a pipe without a
+        // reader does not block.
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         if found.len() == 0 {
             sync_folder(path)?;
@@ -110,7 +115,7 @@ impl Opened {
         }
     }
 
-    /// Writes the line at once and returns its number.
+    /// Writes a line with one write and returns its number.
     fn write(&self, line: &str) -> io::Result<u64> {
         let mut tail = lock(&self.tail);
         let ended;
@@ -123,20 +128,25 @@ impl Opened {
         let written = (&self.file).write(bytes)?;
         tail.torn = written < bytes.len();
         if tail.torn {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disc took only a part"));
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the disk is full: only a part of the line was written",
+            ));
         }
         tail.lines += 1;
         Ok(tail.lines)
     }
 
-    /// Returns once line `number` is on the disc. Who waits here while another syncs finds its own
-    /// line covered more often than not.
+    /// Returns once line `number` is on disk. A caller that waits here for another caller's fsync
+    /// mostly finds its own line covered by it.
     fn sync(&self, number: u64) -> io::Result<()> {
         let mut synced = lock(&self.synced);
         match *synced {
             Synced::Lines(lines) if number <= lines => return Ok(()),
             Synced::Lines(_) => {}
-            Synced::Broken => return Err(io::Error::other("a write did not reach the disc")),
+            Synced::Broken => {
+                return Err(io::Error::other("an earlier write did not reach the disk"));
+            }
         }
         let covered = lock(&self.tail).lines;
         match self.file.sync_data() {
@@ -157,7 +167,7 @@ fn ends_within_a_line(file: &File, len: u64) -> io::Result<bool> {
     Ok(byte != *b"\n")
 }
 
-/// A new file's name is on the disc only once its folder is.
+/// The name of a new file is durable only after its folder is synced.
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -165,7 +175,8 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A panic while the lock was held leaves nothing half-done that the next write would not mend.
+/// Ignores poisoning: a panic with the lock held leaves no state that the next write does not
+/// repair.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

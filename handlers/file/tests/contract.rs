@@ -1,4 +1,4 @@
-//! What `handler: file` promises.
+//! Runs the conformance suite of `handler: file` and tests its promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ async fn concurrent_steps_of_two_handlers_write_whole_lines() {
 }
 
 #[tokio::test]
-async fn a_torn_last_line_is_ended_first() {
+async fn a_torn_last_line_is_completed_before_the_next_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");
     fs::write(&path, "{\"whole\":1}\n{\"torn\":").unwrap();
@@ -89,7 +89,7 @@ async fn a_torn_last_line_is_ended_first() {
 }
 
 #[tokio::test]
-async fn a_rotated_or_removed_file_is_made_anew() {
+async fn a_rotated_or_removed_file_is_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");
     let handler = build(dir.path(), "a.jsonl");
@@ -103,7 +103,7 @@ async fn a_rotated_or_removed_file_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_told_by_the_probe_and_tried_again_at_run_time() {
+async fn a_missing_folder_fails_the_probe_and_is_retried_at_run_time() {
     let dir = tempfile::tempdir().unwrap();
     let handler = build(dir.path(), "not/there.jsonl");
     assert!(handler.probe().await.unwrap_err().message.contains("not"));
@@ -112,22 +112,22 @@ async fn a_missing_folder_is_told_by_the_probe_and_tried_again_at_run_time() {
     assert_eq!(error.retry_decision(), RetryDecision::Retry);
     fs::create_dir(dir.path().join("not")).unwrap();
     handler.probe().await.unwrap();
-    assert_eq!(fs::read_dir(dir.path().join("not")).unwrap().count(), 0, "a probe makes nothing");
+    assert_eq!(fs::read_dir(dir.path().join("not")).unwrap().count(), 0, "a probe creates nothing");
     append(&handler, "{}").await;
     handler.probe().await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_no_regular_file_is_refused() {
+async fn a_device_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let event = sample_event("order.paid", "{}");
     let error =
         build(dir.path(), "/dev/null").handle(event.clone(), &cx(&event)).await.unwrap_err();
-    assert!(error.message().contains("no regular file"), "{error:?}");
+    assert!(error.message().contains("not a regular file"), "{error:?}");
 }
 
 #[test]
-fn a_path_that_names_no_file_is_refused_at_its_key() {
+fn a_path_without_a_file_name_is_a_config_error() {
     for path in ["", "folder/", "..", "/"] {
         let error = try_build(Path::new("."), path).unwrap_err();
         assert_eq!(error.at, "/path", "{path}");

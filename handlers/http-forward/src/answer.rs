@@ -1,5 +1,6 @@
-//! What an answer means for the step. Only the status and `Retry-After` are looked at: what else
-//! the receiver says is neither shown nor kept.
+//! Maps the response of the receiver to the result of the step. Only the status and `Retry-After`
+//! are read: headers and body of a response may contain secrets, so they are neither logged nor
+//! stored.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,11 +8,11 @@ use hookward_core::{Flow, HandlerError, Timestamp};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 
-/// A receiver cannot put an attempt off for longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Maximum delay that a receiver can request.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Done, try again, or dead.
-pub(crate) fn judge(
+/// Returns whether the step is done, is retried, or fails for good.
+pub(crate) fn step_result(
     status: StatusCode,
     headers: &HeaderMap,
     now: Timestamp,
@@ -20,7 +21,7 @@ pub(crate) fn judge(
     match status.as_u16() {
         200..=299 => Ok(Flow::Next),
         300..=399 => Err(HandlerError::fatal(format!("{answered}; redirects are not followed"))),
-        408 | 425 | 429 | 500..=599 => Err(match wait(headers, now) {
+        408 | 425 | 429 | 500..=599 => Err(match retry_after(headers, now) {
             Some(wait) => HandlerError::retry_after(answered, wait),
             None => HandlerError::retry(answered),
         }),
@@ -28,15 +29,15 @@ pub(crate) fn judge(
     }
 }
 
-/// `Retry-After`, in seconds or as a date.
-fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// Returns the delay of `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are still a long wait.
+        // A number that does not fit is a long delay, too.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         let since_epoch = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
         Timestamp::from_secs(i64::try_from(since_epoch.as_secs()).ok()?).since(now)
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_RETRY_AFTER))
 }

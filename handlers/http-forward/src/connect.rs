@@ -1,6 +1,6 @@
-//! The one way to a peer. Names are resolved here, the addresses are judged here, and exactly a
-//! judged address is connected to: nothing looks the name up again in between, so a resolver that
-//! changes its mind gains nothing. Addresses written in the URL take the same way.
+//! Opens all connections of the handler. It resolves a name once, checks the addresses, and
+//! connects to exactly a checked address. No second lookup happens in between, so DNS rebinding
+//! cannot reach a private address. Addresses in the URL are checked in the same way.
 
 use std::future::Future;
 use std::io;
@@ -16,25 +16,25 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tower::Service;
 
-/// An address that does not answer gives way to the next one after this long.
-const EACH_BUT_THE_LAST: Duration = Duration::from_secs(3);
+/// How long an address may take to connect if there is another one to try.
+const FALLBACK_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Every address of the host is in a network that may not be reached.
+/// Every address of the host is in a network that the step may not reach.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{host} leads to {address}, which is not a public address; set `allow_private: true` if this \
-     step shall reach it"
+    "{host} resolves to {address}, which is not a public address; set `allow_private: true` if this \
+     step may reach it"
 )]
-pub(crate) struct Refused {
+pub(crate) struct PrivateAddress {
     host: String,
     address: IpAddr,
 }
 
-/// Why there is no connection.
+/// Reasons for which a connection fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Private(#[from] PrivateAddress),
     #[error("{0} cannot be resolved: {1}")]
     Unresolved(String, io::Error),
     #[error("no connection to {0}: {1}")]
@@ -42,11 +42,11 @@ pub(crate) enum ConnectError {
 }
 
 type Addresses = io::Result<Vec<SocketAddr>>;
-/// Looks up a host.
+/// Resolves a host and a port to addresses.
 pub(crate) type Resolve =
     dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = Addresses> + Send>> + Send + Sync;
 
-/// Connects to hosts, to public addresses only unless told otherwise.
+/// Connects to hosts; to public addresses only, unless `allow_private` is set.
 #[derive(Clone)]
 pub(crate) struct Connector {
     allow_private: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// With the resolver of the system.
+    /// Creates a connector with the resolver of the system.
     pub(crate) fn new(allow_private: bool) -> Self {
         let resolve = |host: String, port| -> Pin<Box<dyn Future<Output = Addresses> + Send>> {
             Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
@@ -62,12 +62,13 @@ impl Connector {
         Self { allow_private, resolve: Arc::new(resolve) }
     }
 
-    /// A connection to the host and port of `uri`.
+    /// Connects to host and port of `uri`.
     pub(crate) async fn connect(&self, uri: &Uri) -> Result<TcpStream, ConnectError> {
-        let (host, allowed) = self.judged(uri).await?;
-        match first_to_answer(&allowed).await {
+        let (host, allowed) = self.resolve_allowed(uri).await?;
+        match connect_to_first(&allowed).await {
             Ok(stream) => {
-                // Small requests shall not wait for company; a refusal to say so is no reason to fail.
+                // Nagle's algorithm would delay small requests. A failure to disable it is not an
+                // error.
                 let _ = stream.set_nodelay(true);
                 Ok(stream)
             }
@@ -75,8 +76,8 @@ impl Connector {
         }
     }
 
-    /// The host, looked up once, and those of its addresses that may be reached.
-    async fn judged(&self, uri: &Uri) -> Result<(String, Vec<SocketAddr>), ConnectError> {
+    /// Resolves the host once and returns it with the addresses that the step may reach.
+    async fn resolve_allowed(&self, uri: &Uri) -> Result<(String, Vec<SocketAddr>), ConnectError> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let https = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
@@ -89,23 +90,31 @@ impl Connector {
         Ok((host, allowed))
     }
 
-    fn allowed(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
-        let refused = found.first().map(SocketAddr::ip);
-        let may = |address: &SocketAddr| self.allow_private || is_public_address(address.ip());
-        let allowed: Vec<_> = found.into_iter().filter(may).collect();
-        match refused {
-            Some(address) if allowed.is_empty() => Err(Refused { host: host.to_owned(), address }),
+    fn allowed(
+        &self,
+        host: &str,
+        found: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, PrivateAddress> {
+        let first_address = found.first().map(SocketAddr::ip);
+        let is_allowed =
+            |address: &SocketAddr| self.allow_private || is_public_address(address.ip());
+        let allowed: Vec<_> = found.into_iter().filter(is_allowed).collect();
+        match first_address {
+            Some(address) if allowed.is_empty() => {
+                Err(PrivateAddress { host: host.to_owned(), address })
+            }
             _ => Ok(allowed),
         }
     }
 }
 
-async fn first_to_answer(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+async fn connect_to_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let Some((last, others)) = addresses.split_last() else {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     };
     for address in others {
-        let attempt = tokio::time::timeout(EACH_BUT_THE_LAST, TcpStream::connect(address)).await;
+        let attempt =
+            tokio::time::timeout(FALLBACK_CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         if let Ok(Ok(stream)) = attempt {
             return Ok(stream);
         }
@@ -143,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resolver_that_flips_between_public_and_private_never_leads_to_the_private_address() {
+    async fn dns_rebinding_never_reaches_a_private_address() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let connector = resolving_to(move |port| {
@@ -153,20 +162,20 @@ mod tests {
         });
         let uri: Uri = "http://rebind.example:80/".parse().unwrap();
         for round in 0..4 {
-            // Judged only: a test connects to nobody outside.
-            let answer = connector.judged(&uri).await;
+            // Resolved only: tests do not connect to the internet.
+            let answer = connector.resolve_allowed(&uri).await;
             assert_eq!(asked.load(Ordering::SeqCst), round + 1, "one look-up per connection");
             match answer {
                 Ok((_, addresses)) => {
                     assert_eq!((round % 2, addresses), (0, vec![([9, 9, 9, 9], 80).into()]));
                 }
-                Err(e) => assert!(round % 2 == 1 && matches!(e, ConnectError::Refused(_))),
+                Err(e) => assert!(round % 2 == 1 && matches!(e, ConnectError::Private(_))),
             }
         }
     }
 
     #[test]
-    fn of_several_addresses_only_the_public_ones_are_used() {
+    fn only_the_public_ones_of_several_addresses_are_used() {
         let connector = Connector::new(false);
         let (private, public) = (([10, 0, 0, 1], 80).into(), ([9, 9, 9, 9], 80).into());
         assert_eq!(connector.allowed("mixed", vec![private, public]).unwrap(), [public]);

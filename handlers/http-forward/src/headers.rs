@@ -1,5 +1,5 @@
-//! The headers of a forwarded request: those the step's `headers:` may set, and those that go
-//! along with every event.
+//! Builds the headers of a forwarded request: those of the step's `headers:`, and those sent with
+//! every event.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ use hookward_core::plugin::BuildError;
 use hookward_core::{Event, HandlerCx, Secret};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
-/// Headers that the connection itself is made of; a value from the configuration could only
-/// contradict what is really sent, or lead a proxy astray. Also all that begin with `proxy-`.
-const OURS: [&str; 10] = [
+/// Headers that the HTTP connection sets, in addition to all that begin with `proxy-`. A configured
+/// value could contradict the real message framing and let a proxy read a different request
+/// (request smuggling).
+const RESERVED_HEADERS: [&str; 10] = [
     "host",
     "connection",
     "keep-alive",
@@ -23,46 +24,48 @@ const OURS: [&str; 10] = [
     "http2-settings",
 ];
 
-/// Reads `headers:`; the error points at the name.
+/// Parses `headers:`; an error points to the name.
 pub(crate) fn configured(headers: &BTreeMap<String, Secret>) -> Result<HeaderMap, BuildError> {
     let mut map = HeaderMap::new();
     for (written, value) in headers {
         let at = format!("/headers/{}", written.replace('~', "~0").replace('/', "~1"));
         let Ok(name) = HeaderName::try_from(written.as_str()) else {
-            return Err(BuildError::at(at, format!("`{written}` cannot be the name of a header")));
+            return Err(BuildError::at(at, format!("`{written}` is not a valid header name")));
         };
-        if OURS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
-            let message = format!("`{written}` is set by the connection itself");
+        if RESERVED_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+            let message = format!("`{written}` is set by the HTTP connection");
             return Err(BuildError::at(at, message).help("remove it"));
         }
         let Ok(mut value) = HeaderValue::try_from(value.expose()) else {
-            let message = format!("the value of `{written}` holds characters that no header may");
+            let message = format!(
+                "the value of `{written}` contains characters that are not allowed in headers"
+            );
             return Err(BuildError::at(at, message).help("write it on one line"));
         };
         value.set_sensitive(true);
         if map.insert(name, value).is_some() {
-            return Err(BuildError::at(at, format!("`{written}` stands twice")));
+            return Err(BuildError::at(at, format!("`{written}` is set twice")));
         }
     }
     Ok(map)
 }
 
-/// The headers of one request; `configured` ones win over those of every event.
-pub(crate) fn of_request(
+/// Returns the headers of a request. `configured` headers replace default ones with the same name.
+pub(crate) fn request_headers(
     event: &Event,
     cx: &HandlerCx,
     media_type: Option<&'static str>,
     configured: &HeaderMap,
 ) -> HeaderMap {
     let mut map = HeaderMap::new();
-    let kept_type = event.header("content-type").and_then(|v| HeaderValue::try_from(v).ok());
+    let stored_type = event.header("content-type").and_then(|v| HeaderValue::try_from(v).ok());
     let fallback = HeaderValue::from_static("application/octet-stream");
-    let content_type = media_type.map(HeaderValue::from_static).or(kept_type).unwrap_or(fallback);
+    let content_type = media_type.map(HeaderValue::from_static).or(stored_type).unwrap_or(fallback);
     let agent = HeaderValue::from_static(concat!("hookward/", env!("CARGO_PKG_VERSION")));
     map.insert(CONTENT_TYPE, content_type);
     map.insert(USER_AGENT, agent);
     let mut put = |name: &'static str, value: &str| {
-        map.insert(HeaderName::from_static(name), visible(value));
+        map.insert(HeaderName::from_static(name), percent_encode(value));
     };
     put("x-hookward-event-id", &event.id().to_string());
     if let Some(event_type) = event.event_type() {
@@ -78,9 +81,9 @@ pub(crate) fn of_request(
     map
 }
 
-/// A text of the sender as a header value: all but visible ASCII is percent-encoded, and `%` too,
-/// so that receivers can decode it without guessing.
-fn visible(text: &str) -> HeaderValue {
+/// Encodes a text of the sender as a header value. All characters except visible ASCII are
+/// percent-encoded, and `%` too, so that receivers can decode the value unambiguously.
+fn percent_encode(text: &str) -> HeaderValue {
     let mut value = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -88,12 +91,12 @@ fn visible(text: &str) -> HeaderValue {
             _ => value.push_str(&format!("%{byte:02X}")),
         }
     }
-    // Visible ASCII is always a header value.
+    // Visible ASCII is always a valid header value, so the fallback is never used.
     HeaderValue::from_maybe_shared(Bytes::from(value)).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Goes on with the sender's trace where it sent one, else begins one that the event's id names, so
-/// that all attempts and routes are one trace.
+/// Continues the sender's trace if it sent a valid one. Otherwise the trace id is the event's id,
+/// so that all attempts and routes of an event share a trace.
 fn traceparent(event: &Event) -> String {
     let span = fastrand::u64(1..);
     match event.header("traceparent").and_then(trace_of) {
@@ -105,7 +108,7 @@ fn traceparent(event: &Event) -> String {
     }
 }
 
-/// Trace id and flags of a valid W3C `traceparent` of version 00.
+/// Returns trace id and flags of a valid W3C `traceparent` of version 00.
 fn trace_of(header: &str) -> Option<(&str, &str)> {
     let mut parts = header.split('-');
     let (version, trace, span, flags) =
@@ -113,7 +116,8 @@ fn trace_of(header: &str) -> Option<(&str, &str)> {
     let hex = |text: &str, len: usize| {
         text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let some = |text: &str| text.bytes().any(|b| b != b'0');
+    let is_nonzero = |text: &str| text.bytes().any(|b| b != b'0');
     let valid = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    (valid && some(trace) && some(span) && parts.next().is_none()).then_some((trace, flags))
+    (valid && is_nonzero(trace) && is_nonzero(span) && parts.next().is_none())
+        .then_some((trace, flags))
 }

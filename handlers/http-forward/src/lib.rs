@@ -1,6 +1,7 @@
-//! `handler: http_forward` sends each event on over HTTP, signed headers replaced by our own. The
-//! URL comes from the configuration, yet the names in it are resolved by others: only public
-//! addresses are connected to, unless the step says otherwise.
+//! `handler: http_forward` sends each event to a URL over HTTP, with Hookward's own headers instead
+//! of the sender's. The URL comes from the configuration, but whoever controls the DNS of its host
+//! chooses the address. So only public addresses are connected to, unless the step sets
+//! `allow_private`.
 
 mod answer;
 mod connect;
@@ -33,38 +34,39 @@ use crate::connect::{ConnectError, Connector};
 
 hookward_core::register_handler!(HttpForwardConfig);
 
-/// An answer's body is read this far, so that its connection can be used again, and thrown away.
-const DRAINED: usize = 64 * 1024;
-/// Reading it may take this long; the status has said everything.
-const DRAINING: Duration = Duration::from_secs(1);
-/// A connection that is not used for this long is closed.
-const IDLE: Duration = Duration::from_secs(60);
+/// Maximum bytes of a response body that are read and discarded, so that the connection can be
+/// reused.
+const MAX_DRAINED_BYTES: usize = 64 * 1024;
+/// Maximum time to read a response body. The status has already decided the step.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an unused connection stays open.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings of the handler: the keys of its `with:` block.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpForwardConfig {
-    /// Where to: `http://` or `https://`, without user and password.
+    /// The URL to send to: `http://` or `https://`, without user and password.
     url: String,
     /// The method of the request.
     #[serde(default)]
-    method: Verb,
-    /// Headers on top of those that go along by default; one of the same name takes its place.
+    method: ForwardMethod,
+    /// Headers in addition to the default ones; a header with the same name replaces the default.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
     /// Whether addresses that are not public may be reached: this machine, private networks,
-    /// clouds' metadata services.
+    /// metadata services of clouds.
     #[serde(default)]
     allow_private: bool,
-    /// What is sent: `raw`, the body as it was received, or `event`, the JSON object that the
-    /// `file` handler writes.
+    /// What is sent: `raw`, the body as received, or `event`, the JSON object that the `file`
+    /// handler writes.
     #[serde(default)]
-    body: Content,
+    body: ForwardBody,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-enum Verb {
+enum ForwardMethod {
     #[default]
     Post,
     Put,
@@ -74,7 +76,7 @@ enum Verb {
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Content {
+enum ForwardBody {
     #[default]
     Raw,
     Event,
@@ -82,18 +84,19 @@ enum Content {
 
 impl HandlerConfig for HttpForwardConfig {
     const NAME: &'static str = "http_forward";
-    const SUMMARY: &'static str = "Sends events on over HTTP";
+    const SUMMARY: &'static str = "Sends events to a URL over HTTP";
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
-        let (uri, origin) = target(&self.url)?;
+        let (uri, origin) = parse_url(&self.url)?;
         let method = match self.method {
-            Verb::Post => Method::POST,
-            Verb::Put => Method::PUT,
-            Verb::Patch => Method::PATCH,
-            Verb::Delete => Method::DELETE,
+            ForwardMethod::Post => Method::POST,
+            ForwardMethod::Put => Method::PUT,
+            ForwardMethod::Patch => Method::PATCH,
+            ForwardMethod::Delete => Method::DELETE,
         };
         let connector = Connector::new(self.allow_private);
-        // Named, since rustls panics where an app links several and has chosen none.
+        // The crypto provider is explicit, because rustls panics if an app links several and has
+        // not installed a default.
         let crypto = rustls::crypto::ring::default_provider();
         let https = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(crypto)
@@ -103,7 +106,7 @@ impl HandlerConfig for HttpForwardConfig {
             .wrap_connector(connector.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build(https);
         let headers = headers::configured(&self.headers)?;
         let content = self.body;
@@ -111,20 +114,21 @@ impl HandlerConfig for HttpForwardConfig {
     }
 }
 
-/// The URI to request and the part of it that may be shown: paths and queries often hold tokens.
-fn target(written: &str) -> Result<(Uri, String), BuildError> {
+/// Parses the URL: returns the URI to request and its origin. Only the origin is shown in errors,
+/// because paths and queries often contain tokens.
+fn parse_url(written: &str) -> Result<(Uri, String), BuildError> {
     let help = "write an absolute URL, such as https://api.example.com/events";
-    let refuse = |message: &str| BuildError::at("/url", message).help(help);
-    let mut url = Url::parse(written).map_err(|e| refuse(&format!("it is no URL: {e}")))?;
+    let error = |message: &str| BuildError::at("/url", message).help(help);
+    let mut url = Url::parse(written).map_err(|e| error(&format!("the URL is invalid: {e}")))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(refuse("only http and https are spoken here"));
+        return Err(error("the scheme of the URL is not http or https"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         let help = "send credentials in a header: `headers: { authorization: \"${TOKEN}\" }`";
-        return Err(BuildError::at("/url", "a URL with a user or password").help(help));
+        return Err(BuildError::at("/url", "the URL contains a user or a password").help(help));
     }
     url.set_fragment(None);
-    let uri = url.as_str().parse().map_err(|_| refuse("it cannot be requested"))?;
+    let uri = url.as_str().parse().map_err(|_| error("the URL is not a valid request target"))?;
     Ok((uri, url.origin().ascii_serialization()))
 }
 
@@ -133,7 +137,7 @@ struct HttpForward {
     origin: String,
     method: Method,
     headers: HeaderMap,
-    content: Content,
+    content: ForwardBody,
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     connector: Connector,
 }
@@ -153,19 +157,19 @@ impl fmt::Debug for HttpForward {
 impl Handler for HttpForward {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         let (body, media_type) = match self.content {
-            Content::Raw => (event.body().bytes().clone(), None),
-            Content::Event => (Bytes::from(event_json(&event, cx)), Some("application/json")),
+            ForwardBody::Raw => (event.body().bytes().clone(), None),
+            ForwardBody::Event => (Bytes::from(event_json(&event, cx)), Some("application/json")),
         };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers::of_request(&event, cx, media_type, &self.headers);
+        *request.headers_mut() = headers::request_headers(&event, cx, media_type, &self.headers);
         let (head, body) = match self.client.request(request).await {
             Ok(response) => response.into_parts(),
-            Err(error) => return Err(self.failed(&error)),
+            Err(error) => return Err(self.request_error(&error)),
         };
         drain(body).await;
-        answer::judge(head.status, &head.headers, SystemClock.now())
+        answer::step_result(head.status, &head.headers, SystemClock.now())
     }
 
     async fn probe(&self) -> Result<(), ProbeError> {
@@ -178,19 +182,20 @@ impl Handler for HttpForward {
 }
 
 impl HttpForward {
-    /// Networks recover; a refused address does not become public.
-    fn failed(&self, error: &(dyn Error + 'static)) -> HandlerError {
+    /// Returns the error of a failed request. A network may recover, so it is retried; a private
+    /// address does not become public, so it is not.
+    fn request_error(&self, error: &(dyn Error + 'static)) -> HandlerError {
         let mut cause = error;
         loop {
-            if let Some(ConnectError::Refused(refused)) = cause.downcast_ref() {
-                return HandlerError::fatal(refused);
+            if let Some(ConnectError::Private(address)) = cause.downcast_ref() {
+                return HandlerError::fatal(address);
             }
             match cause.source() {
                 Some(source) => cause = source,
                 None => break,
             }
         }
-        HandlerError::retry(format!("no answer from {}: {cause}", self.origin))
+        HandlerError::retry(format!("no response from {}: {cause}", self.origin))
     }
 }
 
@@ -199,10 +204,10 @@ async fn drain(mut body: Incoming) {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {
             read += frame.data_ref().map_or(0, Bytes::len);
-            if read > DRAINED {
+            if read > MAX_DRAINED_BYTES {
                 break;
             }
         }
     };
-    let _ = tokio::time::timeout(DRAINING, reading).await;
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
 }

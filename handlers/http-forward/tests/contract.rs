@@ -1,4 +1,4 @@
-//! What `handler: http_forward` promises.
+//! Runs the conformance suite of `handler: http_forward` and tests its promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "support/sink.rs"]
@@ -41,7 +41,7 @@ async fn forward(handler: &Arc<dyn Handler>, event: &Event) -> Result<Flow, Hand
     handler.handle(event.clone(), &cx(event)).await
 }
 
-/// What an answer makes of the step.
+/// Returns the result of a step whose receiver gives this answer.
 async fn outcome(answer: Answer) -> Result<Flow, HandlerError> {
     forward(&to(Sink::start(answer).url("/in?key=k3y")), &sample_event("order.paid", "{}")).await
 }
@@ -82,16 +82,16 @@ async fn the_raw_body_and_the_default_headers_are_sent() {
 }
 
 #[tokio::test]
-async fn a_trace_of_the_sender_goes_on_and_an_invalid_one_is_replaced() {
+async fn a_valid_trace_of_the_sender_continues_and_an_invalid_one_is_replaced() {
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let traced = |header: String| {
         let headers = Arc::from([("traceparent".to_owned(), header)]);
         Event::new(sample_parts("order.paid", "{}").with_headers(headers))
     };
     let seen = sent(json!({}), &traced(format!("00-{trace}-b7ad6b7169203331-00"))).await;
-    let goes_on: Vec<_> = seen.header("traceparent").unwrap().split('-').collect();
-    assert_eq!((goes_on[1], goes_on[3]), (trace, "00"));
-    assert_ne!(goes_on[2], "b7ad6b7169203331", "the span is our own");
+    let continued: Vec<_> = seen.header("traceparent").unwrap().split('-').collect();
+    assert_eq!((continued[1], continued[3]), (trace, "00"));
+    assert_ne!(continued[2], "b7ad6b7169203331", "the span is our own");
     let zero = "0".repeat(32);
     for invalid in
         [format!("00-{zero}-b7ad6b7169203331-00"), format!("00-{trace}-x-00"), "x".into()]
@@ -103,7 +103,7 @@ async fn a_trace_of_the_sender_goes_on_and_an_invalid_one_is_replaced() {
 }
 
 #[tokio::test]
-async fn configured_headers_and_method_win_over_the_defaults() {
+async fn configured_headers_and_method_replace_the_defaults() {
     let with =
         json!({ "method": "PUT", "headers": { "X-Team": "blue", "Content-Type": "text/plain" } });
     let seen = sent(with, &sample_event("order.paid", "{}")).await;
@@ -113,7 +113,7 @@ async fn configured_headers_and_method_win_over_the_defaults() {
 }
 
 #[tokio::test]
-async fn body_event_sends_the_line_of_the_file_handler() {
+async fn body_event_sends_the_json_of_the_file_handler() {
     let seen = sent(json!({ "body": "event" }), &sample_event("order.paid", "a=1")).await;
     let line: Value = serde_json::from_slice(&seen.body).unwrap();
     assert_eq!((&line["bodyText"], &line["route"]), (&json!("a=1"), &json!("sample")));
@@ -121,7 +121,7 @@ async fn body_event_sends_the_line_of_the_file_handler() {
 }
 
 #[tokio::test]
-async fn a_type_that_no_header_can_hold_is_percent_encoded_and_none_is_left_out() {
+async fn an_event_type_is_percent_encoded_and_a_missing_one_is_omitted() {
     let seen = sent(json!({}), &sample_event("größe 5%\r\nx: y", "{}")).await;
     let encoded = "gr%C3%B6%C3%9Fe%205%25%0D%0Ax:%20y";
     assert_eq!(seen.header("x-hookward-event-type"), Some(encoded));
@@ -188,15 +188,15 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn faults_of_the_connection_are_tried_again() {
+async fn connection_failures_are_retried() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let unasked = |text: &str| Sink::start(Answer::Unasked(text.as_bytes().to_vec()));
+    let unsolicited = |text: &str| Sink::start(Answer::Unsolicited(text.as_bytes().to_vec()));
     let event = sample_event("order.paid", "x".repeat(200_000));
     for (what, url) in [
         ("reset", Sink::start(Answer::Reset).url("/k3y")),
-        ("not HTTP", unasked("SSH-2.0-x\r\n\r\n").url("/k3y")),
-        ("cut off", unasked("HTTP/1.1 20").url("/k3y")),
-        ("no TLS", unasked("HTTP/1.1 400 X\r\n\r\n").url("/k3y").replace("http:", "https:")),
+        ("not HTTP", unsolicited("SSH-2.0-x\r\n\r\n").url("/k3y")),
+        ("cut off", unsolicited("HTTP/1.1 20").url("/k3y")),
+        ("no TLS", unsolicited("HTTP/1.1 400 X\r\n\r\n").url("/k3y").replace("http:", "https:")),
         ("nobody there", format!("http://{closed}/k3y")),
         ("no such name", "http://no-such-name.invalid/k3y".to_owned()),
     ] {
@@ -207,7 +207,7 @@ async fn faults_of_the_connection_are_tried_again() {
 }
 
 #[tokio::test]
-async fn what_the_receiver_says_stands_in_no_error() {
+async fn errors_do_not_contain_the_response() {
     let error = outcome(Answer::status(400, "x-internal: s3cret\r\n", "s3cret")).await.unwrap_err();
     assert_eq!(error.message(), "the receiver answered 400");
 }
@@ -217,9 +217,9 @@ async fn a_dropped_step_closes_its_connection() {
     let sink = Sink::start(Answer::Silence);
     let (handler, event) = (to(sink.url("/")), sample_event("order.paid", "{}"));
     let step = tokio::time::timeout(Duration::from_millis(300), forward(&handler, &event));
-    assert!(step.await.is_err(), "silence is waited for");
+    assert!(step.await.is_err(), "the step waits for a response");
     for _ in 0..100 {
-        if sink.left() == 1 {
+        if sink.closed_connections() == 1 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -228,13 +228,13 @@ async fn a_dropped_step_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_unless_the_answer_is_too_long() {
+async fn a_connection_is_reused_unless_the_response_is_too_long() {
     for (len, connections) in [(10_000, 1), (5_000_000, 3)] {
         let sink = Sink::start(Answer::status(200, "", &"x".repeat(len)));
         let (handler, event) = (to(sink.url("/")), sample_event("order.paid", "{}"));
         for _ in 0..3 {
             forward(&handler, &event).await.unwrap();
-            // The pool takes a connection back in a task of its own.
+            // The pool takes a connection back in a separate task.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(sink.connections(), connections, "{len}: {:?}", sink.seen());
@@ -242,7 +242,7 @@ async fn a_connection_is_used_again_unless_the_answer_is_too_long() {
 }
 
 #[tokio::test]
-async fn no_private_target_is_connected_to_however_it_is_written() {
+async fn private_targets_are_never_connected_to_in_any_spelling() {
     let sink = Sink::start(Answer::status(200, "", ""));
     let event = sample_event("order.paid", "{}");
     let mut tried = 0;
@@ -288,7 +288,7 @@ async fn the_probe_connects_and_sends_nothing() {
 }
 
 #[test]
-fn what_cannot_be_forwarded_to_is_refused_at_its_key() {
+fn invalid_urls_and_headers_are_config_errors_at_their_key() {
     for url in [
         "",
         "/orders",

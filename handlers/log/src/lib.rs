@@ -1,5 +1,5 @@
-//! `handler: log` writes one line per event into the log: which event came, from where, on which
-//! route. Never what is in it.
+//! `handler: log` writes one log line per event, with its id, source, type, route and attempt. The
+//! payload is never logged.
 
 mod telemetry;
 
@@ -33,7 +33,7 @@ struct Log;
 #[async_trait]
 impl Handler for Log {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
-        telemetry::event_passed(&event, cx);
+        telemetry::log_event(&event, cx);
         Ok(Flow::Next)
     }
 }

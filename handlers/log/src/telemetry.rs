@@ -1,10 +1,10 @@
-//! The log lines of this handler.
+//! The log lines of the handler, one function each.
 
 use hookward_core::{Event, HandlerCx};
 
-/// An event came by. INFO. Texts of the sender are recorded as strings, which subscribers quote
-/// and escape, so a type cannot forge a line.
-pub(crate) fn event_passed(event: &Event, cx: &HandlerCx) {
+/// Logs an event at INFO. Texts of the sender are recorded as strings, which subscribers quote and
+/// escape, so a type cannot forge a line.
+pub(crate) fn log_event(event: &Event, cx: &HandlerCx) {
     tracing::info!(
         id = %event.id(),
         source = event.source(),

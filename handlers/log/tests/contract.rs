@@ -1,4 +1,4 @@
-//! What `handler: log` promises.
+//! Runs the conformance suite of `handler: log` and tests its promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;
@@ -30,7 +30,7 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// What one event with this type writes.
+/// Returns an event of this type and the log lines that it writes.
 fn logged(event_type: &str) -> (Event, String) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
@@ -66,7 +66,7 @@ fn one_info_line_names_the_event_and_shows_no_payload() {
 }
 
 #[test]
-fn a_type_with_a_line_end_stays_on_its_line() {
+fn an_event_type_cannot_forge_a_log_line() {
     let (_, text) = logged("x\n2026-01-01 ERROR forged");
     assert_eq!(text.lines().count(), 1, "{text}");
 }

@@ -1,5 +1,5 @@
-//! `handler: noop` does nothing: for tests, for measuring, and for a route that shall only keep
-//! its events.
+//! `handler: noop` does nothing: for tests, for benchmarks, and for a route whose events are only
+//! stored.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct NoopConfig {}
 
 impl HandlerConfig for NoopConfig {
     const NAME: &'static str = "noop";
-    const SUMMARY: &'static str = "Does nothing";
+    const SUMMARY: &'static str = "Does nothing and succeeds";
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Handler>, BuildError> {
         Ok(Arc::new(Noop))

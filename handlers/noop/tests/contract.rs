@@ -1,3 +1,3 @@
-//! What `handler: noop` promises.
+//! Runs the conformance suite of `handler: noop`.
 
 hookward_testkit::handler_suite!(hookward_handler_noop::PLUGINS, "noop", serde_json::Value::Null);

@@ -1,5 +1,5 @@
-//! A receiver on this machine that answers by script and writes down what it is sent. Threads
-//! alone, so that it outlives the runtimes of the tests.
+//! A receiver on this machine that gives a fixed answer and records its requests. It uses threads
+//! only, so that it outlives the runtimes of the tests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex};
 /// What the sink does with a request.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// Writes this.
+    /// Writes these bytes as the response to each request.
     Raw(Vec<u8>),
-    /// Writes this without waiting for a request, and no more.
-    Unasked(Vec<u8>),
+    /// Writes these bytes without waiting for a request, then closes its side.
+    Unsolicited(Vec<u8>),
     /// Closes without reading the body or answering.
     Reset,
-    /// Reads, and says nothing until the client leaves.
+    /// Reads the request and sends nothing until the client closes.
     Silence,
 }
 
 impl Answer {
-    /// A whole response with these header lines.
+    /// Returns a complete response with these header lines.
     pub(crate) fn status(status: u16, headers: &str, body: &str) -> Self {
         let len = body.len();
         let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {len}\r\n\r\n");
@@ -29,9 +29,9 @@ impl Answer {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// `POST /path HTTP/1.1`.
+    /// The request line, such as `POST /path HTTP/1.1`.
     pub(crate) line: String,
-    /// Lower-case names.
+    /// Header names in lower case, and values.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Sink {
 struct State {
     seen: Vec<Seen>,
     connections: usize,
-    left: usize,
+    closed: usize,
 }
 
 impl Sink {
@@ -78,20 +78,20 @@ impl Sink {
         self.state.lock().unwrap().seen.clone()
     }
 
-    /// Connections so far.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.state.lock().unwrap().connections
     }
 
-    /// Connections that the client has closed.
-    pub(crate) fn left(&self) -> usize {
-        self.state.lock().unwrap().left
+    /// Returns the number of connections that the client has closed.
+    pub(crate) fn closed_connections(&self) -> usize {
+        self.state.lock().unwrap().closed
     }
 
     fn serve(&self, stream: TcpStream, answer: &Answer) {
         self.state.lock().unwrap().connections += 1;
         let mut writer = stream.try_clone().unwrap();
-        if let Answer::Unasked(bytes) = answer {
+        if let Answer::Unsolicited(bytes) = answer {
             let _ = writer.write_all(bytes).and_then(|()| writer.shutdown(Shutdown::Write));
             let _ = std::io::copy(&mut writer, &mut std::io::sink());
             return;
@@ -108,7 +108,7 @@ impl Sink {
                 _ => break,
             }
         }
-        self.state.lock().unwrap().left += 1;
+        self.state.lock().unwrap().closed += 1;
     }
 }
 
