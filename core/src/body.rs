@@ -58,7 +58,7 @@ impl Body {
         Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok((value, memory_size))) }))
     }
 
-    /// The bytes as received.
+    /// The bytes exactly as they were received or made.
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
     }

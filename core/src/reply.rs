@@ -23,11 +23,11 @@ use crate::id::{EventId, JobId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
-    /// The status code.
+    /// The status code; below 400 accepts the delivery.
     pub status: StatusCode,
     /// Headers in the order in which they are sent. The server adds `Content-Length` and `Date`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The exact body.
+    /// The body, sent byte for byte.
     pub body: Bytes,
 }
 

@@ -28,11 +28,11 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Head {
-    /// The HTTP method.
+    /// The HTTP method, as received.
     pub method: Method,
     /// Path and query as received, such as `/webhooks/stripe?x=1`.
     pub target: String,
-    /// All headers as received.
+    /// All headers as received, repeated ones included.
     pub headers: HeaderMap,
     /// The client's address, as far as trusted proxies vouch for it. `None` outside a server.
     pub client: Option<IpAddr>,
@@ -110,7 +110,7 @@ impl fmt::Debug for Head {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Request {
-    /// Method, target and headers.
+    /// The part that arrived before the body: method, target and headers.
     pub head: Head,
     /// The body as received, byte for byte.
     pub body: Body,

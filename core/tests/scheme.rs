@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::crypto::{HmacAlgorithm, HmacContext};
+use hookward_core::keys::NoKeys;
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{Body, Head, Request, Secret, SecretSet, Timestamp, VerifyCx};
+use hookward_core::{
+    Body, EventDraft, Head, Proof, Provider, Request, Secret, SecretSet, Timestamp, Verification,
+    VerifyCx, VerifyError, prove,
+};
 use serde_json::{Value, json};
 
 /// A valid scheme with one member replaced.
@@ -196,4 +200,52 @@ fn an_ed25519_key_of_small_order_is_rejected_as_a_secret() {
     let request = Request::new(head, Body::new("{}"));
     let found = scheme.verify(&request, &cx).unwrap_err();
     assert_eq!(found.code(), "INVALID_SIGNATURE");
+}
+
+/// A provider that adds a check to its scheme, as those of senders with handshakes do.
+#[derive(Debug)]
+struct Wrapper {
+    scheme: CompiledScheme,
+}
+
+#[async_trait::async_trait]
+impl Provider for Wrapper {
+    fn scheme(&self) -> Option<&CompiledScheme> {
+        Some(&self.scheme)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        self.scheme.verify(request, cx).map(|secret| Verification::Genuine { secret })
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_overrides_one_method_inherits_the_others_from_its_scheme() {
+    let text = json!({
+        "signature": { "in": "header", "name": "x-signature" },
+        "message": "{header:x-id}.{body}",
+        "alg": "hmac-sha256",
+        "event_type": "/type",
+        "event_id": "header:x-id",
+        "replay_token": "header:x-id"
+    });
+    let provider = Wrapper { scheme: compile(text).unwrap() };
+    let now = Timestamp::from_secs(1_760_000_000);
+    let body = Body::new(r#"{"type":"paid"}"#);
+    let draft = EventDraft::new("paid", "evt_1", body, "https://hooks.example.com/acme", now);
+    let signer = provider.signer().expect("the signature is in a header");
+    let request = signer.sign(&draft, &Secret::new("hush")).unwrap();
+
+    assert!(provider.precheck(&request.head).is_ok());
+    assert!(provider.precheck(&Head::default()).is_err());
+    assert!(provider.check_secret(&Secret::new("")).is_err());
+    let secrets = SecretSet::from_texts(["hush"]).unwrap();
+    let cx = VerifyCx::new(now, secrets.active(now), &NoKeys);
+    let Proof::Genuine(delivery) = prove(&provider, request, &cx).await.unwrap() else { panic!() };
+    assert_eq!(provider.identify(&delivery).unwrap()[0].event_type.as_deref(), Some("paid"));
+    assert_eq!(provider.replay_token(&delivery).as_deref(), Some("evt_1"));
 }

@@ -14,7 +14,7 @@ use crate::plugin::descriptor::{
     .first.crate_name, .first.version, .second.crate_name, .second.version
 )]
 pub struct DuplicatePlugin {
-    /// `provider`, `handler` or `store`.
+    /// The kind that both have: `provider`, `handler` or `store`.
     pub kind: &'static str,
     /// The name that both have.
     pub name: &'static str,
@@ -38,7 +38,7 @@ pub struct DuplicatePlugin {
 pub struct Registry(BTreeMap<(&'static str, &'static str), Plugin>);
 
 impl Registry {
-    /// A registry without plugins.
+    /// A registry without plugins, to which [`add`](Self::add) adds.
     pub fn empty() -> Self {
         Self::default()
     }

@@ -35,7 +35,7 @@ pub struct AttemptRecord {
     pub started_at: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// How it ended.
+    /// How the attempt ended, as a word that stores write.
     pub outcome: AttemptOutcome,
     /// What went wrong, or why a handler stopped the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ word_enum! {
     /// assert_eq!(AttemptOutcome::from_stored("a word of tomorrow"), AttemptOutcome::Unknown);
     /// ```
     pub enum AttemptOutcome as "an attempt's outcome" or ParseAttemptOutcomeError {
-        /// Every step ended well.
+        /// Every step ended well, and the job is done.
         Done = "done",
         /// A handler stopped the chain ([`Flow::Stop`](crate::Flow::Stop)); the job is done.
         Stopped = "stopped",
@@ -152,7 +152,7 @@ word_enum! {
         Error = "error",
         /// A step ran into its timeout.
         Timeout = "timeout",
-        /// A step panicked.
+        /// A step panicked, which counts as an error.
         Panic = "panic",
         /// The worker stopped before the attempt ended; it does not count.
         Released = "released",

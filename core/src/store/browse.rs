@@ -47,7 +47,7 @@ pub enum ReplayJob {
     Add {
         /// The event to run it on.
         event: EventId,
-        /// The job to add.
+        /// The job to add, with the next free number of its event.
         job: NewJob,
     },
 }
@@ -68,17 +68,17 @@ pub struct PageCursor(pub i64);
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct EventFilter {
-    /// The source's name, exactly.
+    /// The source's name, which must be equal.
     pub source: Option<String>,
     /// The provider's event type, exactly.
     pub event_type: Option<String>,
-    /// The status.
+    /// The status, which follows from the jobs of the event.
     pub status: Option<EventStatus>,
     /// A search text: equal to the event's id or to the provider's id, or a part of the event type.
     pub q: Option<String>,
     /// Received at this time or later.
     pub since: Option<Timestamp>,
-    /// Received before this time.
+    /// Received before this time, exclusively.
     pub until: Option<Timestamp>,
 }
 
@@ -132,7 +132,7 @@ pub enum EventStatus {
     Pending,
     /// A job is in the dead letters.
     Dead,
-    /// Every job is done.
+    /// Every job is done, or its route is gone.
     Done,
     /// The event has no jobs, because no route matched it or the routes of its jobs are gone.
     Unrouted,
@@ -198,7 +198,7 @@ pub struct ParseEventStatusError {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct EventPage {
-    /// The events, newest first.
+    /// The events of the page, newest first.
     pub events: Vec<EventSummary>,
     /// Where the next page starts; `None` at the end of the listing.
     pub next: Option<PageCursor>,
@@ -224,7 +224,7 @@ pub struct EventSummary {
     pub event_type: Option<String>,
     /// The provider's id of the event.
     pub event_id: Option<String>,
-    /// Where the event stands.
+    /// Where the event stands, as its jobs say.
     pub status: EventStatus,
     /// When the event was received.
     pub received_at: Timestamp,
@@ -263,7 +263,7 @@ impl EventSummary {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JobCounts {
-    /// Jobs that are done.
+    /// Jobs whose chain ended well.
     pub done: u32,
     /// Jobs that are pending or running.
     pub pending: u32,
@@ -272,7 +272,7 @@ pub struct JobCounts {
 }
 
 impl JobCounts {
-    /// Counts one job.
+    /// Counts one job in this state.
     pub fn add(&mut self, state: JobState) {
         match state {
             JobState::Pending | JobState::Running => self.pending += 1,
@@ -375,7 +375,7 @@ pub struct JobDetail {
     pub n: u32,
     /// The name of the route whose chain the job runs.
     pub route: String,
-    /// Where the job stands.
+    /// Where the job stands now.
     pub state: JobState,
     /// How many attempts were started.
     pub attempt: u32,

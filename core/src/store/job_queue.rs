@@ -72,7 +72,7 @@ pub struct JobQueue<K> {
     ordered: HashMap<(Arc<str>, Arc<str>), OrderedJobs<K>>,
     /// The crash suspect that is claimed; of all routes together there is at most one.
     claimed_suspect: Option<K>,
-    /// See [`JobQueue::now`].
+    /// The queue's time; see [`JobQueue::now`].
     now: Timestamp,
 }
 

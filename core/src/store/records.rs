@@ -17,7 +17,7 @@ use crate::store::attempt::{AttemptRecord, Cause};
 pub enum DedupeKeyKind {
     /// The provider's id of the event, or a replay token.
     Id,
-    /// The received bytes.
+    /// The received bytes and the event type.
     Content,
 }
 
@@ -39,7 +39,7 @@ impl DedupeKey {
     }
 }
 
-/// A delivery for [`Store::accept`](crate::store::Store::accept).
+/// A delivery to store with its events and jobs, by [`Store::accept`](crate::store::Store::accept).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NewDelivery {
@@ -144,7 +144,7 @@ impl NewEvent {
 pub enum NewStatus {
     /// At least one route matches; the event has jobs.
     Routed,
-    /// No route matches.
+    /// No route matches; the event has no jobs.
     Unrouted,
     /// The event could not be read, or every matching route found it invalid.
     Invalid,
@@ -229,7 +229,7 @@ impl ClaimRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Lease {
-    /// The claimed job.
+    /// The job that was claimed.
     pub job: JobId,
     /// Distinguishes this claim from every other claim of the job.
     pub token: u64,
@@ -315,9 +315,9 @@ impl JobOutcome {
 /// What happens to a job after an attempt. Closed on purpose: every store carries out every case.
 #[derive(Debug, Clone)]
 pub enum Settlement {
-    /// The job is done.
+    /// The job is done and does not run again.
     Done,
-    /// The job runs again.
+    /// The job becomes pending and runs again.
     Retry {
         /// The earliest time of the next attempt.
         at: Timestamp,
@@ -330,7 +330,7 @@ pub enum Settlement {
     },
     /// The job goes to the dead letters.
     Dead {
-        /// Why, for the operator.
+        /// Why the job is dead, for the operator.
         reason: String,
         /// The step to resume at, should an operator replay the job; `None`: the first.
         step: Option<String>,
@@ -403,7 +403,7 @@ impl QueueDepth {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouteDepth {
-    /// The route's name.
+    /// The route's name in routes.yaml.
     pub route: Arc<str>,
     /// Jobs that are pending or running.
     pub open: u64,
