@@ -14,15 +14,15 @@ use crate::handler::HandlerCx;
 /// where it is not UTF-8, `bodyBase64`.
 pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
     let mut line = String::with_capacity(256 + event.body().bytes().len());
-    member(&mut line, '{', "id", &json_string(&event.id().to_string()));
-    member(&mut line, ',', "source", &json_string(event.source()));
-    member(&mut line, ',', "eventType", &json_string_or_null(event.event_type()));
-    member(&mut line, ',', "eventId", &json_string_or_null(event.event_id()));
-    member(&mut line, ',', "receivedAt", &json_string(&event.received_at().to_string()));
-    member(&mut line, ',', "route", &json_string(&cx.route));
-    member(&mut line, ',', "attempt", &cx.attempt.to_string());
-    let (name, body) = rendered_body(event);
-    member(&mut line, ',', name, &body);
+    push_member(&mut line, '{', "id", &json_string(&event.id().to_string()));
+    push_member(&mut line, ',', "source", &json_string(event.source()));
+    push_member(&mut line, ',', "eventType", &json_string_or_null(event.event_type()));
+    push_member(&mut line, ',', "eventId", &json_string_or_null(event.event_id()));
+    push_member(&mut line, ',', "receivedAt", &json_string(&event.received_at().to_string()));
+    push_member(&mut line, ',', "route", &json_string(&cx.route));
+    push_member(&mut line, ',', "attempt", &cx.attempt.to_string());
+    let (name, body) = render_body(event);
+    push_member(&mut line, ',', name, &body);
     line.push('}');
     line
 }
@@ -30,7 +30,7 @@ pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
 /// Name and JSON of the body's member. JSON keeps the sender's text, so that numbers and the order
 /// of keys survive. In valid JSON a raw line end stands only between tokens that something else
 /// separates too, so removing it changes no value.
-fn rendered_body(event: &Event) -> (&'static str, String) {
+fn render_body(event: &Event) -> (&'static str, String) {
     match std::str::from_utf8(event.body().bytes()) {
         Ok(json) if event.json().is_ok() => ("body", json.trim().replace(['\n', '\r'], "")),
         Ok(other) => ("bodyText", json_string(other)),
@@ -38,7 +38,7 @@ fn rendered_body(event: &Event) -> (&'static str, String) {
     }
 }
 
-fn member(line: &mut String, before: char, name: &str, json: &str) {
+fn push_member(line: &mut String, before: char, name: &str, json: &str) {
     line.push(before);
     line.push('"');
     line.push_str(name);

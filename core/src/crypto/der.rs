@@ -25,7 +25,7 @@ impl<'a> Der<'a> {
 
     /// Reads the next value and returns its content; `None` where its tag is another one or its
     /// length is not in the shortest form.
-    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn read_value(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_first_chunk::<2>()?;
         let (length, rest) = match head {
             [t, _] if *t != tag => return None,
@@ -48,8 +48,8 @@ impl<'a> Der<'a> {
     }
 
     /// Reads a positive `INTEGER` and returns its bytes, without the zero byte that keeps its sign.
-    fn positive(&mut self) -> Option<&'a [u8]> {
-        match self.take(INTEGER)? {
+    fn read_positive_integer(&mut self) -> Option<&'a [u8]> {
+        match self.read_value(INTEGER)? {
             [0, number @ ..] if number.first().is_some_and(|b| *b >= 0x80) => Some(number),
             number if number.first().is_some_and(|b| (1..0x80).contains(b)) => Some(number),
             _ => None,
@@ -60,17 +60,17 @@ impl<'a> Der<'a> {
 /// Modulus and exponent of a PKCS#1 `RSAPublicKey`; `None` where the bytes are anything else.
 pub(super) fn rsa_components(key: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut outer = Der(key);
-    let mut inner = Der(outer.take(SEQUENCE)?);
-    let components = (inner.positive()?, inner.positive()?);
+    let mut inner = Der(outer.read_value(SEQUENCE)?);
+    let components = (inner.read_positive_integer()?, inner.read_positive_integer()?);
     (outer.0.is_empty() && inner.0.is_empty()).then_some(components)
 }
 
 /// The `RSAPublicKey` in a SubjectPublicKeyInfo; `None` for a key of another kind.
 pub(super) fn rsa_key_in_spki(spki: &[u8]) -> Option<&[u8]> {
     let mut outer = Der(spki);
-    let mut inner = Der(outer.take(SEQUENCE)?);
-    let is_rsa = inner.take(SEQUENCE)? == RSA_ENCRYPTION;
-    let (unused_bits, key) = inner.take(BIT_STRING)?.split_first()?;
+    let mut inner = Der(outer.read_value(SEQUENCE)?);
+    let is_rsa = inner.read_value(SEQUENCE)? == RSA_ENCRYPTION;
+    let (unused_bits, key) = inner.read_value(BIT_STRING)?.split_first()?;
     let at_end = outer.0.is_empty() && inner.0.is_empty();
     (is_rsa && *unused_bits == 0 && at_end).then_some(key)
 }

@@ -72,7 +72,7 @@ impl JwtAlgorithm {
         }
     }
 
-    fn fits(self, key: &PublicKey) -> bool {
+    fn is_for_key(self, key: &PublicKey) -> bool {
         matches!((self, key), (Self::Rs256, PublicKey::Rsa(_)) | (Self::Es256, PublicKey::P256(_)))
     }
 }
@@ -198,7 +198,7 @@ impl<'a> Token<'a> {
     }
 
     fn candidates<'k>(&'k self, set: &'k Jwks) -> impl Iterator<Item = &'k Jwk> {
-        set.candidates(self.kid(), self.alg.name()).filter(|jwk| self.alg.fits(&jwk.key))
+        set.candidates(self.kid(), self.alg.name()).filter(|jwk| self.alg.is_for_key(&jwk.key))
     }
 
     /// Verifies the signature with the keys of the set, and returns the proven claims. Their times,

@@ -170,16 +170,16 @@ impl Certificates {
 pub fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     const VERSION_TAG: u8 = 0xa0;
     const SERIAL_NUMBER_TAG: u8 = 0x02;
-    let mut outer = Der(Der(certificate).take(SEQUENCE)?);
-    let mut body = Der(outer.take(SEQUENCE)?);
+    let mut outer = Der(Der(certificate).read_value(SEQUENCE)?);
+    let mut body = Der(outer.read_value(SEQUENCE)?);
     // Optional: certificates of version 1 leave it out.
     if body.peek() == Some(VERSION_TAG) {
-        body.take(VERSION_TAG)?;
+        body.read_value(VERSION_TAG)?;
     }
-    body.take(SERIAL_NUMBER_TAG)?;
-    let _signature_algorithm = body.take(SEQUENCE)?;
-    let _issuer = body.take(SEQUENCE)?;
-    let mut validity = Der(body.take(SEQUENCE)?);
+    body.read_value(SERIAL_NUMBER_TAG)?;
+    let _signature_algorithm = body.read_value(SEQUENCE)?;
+    let _issuer = body.read_value(SEQUENCE)?;
+    let mut validity = Der(body.read_value(SEQUENCE)?);
     Some((read_time(&mut validity)?, read_time(&mut validity)?))
 }
 
@@ -189,7 +189,7 @@ fn read_time(der: &mut Der<'_>) -> Option<Timestamp> {
     const UTC_TIME_TAG: u8 = 0x17;
     const GENERALIZED_TIME_TAG: u8 = 0x18;
     let tag = der.peek()?;
-    let text = std::str::from_utf8(der.take(tag)?).ok()?;
+    let text = std::str::from_utf8(der.read_value(tag)?).ok()?;
     let digits = text.strip_suffix('Z').filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
     let full = match (tag, digits.len()) {
         (UTC_TIME_TAG, 12) if digits >= "50" => format!("19{digits}"),

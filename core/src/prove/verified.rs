@@ -9,13 +9,13 @@ use crate::request::{Head, Request};
 /// constructor, no `Clone` and no `Default`.
 pub struct Verified {
     request: Request,
-    secret: usize,
+    secret_index: usize,
 }
 
 impl Verified {
     /// Visible to the module `prove` alone: whoever can call this can forge a proof.
-    pub(super) fn new(request: Request, secret: usize) -> Self {
-        Self { request, secret }
+    pub(super) fn new(request: Request, secret_index: usize) -> Self {
+        Self { request, secret_index }
     }
 
     /// Method, target and headers. Most schemes do not sign them: the provider's page says which
@@ -45,8 +45,8 @@ impl Verified {
 
     /// Index of the secret that matched, in the order of the configuration. Zero where the proof
     /// needs no secret, such as a token that the sender signed with a private key.
-    pub fn secret(&self) -> usize {
-        self.secret
+    pub fn secret_index(&self) -> usize {
+        self.secret_index
     }
 }
 

@@ -94,7 +94,7 @@ fn scalar_text(value: &Value) -> Option<String> {
 
 /// The texts at a JSON pointer in which one segment may be `*`: one text for every item. `None`
 /// where any of them is absent.
-pub(super) fn texts_at(value: &Value, pointer: &str) -> Option<Vec<String>> {
+pub(super) fn texts_at_pointer(value: &Value, pointer: &str) -> Option<Vec<String>> {
     let Some((before, after)) = pointer.split_once("/*") else {
         return Some(vec![scalar_text(value.pointer(pointer)?)?]);
     };

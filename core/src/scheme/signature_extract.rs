@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::crypto::Tag;
 use crate::request::{Head, Request};
 use crate::scheme::compiled::CompiledScheme;
-use crate::scheme::field_location::texts_at;
+use crate::scheme::field_location::texts_at_pointer;
 use crate::scheme::form::{form_value, required_form_text};
 use crate::scheme::spec::SignatureLocation;
 use crate::verify_error::VerifyError;
@@ -59,7 +59,7 @@ impl CompiledScheme {
         }
         let missing =
             || VerifyError::missing_signature(format!("the signature at {name} of the body"));
-        let texts = texts_at(json.ok_or_else(missing)?, name).ok_or_else(missing)?;
+        let texts = texts_at_pointer(json.ok_or_else(missing)?, name).ok_or_else(missing)?;
         if texts.is_empty() {
             return Err(missing());
         }

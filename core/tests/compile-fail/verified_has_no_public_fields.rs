@@ -3,5 +3,5 @@
 use hookward_core::{Request, Verified};
 
 fn main() {
-    let _ = Verified { request: Request::default(), secret: 0 };
+    let _ = Verified { request: Request::default(), secret_index: 0 };
 }

@@ -34,7 +34,7 @@ impl Ingest {
         let proof = proved.map_err(|e| self.reject_unverified(cx, e))?;
         match &proof {
             Proof::Genuine(verified) => {
-                telemetry::count_secret_match(&source.name, verified.secret());
+                telemetry::count_secret_match(&source.name, verified.secret_index());
                 self.failed_proofs.record_genuine(source, cx.client, cx.received_at);
             }
             // A handshake whose answer is an error was not from the sender.

@@ -39,7 +39,7 @@ async fn a_second_body_with_the_same_crc_has_the_same_replay_token() {
         let cx = VerifyCx::new(now, secrets.active(now), &keys);
         let proof = prove(&*provider, vector.request.to_request().unwrap(), &cx).await;
         let Ok(Proof::Genuine(delivery)) = proof else { panic!("{id}: {proof:?}") };
-        assert_eq!(delivery.secret(), 1);
+        assert_eq!(delivery.secret_index(), 1);
         tokens.push(provider.replay_token(&delivery).unwrap());
         if id == "paypal-001" {
             let event = provider.identify(&delivery).unwrap().remove(0);

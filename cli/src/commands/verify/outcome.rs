@@ -25,7 +25,12 @@ impl VerifyOutcome {
                     Ok(events) => (events, None),
                     Err(e) => (Vec::new(), Some(e.to_string())),
                 };
-                Self::Accept { events, unnamed, secret: delivery.secret(), of: trial.secrets.len() }
+                Self::Accept {
+                    events,
+                    unnamed,
+                    secret: delivery.secret_index(),
+                    of: trial.secrets.len(),
+                }
             }
             Ok(Proof::Handshake(handshake)) => Self::Handshake(handshake.reply),
             Err(error) => Self::Reject {

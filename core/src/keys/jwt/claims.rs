@@ -174,15 +174,15 @@ impl Claims {
                 "the token's audience (`aud`) is not the one that is configured",
             ));
         }
-        let issued = self.time("iat")?;
-        for start in [issued, self.time("nbf")?].into_iter().flatten() {
+        let issued = self.numeric_date("iat")?;
+        for start in [issued, self.numeric_date("nbf")?].into_iter().flatten() {
             if start > now.plus(rules.future_leeway) {
                 let (ahead, tolerance) = (start.since(now), rules.future_leeway);
                 return Err(VerifyError::TimestampInFuture { ahead, tolerance });
             }
         }
         // "On or after" the expiry a token must be rejected (RFC 7519, section 4.1.4), hence `>=`.
-        match self.time("exp")? {
+        match self.numeric_date("exp")? {
             Some(end) if now >= end.plus(rules.expiry_leeway) => {
                 let (age, tolerance) = (now.since(end), rules.expiry_leeway);
                 return Err(VerifyError::TimestampTooOld { age, tolerance });
@@ -204,7 +204,7 @@ impl Claims {
     }
 
     /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, which may have a fraction.
-    fn time(&self, name: &str) -> Result<Option<Timestamp>, VerifyError> {
+    fn numeric_date(&self, name: &str) -> Result<Option<Timestamp>, VerifyError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_i64().or_else(|| {
             let seconds = value.as_f64()?.floor();

@@ -63,7 +63,7 @@ pub(super) async fn secret_rotation(trial: &Trial<'_>, goods: &[Good]) -> Checke
             let secrets = SecretSet::new(secrets).map_err(|e| e.to_string())?;
             let cx = good.cx(good.now).with_secrets(secrets.active(good.now));
             let found = match prove(trial.provider, good.request.clone(), &cx).await {
-                Ok(Proof::Genuine(delivery)) => Some(delivery.secret()),
+                Ok(Proof::Genuine(delivery)) => Some(delivery.secret_index()),
                 Ok(Proof::Handshake(_)) => return Err("an event is treated as a handshake".into()),
                 Err(VerifyError::InvalidSignature) => None,
                 Err(other) => return Err(format!("the secret {how}: {}", other.code())),
