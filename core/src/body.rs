@@ -50,8 +50,8 @@ impl Body {
         Self(Arc::new(Inner { bytes: bytes.into(), json: OnceLock::new() }))
     }
 
-    /// A body that is the compact JSON of a value. It counts as parsed: [`json`](Self::json) returns
-    /// the value itself.
+    /// A body that is the compact JSON of a value. It counts as parsed: [`json`](Self::json)
+    /// returns the value itself.
     pub fn from_json(value: Value) -> Self {
         let bytes = Bytes::from(value.to_string());
         let memory_size = 8 * bytes.len();
@@ -74,15 +74,15 @@ impl Body {
         self.0.json.get_or_init(read).as_ref().map(|(value, _)| value)
     }
 
-    /// The memory that the body takes now, in bytes, as an estimate. Parsing it as JSON can multiply
-    /// this by 80, so whoever parses many bodies at the same time needs a budget for it.
+    /// The memory that the body takes now, in bytes, as an estimate. Parsing it as JSON can
+    /// multiply this by 80, so whoever parses many bodies at the same time needs a budget for it.
     pub fn memory_size(&self) -> usize {
         let value = self.0.json.get().and_then(|read| read.as_ref().ok());
         self.0.bytes.len() + value.map_or(0, |(_, memory_size)| *memory_size)
     }
 
-    /// The most memory that the parsed JSON of this body can take, in bytes: an upper bound for what
-    /// [`memory_size`](Self::memory_size) grows by at the first call of [`json`](Self::json).
+    /// The most memory that the parsed JSON of this body can take, in bytes: an upper bound for
+    /// what [`memory_size`](Self::memory_size) grows by at the first call of [`json`](Self::json).
     pub fn max_memory_size(&self) -> usize {
         self.0.bytes.len().saturating_mul(MAX_MEMORY_PER_TEXT_BYTE).min(MAX_JSON_MEMORY_BYTES)
     }

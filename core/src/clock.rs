@@ -1,5 +1,5 @@
-//! Time: [`Timestamp`], the point in time that all crates use, and [`Clock`], where they get it from.
-//! This file is the only one that reads the system clock.
+//! Time: [`Timestamp`], the point in time that all crates use, and [`Clock`], where they get it
+//! from. This file is the only one that reads the system clock.
 
 use std::fmt;
 use std::time::Duration;
@@ -74,8 +74,8 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, with three digits of milliseconds unless they are zero. Part of the on-disk format
-/// of attempts.
+/// RFC 3339 in UTC, with three digits of milliseconds unless they are zero. Part of the on-disk
+/// format of attempts.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -92,8 +92,8 @@ impl serde::Serialize for Timestamp {
     }
 }
 
-/// A source of time. The engine gets one when it is made, so that tests and simulations can bring their
-/// own.
+/// A source of time. The engine gets one when it is made, so that tests and simulations can bring
+/// their own.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time by the wall clock, which an operator or NTP may set at any time.
     fn now(&self) -> Timestamp;

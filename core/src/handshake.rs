@@ -62,8 +62,8 @@ pub enum HandshakeEffect {
 const MAX_ECHO_TOKEN_BYTES: usize = 1024;
 
 /// Checks a token that a handshake wants echoed, and returns it: 1 to 1,024 letters, digits, spaces
-/// and `-._~+/=:,;`. Text that could be read as markup or as an event's body is rejected, so that an
-/// unproven request cannot make the server reflect it.
+/// and `-._~+/=:,;`. Text that could be read as markup or as an event's body is rejected, so that
+/// an unproven request cannot make the server reflect it.
 ///
 /// ```
 /// use hookward_core::check_echo_token;

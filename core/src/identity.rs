@@ -23,8 +23,8 @@ pub struct Identity {
     /// recognises repetitions by the bytes, unless
     /// [`dedupe_by_content`](crate::Provider::dedupe_by_content) is false.
     pub event_id: Option<ProviderEventId>,
-    /// JSON pointer to the event's own item in the body of a batch; `None` where the delivery is one
-    /// event. Handlers receive that item as the event's body.
+    /// JSON pointer to the event's own item in the body of a batch; `None` where the delivery is
+    /// one event. Handlers receive that item as the event's body.
     pub item_pointer: Option<String>,
     /// What `event_id` is unique within, where that is less than the whole source: a sender that
     /// relays for others may give each of them ids of its own. Two events are the same only where
@@ -68,7 +68,8 @@ impl ProviderEventId {
         Self::new(value, true)
     }
 
-    /// An id that anybody could change without breaking the proof, such as one in an unsigned header.
+    /// An id that anybody could change without breaking the proof, such as one in an unsigned
+    /// header.
     pub fn unsigned(value: impl Into<String>) -> Self {
         Self::new(value, false)
     }

@@ -1,10 +1,10 @@
 //! The contract of Hookward: the traits and types that authors of providers, handlers and stores
 //! depend on.
 //!
-//! Hookward receives webhooks: it verifies that a delivery comes from its sender, stores its events,
-//! and runs handlers on them until they succeed. If you write a plugin, this small and slow-moving
-//! crate is the only one you need. If you receive webhooks in an app, use the crate `hookward`, which
-//! re-exports what an app needs of this one.
+//! Hookward receives webhooks: it verifies that a delivery comes from its sender, stores its
+//! events, and runs handlers on them until they succeed. If you write a plugin, this small and
+//! slow-moving crate is the only one you need. If you receive webhooks in an app, use the crate
+//! `hookward`, which re-exports what an app needs of this one.
 //!
 //! * A [`Provider`] proves that a sender wrote exactly these bytes, and names the events in them.
 //! * A [`Handler`] is one step of a chain that works on an [`Event`].
@@ -136,10 +136,11 @@
 //!
 //! # How the contract grows
 //!
-//! Structs that may gain fields are `#[non_exhaustive]`: they have a constructor with what is required
-//! and `with_*` setters for the rest. Setters of optional fields take the value or an `Option`.
-//! Methods that are added to a trait have a default. Enums by which one side decides, such as [`Flow`]
-//! and [`store::Settlement`], are closed on purpose: a new case needs new code on the other side.
+//! Structs that may gain fields are `#[non_exhaustive]`: they have a constructor with what is
+//! required and `with_*` setters for the rest. Setters of optional fields take the value or an
+//! `Option`. Methods that are added to a trait have a default. Enums by which one side decides,
+//! such as [`Flow`] and [`store::Settlement`], are closed on purpose: a new case needs new code on
+//! the other side.
 //!
 //! # Features
 //!
@@ -147,8 +148,8 @@
 //! `default-features = false`.
 //!
 //! * `scheme`: [`scheme`], signature schemes as data. Brings no further crate.
-//! * `keys`: signatures under public keys, JWTs and certificates in [`crypto`] and [`keys`]. Brings ring,
-//!   rustls-webpki and webpki-roots.
+//! * `keys`: signatures under public keys, JWTs and certificates in [`crypto`] and [`keys`]. Brings
+//!   ring, rustls-webpki and webpki-roots.
 #![warn(missing_docs)]
 
 #[macro_use]

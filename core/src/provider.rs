@@ -58,18 +58,19 @@ use crate::verify_error::VerifyError;
 /// their defaults then reject every request.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
-    /// The scheme that the default methods follow; `None` where the provider implements them itself.
+    /// The scheme that the default methods follow; `None` where the provider implements them
+    /// itself.
     #[cfg(feature = "scheme")]
     fn scheme(&self) -> Option<&CompiledScheme> {
         None
     }
 
-    /// Rejects, from the head alone, a request that cannot carry a valid signature: the signature is
-    /// missing or malformed. Must be cheap, because it runs before the body is read.
+    /// Rejects, from the head alone, a request that cannot carry a valid signature: the signature
+    /// is missing or malformed. Must be cheap, because it runs before the body is read.
     ///
-    /// The engine and [`crate::prove`] run it exactly once per request, through
-    /// [`crate::precheck`] and before [`Provider::verify`]. `verify` does not rely on it: it rejects
-    /// the same heads with the same code (PROVIDER-14).
+    /// The engine and [`crate::prove`] run it exactly once per request, through [`crate::precheck`]
+    /// and before [`Provider::verify`]. `verify` does not rely on it: it rejects the same heads
+    /// with the same code (PROVIDER-14).
     ///
     /// By default that of the scheme, and `Ok` without one.
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
@@ -114,9 +115,9 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     }
 
     /// A text that the proof covers and that no other delivery of the sender carries, for senders
-    /// whose signature does not cover the whole body. Whoever captured such a request could send its
-    /// signature again with another body and another id; the engine takes a second delivery with the
-    /// same token for a duplicate of the first.
+    /// whose signature does not cover the whole body. Whoever captured such a request could send
+    /// its signature again with another body and another id; the engine takes a second delivery
+    /// with the same token for a duplicate of the first.
     ///
     /// By default that of the scheme (its `replay_token`), and none without one.
     fn replay_token(&self, delivery: &Verified) -> Option<String> {
@@ -141,7 +142,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Reply::received(receipt)
     }
 
-    /// Checks that a configured secret can be used at all: that it decodes and has the right length.
+    /// Checks that a configured secret can be used at all: that it decodes and has the right
+    /// length.
     ///
     /// By default the check of the scheme, and `Ok` without one.
     ///
@@ -156,8 +158,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether this configuration proves every request without a secret, although the sender's usual
-    /// signature needs one: by tokens signed with the sender's private key.
+    /// Whether this configuration proves every request without a secret, although the sender's
+    /// usual signature needs one: by tokens signed with the sender's private key.
     fn proves_without_secret(&self) -> bool {
         false
     }
@@ -168,7 +170,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Signs the way the sender does, where that is possible: for `hookward send`, tests and the kit.
+    /// Signs the way the sender does, where that is possible: for `hookward send`, tests and the
+    /// kit.
     ///
     /// By default the scheme, if its messages can be made; none without one.
     fn signer(&self) -> Option<&dyn Signer> {

@@ -60,14 +60,15 @@ impl Reply {
 
     /// The JSON form of every error that Hookward answers: `{"error":message,"code":code}`.
     ///
-    /// `message` is for people and may change; programs compare `code`. Neither may hold a secret or
-    /// a part of a body, because the sender may be anyone.
+    /// `message` is for people and may change; programs compare `code`. Neither may hold a secret
+    /// or a part of a body, because the sender may be anyone.
     pub fn error(status: StatusCode, code: &str, message: &str) -> Self {
         Self::json(status, &ErrorBody { error: message, code })
     }
 
     /// An answer with a plain-text body and `nosniff`, so that no browser reads it as markup. It
-    /// names no charset: senders that want a token echoed document `text/plain`, and tokens are ASCII.
+    /// names no charset: senders that want a token echoed document `text/plain`, and tokens are
+    /// ASCII.
     pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
         Self::empty(status)
             .with_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))

@@ -51,13 +51,13 @@ impl Head {
         with_client => client: into Option<IpAddr>;
     }
 
-    /// The one value of a header that a proof uses; `None` where the header is absent. A header that
-    /// is repeated with the same value counts as one, since proxies do that.
+    /// The one value of a header that a proof uses; `None` where the header is absent. A header
+    /// that is repeated with the same value counts as one, since proxies do that.
     ///
     /// # Errors
     /// [`VerifyError::InvalidFormat`] where the header has several different values, holds anything
-    /// but visible ASCII, or is longer than 16 KiB. An ambiguous header must not prove anything: what
-    /// reads the request later might take the other value.
+    /// but visible ASCII, or is longer than 16 KiB. An ambiguous header must not prove anything:
+    /// what reads the request later might take the other value.
     pub fn single(&self, name: &str) -> Result<Option<&str>, VerifyError> {
         let mut values = self.headers.get_all(name).iter();
         let Some(first) = values.next() else { return Ok(None) };

@@ -54,8 +54,8 @@ impl<'a> VerifyCx<'a> {
     }
 }
 
-/// What a request that passed its proof is. Closed on purpose: the engine decides by it, and a third
-/// case would need a new stage.
+/// What a request that passed its proof is. Closed on purpose: the engine decides by it, and a
+/// third case would need a new stage.
 #[derive(Debug, Clone)]
 pub enum Verification {
     /// A delivery that the sender wrote, with events to name.

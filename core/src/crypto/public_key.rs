@@ -88,7 +88,8 @@ pub(super) fn is_rsa_key(key: &[u8]) -> bool {
         [high, _, _, _, _] => *high == 1,
         _ => exponent.len() <= 4,
     };
-    // An exponent of 1 makes every message its own signature, and an even modulus is factored immediately.
+    // An exponent of 1 makes every message its own signature, and an even modulus is factored
+    // immediately.
     (2048..=8192).contains(&bits) && is_odd(modulus) && is_odd(exponent) && exponent_in_bounds
 }
 

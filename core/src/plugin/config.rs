@@ -1,6 +1,6 @@
-//! The config types of plugins: plain `serde` and `schemars` structs with `deny_unknown_fields`, one
-//! for each `with:` block. Building a plugin from one is pure; only opening and probing do I/O, so that
-//! `hookward check` can check a configuration anywhere.
+//! The config types of plugins: plain `serde` and `schemars` structs with `deny_unknown_fields`,
+//! one for each `with:` block. Building a plugin from one is pure; only opening and probing do I/O,
+//! so that `hookward check` can check a configuration anywhere.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ impl<'a> BuildCx<'a> {
     }
 }
 
-/// The `with:` block of a source, and the facts about its provider that are known before it is built.
-/// Registered by [`register_provider!`](crate::register_provider).
+/// The `with:` block of a source, and the facts about its provider that are known before it is
+/// built. Registered by [`register_provider!`](crate::register_provider).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -74,19 +74,19 @@ pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
     const SUMMARY: &'static str;
     /// The HTTP methods that senders use. Requests with another one are answered with 405.
     const METHODS: &'static [&'static str] = &["POST"];
-    /// The media types that senders use; empty accepts any. Requests with another one are answered with
-    /// 415, those without `Content-Type` are accepted.
+    /// The media types that senders use; empty accepts any. Requests with another one are answered
+    /// with 415, those without `Content-Type` are accepted.
     const MEDIA_TYPES: &'static [&'static str] = &[];
     /// Whether a source of this provider must have `secrets:`.
     const NEEDS_SECRET: bool = true;
     /// Whether the sender chooses the secret and sends it in its set-up handshake. A source with
     /// `secret_file:` then needs no `secrets:`.
     const SECRET_FROM_HANDSHAKE: bool = false;
-    /// The request headers to store with an event, in lower case: types and ids, never signatures or
-    /// tokens, because operators and handlers see them.
+    /// The request headers to store with an event, in lower case: types and ids, never signatures
+    /// or tokens, because operators and handlers see them.
     const KEEP_HEADERS: &'static [&'static str] = &[];
-    /// How far a signed time may differ from now unless the source sets `tolerance:`. `None` where the
-    /// sender signs no time, or the `with:` block decides.
+    /// How far a signed time may differ from now unless the source sets `tolerance:`. `None` where
+    /// the sender signs no time, or the `with:` block decides.
     const TOLERANCE: Option<Duration> = None;
     /// Sample events for `hookward send`, the kit and the documentation.
     const SAMPLES: &'static [SampleEvent] = &[];
@@ -105,7 +105,8 @@ pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
 }
 
 /// The `with:` block of a step, and the facts about its handler that are known before it is built.
-/// Registered by [`register_handler!`](crate::register_handler). The crate's front page has an example.
+/// Registered by [`register_handler!`](crate::register_handler). The crate's front page has an
+/// example.
 pub trait HandlerConfig: DeserializeOwned + JsonSchema + 'static {
     /// The word in `handler:`: snake_case, equal to the last word of the crate's name.
     const NAME: &'static str;
@@ -129,7 +130,8 @@ pub trait StoreConfig: 'static {
     /// The form of its URL, such as `sqlite:PATH`, for help and error messages.
     const URL: &'static str;
 
-    /// Checks the part of the URL after the scheme and its colon. Pure: the file or server need not exist.
+    /// Checks the part of the URL after the scheme and its colon. Pure: the file or server need not
+    /// exist.
     ///
     /// # Errors
     /// [`BuildError`] where no store could have this URL.

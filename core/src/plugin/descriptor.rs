@@ -1,5 +1,5 @@
-//! Constant descriptors of plugins: names, facts and `fn` pointers. `const fn`s that are generic over
-//! a config type make them, so that a plugin is registered without running any code.
+//! Constant descriptors of plugins: names, facts and `fn` pointers. `const fn`s that are generic
+//! over a config type make them, so that a plugin is registered without running any code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The crate `crate_name` at `version`. The `register_*!` macros write it for the calling crate.
+    /// The crate `crate_name` at `version`. The `register_*!` macros write it for the calling
+    /// crate.
     pub const fn new(crate_name: &'static str, version: &'static str) -> Self {
         Self { crate_name, version }
     }

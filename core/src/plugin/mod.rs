@@ -1,6 +1,6 @@
 //! Registration: how the crate of a provider, handler or store makes itself known. A plugin is a
-//! constant descriptor of `fn` pointers, submitted by one of the `register_*!` macros. A [`Registry`]
-//! collects the plugins that are linked into the program, or is filled explicitly.
+//! constant descriptor of `fn` pointers, submitted by one of the `register_*!` macros. A
+//! [`Registry`] collects the plugins that are linked into the program, or is filled explicitly.
 //!
 //! A crate that is only listed in `Cargo.toml` is not linked and registers nothing: an app writes
 //! `use hookward_provider_github as _;`.
@@ -50,8 +50,8 @@ macro_rules! register_handler {
     };
 }
 
-/// Registers stores by types that implement [`StoreConfig`]: `register_store!(Sqlite);`. Also defines
-/// `pub const PLUGINS`, for [`Registry::add`].
+/// Registers stores by types that implement [`StoreConfig`]: `register_store!(Sqlite);`. Also
+/// defines `pub const PLUGINS`, for [`Registry::add`].
 #[macro_export]
 macro_rules! register_store {
     ($($config:ty),+ $(,)?) => {

@@ -1,4 +1,5 @@
-//! The plugins that a program has, by kind and name: those that are linked, or those that were added.
+//! The plugins that a program has, by kind and name: those that are linked, or those that were
+//! added.
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,13 @@
-//! One item of a batch as bytes: the body that handlers of a batched event receive. Called by stores,
-//! which keep the body of a batch once, and by the engine, which routes its items.
+//! One item of a batch as bytes: the body that handlers of a batched event receive. Called by
+//! stores, which keep the body of a batch once, and by the engine, which routes its items.
 
 use serde::de::{Deserialize, IgnoredAny};
 
 use crate::body::Body;
 
-/// The item of a JSON body at a JSON pointer, byte for byte; `None` where the body is not strict JSON
-/// or has no such item. Nothing is serialised again, so numbers and the order of members survive.
+/// The item of a JSON body at a JSON pointer, byte for byte; `None` where the body is not strict
+/// JSON or has no such item. Nothing is serialised again, so numbers and the order of members
+/// survive.
 ///
 /// ```
 /// use hookward_core::Body;

@@ -14,11 +14,12 @@ use crate::store::attempt::AttemptRecord;
 use crate::store::error::StoreError;
 use crate::store::records::{NewJob, NewStatus};
 
-/// Lists, shows and replays events. Reads never block [`Store::accept`](crate::store::Store::accept).
+/// Lists, shows and replays events. Reads never block
+/// [`Store::accept`](crate::store::Store::accept).
 #[async_trait]
 pub trait Browse: Send + Sync {
-    /// Lists the events that match the filter, newest first: at most `limit` of them, and only those
-    /// older than `after`, the cursor of the page before.
+    /// Lists the events that match the filter, newest first: at most `limit` of them, and only
+    /// those older than `after`, the cursor of the page before.
     async fn list(
         &self,
         filter: &EventFilter,
@@ -309,7 +310,8 @@ pub struct EventDetail {
     pub summary: EventSummary,
     /// The event itself, with the body as received.
     pub event: Event,
-    /// Notes that were made when the event was accepted ([`NewEvent::notes`](crate::store::NewEvent)).
+    /// Notes that were made when the event was accepted
+    /// ([`NewEvent::notes`](crate::store::NewEvent)).
     pub notes: Vec<String>,
     /// The event's jobs, by their number.
     pub jobs: Vec<JobDetail>,

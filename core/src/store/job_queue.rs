@@ -4,9 +4,9 @@
 //! * Due jobs of a route are claimed in the order in which they became due.
 //! * Of the jobs of a route with the same order key, at most one is claimed at a time, and the one
 //!   that was accepted first goes first.
-//! * Crash suspects (jobs that were running when the process died) are claimed one at a time, before
-//!   other jobs of their route. If the process dies again, the suspect that was claimed is the
-//!   cause.
+//! * Crash suspects (jobs that were running when the process died) are claimed one at a time,
+//!   before other jobs of their route. If the process dies again, the suspect that was claimed is
+//!   the cause.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -76,8 +76,8 @@ pub struct JobQueue<K> {
     now: Timestamp,
 }
 
-/// How far apart the times of concurrent claims may be. A claim whose time is further back than this
-/// means that the clock was set back.
+/// How far apart the times of concurrent claims may be. A claim whose time is further back than
+/// this means that the clock was set back.
 const CLOCK_STEP_THRESHOLD: Duration = Duration::from_secs(1);
 
 /// The due jobs of one route. A key may stand here twice, or may no longer be pending: removing it
@@ -148,8 +148,8 @@ impl<K: Ord + Copy + Hash> JobQueue<K> {
 
     /// Makes a job pending: a new one, or one that was claimed and comes back.
     ///
-    /// Only [`claim`](Self::claim) advances the queue's time. The time that a caller knows here may be
-    /// older than the last clock change, and would look like another one.
+    /// Only [`claim`](Self::claim) advances the queue's time. The time that a caller knows here may
+    /// be older than the last clock change, and would look like another one.
     pub fn push(&mut self, job: QueuedJob<K>) {
         let key = job.key;
         let is_known = self.contains(key);
@@ -175,7 +175,8 @@ impl<K: Ord + Copy + Hash> JobQueue<K> {
         }
     }
 
-    /// Removes a job that is finished or gone, so that the next job of its order key can be claimed.
+    /// Removes a job that is finished or gone, so that the next job of its order key can be
+    /// claimed.
     pub fn remove(&mut self, key: K) {
         self.unclaim(key);
         let Some(job) = self.pending.remove(&key) else { return };
@@ -293,8 +294,8 @@ impl<K: Ord + Copy + Hash> JobQueue<K> {
         self.pending.insert(key, job);
     }
 
-    /// Queues the first open job of an order key, unless it is `pushed`, which is queued already. It
-    /// was not queued when it became due, because another job of its key was claimed then.
+    /// Queues the first open job of an order key, unless it is `pushed`, which is queued already.
+    /// It was not queued when it became due, because another job of its key was claimed then.
     fn promote_next(&mut self, route: Arc<str>, order: Option<Arc<str>>, pushed: Option<K>) {
         let Some(order) = order else { return };
         let Some(ordered) = self.ordered.get(&(route, order)) else { return };

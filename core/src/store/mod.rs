@@ -60,16 +60,16 @@ use crate::clock::Timestamp;
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Accepts deliveries and returns one answer for each, in order, once all are durable.
     ///
-    /// Each delivery is atomic: its dedupe keys, its events and their jobs are stored together or not
-    /// at all. Where two deliveries of one call have the same key, the second is the duplicate.
+    /// Each delivery is atomic: its dedupe keys, its events and their jobs are stored together or
+    /// not at all. Where two deliveries of one call have the same key, the second is the duplicate.
     async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<Vec<Acceptance>, StoreError>;
 
     /// Leases jobs that are due, at most as many of each route as it has free slots, and counts the
     /// attempt. Jobs whose lease has expired are reclaimed first and may be among them.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Job>, StoreError>;
 
-    /// Records how claimed jobs ended; one result for each, in order. An outcome under a stale lease
-    /// changes nothing and gives [`Settled::Stale`].
+    /// Records how claimed jobs ended; one result for each, in order. An outcome under a stale
+    /// lease changes nothing and gives [`Settled::Stale`].
     async fn settle(&self, outcomes: Vec<JobOutcome>) -> Result<Vec<Settled>, StoreError>;
 
     /// Moves the end of leases to `until`; one result for each, in order. A stale lease changes

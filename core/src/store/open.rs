@@ -27,7 +27,8 @@ impl OpenCx {
     }
 }
 
-/// Limits that the engine decides and a store enforces, because only the store sees what they count.
+/// Limits that the engine decides and a store enforces, because only the store sees what they
+/// count.
 ///
 /// They are given when the store is opened, so they hold for every call: the crash count is read
 /// while a store recovers, before the first call.

@@ -182,15 +182,15 @@ pub enum Acceptance {
     },
     /// Every event of the delivery is a duplicate; nothing is stored.
     Duplicate {
-        /// The stored answer of the first delivery, byte for byte. For a batch, that of the delivery
-        /// which brought the most recently accepted event, so that a batch that was partly known
-        /// when it was accepted gets the answer that it got then.
+        /// The stored answer of the first delivery, byte for byte. For a batch, that of the
+        /// delivery which brought the most recently accepted event, so that a batch that was partly
+        /// known when it was accepted gets the answer that it got then.
         answer: Reply,
         /// The event that is repeated.
         of: EventId,
         /// The kind of the dedupe key that matched. A duplicate by content alone is also recorded
-        /// with the event ([`ContentDuplicate`](crate::store::ContentDuplicate)), so that an operator
-        /// can find a legitimate delivery that merely had the same bytes.
+        /// with the event ([`ContentDuplicate`](crate::store::ContentDuplicate)), so that an
+        /// operator can find a legitimate delivery that merely had the same bytes.
         by: DedupeKeyKind,
     },
 }
@@ -365,8 +365,8 @@ pub enum Settled {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct PurgeRequest {
-    /// Removes events without pending, running or dead jobs that were received before this time, and
-    /// dedupe keys older than it.
+    /// Removes events without pending, running or dead jobs that were received before this time,
+    /// and dedupe keys older than it.
     pub events_before: Timestamp,
     /// Removes events with a dead job, and without pending or running ones, that were received
     /// before this time.
