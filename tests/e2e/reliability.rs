@@ -197,3 +197,35 @@ fn exec_children_end_when_the_server_is_killed() {
     };
     eventually("they and what they started are gone", || !pids().lines().any(alive));
 }
+
+#[test]
+fn no_event_is_acknowledged_into_a_database_that_was_moved_away() {
+    for moved in ["events.db", "events.db-wal"] {
+        let place = place();
+        let server = place.start();
+        assert_eq!(paid("evt_1").post(&server.addr).status, 200);
+        let (file, away) = (place.path(moved), place.path("moved-away"));
+        std::fs::rename(&file, &away).unwrap();
+        let answers = (2..20).map(|n| paid(&format!("evt_{n}")).try_post(&server.addr));
+        let acknowledged = answers.flatten().filter(|answer| answer.status == 200).count();
+        assert_eq!(acknowledged, 0, "{moved}");
+        let log = server.log.clone();
+        assert_eq!(server.exit_code(), Some(70), "{moved}");
+        let log = log.lock().unwrap().clone();
+        assert!(log.contains("moved or deleted") && log.contains(moved), "{log}");
+        std::fs::rename(&away, &file).unwrap();
+        let server = place.start();
+        let (stored, _) = (server.events(""), server.terminate());
+        assert!(stored.iter().any(|event| event["eventId"] == "evt_1"), "{moved}: {stored:?}");
+    }
+}
+
+#[test]
+fn a_server_without_events_ends_when_its_database_is_deleted() {
+    let place = place();
+    let server = place.start();
+    assert_eq!(paid("evt_1").post(&server.addr).status, 200);
+    std::fs::remove_file(place.path("events.db")).unwrap();
+    eventually("the server is not ready", || server.admin("GET", "/readyz", "").status == 503);
+    assert_eq!(server.exit_code(), Some(70));
+}

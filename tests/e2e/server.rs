@@ -59,7 +59,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) addr: String,
     pub(crate) admin: String,
-    log: std::sync::Arc<std::sync::Mutex<String>>,
+    pub(crate) log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
 impl Server {
@@ -158,8 +158,13 @@ impl Server {
     }
 
     /// Sends SIGTERM and returns the exit code, within 30 s.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
         self.signal("-TERM");
+        self.exit_code()
+    }
+
+    /// Waits until the process ends by itself, within 30 s, and returns its exit code.
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(30) {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -167,7 +172,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("still there 30 s after SIGTERM:\n{}", self.log());
+        panic!("still there after 30 s:\n{}", self.log());
     }
 }
 

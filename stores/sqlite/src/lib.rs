@@ -23,6 +23,7 @@ mod claim;
 mod command;
 mod disk_space;
 mod error;
+mod file_identity;
 mod interner;
 mod leases;
 mod lock;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::checksum;
 use crate::disk_space::DiskSpace;
 use crate::error::{damaged_file, open_error};
+use crate::file_identity::FileIdentity;
 use crate::lock::{Lock, resolve_only_name};
 use crate::migrate::migrate;
 use crate::private_file;
@@ -72,7 +73,10 @@ pub(crate) fn open(
     let readers =
         (0..READ_CONNECTIONS).map(|_| connect_reader(path)).collect::<Result<Vec<_>, _>>();
     let readers = readers.map_err(open_error)?;
-    let writer = Writer::new(conn, lock, disk_space, now, policy).map_err(open_error)?;
+    // The readers have created the log by now.
+    let identity = FileIdentity::read(path)
+        .map_err(|e| OpenError::new(format!("{} cannot be checked: {e}", path.display())))?;
+    let writer = Writer::new(conn, lock, disk_space, identity, now, policy).map_err(open_error)?;
     sync_folder(path)?;
     Ok((writer, readers))
 }

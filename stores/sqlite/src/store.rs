@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::browse;
 use crate::command::{Command, Operation, Output, Status};
+use crate::file_identity::FileIdentity;
 use crate::probe::Probe;
 use crate::queue::Counts;
 use crate::read_pool::ReadPool;
@@ -40,6 +41,7 @@ pub struct SqliteStore {
     commands: SyncSender<Command>,
     read_pool: ReadPool,
     status: Arc<Status>,
+    identity: Arc<FileIdentity>,
     counts: Counts,
     probe: Probe,
     closed: AtomicBool,
@@ -70,6 +72,7 @@ impl SqliteStore {
     /// Starts the writer thread of an open file.
     fn start(writer: Writer, readers: Vec<rusqlite::Connection>) -> Result<Self, OpenError> {
         let (status, counts) = (writer.status(), writer.counts());
+        let identity = writer.identity();
         // Bounded: an unbounded channel would hold the bodies of all that a slow disk has not taken
         // yet.
         let (commands, waiting) = sync_channel(MAX_WAITING_COMMANDS);
@@ -87,7 +90,7 @@ impl SqliteStore {
             .map_err(|e| OpenError::new(format!("the store's thread cannot start: {e}")))?;
         let read_pool = ReadPool::new(readers);
         let (probe, closed) = (Probe::default(), AtomicBool::new(false));
-        Ok(Self { commands, read_pool, status, counts, probe, closed })
+        Ok(Self { commands, read_pool, status, identity, counts, probe, closed })
     }
 
     /// Sends an operation to the writer and waits for its output.
@@ -172,7 +175,8 @@ impl Store for SqliteStore {
             return Err(StoreError::Closed);
         }
         match self.status.health_problem() {
-            None => Ok(()),
+            // Without deliveries nothing is committed, and nothing else would notice.
+            None => self.identity.check(),
             Some(error @ StoreError::Failed(_)) => Err(error),
             // A load balancer that sees the problem sends no deliveries, so no commit would ever
             // clear it: only a probe finds out that the store works again.

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::command::{Command, Operation, Output, Status};
 use crate::disk_space::DiskSpace;
 use crate::error::store_error;
+use crate::file_identity::FileIdentity;
 use crate::lock::Lock;
 use crate::memory::{Batch, Memory};
 use crate::queue::Counts;
@@ -33,6 +34,7 @@ pub(crate) struct Writer {
     conn: Connection,
     memory: Memory,
     disk_space: DiskSpace,
+    identity: Arc<FileIdentity>,
     status: Arc<Status>,
     /// Commands of the writer itself, served before those of callers.
     backlog: VecDeque<Command>,
@@ -47,6 +49,7 @@ impl Writer {
         conn: Connection,
         lock: Lock,
         disk_space: DiskSpace,
+        identity: FileIdentity,
         now: Timestamp,
         policy: StorePolicy,
     ) -> Result<Self> {
@@ -58,6 +61,7 @@ impl Writer {
             conn,
             memory,
             disk_space,
+            identity: Arc::new(identity),
             status: Arc::default(),
             backlog: VecDeque::new(),
             failed: None,
@@ -72,6 +76,11 @@ impl Writer {
     /// What other threads may read without a command.
     pub(crate) fn status(&self) -> Arc<Status> {
         self.status.clone()
+    }
+
+    /// The identity of the files, for health checks between two groups.
+    pub(crate) fn identity(&self) -> Arc<FileIdentity> {
+        self.identity.clone()
     }
 
     /// Open and dead jobs per route, kept up to date by the writer.
@@ -156,7 +165,11 @@ impl Writer {
         };
         // From here on nothing but the batch can change the memory, until it is consumed.
         let mut batch = Batch::new(&mut self.memory, replies);
-        let outcome = prepared.and_then(|()| write(&self.conn, &mut batch, operations));
+        let outcome = prepared
+            .and_then(|()| write(&self.conn, &mut batch, operations))
+            // After the commit and before any answer: a commit into a file that is gone by then must
+            // not be acknowledged.
+            .and_then(|outputs| self.identity.check().map(|()| outputs));
         let answers = match outcome {
             Ok(outputs) => batch.commit(outputs),
             Err(error) => batch.rollback(error),
