@@ -12,31 +12,33 @@ const HEAD: &str = r##"# Senders
 
 <!-- Made from the linked providers: UPDATE_EXPECTED=1 cargo test -p hookward-cli --test e2e page -->
 
-A source names its sender with `provider:`; without that key, its own name is the sender's. What a signature does not cover could be
-anyone's word: `hookward check` warns where a route chooses by it.
+A source selects its provider with `provider:`; without that key, the name of the source is the name
+of the provider. Anyone can change what a signature does not cover: `hookward check` warns if a route
+selects events by it.
 
 ## Senders with a crate of their own
 
-They need code, an answer at set-up, keys from elsewhere, or schemas. Each name leads to its page.
+These need code, a reply at set-up, keys from elsewhere, or schemas. Each name links to its page.
 
 "##;
 
 const CATALOGUE: &str = r##"
 ## Senders as data
 
-These are data: a file each in [`providers/catalogue/data`](../providers/catalogue/data), and requests with
-the verdict they must get in [`providers/catalogue/tests/vectors`](../providers/catalogue/tests/vectors). All look like
+Each of these is a file in [`providers/catalogue/data`](../providers/catalogue/data), with requests
+and their expected verdicts in
+[`providers/catalogue/tests/vectors`](../providers/catalogue/tests/vectors). All are used like this:
 
 ```yaml
 sources:
   gitlab:
     secrets: ["${GITLAB_WEBHOOK_SIGNING_TOKEN}"]
-    with: { scheme: signing }        # only where the table shows several ways
+    with: { scheme: signing }        # only if the table lists several schemes
 ```
 
-*Replay* is how old a request may be. Where no time is signed, a captured request stays valid for ever, and a repetition is recognised only
-by the dedupe keys, as long as they are kept. A *token* proves who sent a request, but nothing about its bytes.
-An id or type in *italics* is not covered by the signature.
+*Replay* is how old a request may be. If no time is signed, a captured request stays valid forever,
+and a duplicate is recognised only while its dedupe keys are retained. A *token* proves who sent a
+request, but nothing about its bytes. An id or type in *italics* is not covered by the signature.
 
 "##;
 
@@ -126,10 +128,10 @@ fn catalogue() -> String {
         line(&mut notes, &format!("\n### {}\n", entry.title));
         line(&mut notes, &format!("`provider: {}`. {}.", entry.name, entry.summary));
         if let Some(source) = &entry.source {
-            line(&mut notes, &format!("Its own page: <{source}>."));
+            line(&mut notes, &format!("Source: <{source}>."));
         }
         line(&mut notes, &format!("\n{}", evidence(&vectors(&entry.name))));
-        line(&mut notes, &format!("\nNot covered by the signature, and to know: {}", entry.notes));
+        line(&mut notes, &format!("\nNot covered by the signature, and notes: {}", entry.notes));
     }
     format!("{CATALOGUE}{table}{notes}")
 }
@@ -150,15 +152,15 @@ fn evidence(file: &Path) -> String {
     let mut says = format!("Evidence: {} requests", all.len());
     match (own, judged) {
         (0, 0) => says.push_str(
-            ", all made from a description of the scheme: none that the sender published was found, so try a real one \
-             with `hookward verify` before you rely on it.",
+            ", all made from a description of the scheme. No request published by the sender was found, so verify \
+             a real one with `hookward verify` before you rely on it.",
         ),
         _ => {
             if own > 0 {
                 let _ = write!(says, "; {own} published, by the sender or in its libraries' tests");
             }
             if judged > 0 {
-                let _ = write!(says, "; {judged} also judged by the libraries that receivers use");
+                let _ = write!(says, "; {judged} also checked with the libraries that receivers use");
             }
             says.push('.');
         }
@@ -234,7 +236,7 @@ fn docs_providers_md_is_generated_from_the_linked_providers() {
 }
 
 #[test]
-fn every_provider_readme_says_what_is_signed_and_what_is_not() {
+fn every_provider_readme_states_what_is_signed_and_what_is_not() {
     let mut silent = Vec::new();
     for name in Registry::linked().unwrap().names("provider") {
         let readme = repository().join("providers").join(name.replace('_', "-")).join("README.md");

@@ -15,7 +15,7 @@ use tokio::process::Command;
 /// contain secrets.
 const INHERITED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// The configured command.
+/// The command of a step, as configured.
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) args: Vec<String>,

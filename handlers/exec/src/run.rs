@@ -44,7 +44,7 @@ impl ProgramResult {
             (None, Some(signal)) => format!("was killed by signal {signal}"),
             (None, None) => "ended without an exit code".to_owned(),
         };
-        let errors = self.errors.last_line();
+        let errors = self.errors.end_on_one_line();
         if !errors.is_empty() {
             text.push_str(": ");
             text.push_str(&errors);
@@ -61,18 +61,18 @@ pub(crate) async fn run(mut command: Command, input: Vec<u8>) -> io::Result<Prog
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let mut errors = Tail::default();
     let status = {
-        let mut stderr_is_open = true;
+        let mut pipes_are_open = true;
         let pipes = async { tokio::join!(feed(stdin, &input), errors.drain(stderr)) };
         tokio::pin!(pipes);
         let status = tokio::select! {
             status = child.wait() => status?,
             _ = &mut pipes => {
-                stderr_is_open = false;
+                pipes_are_open = false;
                 child.wait().await?
             }
         };
         group.kill();
-        if stderr_is_open {
+        if pipes_are_open {
             let _ = tokio::time::timeout(STDERR_CLOSE_TIMEOUT, pipes).await;
         }
         status
@@ -129,7 +129,7 @@ impl Tail {
     }
 
     /// Returns the last bytes on one line, with control characters escaped.
-    fn last_line(&self) -> String {
+    fn end_on_one_line(&self) -> String {
         let start = self.0.len().saturating_sub(SHOWN_STDERR_BYTES);
         let end = String::from_utf8_lossy(self.0.get(start..).unwrap_or_default());
         let mut shown = String::new();

@@ -93,7 +93,7 @@ impl Appender {
 
 impl OpenFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // OpenFile for reading too: to read the last byte, and so that opening a pipe without a
+        // Opened for reading too: to read the last byte, and so that opening a pipe without a
         // reader does not block.
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let found = file.metadata()?;

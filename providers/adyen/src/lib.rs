@@ -45,7 +45,7 @@ pub enum SchemeChoice {
     Auto,
     /// In each item of the body.
     Items,
-    /// In the header `HmacSignature`.
+    /// In the header `HmacSignature`, over the whole body.
     Header,
 }
 

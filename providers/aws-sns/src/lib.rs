@@ -92,7 +92,7 @@ impl Provider for AwsSns {
                 "the message is delivered raw, without a signature; turn raw message delivery off",
             ));
         }
-        Kind::of(head.required("x-amz-sns-message-type")?).map(drop)
+        Kind::parse(head.required("x-amz-sns-message-type")?).map(drop)
     }
 
     async fn verify(

@@ -36,7 +36,7 @@ pub(crate) struct Message<'a> {
 }
 
 impl Kind {
-    pub(crate) fn of(text: &str) -> Result<Self, VerifyError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, VerifyError> {
         match text {
             "Notification" => Ok(Self::Notification),
             "SubscriptionConfirmation" => Ok(Self::SubscriptionConfirmation),
@@ -76,7 +76,7 @@ impl<'a> Message<'a> {
         let members = json.as_object().ok_or_else(|| {
             VerifyError::invalid_format("the body is not an SNS message: it is not a JSON object")
         })?;
-        let kind = Kind::of(text(members, "Type")?)?;
+        let kind = Kind::parse(text(members, "Type")?)?;
         let version = match text(members, "SignatureVersion")? {
             "1" if require_version_2 => {
                 return Err(VerifyError::invalid_format(

@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
 
-    fn given_by(value: &'static str) -> Result<Vec<u8>, &'static str> {
+    fn parse_header(value: &'static str) -> Result<Vec<u8>, &'static str> {
         let mut head = Head::default();
         head.headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
         from_header(&head).map_err(|e| e.code())
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_7617_parses_and_malformed_headers_are_rejected() {
-        let right = given_by("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==").unwrap();
-        assert_eq!(right, b"Aladdin:open sesame");
+        let parsed = parse_header("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==").unwrap();
+        assert_eq!(parsed, b"Aladdin:open sesame");
         for bad in ["Basic", "Basic ", "Basic QWxhZGRpbg==", "Bearer QTpi", "Basic QTpi=", "QTpi"] {
-            assert_eq!(given_by(bad), Err("INVALID_FORMAT"), "{bad}");
+            assert_eq!(parse_header(bad), Err("INVALID_FORMAT"), "{bad}");
         }
     }
 

@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(
+    fn reply_to(
         origins: &[&str],
         rate: Option<u32>,
         headers: &[(&str, &str)],
@@ -116,29 +116,29 @@ mod tests {
     fn a_known_origin_is_permitted_at_the_requested_or_configured_rate() {
         let a = ("WebHook-Request-Origin", "A.example");
         let ok = "200 webhook-allowed-origin=A.example";
-        assert_eq!(asked(&["a.example"], None, &[a]), Ok(format!("{ok} allow=POST")));
+        assert_eq!(reply_to(&["a.example"], None, &[a]), Ok(format!("{ok} allow=POST")));
         let rate = ("WebHook-Request-Rate", "120");
         let at = |n| Ok(format!("{ok} webhook-allowed-rate={n} allow=POST"));
-        assert_eq!(asked(&["b", "a.example"], None, &[a, rate]), at(120));
-        assert_eq!(asked(&["*"], Some(60), &[a, rate]), at(60));
-        assert_eq!(asked(&["a.example"], Some(60), &[a]), at(60));
+        assert_eq!(reply_to(&["b", "a.example"], None, &[a, rate]), at(120));
+        assert_eq!(reply_to(&["*"], Some(60), &[a, rate]), at(60));
+        assert_eq!(reply_to(&["a.example"], Some(60), &[a]), at(60));
     }
 
     #[test]
     fn an_unknown_origin_gets_405_without_the_granting_headers() {
         for known in [&["a.example"][..], &["sub.evil.example"], &["example"], &[]] {
             let origin = ("WebHook-Request-Origin", "evil.example");
-            assert_eq!(asked(known, None, &[origin]), Ok("405 allow=POST".to_owned()));
+            assert_eq!(reply_to(known, None, &[origin]), Ok("405 allow=POST".to_owned()));
         }
-        assert_eq!(asked(&["*"], None, &[]), Err("MISSING_SIGNATURE".to_owned()));
+        assert_eq!(reply_to(&["*"], None, &[]), Err("MISSING_SIGNATURE".to_owned()));
         let odd = ["", "a b", "a\"", "http://a.example"];
         for origin in odd {
-            let asked = asked(&["*"], None, &[("WebHook-Request-Origin", origin)]);
-            assert_eq!(asked, Err("INVALID_FORMAT".to_owned()), "{origin}");
+            let reply = reply_to(&["*"], None, &[("WebHook-Request-Origin", origin)]);
+            assert_eq!(reply, Err("INVALID_FORMAT".to_owned()), "{origin}");
         }
         for rate in ["0", "-1", "1e9", "", "9999999999"] {
             let headers = [("WebHook-Request-Origin", "a"), ("WebHook-Request-Rate", rate)];
-            assert_eq!(asked(&["*"], None, &headers), Err("INVALID_FORMAT".to_owned()));
+            assert_eq!(reply_to(&["*"], None, &headers), Err("INVALID_FORMAT".to_owned()));
         }
     }
 

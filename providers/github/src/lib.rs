@@ -32,10 +32,10 @@ pub struct GithubConfig {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum SignatureHash {
-    /// The header `X-Hub-Signature-256`.
+    /// HMAC-SHA-256, in the header `X-Hub-Signature-256`.
     #[default]
     Sha256,
-    /// The header `X-Hub-Signature`.
+    /// HMAC-SHA-1, in the header `X-Hub-Signature`.
     Sha1,
 }
 

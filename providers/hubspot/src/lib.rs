@@ -33,7 +33,7 @@ pub struct HubspotConfig {
     pub scheme: Version,
 }
 
-/// Version of the signature.
+/// Version of the signature that is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]

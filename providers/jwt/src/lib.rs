@@ -32,7 +32,7 @@ const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60);
 /// A signature algorithm that tokens may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum AllowedAlgorithm {
-    /// RSA, PKCS#1 v1.5, SHA-256.
+    /// RSA PKCS #1 v1.5 with SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
     /// ECDSA over P-256 with SHA-256.

@@ -39,7 +39,7 @@ pub struct MailgunConfig {
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum BodyFormat {
-    /// A JSON object.
+    /// A JSON object, with the signature in `/signature`.
     #[default]
     Json,
     /// The fields of a form.

@@ -6,7 +6,7 @@ use hookward_core::scheme::form_value;
 use hookward_core::{Head, Reply, VerifyError, check_echo_token};
 use http::{Method, StatusCode};
 
-/// Returns a reply with the deencoded token as plain text; `None` if the request is not a validation.
+/// Returns a reply with the decoded token as plain text; `None` if the request is not a validation.
 pub(crate) fn answer(head: &Head) -> Result<Option<Reply>, VerifyError> {
     let query = head.query().filter(|_| head.method == Method::POST).unwrap_or_default();
     let Some(token) = form_value(query.as_bytes(), "validationToken")? else { return Ok(None) };
@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn a_validation_token_is_returned_deencoded_and_markup_is_rejected() {
+    fn a_validation_token_is_returned_decoded_and_markup_is_rejected() {
         let token = "Validation: Testing client application reachability for subscription Request-Id: 522a8e7e";
         let encoded = token.replace(' ', "+").replace(':', "%3A");
         let target = format!("/in/1?validationToken={encoded}");

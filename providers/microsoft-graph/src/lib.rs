@@ -44,7 +44,7 @@ pub struct MicrosoftGraphConfig {
     pub tenant: Option<OneOrMore>,
 }
 
-/// What verifies a delivery.
+/// What verifies a delivery of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]

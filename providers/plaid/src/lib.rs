@@ -32,10 +32,10 @@ const MAX_TOKEN_AGE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
-    /// `production.plaid.com`.
+    /// Real accounts, at `production.plaid.com`.
     #[default]
     Production,
-    /// `sandbox.plaid.com`.
+    /// Test accounts, at `sandbox.plaid.com`.
     Sandbox,
 }
 
@@ -46,7 +46,7 @@ pub struct PlaidConfig {
     /// The environment whose host serves the keys.
     #[serde(default)]
     environment: Environment,
-    /// The account's client id.
+    /// The client id of the account.
     client_id: Option<String>,
     /// The account's secret for that environment.
     secret: Option<Secret>,

@@ -22,12 +22,12 @@ use oauth::{Oauth, OauthConfig};
 
 hookward_core::register_provider!(SendgridConfig);
 
-/// What verifies a request.
+/// What verifies a request of the source.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum SchemeChoice {
-    /// The signature only.
+    /// Only the signature over time and body.
     #[default]
     Signature,
     /// Both the signature and the bearer token.

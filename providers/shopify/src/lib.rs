@@ -31,10 +31,10 @@ pub struct ShopifyConfig {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum HeaderFamily {
-    /// The headers `X-Shopify-*`.
+    /// The headers `X-Shopify-*` of webhooks.
     #[default]
     Webhooks,
-    /// The headers `shopify-*`.
+    /// The headers `shopify-*` of events.
     Events,
 }
 

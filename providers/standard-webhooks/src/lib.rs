@@ -39,7 +39,7 @@ pub struct StandardWebhooksConfig {
     pub version: Version,
 }
 
-/// Version of the signature.
+/// Version of the signature that is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Version {
@@ -54,12 +54,12 @@ pub enum Version {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Headers {
-    /// Either family of headers.
+    /// Either family; `webhook-*` if both are complete.
     #[default]
     Auto,
-    /// Only the headers `webhook-*`.
+    /// The headers `webhook-*` only.
     Webhook,
-    /// Only the headers `svix-*`.
+    /// The headers `svix-*` only.
     Svix,
 }
 
