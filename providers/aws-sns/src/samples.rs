@@ -1,4 +1,4 @@
-//! Events for tests: shaped as the sender shapes them. AWS alone can sign them.
+//! Sample events for tests, with the members that the sender uses. Only AWS can sign them.
 
 use hookward_core::SampleEvent;
 

@@ -19,9 +19,9 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
     Ok(events.iter().enumerate().map(one).collect())
 }
 
-/// The identity of one event. Its id is unique only within its topic, or the source of a CloudEvent,
-/// and several may deliver here. A secret or a token covers no byte more than another, so the id
-/// counts as signed.
+/// Returns the identity of one event. Its id is unique only within its topic, or the source of a
+/// CloudEvent, and several may deliver here. A secret or a token covers no byte more than another,
+/// so the id counts as signed.
 fn identity(event: &Value, item_pointer: Option<String>) -> Identity {
     let event_type = text(event, "eventType").or_else(|| text(event, "type"));
     let event_id = text(event, "id").map(ProviderEventId::signed);

@@ -1,5 +1,5 @@
-//! Azure Event Grid: a secret in the query or a header, or tokens of Microsoft Entra, over batches of
-//! events in Event Grid's own schema or as CloudEvents.
+//! Azure Event Grid: a secret in the query or a header, or tokens of Microsoft Entra, over batches
+//! of events in Event Grid's own schema or as CloudEvents.
 #![warn(missing_docs)]
 
 mod entra;

@@ -19,15 +19,16 @@ hookward_core::register_provider!(BearerConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BearerConfig {
-    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is present. Without this key every event has the type `event`.
+    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of
+    /// several, the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
     /// Where the event id is, in the same notation as `event_type`.
     #[serde(default)]
     pub event_id: Option<OneOrMore>,
     /// Where the array of events is, for senders that batch: a pointer, or `""` for the whole body.
-    /// Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at the body.
+    /// Pointers of `event_type` and `event_id` then start at the item; `^/pointer` starts at the
+    /// body.
     #[serde(default)]
     pub batch: Option<String>,
 }

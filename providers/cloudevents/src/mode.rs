@@ -64,9 +64,9 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
     }
 }
 
-/// The identity of one event. Its id is unique only within its `source` (CloudEvents, section "id"),
-/// and many sources may send here. The token covers headers no less than the body, so the id counts as
-/// signed. If it did not, the body would become part of the dedupe key.
+/// Returns the identity of one event. Its id is unique only within its `source` (CloudEvents,
+/// section "id"), and many sources may send here. The token covers headers no less than the body,
+/// so the id counts as signed. If it did not, the body would become part of the dedupe key.
 fn identity(
     event_type: Option<String>,
     id: Option<String>,

@@ -1,7 +1,7 @@
 //! Discord: `X-Signature-Ed25519` over time and body, Ed25519 with the app's public key.
 //!
 //! Its signature scheme is data (`scheme.json`). The PING of both kinds of endpoint (interactions
-//! and webhook events) and the replies need code: an interaction requires a reply of its own.
+//! and webhook events) and the replies need code: an interaction requires its own reply.
 #![warn(missing_docs)]
 
 mod handshake;

@@ -1,4 +1,4 @@
-//! Events for tests: shaped as the sender shapes them. Google alone can sign their tokens.
+//! Sample events for tests, with the members that the sender uses. Only Google can sign them.
 
 use hookward_core::SampleEvent;
 

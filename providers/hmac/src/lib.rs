@@ -2,7 +2,7 @@
 //! an Ed25519 or ECDSA signature over a message made of parts of the request, or a token. The
 //! signature is in a header, the body or the query.
 //!
-//! The crate has no code of its own: the `with:` block is the scheme grammar of `hookward-core`.
+//! The crate adds no code: the `with:` block is the scheme grammar of `hookward-core`.
 #![warn(missing_docs)]
 
 mod samples;

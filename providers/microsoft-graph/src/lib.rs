@@ -39,7 +39,8 @@ pub struct MicrosoftGraphConfig {
     /// With `validation_tokens`: the ids of the applications (clients) that subscribe.
     #[serde(default)]
     pub audience: Option<OneOrMore>,
-    /// With `validation_tokens`: the ids of the directories (tenants) that are expected; without this key, any.
+    /// With `validation_tokens`: the ids of the directories (tenants) that are expected; without
+    /// this key, any.
     #[serde(default)]
     pub tenant: Option<OneOrMore>,
 }

@@ -23,8 +23,8 @@ hookward_core::register_provider!(NoneConfig);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoneConfig {
-    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of several,
-    /// the first that is present. Without this key every event has the type `event`.
+    /// Where the event type is: `/pointer` into the body, `header:NAME` or `form:FIELD`; of
+    /// several, the first that is present. Without this key every event has the type `event`.
     #[serde(default)]
     pub event_type: Option<OneOrMore>,
     /// Where the event id is, in the same notation as `event_type`.

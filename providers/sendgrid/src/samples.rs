@@ -1,4 +1,4 @@
-//! Events for tests: shaped as the sender shapes them. SendGrid alone can sign them.
+//! Sample events for tests, with the members that the sender uses. Only SendGrid can sign them.
 
 use hookward_core::SampleEvent;
 

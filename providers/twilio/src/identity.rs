@@ -61,7 +61,7 @@ fn identify_form(get: impl Fn(&str) -> Option<String>) -> (String, Option<String
     let numbered =
         |sid: &str, word: &str| Some(format!("{}.{word}.{}", get(sid)?, get("SequenceNumber")?));
     if let Some(word) = get("EventType") {
-        // TaskRouter gives each event an id of its own, which begins with `EV`.
+        // TaskRouter gives each event its own id, which begins with `EV`.
         return (word, get("Sid").filter(|sid| sid.starts_with("EV")));
     }
     if let (Some(sid), Some(status)) = (get("RecordingSid"), get("RecordingStatus")) {

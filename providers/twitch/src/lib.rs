@@ -1,4 +1,5 @@
-//! Twitch EventSub: `Twitch-Eventsub-Message-Signature: sha256=…` over id, time and body, HMAC-SHA-256.
+//! Twitch EventSub: `Twitch-Eventsub-Message-Signature: sha256=…` over id, time and body,
+//! HMAC-SHA-256.
 //!
 //! Its signature scheme is data (`scheme.json`). The challenge by which Twitch validates an
 //! endpoint, and revocations, which would otherwise have the type of the events that they end, need
