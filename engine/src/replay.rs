@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use hookward_core::store::{
-    Browse, EventDetail, EventFilter, EventStatus, JobId, JobState, NewJob, ParseEventStatusError,
-    ReplayJob, StoreError,
+    Browse, EventDetail, EventFilter, JobId, JobState, NewJob, ReplayJob, StoreError,
 };
 use hookward_core::{EventId, Store};
 
@@ -196,12 +195,4 @@ pub fn explain<'a>(config: &'a CompiledConfig, event: &EventView<'_>) -> Vec<Rou
         RouteExplanation { route, decision: is_candidate.then(|| route.evaluate(event)) }
     };
     config.route_table.all().iter().map(explain_route).collect()
-}
-
-/// Parses the status of an event, such as `dead`.
-///
-/// # Errors
-/// The text that was found and the statuses that are allowed.
-pub fn parse_status(text: &str) -> Result<EventStatus, String> {
-    text.parse().map_err(|e: ParseEventStatusError| e.to_string())
 }

@@ -1,8 +1,8 @@
 //! Which events a call is about: the parameters of a listing and the body of a replay.
 
 use hookward_core::Timestamp;
+use hookward_core::store::ParseEventStatusError;
 use hookward_core::store::{EventFilter, PageCursor};
-use hookward_engine::replay::parse_status;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -54,13 +54,12 @@ impl EventQuery {
     /// The store's filter. Empty parameters count as absent, since forms send them.
     pub(crate) fn filter(&self) -> Result<EventFilter, AdminError> {
         let non_empty = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
-        let status = non_empty(&self.status);
+        let invalid_status = |e: ParseEventStatusError| AdminError::bad_request(e.to_string());
+        let status = non_empty(&self.status).map(|s| s.parse().map_err(invalid_status));
         Ok(EventFilter::new()
             .with_source(non_empty(&self.source))
             .with_event_type(non_empty(&self.event_type))
-            .with_status(
-                status.map(|s| parse_status(&s).map_err(AdminError::bad_request)).transpose()?,
-            )
+            .with_status(status.transpose()?)
             .with_q(non_empty(&self.q))
             .with_since(parse_time("since", non_empty(&self.since))?)
             .with_until(parse_time("until", non_empty(&self.until))?))
