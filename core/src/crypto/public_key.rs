@@ -58,6 +58,8 @@ pub fn p256_point_from_spki(spki: &[u8]) -> Option<&[u8]> {
 
 /// The PKCS#1 `RSAPublicKey` in a SubjectPublicKeyInfo (RFC 8017, appendix A.1.1); `None` for a key
 /// of another kind, and for one that [`ProofAlgorithm::accepts_key`] rejects.
+///
+/// [`ProofAlgorithm::accepts_key`]: crate::crypto::ProofAlgorithm::accepts_key
 pub fn rsa_key_from_spki(spki: &[u8]) -> Option<&[u8]> {
     der::rsa_key_in_spki(spki).filter(|key| is_rsa_key(key))
 }
@@ -65,6 +67,8 @@ pub fn rsa_key_from_spki(spki: &[u8]) -> Option<&[u8]> {
 /// The PKCS#1 `RSAPublicKey` of a modulus and an exponent, both big-endian without leading zeros,
 /// as a JWK has them (RFC 7518, section 6.3.1); `None` where [`ProofAlgorithm::accepts_key`]
 /// rejects it.
+///
+/// [`ProofAlgorithm::accepts_key`]: crate::crypto::ProofAlgorithm::accepts_key
 pub fn rsa_key_from_components(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
     let bounded =
         modulus.len() <= MAX_RSA_MODULUS_BYTES && exponent.len() <= MAX_RSA_EXPONENT_BYTES;

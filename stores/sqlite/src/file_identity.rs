@@ -71,6 +71,7 @@ fn file_id(_: &Path) -> std::io::Result<FileId> {
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
