@@ -30,17 +30,24 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Escapes control characters in a sender's text, because a terminal would execute them.
+/// Escapes control characters in a sender's text, because a terminal would execute them, and
+/// bidirectional ones, because they make a line read otherwise than it is.
 pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    let is_escaped = |c: char| c.is_control() || is_bidirectional(c);
+    if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
     }
     let one = |c: char| match c {
         '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
+        c if is_escaped(c) => c.escape_default().to_string(),
         c => c.to_string(),
     };
     Cow::Owned(text.chars().map(one).collect())
+}
+
+/// Whether a character changes the direction of the text around it (Unicode Standard Annex 9).
+fn is_bidirectional(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Prints a body: escaped line by line on a terminal, as it is elsewhere.
@@ -81,6 +88,7 @@ mod tests {
     #[test]
     fn control_characters_of_senders_are_escaped() {
         assert_eq!(escape_control("evt_1 ü\t"), "evt_1 ü\t");
+        assert_eq!(escape_control("a\u{202e}b\u{2066}c"), "a\\u{202e}b\\u{2066}c");
         assert_eq!(escape_control("a\u{1b}[2Jb\r\n\u{7}\u{9b}"), "a\\u{1b}[2Jb\\r\\n\\u{7}\\u{9b}");
     }
 }

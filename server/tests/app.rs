@@ -346,7 +346,7 @@ async fn an_invalid_replay_limit_is_rejected_and_replays_nothing() {
     let (_folder, app) = app(&routes_yaml("[one]"));
     let hooks = app.handler("one", expect_order_7).build().await.unwrap();
     let address = serve_with_axum(hooks.admin()).await;
-    for limit in ["-1", "0.5", "1e300", "\"x\"", "[1]"] {
+    for limit in ["0", "-1", "0.5", "1e300", "\"x\"", "[1]"] {
         let body = format!(r#"{{"limit":{limit}}}"#);
         let (status, answer) = call(&address, "POST", "/api/v1/replay", &body).await;
         assert_eq!(status, 400, "{limit}: {answer}");
@@ -380,6 +380,8 @@ async fn every_admin_error_is_json_with_error_and_code() {
         ("POST", "/livez", 405),
         ("GET", "/api/v1/events/%ff", 400),
         ("GET", "/api/v1/events?limit=many", 400),
+        ("GET", "/api/v1/events?limit=0", 400),
+        ("GET", "/api/v1/dead?limit=0", 400),
         ("GET", "/nothing", 404),
     ] {
         let (status, body) = call(&address, method, target, "").await;

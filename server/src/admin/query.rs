@@ -38,15 +38,16 @@ where
     D: serde::Deserializer<'de>,
 {
     use serde::de::Error;
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        // An invalid number is an error, never "no limit": that would replay every event.
-        Value::Number(n) => match n.as_u64().and_then(|n| usize::try_from(n).ok()) {
-            Some(n) => Ok(Some(n)),
-            None => Err(Error::custom("`limit` is a whole number from 0")),
-        },
-        Value::String(text) => text.parse().map(Some).map_err(Error::custom),
-        _ => Err(Error::custom("`limit` is a number")),
+    let limit = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::Number(n) => n.as_u64().and_then(|n| usize::try_from(n).ok()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    // An invalid number is an error, never "no limit": that would replay every event.
+    match limit.filter(|limit| *limit > 0) {
+        Some(limit) => Ok(Some(limit)),
+        None => Err(Error::custom("`limit` is a whole number from 1")),
     }
 }
 
