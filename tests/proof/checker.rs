@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::causes::check_effects;
+use crate::effect_sink::Effects;
 use crate::load::{SentEvents, object};
 use crate::server::Server;
 
@@ -44,12 +46,12 @@ pub(crate) fn stored_events(server: &Server) -> Result<HashMap<String, String>, 
 }
 
 /// Checks a server without open jobs: nothing is stored that was not sent, each event is stored
-/// once with the bytes that were sent and had its effect, and each further effect has a recorded
-/// cause. Lost events are counted, because the canaries lose some.
+/// once with the bytes that were sent and had its effect, and each effect belongs to a recorded run
+/// that is the first or has its own cause. Lost events are counted, because the canaries lose some.
 pub(crate) fn check(
     server: &Server,
     sent: &SentEvents,
-    effects: &HashMap<String, usize>,
+    effects: &Effects,
 ) -> Result<Findings, String> {
     let stored = stored_events(server)?;
     let lost = sent.acknowledged.iter().filter(|id| !stored.contains_key(*id)).count();
@@ -58,29 +60,23 @@ pub(crate) fn check(
     }
     let mut findings = Findings { stored: stored.len(), lost, further_runs: 0 };
     for (n, (name, id)) in stored.iter().enumerate() {
-        let count = effects.get(id).copied().unwrap_or(0);
-        if count == 0 {
+        let effects = effects.get(id).map_or(&[][..], Vec::as_slice);
+        if effects.is_empty() {
             return Err(format!("{name} is done and had no effect"));
         }
-        findings.further_runs += count - 1;
+        findings.further_runs += effects.len() - 1;
         // All events that ran more than once, and a sample of the others: each costs a request.
-        if count > 1 || n % 97 == 0 {
-            check_event(server, name, id, count)?;
+        if effects.len() > 1 || n % 97 == 0 {
+            check_event(server, name, id, effects)?;
         }
     }
     Ok(findings)
 }
 
-fn check_event(server: &Server, name: &str, id: &str, effects: usize) -> Result<(), String> {
+fn check_event(server: &Server, name: &str, id: &str, effects: &[u64]) -> Result<(), String> {
     let event = server.admin("GET", &format!("/api/v1/events/{id}"), "").json();
     let attempts = event["attempts"].as_array().ok_or("an event without `attempts`")?;
-    let has_cause = |a: &&Value| a["cause"].is_string() || a["outcome"] == "crash";
-    let causes = attempts.iter().filter(has_cause).count();
-    if effects > 1 && causes < effects - 1 {
-        return Err(format!(
-            "{name} had {effects} effects and {causes} recorded causes: {attempts:?}"
-        ));
-    }
+    check_effects(name, effects, attempts)?;
     let body: Value = serde_json::from_str(event["body"].as_str().unwrap_or_default())
         .map_err(|e| format!("{name}: {e}"))?;
     if body["data"]["object"] != object(name) {

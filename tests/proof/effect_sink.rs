@@ -1,16 +1,19 @@
-//! An HTTP server in the process of the suite that counts the effects of handlers: no kill of the
-//! server under test reaches its counts.
+//! An HTTP server in the process of the suite that records the effects of handlers: no kill of
+//! the server under test reaches its records.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Counts the effects of each event, by Hookward's event id.
+/// The number of the attempt of each effect, by Hookward's event id.
+pub(crate) type Effects = HashMap<String, Vec<u64>>;
+
+/// Records the effects of each event.
 #[derive(Clone)]
 pub(crate) struct EffectSink {
     pub(crate) port: u16,
-    seen: Arc<Mutex<HashMap<String, usize>>>,
+    seen: Arc<Mutex<Effects>>,
 }
 
 impl EffectSink {
@@ -28,14 +31,14 @@ impl EffectSink {
         sink
     }
 
-    pub(crate) fn counts(&self) -> HashMap<String, usize> {
+    pub(crate) fn effects(&self) -> Effects {
         self.seen.lock().unwrap().clone()
     }
 }
 
 /// Answers requests on one connection, one after the other. The effect takes place before the
 /// answer, as with any receiver, so a kill between the two causes a second effect.
-fn serve(mut stream: TcpStream, seen: &Mutex<HashMap<String, usize>>) {
+fn serve(mut stream: TcpStream, seen: &Mutex<Effects>) {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {
@@ -51,7 +54,9 @@ fn serve(mut stream: TcpStream, seen: &Mutex<HashMap<String, usize>>) {
                 break;
             }
             if let Some(id) = header("x-hookward-event-id") {
-                *seen.lock().unwrap().entry(id).or_insert(0) += 1;
+                // Without the header it is attempt 0, which no record has.
+                let attempt = header("x-hookward-attempt").and_then(|n| n.parse().ok());
+                seen.lock().unwrap().entry(id).or_default().push(attempt.unwrap_or(0));
             }
             bytes.drain(..end);
             if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_err() {

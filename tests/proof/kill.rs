@@ -1,7 +1,7 @@
 //! Suite `kill`: `kill -9` under load, again and again over one store. The page cache survives a
 //! kill, so this proves that commits come before answers, that recovery works, and that work
-//! continues after it. The oracle is [`crate::checker`], the canary a store in memory, which loses
-//! events.
+//! continues after it. The oracle is [`crate::checker`], the canaries are a store in memory, which
+//! loses events, and records that do not explain all effects.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +18,7 @@ const KILLS_PER_CHECK: usize = 25;
 const SENDERS: usize = 16;
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
+    crate::causes::check_canaries()?;
     let canary =
         kill_repeatedly("memory", &RunOptions { runs: 2, until: None, ..options.clone() })?;
     if canary.1.lost == 0 {
@@ -65,7 +66,7 @@ fn kill_repeatedly(store: &str, options: &RunOptions) -> Result<(usize, Findings
         }
         let server = place.start();
         wait_until_settled(&server)?;
-        findings = check(&server, &sent.lock().unwrap(), &sink.counts())?;
+        findings = check(&server, &sent.lock().unwrap(), &sink.effects())?;
         server.kill();
         if findings.lost > 0 {
             break;

@@ -17,6 +17,7 @@
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod causes;
 mod checker;
 mod descriptors;
 mod disk;

@@ -12,8 +12,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::RunOptions;
+use crate::causes::check_effects;
 use crate::fault::process::{Ended, Process};
-use crate::fault::trial::{Findings, Fixture, check, check_effects, run_parallel};
+use crate::fault::trial::{Findings, Fixture, check, run_parallel};
 use crate::fault::{CHANGING_CALLS, Fault, Shim};
 use crate::recovery::{STORE, crash_faults, run_until_crash};
 use crate::sender::now;
@@ -220,6 +221,7 @@ fn crash_at_every_call(shim: &Shim, options: &RunOptions) -> Result<String, Stri
 
 /// Checks that the oracle finds a store in memory, and records that differ from what happened.
 fn check_canaries(shim: &Shim) -> Result<&'static str, String> {
+    crate::causes::check_canaries()?;
     let in_memory = kill_during_step(shim, "memory")?;
     match in_memory.recover_and_check() {
         Err(found) if found.contains("lost") => {}

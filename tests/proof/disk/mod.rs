@@ -172,7 +172,7 @@ impl Fixture {
     fn check(&self, server: &Server) -> Result<usize, String> {
         wait_until_idle(server, Duration::from_secs(60))?;
         let sent = self.sent.lock().unwrap();
-        let findings = check(server, &sent, &self.sink.counts())?;
+        let findings = check(server, &sent, &self.sink.effects())?;
         let acknowledged = sent.acknowledged.len();
         if findings.lost > 0 {
             return Err(format!("{} of {acknowledged} acknowledged events lost", findings.lost));

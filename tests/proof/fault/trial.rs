@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::causes::check_effects;
 use crate::checker::{stored_events, wait_until_settled};
 use crate::fault::process::Process;
 use crate::fault::{CallTrace, Fault, Shim};
@@ -221,42 +222,6 @@ pub(crate) fn check(
         return Err(format!("{id} had an effect and is not stored"));
     }
     Ok(findings)
-}
-
-/// Checks the effects of one event, given by the number of their attempt, against its recorded
-/// runs. Returns the number of further effects and of further runs.
-pub(crate) fn check_effects(
-    name: &str,
-    effects: &[u64],
-    runs: &[Value],
-) -> Result<(usize, usize), String> {
-    if effects.is_empty() {
-        return Err(format!("{name} is done and had no effect: {runs:?}"));
-    }
-    let mut further_runs = 0;
-    let mut attempts: Vec<u64> = Vec::new();
-    for (n, run) in runs.iter().enumerate() {
-        let before = n.checked_sub(1).and_then(|n| runs.get(n));
-        // The run after a released one has no cause, because nothing failed.
-        let released = before.is_some_and(|run| run["outcome"] == "released");
-        match (n, run["cause"].is_string()) {
-            (1.., false) if !released => {
-                return Err(format!("{name} ran again without a cause: {runs:?}"));
-            }
-            (1.., _) => further_runs += 1,
-            _ => {}
-        }
-        attempts.push(run["attempt"].as_u64().unwrap_or(0));
-    }
-    for effect in effects {
-        let Some(at) = attempts.iter().position(|attempt| attempt == effect) else {
-            return Err(format!(
-                "{name} had an effect in attempt {effect}, which is not recorded: {runs:?}"
-            ));
-        };
-        attempts.swap_remove(at);
-    }
-    Ok((effects.len() - 1, further_runs))
 }
 
 /// Runs SQLite's integrity check over the file and its log.
