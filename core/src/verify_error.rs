@@ -32,7 +32,7 @@ pub enum VerifyError {
     },
     /// The signature is well-formed, and no active secret makes it for these bytes.
     #[error(
-        "the signature matches these bytes under no active secret; check the secret, and that nothing \
+        "the signature does not match these bytes under any active secret; check the secret, and that nothing \
          between sender and server changes the body"
     )]
     InvalidSignature,
