@@ -22,6 +22,8 @@ pub(crate) struct Findings {
     pub(crate) lost: usize,
     /// Effects of an event beyond its first.
     pub(crate) further_runs: usize,
+    /// Events that were sent again after a restart and had the first answer.
+    pub(crate) repetitions: usize,
 }
 
 /// Returns all stored events: the provider's event id, and Hookward's id for it.
@@ -58,7 +60,7 @@ pub(crate) fn check(
     if let Some(unsent) = stored.keys().find(|id| !sent.contains(id)) {
         return Err(format!("{unsent} is stored and was never sent"));
     }
-    let mut findings = Findings { stored: stored.len(), lost, further_runs: 0 };
+    let mut findings = Findings { stored: stored.len(), lost, ..Findings::default() };
     for (n, (name, id)) in stored.iter().enumerate() {
         let effects = effects.get(id).map_or(&[][..], Vec::as_slice);
         if effects.is_empty() {

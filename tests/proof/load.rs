@@ -1,11 +1,11 @@
 //! The load of the suites that kill the server: threads that send signed events, and a record of
 //! the answer to each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::sender::stripe;
+use crate::sender::{Signed, stripe};
 
 /// Ids of the events that were sent.
 #[derive(Debug, Default, Clone)]
@@ -14,9 +14,17 @@ pub(crate) struct SentEvents {
     pub(crate) acknowledged: BTreeSet<String>,
     /// Sent without a whole answer: these may be stored.
     pub(crate) unanswered: BTreeSet<String>,
+    /// The body of the first answer to each event that [`Load`] sent and that was acknowledged.
+    pub(crate) answers: BTreeMap<String, Vec<u8>>,
 }
 
 impl SentEvents {
+    pub(crate) fn acknowledge(&mut self, id: String, answer: Vec<u8>) {
+        self.unanswered.remove(&id);
+        self.answers.insert(id.clone(), answer);
+        self.acknowledged.insert(id);
+    }
+
     pub(crate) fn contains(&self, id: &str) -> bool {
         self.acknowledged.contains(id) || self.unanswered.contains(id)
     }
@@ -57,6 +65,11 @@ pub(crate) fn object(id: &str) -> serde_json::Value {
     serde_json::json!({"id": format!("pi_{id}"), "amount": 1, "note": format!("for {id}")})
 }
 
+/// Returns the event with this id, signed now.
+pub(crate) fn event(id: &str) -> Signed {
+    stripe(id, "payment_intent.succeeded", object(id))
+}
+
 fn send(addr: &str, thread: usize, round: usize, stop: &AtomicBool, sent: &Mutex<SentEvents>) {
     for n in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -64,13 +77,8 @@ fn send(addr: &str, thread: usize, round: usize, stop: &AtomicBool, sent: &Mutex
         }
         let id = format!("evt_{round}_{thread}_{n}");
         sent.lock().unwrap().unanswered.insert(id.clone());
-        let signed = stripe(&id, "payment_intent.succeeded", object(&id));
-        match signed.try_post(addr) {
-            Ok(answer) if answer.status == 200 => {
-                let mut sent = sent.lock().unwrap();
-                sent.unanswered.remove(&id);
-                sent.acknowledged.insert(id);
-            }
+        match event(&id).try_post(addr) {
+            Ok(answer) if answer.status == 200 => sent.lock().unwrap().acknowledge(id, answer.body),
             Ok(answer) if answer.status == 503 => {}
             Ok(answer) => panic!("{}: {}", answer.status, answer.text()),
             Err(_) => return,
