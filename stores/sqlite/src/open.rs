@@ -50,7 +50,10 @@ pub(crate) fn open(
     crate::wal_check::check(path)?;
     // SQLite gives the log and its index the mode of the file, so that is created first.
     private_file::create_if_missing(path)
-        .map_err(|e| OpenError::new(format!("{} cannot be created: {e}", path.display())))?;
+        .map_err(|e| OpenError::new(format!(
+            "{} cannot be created: {e}; the store needs a folder in which this user may create files",
+            path.display()
+        )))?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(open_error)?;
     check_integrity(&conn, path)?;
     // Before the settings: `auto_vacuum` can be set only before `journal_mode` creates the first

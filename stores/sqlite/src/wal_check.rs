@@ -37,7 +37,13 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
         Ok(file) => file,
         // A store that was closed regularly has no log.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(OpenError::new(format!("{} cannot be read: {e}", log.display()))),
+        Err(e) => {
+            return Err(OpenError::new(format!(
+                "{} cannot be read: {e}; the store needs a file, and a log beside it, that this \
+                 user may read and write",
+                log.display()
+            )));
+        }
     };
     let damage = find_damage(BufReader::with_capacity(1 << 16, file));
     let damage =
