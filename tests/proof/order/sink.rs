@@ -20,6 +20,8 @@ pub(crate) struct Observations {
     /// Descriptions of the first few violations.
     pub(crate) examples: Vec<String>,
     keys: HashMap<String, Key>,
+    /// Kills of the server so far.
+    kills: usize,
 }
 
 /// Progress of one order key.
@@ -75,15 +77,22 @@ impl OrderSink {
         self.observations.lock().unwrap().keys.values().map(|key| key.next).sum()
     }
 
-    /// Allows the last event of each key to repeat, after a kill of the server.
+    /// Allows the last event of each key to repeat, after a kill of the server. Attempts of the
+    /// killed server may still be under way here; they overlap with nothing any more.
     pub(crate) fn server_killed(&self) {
-        self.observations.lock().unwrap().keys.values_mut().for_each(|key| key.may_repeat = true);
+        let mut observations = self.observations.lock().unwrap();
+        observations.kills += 1;
+        for key in observations.keys.values_mut() {
+            key.may_repeat = true;
+            key.in_flight = 0;
+        }
     }
 }
 
 impl Observations {
-    /// Begins an attempt of event `n` of a key; returns the status that it gets.
-    fn begin(&mut self, name: &str, n: usize) -> u16 {
+    /// Begins an attempt of event `n` of a key; returns the status that it gets, and the number of
+    /// kills before it.
+    fn begin(&mut self, name: &str, n: usize) -> (u16, usize) {
         self.requests += 1;
         let (failures, is_final) = planned_failures(name, n);
         let key = self.keys.entry(name.to_owned()).or_default();
@@ -106,16 +115,20 @@ impl Observations {
         }
         let attempts = key.attempts.entry(n).or_insert(0);
         *attempts += 1;
-        match (*attempts <= failures, is_final) {
+        let status = match (*attempts <= failures, is_final) {
             (true, _) => 500,
             (false, true) => 400,
             (false, false) => 200,
-        }
+        };
+        (status, self.kills)
     }
 
-    fn end(&mut self, name: &str, n: usize, status: u16) {
+    fn end(&mut self, name: &str, n: usize, status: u16, kills_before: usize) {
+        let was_killed = kills_before < self.kills;
         let key = self.keys.entry(name.to_owned()).or_default();
-        key.in_flight -= 1;
+        if !was_killed {
+            key.in_flight -= 1;
+        }
         match status {
             500 => self.failed += 1,
             400 => self.dead += 1,
@@ -123,7 +136,8 @@ impl Observations {
         }
         if status != 500 && n >= key.next {
             key.next = n + 1;
-            key.may_repeat = false;
+            // The server that was killed meanwhile cannot have recorded this end.
+            key.may_repeat = was_killed;
         }
     }
 }
@@ -146,10 +160,10 @@ fn serve(mut stream: TcpStream, observations: &Mutex<Observations>) {
             let object = &body["data"]["object"];
             let key = object["customer"].as_str().unwrap().to_owned();
             let n = usize::try_from(object["n"].as_u64().unwrap()).unwrap();
-            let status = observations.lock().unwrap().begin(&key, n);
+            let (status, kills) = observations.lock().unwrap().begin(&key, n);
             // Long enough for another attempt of the key to overlap.
             std::thread::sleep(Duration::from_micros(fastrand::u64(200..3000)));
-            observations.lock().unwrap().end(&key, n, status);
+            observations.lock().unwrap().end(&key, n, status, kills);
             let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
             if stream.write_all(answer.as_bytes()).is_err() {
                 return;
