@@ -44,6 +44,6 @@ pub fn vectors(data: &[u8]) {
         else {
             return;
         };
-        let _ = outcome.agrees(vector);
+        let _ = outcome.matches(vector);
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON format of test vectors (`docs/vectors.md`), and what a vector sets up: the request, the
+//! The JSON format of test vectors (`docs/vectors.md`), and what a vector defines: the request, the
 //! secrets, the sender's public keys and the provider's settings.
 
 use std::collections::BTreeMap;
@@ -133,7 +133,7 @@ pub struct HandshakeVector {
 pub struct ExpectedResponse {
     /// The HTTP status.
     pub status: u16,
-    /// Headers that the answer must have; others may stand beside them.
+    /// Headers that the answer must have; further headers are allowed.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The exact body.
@@ -173,11 +173,11 @@ impl VectorInputs {
 
     /// The settings as the provider's `with:` block.
     pub fn settings(&self) -> Value {
-        let named = [("audience", &self.expected_audience), ("email", &self.expected_email)];
-        let set = named
+        let settings = [("audience", &self.expected_audience), ("email", &self.expected_email)];
+        let set_settings = settings
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?))));
-        Value::Object(set.collect())
+        Value::Object(set_settings.collect())
     }
 }
 
@@ -232,7 +232,7 @@ impl Vector {
                 SecretSet::from_texts(Option::<String>::None)
             }
             [] => SecretSet::from_texts([self.secret.clone()]),
-            several => SecretSet::from_texts(several.iter().cloned()),
+            secrets => SecretSet::from_texts(secrets.iter().cloned()),
         }
     }
 }
@@ -240,14 +240,14 @@ impl Vector {
 impl ExpectedResponse {
     /// Whether a rejection with this error is the expected answer: status 401, or 503 where a key
     /// is unavailable, and no expected body, because the body of a rejection is the server's own.
-    pub fn agrees_with_rejection(&self, error: &VerifyError) -> bool {
+    pub fn matches_rejection(&self, error: &VerifyError) -> bool {
         let unavailable = matches!(error, VerifyError::KeyUnavailable { .. });
         self.status == if unavailable { 503 } else { 401 } && self.body.is_empty()
     }
 
     /// Whether this reply is the expected answer: the same status and body, and every expected
     /// header.
-    pub fn agrees(&self, reply: &Reply) -> bool {
+    pub fn matches(&self, reply: &Reply) -> bool {
         let has_header = |(name, value): (&String, &String)| {
             let same = |(n, v): &(HeaderName, HeaderValue)| {
                 n.as_str().eq_ignore_ascii_case(name) && v.as_bytes() == value.as_bytes()

@@ -8,7 +8,7 @@ use hookward_core::{Proof, Provider, Reply, SecretSet, Timestamp, VerifyCx, Veri
 
 use crate::format::{HandshakeVector, RecordedRequest, Vector, Verdict};
 
-/// What a provider made of a vector.
+/// The result of running one vector through a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VectorOutcome {
     /// [`Verdict::Accept`] for a genuine event and for a genuine handshake.
@@ -23,14 +23,14 @@ pub struct VectorOutcome {
 
 impl VectorOutcome {
     /// A rejection with this code.
-    pub fn reject(code: &'static str) -> Self {
+    pub fn rejected(code: &'static str) -> Self {
         Self { verdict: Verdict::Reject, code: Some(code), event_type: None, event_id: None }
     }
 
     /// Whether this is what the vector expects. The event's type and id are compared only where the
     /// vector gives them; the code of a rejection is not compared.
-    pub fn agrees(&self, vector: &Vector) -> bool {
-        let same = |want: &Option<String>, found| want.is_none() || want == found;
+    pub fn matches(&self, vector: &Vector) -> bool {
+        let same = |expected: &Option<String>, found| expected.is_none() || expected == found;
         self.verdict == vector.expect
             && same(&vector.event_type, &self.event_type)
             && same(&vector.event_id, &self.event_id)
@@ -46,36 +46,36 @@ pub async fn run_vector(
     vector: &Vector,
     now_default: i64,
 ) -> VectorOutcome {
-    let accept = |event_type, event_id| VectorOutcome {
+    let accepted = |event_type, event_id| VectorOutcome {
         verdict: Verdict::Accept,
         code: None,
         event_type,
         event_id,
     };
     let Ok(secrets) = vector.secret_set() else {
-        return VectorOutcome::reject(VerifyError::InvalidSignature.code());
+        return VectorOutcome::rejected(VerifyError::InvalidSignature.code());
     };
     let now = Timestamp::from_secs(vector.now_unix.unwrap_or(now_default));
     let tolerance = vector.tolerance_s.map(Duration::from_secs);
     let keys = vector.inputs.fixed_keys();
     match prove_recorded(provider, &vector.request, &secrets, now, tolerance, keys.as_ref()).await {
-        Err(e) => VectorOutcome::reject(e.code()),
+        Err(e) => VectorOutcome::rejected(e.code()),
         Ok(Proof::Handshake(handshake)) if handshake.reply.status.as_u16() >= 400 => {
-            VectorOutcome::reject(VerifyError::InvalidSignature.code())
+            VectorOutcome::rejected(VerifyError::InvalidSignature.code())
         }
-        Ok(Proof::Handshake(_)) => accept(None, None),
+        Ok(Proof::Handshake(_)) => accepted(None, None),
         Ok(Proof::Genuine(delivery)) => {
             let events = provider.identify(&delivery).unwrap_or_default();
             match events.into_iter().next() {
-                Some(first) => accept(first.event_type, first.event_id.map(|id| id.value)),
-                None => accept(None, None),
+                Some(first) => accepted(first.event_type, first.event_id.map(|id| id.value)),
+                None => accepted(None, None),
             }
         }
     }
 }
 
 /// Proves the request of a handshake vector. Returns the provider's answer, or `None` where the
-/// provider took the request for an ordinary event. `now_default` is the clock in Unix seconds.
+/// provider treated the request as an ordinary event. `now_default` is the clock in Unix seconds.
 ///
 /// # Errors
 /// The [`VerifyError`] with which the provider rejects the request.

@@ -41,7 +41,7 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
     for vector in &vectors.vectors {
         let outcome = run_one_vector(registry, vector, vectors.now_default).await;
         summary.vectors += 1;
-        match (outcome.agrees(vector), vector.class) {
+        match (outcome.matches(vector), vector.class) {
             (true, _) => summary.agree += 1,
             (false, Class::Normative) => summary.normative_disagree += 1,
             (false, Class::Policy) => summary.policy_disagree += 1,
@@ -76,7 +76,7 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
 async fn run_one_vector(registry: &Registry, vector: &Vector, now_default: i64) -> VectorOutcome {
     match choose(registry, &vector.provider, Some(&vector.scheme), vector.inputs.settings()) {
         Ok(chosen) => run_vector(&*chosen.provider, vector, now_default).await,
-        Err(_) => VectorOutcome::reject("UNKNOWN_PROVIDER"),
+        Err(_) => VectorOutcome::rejected("UNKNOWN_PROVIDER"),
     }
 }
 
@@ -112,11 +112,11 @@ async fn run_one_handshake(
         return (reject("UNKNOWN_PROVIDER"), false);
     };
     match run_handshake(&*chosen.provider, vector, now_default).await {
-        Ok(Some(reply)) => (handshake(&reply).to_vec(), vector.response.agrees(&reply)),
+        Ok(Some(reply)) => (handshake(&reply).to_vec(), vector.response.matches(&reply)),
         // The request was treated as an ordinary event.
         Ok(None) => (vec![("verdict", json!(Verdict::Accept))], false),
         Err(e) => {
-            let agrees = vector.response.agrees_with_rejection(&e);
+            let agrees = vector.response.matches_rejection(&e);
             let status = if matches!(e, VerifyError::KeyUnavailable { .. }) { 503 } else { 401 };
             let answer = [("status", json!(status)), ("headers", json!({})), ("body", json!(""))];
             ([reject(e.code()), answer.to_vec()].concat(), agrees)

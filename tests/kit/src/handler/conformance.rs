@@ -66,15 +66,15 @@ impl Subject {
     }
 
     pub fn handler_1_builds_from_its_documented_config(&self) {
-        self.built("HANDLER-1");
+        self.build_or_fail("HANDLER-1");
         let name = self.descriptor.name;
-        let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        must("HANDLER-1", name.chars().all(snake), || {
+        let is_snake_case = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        ensure("HANDLER-1", name.chars().all(is_snake_case), || {
             format!("the name `{name}` is not snake_case")
         });
         let summary = self.descriptor.summary;
         let one_line = !summary.trim().is_empty() && !summary.contains('\n');
-        must("HANDLER-1", one_line, || "the summary is not one line".to_owned());
+        ensure("HANDLER-1", one_line, || "the summary is not one line".to_owned());
     }
 
     pub fn handler_2_rejects_unknown_keys(&self) {
@@ -87,7 +87,7 @@ impl Subject {
         };
         block.insert("hookward_testkit_unknown".to_owned(), json!(1));
         let rejected = self.build(with, self.base.path()).is_err();
-        must("HANDLER-2", rejected, || {
+        ensure("HANDLER-2", rejected, || {
             "an unknown key was accepted; add `#[serde(deny_unknown_fields)]`".to_owned()
         });
     }
@@ -95,21 +95,24 @@ impl Subject {
     pub fn handler_3_describes_every_key(&self) {
         let schema = (self.descriptor.schema)();
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-        must("HANDLER-3", closed, || "the JSON Schema allows unknown keys".to_owned());
+        ensure("HANDLER-3", closed, || "the JSON Schema allows unknown keys".to_owned());
         for (key, property) in properties(&schema) {
             let described = property.get("description").is_some()
-                || resolve(&schema, property).get("description").is_some();
-            must("HANDLER-3", described, || format!("the key `{key}` has no doc comment"));
+                || resolve_ref(&schema, property).get("description").is_some();
+            ensure("HANDLER-3", described, || format!("the key `{key}` has no doc comment"));
         }
     }
 
     pub fn handler_4_builds_without_io(&self) {
-        self.built("HANDLER-4");
-        let left = std::fs::read_dir(self.base.path()).map(Iterator::count).unwrap_or(0);
-        must("HANDLER-4", left == 0, || "building left files".to_owned());
+        self.build_or_fail("HANDLER-4");
+        let left_files = std::fs::read_dir(self.base.path()).map(Iterator::count).unwrap_or(0);
+        ensure("HANDLER-4", left_files == 0, || "building left files".to_owned());
         let nowhere = self.base.path().join("not/there");
         if let Err(error) = self.build(self.with.clone(), &nowhere) {
-            broken("HANDLER-4", &format!("building needs the folder of routes.yaml: {error}"));
+            report_broken(
+                "HANDLER-4",
+                &format!("building needs the folder of routes.yaml: {error}"),
+            );
         }
     }
 
@@ -124,7 +127,7 @@ impl Subject {
         let event = Event::new(sample_parts("order.paid", "{\"id\":1}"));
         for attempt in 1..=2 {
             if let Err(error) = self.run(&event, attempt) {
-                broken("HANDLER-6", &format!("run {attempt} failed: {error:?}"));
+                report_broken("HANDLER-6", &format!("run {attempt} failed: {error:?}"));
             }
         }
     }
@@ -133,9 +136,9 @@ impl Subject {
         let schema = (self.descriptor.schema)();
         let mut secrets = Vec::new();
         collect_secrets(&schema, &schema, &self.with, &mut secrets);
-        let shown = format!("{:?}", self.built("HANDLER-7"));
+        let shown = format!("{:?}", self.build_or_fail("HANDLER-7"));
         for secret in secrets.iter().filter(|s| !s.is_empty()) {
-            must("HANDLER-7", !shown.contains(secret), || {
+            ensure("HANDLER-7", !shown.contains(secret), || {
                 "`Debug` shows a secret of the config".to_owned()
             });
         }
@@ -145,7 +148,7 @@ impl Subject {
         for (what, event) in odd_events() {
             if let Err(error) = self.run(&event, 1) {
                 let leaks = error.message().contains(CANARY);
-                must("HANDLER-8", !leaks, || format!("the error about {what} contains payload"));
+                ensure("HANDLER-8", !leaks, || format!("the error about {what} contains payload"));
             }
         }
     }
@@ -154,27 +157,27 @@ impl Subject {
         (self.descriptor.build)(with, &BuildCx::new(base_dir, "suite"))
     }
 
-    fn built(&self, number: &str) -> Arc<dyn Handler> {
+    fn build_or_fail(&self, number: &str) -> Arc<dyn Handler> {
         match self.build(self.with.clone(), self.base.path()) {
             Ok(handler) => handler,
-            Err(error) => broken(number, &format!("it cannot be built: {error}")),
+            Err(error) => report_broken(number, &format!("it cannot be built: {error}")),
         }
     }
 
     fn run(&self, event: &Event, attempt: u32) -> Result<Flow, HandlerError> {
-        let handler = self.built("HANDLER-1");
+        let handler = self.build_or_fail("HANDLER-1");
         let cx = cx(event).with_attempt(attempt);
         block_on(handler.handle(event.clone(), &cx))
     }
 }
 
-fn must(number: &str, kept: bool, how: impl FnOnce() -> String) {
-    if !kept {
-        broken(number, &how());
+fn ensure(number: &str, holds: bool, how: impl FnOnce() -> String) {
+    if !holds {
+        report_broken(number, &how());
     }
 }
 
-fn broken(number: &str, how: &str) -> ! {
+fn report_broken(number: &str, how: &str) -> ! {
     panic!("{}\nfound: {how}", rule_of(spec::HANDLER, number));
 }
 
@@ -211,14 +214,14 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 /// Follows a local `$ref`.
-fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+fn resolve_ref<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let target = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
     target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }
 
 /// Collects the strings of `value` that the schema marks `writeOnly`.
 fn collect_secrets(root: &Value, schema: &Value, value: &Value, found: &mut Vec<String>) {
-    let schema = resolve(root, schema);
+    let schema = resolve_ref(root, schema);
     if schema.get("writeOnly") == Some(&Value::Bool(true)) {
         found.extend(value.as_str().map(str::to_owned));
     }

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 /// What the recorder does with one run.
 #[derive(Debug, Clone)]
 pub enum Play {
-    /// Succeeds; the chain goes on.
+    /// Succeeds; the chain continues.
     Ok,
-    /// Succeeds; the chain goes on with this body.
+    /// Succeeds; the chain continues with this body.
     Replace(Body),
     /// Ends the chain.
     Stop,

@@ -6,14 +6,14 @@ use hookward_core::Secret;
 use hookward_core::plugin::BuildCx;
 use serde_json::{Map, Value};
 
-use super::{Checked, Trial, ensure};
+use super::{BuiltSubject, Checked, ensure};
 
 /// Words in names of headers that are secret, or useless after verification.
 const SECRET_HEADER_WORDS: [&str; 6] =
     ["signature", "hmac", "token", "secret", "authorization", "cookie"];
 
-pub(super) fn unknown_keys(trial: &Trial<'_>) -> Checked {
-    let subject = trial.subject;
+pub(super) fn unknown_keys(built: &BuiltSubject<'_>) -> Checked {
+    let subject = built.subject;
     let mut with = subject.with.as_object().cloned().unwrap_or_else(Map::new);
     with.insert("no_such_key".to_owned(), Value::Bool(true));
     let cx = BuildCx::new(Path::new("."), "subject");
@@ -32,8 +32,8 @@ pub(super) fn unknown_keys(trial: &Trial<'_>) -> Checked {
     })
 }
 
-pub(super) fn self_description(trial: &Trial<'_>) -> Checked {
-    let d = &trial.subject.descriptor;
+pub(super) fn self_description(built: &BuiltSubject<'_>) -> Checked {
+    let d = &built.subject.descriptor;
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     ensure(!d.name.is_empty() && d.name.chars().all(word), || {
         format!("the name `{}` is not snake_case", d.name)
@@ -58,13 +58,13 @@ pub(super) fn self_description(trial: &Trial<'_>) -> Checked {
     Ok(())
 }
 
-pub(super) fn secrets_are_checked(trial: &Trial<'_>) -> Checked {
-    for text in [&trial.subject.secret, &trial.subject.other_secret] {
-        let checked = trial.provider.check_secret(&Secret::new(text.clone()));
+pub(super) fn secrets_are_checked(built: &BuiltSubject<'_>) -> Checked {
+    for text in [&built.subject.secret, &built.subject.other_secret] {
+        let checked = built.provider.check_secret(&Secret::new(text.clone()));
         checked.map_err(|reason| format!("a usable secret is rejected: {reason}"))?;
     }
     for bad in ["", "\u{1}not-a-secret\u{1}", "whsec_", "whsec_***not base64***"] {
-        if let Err(reason) = trial.provider.check_secret(&Secret::new(bad)) {
+        if let Err(reason) = built.provider.check_secret(&Secret::new(bad)) {
             ensure(bad.len() < 7 || !reason.message.contains(bad), || {
                 format!("the error about a bad secret shows it: {reason}")
             })?;

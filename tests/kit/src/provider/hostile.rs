@@ -3,20 +3,23 @@
 use hookward_core::{Body, Proof, Request, VerifyError};
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Checked, Good, Trial, ensure};
+use super::{BuiltSubject, Checked, GenuineRequest, ensure};
 
 const HOSTILE_REQUESTS: usize = 2_000;
 
-pub(super) async fn nothing_shows_a_secret(trial: &Trial<'_>, goods: &[Good]) -> Checked {
-    let secret = trial.subject.secret.as_str();
+pub(super) async fn nothing_shows_a_secret(
+    built: &BuiltSubject<'_>,
+    genuine_requests: &[GenuineRequest],
+) -> Checked {
+    let secret = built.subject.secret.as_str();
     let hides_secret = |what: &str, text: String| {
         ensure(!text.contains(secret), || format!("{what} shows the secret"))
     };
-    hides_secret("`Debug` of the provider", format!("{:?}", trial.provider))?;
+    hides_secret("`Debug` of the provider", format!("{:?}", built.provider))?;
     let mut random = Random(0x5eed);
-    for good in goods {
-        hides_secret("`Debug` of a request", format!("{:?}", good.request))?;
-        match good.prove(trial, good.request.clone()).await {
+    for genuine in genuine_requests {
+        hides_secret("`Debug` of a request", format!("{:?}", genuine.request))?;
+        match genuine.prove(built, genuine.request.clone()).await {
             Ok(Proof::Genuine(delivery)) => {
                 hides_secret("`Debug` of a delivery", format!("{delivery:?}"))?
             }
@@ -26,12 +29,12 @@ pub(super) async fn nothing_shows_a_secret(trial: &Trial<'_>, goods: &[Good]) ->
             Err(_) => {}
         }
         for _ in 0..50 {
-            if let Err(e) = good.prove(trial, random.mutated(good)).await {
+            if let Err(e) = genuine.prove(built, random.mutated(genuine)).await {
                 hides_secret("an error", format!("{e} {e:?}"))?;
             }
         }
     }
-    trial
+    built
         .subject
         .descriptor
         .samples
@@ -39,30 +42,41 @@ pub(super) async fn nothing_shows_a_secret(trial: &Trial<'_>, goods: &[Good]) ->
         .try_for_each(|s| hides_secret("a sample", s.body.to_owned()))
 }
 
-pub(super) async fn arbitrary_bytes(trial: &Trial<'_>, goods: &[Good]) -> Checked {
+pub(super) async fn arbitrary_bytes(
+    built: &BuiltSubject<'_>,
+    genuine_requests: &[GenuineRequest],
+) -> Checked {
     let mut random = Random(0xf00d);
     for round in 0..HOSTILE_REQUESTS {
-        let Some(good) = goods.get(round % goods.len().max(1)) else { break };
-        let request = random.request(good);
-        let proof = good.prove(trial, request).await;
+        let Some(genuine) = genuine_requests.get(round % genuine_requests.len().max(1)) else {
+            break;
+        };
+        let request = random.request(genuine);
+        let proof = genuine.prove(built, request).await;
         if let Ok(Proof::Genuine(delivery)) = &proof {
             // Any result is allowed, a panic is not.
-            let _ = trial.provider.identify(delivery);
+            let _ = built.provider.identify(delivery);
         }
-        ensure(proof.is_err() || !trial.subject.verified, || {
-            format!("arbitrary bytes are accepted in round {round}, made from {}", good.label)
+        ensure(proof.is_err() || !built.subject.verified, || {
+            format!("arbitrary bytes are accepted in round {round}, made from {}", genuine.label)
         })?;
     }
     Ok(())
 }
 
-pub(super) async fn precheck_agrees(trial: &Trial<'_>, goods: &[Good]) -> Checked {
+pub(super) async fn precheck_agrees(
+    built: &BuiltSubject<'_>,
+    genuine_requests: &[GenuineRequest],
+) -> Checked {
     let mut random = Random(0xbeef);
     for round in 0..HOSTILE_REQUESTS {
-        let Some(good) = goods.get(round % goods.len().max(1)) else { break };
-        let request = if round % 2 == 0 { random.mutated(good) } else { random.request(good) };
-        let Err(early) = trial.provider.precheck(&request.head) else { continue };
-        let found = trial.provider.verify(&request, &good.cx(good.now)).await;
+        let Some(genuine) = genuine_requests.get(round % genuine_requests.len().max(1)) else {
+            break;
+        };
+        let request =
+            if round % 2 == 0 { random.mutated(genuine) } else { random.request(genuine) };
+        let Err(early) = built.provider.precheck(&request.head) else { continue };
+        let found = built.provider.verify(&request, &genuine.cx(genuine.now)).await;
         let late = found.err().map_or("accepted", |e: VerifyError| e.code());
         ensure(late == early.code(), || {
             let head = &request.head;
@@ -125,11 +139,11 @@ impl Random {
     }
 
     /// A request with the right header names and random values.
-    fn request(&mut self, good: &Good) -> Request {
+    fn request(&mut self, genuine: &GenuineRequest) -> Request {
         let mut request = Request::default();
         request.head.method = if self.below(8) == 0 { Method::PUT } else { Method::POST };
         request.head.target = format!("/{}?{}", self.likely_text(), self.likely_text());
-        for name in good.request.head.headers.keys() {
+        for name in genuine.request.head.headers.keys() {
             for _ in 0..self.below(4).min(2) {
                 let value = match self.below(3) {
                     0 => self.bytes(80),
@@ -142,7 +156,7 @@ impl Random {
             0 => self.bytes(300),
             1 => format!("{}={}&x", self.likely_text(), self.likely_text()).into_bytes(),
             2 => {
-                let bytes = good.request.body.bytes();
+                let bytes = genuine.request.body.bytes();
                 bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec()
             }
             _ => format!("{{\"type\":[{}],\"id\":{{}}}}", self.below(9)).into_bytes(),
@@ -152,8 +166,8 @@ impl Random {
     }
 
     /// A genuine request with one or two changes in its head.
-    fn mutated(&mut self, good: &Good) -> Request {
-        let mut request = good.request.clone();
+    fn mutated(&mut self, genuine: &GenuineRequest) -> Request {
+        let mut request = genuine.request.clone();
         let names: Vec<HeaderName> = request.head.headers.keys().cloned().collect();
         for _ in 0..=self.below(2) {
             let Some(name) = names.get(self.below(names.len())) else { break };

@@ -4,7 +4,7 @@
 
 mod descriptor;
 mod forgery;
-mod good;
+mod genuine;
 mod hostile;
 mod naming;
 mod time;
@@ -23,7 +23,7 @@ use crate::spec::{self, rule_of};
 
 pub use vectors::{Report, run_vectors};
 
-use good::Good;
+use genuine::GenuineRequest;
 
 /// The result of one check: `Err` says how the rule is broken.
 type Checked = Result<(), String>;
@@ -156,54 +156,60 @@ impl Subject {
             Ok(provider) => provider,
             Err(reason) => return vec![format!("it cannot be built: {reason}")],
         };
-        let trial = Trial { subject: self, provider: &*provider };
-        let goods = match good::gather(&trial).await {
-            Ok(goods) => goods,
+        let built = BuiltSubject { subject: self, provider: &*provider };
+        let genuine_requests = match genuine::collect(&built).await {
+            Ok(genuine_requests) => genuine_requests,
             Err(reason) => return vec![reason],
         };
-        let mut broken = Broken::default();
-        broken.note(1, forgery::recordings_are_accepted(&trial).await);
+        let mut broken = BrokenRules::default();
+        broken.record(1, forgery::recordings_are_accepted(&built).await);
         if self.verified {
-            broken.note(2, forgery::body_bits_are_covered(&trial, &goods).await);
-            broken.note(3, forgery::head_bits_are_covered(&trial, &goods).await);
-            broken.note(4, forgery::missing_headers_are_rejected(&trial, &goods).await);
-            broken.note(5, forgery::empty_headers_are_rejected(&trial, &goods).await);
-            broken.note(6, forgery::different_duplicates_are_rejected(&trial, &goods).await);
-            broken.note(7, forgery::same_duplicates_are_accepted(&trial, &goods).await);
-            broken.note(8, forgery::long_headers_are_rejected(&trial, &goods).await);
-            broken.note(9, time::tolerance_edges(&trial, &goods).await);
-            broken.note(10, time::secret_rotation(&trial, &goods).await);
+            broken.record(2, forgery::body_bits_are_covered(&built, &genuine_requests).await);
+            broken.record(3, forgery::head_bits_are_covered(&built, &genuine_requests).await);
+            broken
+                .record(4, forgery::missing_headers_are_rejected(&built, &genuine_requests).await);
+            broken.record(5, forgery::empty_headers_are_rejected(&built, &genuine_requests).await);
+            broken.record(
+                6,
+                forgery::different_duplicates_are_rejected(&built, &genuine_requests).await,
+            );
+            broken
+                .record(7, forgery::same_duplicates_are_accepted(&built, &genuine_requests).await);
+            broken.record(8, forgery::long_headers_are_rejected(&built, &genuine_requests).await);
+            broken.record(9, time::tolerance_edges(&built, &genuine_requests).await);
+            broken.record(10, time::secret_rotation(&built, &genuine_requests).await);
         }
-        broken.note(11, naming::round_trip(&trial).await);
-        broken.note(12, hostile::nothing_shows_a_secret(&trial, &goods).await);
-        broken.note(13, hostile::arbitrary_bytes(&trial, &goods).await);
-        broken.note(14, hostile::precheck_agrees(&trial, &goods).await);
-        broken.note(15, descriptor::unknown_keys(&trial));
-        broken.note(16, naming::samples(&trial).await);
-        broken.note(17, descriptor::self_description(&trial));
-        broken.note(18, descriptor::secrets_are_checked(&trial));
+        broken.record(11, naming::round_trip(&built).await);
+        broken.record(12, hostile::nothing_shows_a_secret(&built, &genuine_requests).await);
+        broken.record(13, hostile::arbitrary_bytes(&built, &genuine_requests).await);
+        broken.record(14, hostile::precheck_agrees(&built, &genuine_requests).await);
+        broken.record(15, descriptor::unknown_keys(&built));
+        broken.record(16, naming::samples(&built).await);
+        broken.record(17, descriptor::self_description(&built));
+        broken.record(18, descriptor::secrets_are_checked(&built));
         broken.0
     }
 }
 
 /// A subject whose provider is built.
 #[derive(Clone, Copy)]
-struct Trial<'a> {
+struct BuiltSubject<'a> {
     subject: &'a Subject,
     provider: &'a dyn Provider,
 }
 
-impl Trial<'_> {
+impl BuiltSubject<'_> {
     fn secret(&self) -> Secret {
         Secret::new(self.subject.secret.clone())
     }
 }
 
+/// The broken rules so far, each with its sentence and what was found.
 #[derive(Default)]
-struct Broken(Vec<String>);
+struct BrokenRules(Vec<String>);
 
-impl Broken {
-    fn note(&mut self, number: u8, checked: Checked) {
+impl BrokenRules {
+    fn record(&mut self, number: u8, checked: Checked) {
         if let Err(how) = checked {
             let rule = rule_of(spec::PROVIDER, &format!("PROVIDER-{number}"));
             self.0.push(format!("{rule}\n    found: {how}"));

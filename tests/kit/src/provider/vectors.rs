@@ -63,7 +63,7 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
             None => format!("no provider for the scheme {}", vector.scheme),
             Some(provider) => {
                 let outcome = block_on(run_vector(&*provider, vector, file.now_default));
-                if outcome.agrees(vector) {
+                if outcome.matches(vector) {
                     report.agree += 1;
                     continue;
                 }
@@ -78,11 +78,11 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
             None => format!("no provider for {}", handshake.provider),
             Some(provider) => {
                 match block_on(run_handshake(&*provider, handshake, file.now_default)) {
-                    Ok(Some(reply)) if handshake.response.agrees(&reply) => {
+                    Ok(Some(reply)) if handshake.response.matches(&reply) => {
                         report.handshakes_agree += 1;
                         continue;
                     }
-                    Err(e) if handshake.response.agrees_with_rejection(&e) => {
+                    Err(e) if handshake.response.matches_rejection(&e) => {
                         report.handshakes_agree += 1;
                         continue;
                     }

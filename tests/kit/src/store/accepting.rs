@@ -7,7 +7,7 @@ use hookward_core::store::{Acceptance, DedupeKeyKind, EventStatus, NewDelivery, 
 use hookward_core::{Body, EventId};
 
 use super::sample::{answer, delivery, event, key, now, with_jobs};
-use super::{Suite, want};
+use super::{Suite, claim_request};
 
 fn accepted(acceptance: &Acceptance) -> bool {
     matches!(acceptance, Acceptance::Accepted { .. })
@@ -176,7 +176,7 @@ impl Suite {
         invalid.events[0].status = NewStatus::Invalid;
         invalid.events[0].notes = vec!["route `x`: \"n\" is no number".to_owned()];
         let ids = [self.accept(unrouted).await[0], self.accept(invalid.clone()).await[0]];
-        assert!(self.store.claim(want(now(), 9)).await.unwrap().is_empty());
+        assert!(self.store.claim(claim_request(now(), 9)).await.unwrap().is_empty());
         let answers = self.store.accept(vec![repetition("b")]).await.unwrap();
         assert_duplicate(&answers[0], ids[1], "b", DedupeKeyKind::Id);
         let Some(browse) = self.store.browse() else { return };

@@ -5,7 +5,7 @@ use hookward_core::store::{Acceptance, PurgeRequest, Settlement, StoreError};
 
 use super::sample::{delivery, now, with_jobs};
 use super::working::{after, retry};
-use super::{Suite, want};
+use super::{Suite, claim_request};
 
 #[allow(missing_docs, reason = "the rules are documented in `spec`")]
 impl Suite {
@@ -68,7 +68,7 @@ impl Suite {
         let depth = self.store.depth().await.unwrap();
         assert_eq!(open_and_dead(&depth), [("mail".to_owned(), 1, 0), ("orders".to_owned(), 2, 0)]);
         assert_eq!(depth.oldest, Some(now()));
-        let mut claim = want(after(5), 9);
+        let mut claim = claim_request(after(5), 9);
         claim.max_unrouted = 9;
         let jobs = self.store.claim(claim).await.unwrap();
         let depth = self.store.depth().await.unwrap();
@@ -96,7 +96,10 @@ impl Suite {
         assert_eq!(self.store.check().await, Err(StoreError::Closed));
         let result = self.store.accept(vec![delivery("b")]).await;
         assert_eq!(result.unwrap_err(), StoreError::Closed);
-        assert_eq!(self.store.claim(want(now(), 9)).await.unwrap_err(), StoreError::Closed);
+        assert_eq!(
+            self.store.claim(claim_request(now(), 9)).await.unwrap_err(),
+            StoreError::Closed
+        );
         self.store.close().await;
     }
 }

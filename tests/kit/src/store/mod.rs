@@ -132,7 +132,7 @@ impl Suite {
 
     /// Claims up to `slots` jobs of route `orders`, leased for 30 s.
     async fn claim(&self, at: Timestamp, slots: usize) -> Vec<Job> {
-        self.store.claim(want(at, slots)).await.expect("a claim")
+        self.store.claim(claim_request(at, slots)).await.expect("a claim")
     }
 
     /// Claims the only job that waits.
@@ -150,7 +150,7 @@ impl Suite {
     }
 }
 
-fn want(at: Timestamp, slots: usize) -> ClaimRequest {
+fn claim_request(at: Timestamp, slots: usize) -> ClaimRequest {
     let lease_until = at.plus(std::time::Duration::from_secs(30));
     ClaimRequest::new(at, lease_until, vec![("orders".into(), slots)])
 }

@@ -11,7 +11,7 @@ use hookward_core::store::{
 };
 
 use super::sample::{delivery, job, now, record, with_jobs};
-use super::{Suite, want};
+use super::{Suite, claim_request};
 
 pub(super) fn outcome(job: &Job, settlement: Settlement) -> JobOutcome {
     let word = match &settlement {
@@ -44,7 +44,7 @@ impl Suite {
             self.accept(with_jobs(id, &["orders", "mail", "gone"])).await;
         }
         let slots = vec![("orders".into(), 2), ("mail".into(), 1)];
-        let claim = want(now(), 0).with_slots(slots).with_max_unrouted(1);
+        let claim = claim_request(now(), 0).with_slots(slots).with_max_unrouted(1);
         let routes = |jobs: &[Job]| {
             let mut routes: Vec<_> = jobs.iter().map(|job| job.route.to_string()).collect();
             routes.sort();
@@ -71,7 +71,7 @@ impl Suite {
                 tokio::spawn(async move {
                     let mut seen = Vec::new();
                     loop {
-                        let jobs = store.claim(want(now(), 16)).await.unwrap();
+                        let jobs = store.claim(claim_request(now(), 16)).await.unwrap();
                         if jobs.is_empty() {
                             return seen;
                         }

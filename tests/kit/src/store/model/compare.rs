@@ -11,26 +11,26 @@ use super::contract_model::{ContractModel, ModelEvent};
 use super::model_job::ModelJob;
 
 /// Compares depth, every event and every listing.
-pub(super) async fn whole(store: &dyn Store, model: &ContractModel) -> Result<(), String> {
-    depth(&store.depth().await.map_err(|e| format!("depth: {e}"))?, model)?;
+pub(super) async fn compare_all(store: &dyn Store, model: &ContractModel) -> Result<(), String> {
+    compare_depth(&store.depth().await.map_err(|e| format!("depth: {e}"))?, model)?;
     let Some(browse) = store.browse() else { return Ok(()) };
-    for event in model.present() {
-        shown(browse, event).await?;
+    for event in model.stored_events() {
+        compare_event(browse, event).await?;
     }
-    let gone = model.events.iter().filter(|event| event.purged);
-    for event in gone {
+    let purged = model.events.iter().filter(|event| event.purged);
+    for event in purged {
         let found = browse.show(event.new.id).await.map_err(|e| format!("show: {e}"))?;
         if found.is_some() {
             return Err(format!("{} was purged and is shown", event.new.id));
         }
     }
     for status in [None].into_iter().chain(EventStatus::ALL.map(Some)) {
-        listed(browse, model, status).await?;
+        compare_listing(browse, model, status).await?;
     }
     Ok(())
 }
 
-async fn shown(browse: &dyn Browse, event: &ModelEvent) -> Result<(), String> {
+async fn compare_event(browse: &dyn Browse, event: &ModelEvent) -> Result<(), String> {
     let found = browse.show(event.new.id).await.map_err(|e| format!("show: {e}"))?;
     let Some(found) = found else { return Err(format!("{} is gone: {event:?}", event.new.id)) };
     let same = found.summary.status == event.status()
@@ -44,11 +44,11 @@ async fn shown(browse: &dyn Browse, event: &ModelEvent) -> Result<(), String> {
         && same_content_duplicates(&found, event)
         && found.jobs.len() == event.jobs.len();
     let jobs = (0..).zip(found.jobs.iter().zip(&event.jobs));
-    let differs = jobs.into_iter().find(|(n, (is, expected))| !same_job(*n, is, expected));
+    let differs = jobs.into_iter().find(|(n, (actual, expected))| !same_job(*n, actual, expected));
     match differs {
         None if same => Ok(()),
-        None => Err(format!("shown is {found:?}, it expected be {event:?}")),
-        Some((_, (is, expected))) => Err(format!("shown is {is:?}, it expected be {expected:?}")),
+        None => Err(format!("shown: {found:?}, expected {event:?}")),
+        Some((_, (actual, expected))) => Err(format!("shown: {actual:?}, expected {expected:?}")),
     }
 }
 
@@ -59,53 +59,53 @@ fn counts(event: &ModelEvent) -> JobCounts {
 }
 
 fn same_content_duplicates(found: &EventDetail, event: &ModelEvent) -> bool {
-    let is = found
+    let actual = found
         .content_duplicates
         .iter()
         .map(|duplicate| (&duplicate.event_id, duplicate.received_at));
-    is.eq(event
+    actual.eq(event
         .content_duplicates
         .iter()
         .map(|duplicate| (&duplicate.event_id, duplicate.received_at)))
 }
 
-fn same_job(n: u32, is: &JobDetail, expected: &ModelJob) -> bool {
-    let reason = match (&is.reason, &expected.reason) {
+fn same_job(n: u32, actual: &JobDetail, expected: &ModelJob) -> bool {
+    let same_reason = match (&actual.reason, &expected.reason) {
         // The store chooses the wording.
-        (Some(is), Some(expected)) => is.contains(&**expected),
-        (is, expected) => is.is_none() && expected.is_none(),
+        (Some(actual), Some(expected)) => actual.contains(&**expected),
+        (actual, expected) => actual.is_none() && expected.is_none(),
     };
-    is.n == n
-        && is.route == *expected.route
-        && is.state == expected.state
-        && (is.attempt == expected.attempt && is.step == expected.step)
-        && is.due == (expected.state == JobState::Pending).then_some(expected.due)
-        && reason
-        && is.attempts.len() == expected.attempts.len()
-        && is
+    actual.n == n
+        && actual.route == *expected.route
+        && actual.state == expected.state
+        && (actual.attempt == expected.attempt && actual.step == expected.step)
+        && actual.due == (expected.state == JobState::Pending).then_some(expected.due)
+        && same_reason
+        && actual.attempts.len() == expected.attempts.len()
+        && actual
             .attempts
             .iter()
             .zip(&expected.attempts)
-            .all(|(is, expected)| same_attempt(is, expected))
+            .all(|(actual, expected)| same_attempt(actual, expected))
 }
 
-fn same_attempt(is: &AttemptRecord, expected: &AttemptRecord) -> bool {
+fn same_attempt(actual: &AttemptRecord, expected: &AttemptRecord) -> bool {
     // The duration of an attempt without an outcome is the store's estimate.
-    let guessed = matches!(expected.outcome, AttemptOutcome::Lease | AttemptOutcome::Crash);
-    let duration_ms = if guessed { is.duration_ms } else { expected.duration_ms };
-    *is == expected.clone().with_duration_ms(duration_ms)
+    let is_estimate = matches!(expected.outcome, AttemptOutcome::Lease | AttemptOutcome::Crash);
+    let duration_ms = if is_estimate { actual.duration_ms } else { expected.duration_ms };
+    *actual == expected.clone().with_duration_ms(duration_ms)
 }
 
-async fn listed(
+async fn compare_listing(
     browse: &dyn Browse,
     model: &ContractModel,
     status: Option<EventStatus>,
 ) -> Result<(), String> {
     let filter = EventFilter::new().with_status(status);
-    let (mut is, mut after) = (Vec::new(), None);
+    let (mut actual, mut after) = (Vec::new(), None);
     loop {
         let page = browse.list(&filter, 7, after).await.map_err(|e| format!("list: {e}"))?;
-        is.extend(page.events.into_iter().map(|event| event.id));
+        actual.extend(page.events.into_iter().map(|event| event.id));
         after = match page.next {
             Some(next) if Some(next) == after => {
                 return Err("a listing returns the same cursor".to_owned());
@@ -114,16 +114,16 @@ async fn listed(
             None => break,
         };
     }
-    let wanted = model.present().rev().filter(|e| status.is_none_or(|s| e.status() == s));
-    let expected: Vec<_> = wanted.map(|event| event.new.id).collect();
-    if is == expected {
+    let matching = model.stored_events().rev().filter(|e| status.is_none_or(|s| e.status() == s));
+    let expected: Vec<_> = matching.map(|event| event.new.id).collect();
+    if actual == expected {
         Ok(())
     } else {
-        Err(format!("listed {status:?}: {is:?}, not {expected:?}"))
+        Err(format!("listed {status:?}: {actual:?}, not {expected:?}"))
     }
 }
 
-fn depth(depth: &QueueDepth, model: &ContractModel) -> Result<(), String> {
+fn compare_depth(depth: &QueueDepth, model: &ContractModel) -> Result<(), String> {
     let mut expected: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (_, job) in model.jobs() {
         let (open, dead) = (job.is_open(), job.state == JobState::Dead);
@@ -132,18 +132,19 @@ fn depth(depth: &QueueDepth, model: &ContractModel) -> Result<(), String> {
             *counts = (counts.0 + u64::from(open), counts.1 + u64::from(dead));
         }
     }
-    let is: Vec<_> = depth.routes.iter().map(|r| (&*r.route, (r.open, r.dead))).collect();
-    if !is.iter().copied().eq(expected.iter().map(|(route, counts)| (*route, *counts))) {
-        return Err(format!("the depth is {is:?}, it expected be {expected:?}"));
+    let actual: Vec<_> = depth.routes.iter().map(|r| (&*r.route, (r.open, r.dead))).collect();
+    if !actual.iter().copied().eq(expected.iter().map(|(route, counts)| (*route, *counts))) {
+        return Err(format!("the depth: {actual:?}, expected {expected:?}"));
     }
     let waiting = model.jobs().filter(|(_, job)| job.state == JobState::Pending);
-    let received = waiting.filter_map(|(place, _)| Some(model.events.get(place.0)?.received_at));
+    let received =
+        waiting.filter_map(|(position, _)| Some(model.events.get(position.0)?.received_at));
     let received: Vec<_> = received.collect();
     // Where a clock was set back, the first that came need not be the one with the oldest date.
     let oldest = (received.first().max(received.iter().min()), received.iter().min());
     match (depth.oldest, oldest) {
         (None, (None, None)) => Ok(()),
-        (Some(is), (Some(last), Some(first))) if (*first..=*last).contains(&is) => Ok(()),
-        (is, expected) => Err(format!("the oldest is {is:?}, it expected be {expected:?}")),
+        (Some(actual), (Some(last), Some(first))) if (*first..=*last).contains(&actual) => Ok(()),
+        (actual, expected) => Err(format!("the oldest: {actual:?}, expected {expected:?}")),
     }
 }

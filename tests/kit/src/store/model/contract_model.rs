@@ -1,5 +1,5 @@
 //! The model of the store contract: the state that a correct store would hold, and the answers that it may
-//! give. Pure, and slow where that is simpler.
+//! give. Performs no I/O, and prefers simple code to speed.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -34,13 +34,14 @@ pub(super) struct ModelEvent {
 pub(super) struct ContractModel {
     /// Events in the order of acceptance. Purged events stay in the list and are marked.
     pub(super) events: Vec<ModelEvent>,
-    places: HashMap<EventId, usize>,
+    event_positions: HashMap<EventId, usize>,
     keys: HashMap<DedupeKey, (usize, Timestamp)>,
     tokens: HashSet<Lease>,
     /// The latest time that a call named.
     pub(super) latest: Timestamp,
-    /// By how much the clock was set back in total. A store may release a waiting job earlier by as much.
-    pub(super) set_back: Duration,
+    /// Total time by which the clock was set back. A store may release a waiting job earlier by up
+    /// to that time.
+    pub(super) total_set_back: Duration,
 }
 
 impl ModelEvent {
@@ -58,19 +59,19 @@ impl ModelEvent {
 }
 
 impl ContractModel {
-    pub(super) fn job(&self, place: JobPosition) -> Option<&ModelJob> {
-        self.events.get(place.0)?.jobs.get(place.1)
+    pub(super) fn job(&self, position: JobPosition) -> Option<&ModelJob> {
+        self.events.get(position.0)?.jobs.get(position.1)
     }
 
-    fn job_mut(&mut self, place: JobPosition) -> Option<&mut ModelJob> {
-        self.events.get_mut(place.0)?.jobs.get_mut(place.1)
+    fn job_mut(&mut self, position: JobPosition) -> Option<&mut ModelJob> {
+        self.events.get_mut(position.0)?.jobs.get_mut(position.1)
     }
 
-    fn place(&self, job: JobId) -> Option<JobPosition> {
-        Some((*self.places.get(&job.event)?, usize::try_from(job.n).ok()?))
+    fn position(&self, job: JobId) -> Option<JobPosition> {
+        Some((*self.event_positions.get(&job.event)?, usize::try_from(job.n).ok()?))
     }
 
-    pub(super) fn present(&self) -> impl DoubleEndedIterator<Item = &ModelEvent> {
+    pub(super) fn stored_events(&self) -> impl DoubleEndedIterator<Item = &ModelEvent> {
         self.events.iter().filter(|event| !event.purged)
     }
 
@@ -84,11 +85,11 @@ impl ContractModel {
 
     pub(super) fn accept(&mut self, delivery: &NewDelivery) -> Acceptance {
         self.latest = self.latest.max(delivery.received_at);
-        let (mut taken, mut known) = (0, Vec::new());
+        let (mut accepted, mut known) = (0, Vec::new());
         for new in &delivery.events {
-            let Some((owner, by)) = self.owner(new, delivery.dedupe_since) else {
+            let Some((owner, by)) = self.find_owner(new, delivery.dedupe_since) else {
                 self.insert(delivery, new);
-                taken += 1;
+                accepted += 1;
                 continue;
             };
             known.push((owner, by));
@@ -102,7 +103,7 @@ impl ContractModel {
                     .push(ContentDuplicate::new(event_id, delivery.received_at));
             }
         }
-        let last = known.iter().max_by_key(|(owner, _)| *owner).filter(|_| taken == 0);
+        let last = known.iter().max_by_key(|(owner, _)| *owner).filter(|_| accepted == 0);
         match last.and_then(|(owner, by)| Some((self.events.get(*owner)?, *by))) {
             Some((event, by)) => {
                 Acceptance::Duplicate { answer: event.answer.clone(), of: event.new.id, by }
@@ -111,7 +112,7 @@ impl ContractModel {
         }
     }
 
-    fn owner(&self, new: &NewEvent, since: Timestamp) -> Option<(usize, DedupeKeyKind)> {
+    fn find_owner(&self, new: &NewEvent, since: Timestamp) -> Option<(usize, DedupeKeyKind)> {
         new.keys.iter().find_map(|key| {
             let (owner, at) = *self.keys.get(key)?;
             (at >= since).then_some((owner, key.kind))
@@ -123,7 +124,7 @@ impl ContractModel {
         for key in &new.keys {
             self.keys.insert(*key, (at, delivery.received_at));
         }
-        self.places.insert(new.id, at);
+        self.event_positions.insert(new.id, at);
         self.events.push(ModelEvent {
             new: new.clone(),
             source: delivery.source.to_string(),
@@ -138,9 +139,9 @@ impl ContractModel {
     }
 
     /// Whether no other job blocks this waiting job.
-    fn is_free(&self, place: JobPosition, job: &ModelJob) -> bool {
+    fn is_free(&self, position: JobPosition, job: &ModelJob) -> bool {
         if job.is_crash_suspect()
-            && self.jobs().any(|(_, j)| j.is_crash_suspect() && j.out.is_some())
+            && self.jobs().any(|(_, j)| j.is_crash_suspect() && j.held_lease.is_some())
         {
             return false;
         }
@@ -149,93 +150,95 @@ impl ContractModel {
         }
         let same =
             |j: &ModelJob| j.route == job.route && j.order_key == job.order_key && j.is_open();
-        let mut others = self.jobs().filter(|(p, j)| *p != place && same(j));
-        others.all(|(p, j)| p > place && j.out.is_none())
+        let mut others = self.jobs().filter(|(p, j)| *p != position && same(j));
+        others.all(|(p, j)| p > position && j.held_lease.is_none())
     }
 
     /// Checks the jobs that a store returned for a claim, and records their leases.
-    pub(super) fn check_claim(&mut self, want: &ClaimRequest, jobs: &[Job]) -> Result<(), String> {
-        self.latest = self.latest.max(want.now);
+    pub(super) fn check_claim(&mut self, claim: &ClaimRequest, jobs: &[Job]) -> Result<(), String> {
+        self.latest = self.latest.max(claim.now);
         for event in self.events.iter_mut().filter(|event| !event.purged) {
             for job in &mut event.jobs {
-                if job.out.is_some_and(|out| out.until <= want.now) {
-                    job.interrupted(AttemptOutcome::Lease);
+                if job.held_lease.is_some_and(|held| held.until <= claim.now) {
+                    job.interrupt(AttemptOutcome::Lease);
                 }
             }
         }
-        let mut left: HashMap<&str, usize> =
-            want.slots.iter().map(|(route, free)| (&**route, *free)).collect();
-        let mut unknown = want.max_unrouted;
+        let mut free_slots: HashMap<&str, usize> =
+            claim.slots.iter().map(|(route, free)| (&**route, *free)).collect();
+        let mut unknown = claim.max_unrouted;
         for claimed in jobs {
-            let slots = left.get_mut(&*claimed.route).unwrap_or(&mut unknown);
+            let slots = free_slots.get_mut(&*claimed.route).unwrap_or(&mut unknown);
             *slots = slots
                 .checked_sub(1)
                 .ok_or_else(|| format!("more jobs than free slots: {claimed:?}"))?;
-            self.check_claimed_job(want, claimed).map_err(|e| format!("{e}: {claimed:?}"))?;
+            self.check_claimed_job(claim, claimed).map_err(|e| format!("{e}: {claimed:?}"))?;
         }
-        for (place, job) in self.jobs() {
-            let slots = left.get(&*job.route).copied().unwrap_or(unknown);
-            let waits = job.state == JobState::Pending && job.due <= want.now;
-            if slots > 0 && waits && self.is_free(place, job) {
-                return Err(format!("job {place:?} is due and was not claimed: {job:?}"));
+        for (position, job) in self.jobs() {
+            let slots = free_slots.get(&*job.route).copied().unwrap_or(unknown);
+            let waits = job.state == JobState::Pending && job.due <= claim.now;
+            if slots > 0 && waits && self.is_free(position, job) {
+                return Err(format!("job {position:?} is due and was not claimed: {job:?}"));
             }
         }
         Ok(())
     }
 
-    fn check_claimed_job(&mut self, want: &ClaimRequest, claimed: &Job) -> Result<(), String> {
-        let place = self.place(claimed.lease.job).ok_or("an unknown job")?;
-        let own = self.events.get(place.0).ok_or("no such event")?;
-        let job = self.job(place).ok_or("no such job")?;
+    fn check_claimed_job(&mut self, claim: &ClaimRequest, claimed: &Job) -> Result<(), String> {
+        let position = self.position(claimed.lease.job).ok_or("an unknown job")?;
+        let model_event = self.events.get(position.0).ok_or("no such event")?;
+        let job = self.job(position).ok_or("no such job")?;
         if job.state != JobState::Pending {
             return Err(format!("a job in the state {:?}", job.state));
         }
-        if job.due > want.now.plus(self.set_back) {
+        if job.due > claim.now.plus(self.total_set_back) {
             return Err(format!("it is due at {}", job.due));
         }
-        if !self.is_free(place, job) {
+        if !self.is_free(position, job) {
             return Err("it waits for another job".to_owned());
         }
-        let body = job.body.clone().unwrap_or_else(|| own.own_body().bytes().clone());
+        let body = job.body.clone().unwrap_or_else(|| model_event.own_body().bytes().clone());
         let event = &claimed.event;
         let same = claimed.route == job.route
             && (claimed.step == job.step && claimed.attempt == job.attempt + 1)
             && (claimed.crashes == job.crashes && claimed.replay == job.replay)
             && claimed.cause == job.cause
             && *event.body().bytes() == body
-            && event.headers() == own.headers
-            && event.event_type() == own.new.event_type.as_deref()
-            && event.event_id() == own.new.event_id.as_deref()
-            && (event.source() == own.source && event.received_at() == own.received_at);
+            && event.headers() == model_event.headers
+            && event.event_type() == model_event.new.event_type.as_deref()
+            && event.event_id() == model_event.new.event_id.as_deref()
+            && (event.source() == model_event.source
+                && event.received_at() == model_event.received_at);
         if !same {
-            return Err(format!("it expected be {job:?} of {own:?}"));
+            return Err(format!("expected {job:?} of {model_event:?}"));
         }
         if !self.tokens.insert(claimed.lease) {
             return Err("its token was used before".to_owned());
         }
-        let out = HeldLease { lease: claimed.lease, started: want.now, until: want.lease_until };
-        let job = self.job_mut(place).ok_or("no such job")?;
+        let held_lease =
+            HeldLease { lease: claimed.lease, started: claim.now, until: claim.lease_until };
+        let job = self.job_mut(position).ok_or("no such job")?;
         job.attempt += 1;
         job.state = JobState::Running;
-        job.out = Some(out);
+        job.held_lease = Some(held_lease);
         Ok(())
     }
 
-    fn current(&mut self, lease: Lease) -> Option<&mut ModelJob> {
-        let place = self.place(lease.job)?;
-        self.job_mut(place).filter(|job| job.out.is_some_and(|out| out.lease == lease))
+    fn job_of_current_lease(&mut self, lease: Lease) -> Option<&mut ModelJob> {
+        let position = self.position(lease.job)?;
+        self.job_mut(position).filter(|job| job.held_lease.is_some_and(|held| held.lease == lease))
     }
 
     pub(super) fn settle(&mut self, outcome: &JobOutcome) -> Settled {
-        let Some(job) = self.current(outcome.lease) else { return Settled::Stale };
-        job.settled(outcome);
+        let Some(job) = self.job_of_current_lease(outcome.lease) else { return Settled::Stale };
+        job.settle(outcome);
         Settled::Applied
     }
 
     pub(super) fn extend(&mut self, lease: Lease, until: Timestamp) -> Settled {
-        let Some(job) = self.current(lease) else { return Settled::Stale };
-        if let Some(out) = &mut job.out {
-            out.until = until;
+        let Some(job) = self.job_of_current_lease(lease) else { return Settled::Stale };
+        if let Some(held) = &mut job.held_lease {
+            held.until = until;
         }
         Settled::Applied
     }
@@ -248,14 +251,14 @@ impl ContractModel {
     fn replay_one(&mut self, now: Timestamp, replay: &ReplayJob) -> Option<()> {
         match replay {
             ReplayJob::Revive(id) => {
-                let place = self.place(*id)?;
-                let job = self.job_mut(place).filter(|job| job.state == JobState::Dead)?;
-                job.replayed(now);
+                let position = self.position(*id)?;
+                let job = self.job_mut(position).filter(|job| job.state == JobState::Dead)?;
+                job.replay(now);
             }
             ReplayJob::Add { event, job } => {
-                let at = *self.places.get(event)?;
+                let at = *self.event_positions.get(event)?;
                 let mut job = ModelJob::new(job, now);
-                job.replayed(now);
+                job.replay(now);
                 self.events.get_mut(at)?.jobs.push(job);
             }
         }
@@ -263,26 +266,21 @@ impl ContractModel {
     }
 
     /// The positions of the events that a purge may remove.
-    pub(super) fn expired_events(&self, what: PurgeRequest) -> Vec<usize> {
-        let expired_events = |event: &ModelEvent| {
+    pub(super) fn expired_events(&self, request: PurgeRequest) -> Vec<usize> {
+        let is_expired = |event: &ModelEvent| {
             let dead = event.jobs.iter().any(|job| job.state == JobState::Dead);
-            let dead_before = what.dead_before.min(what.events_before);
-            let before = if dead { dead_before } else { what.events_before };
+            let dead_before = request.dead_before.min(request.events_before);
+            let before = if dead { dead_before } else { request.events_before };
             let open = event.jobs.iter().any(ModelJob::is_open);
             !event.purged && !open && event.received_at < before
         };
-        self.events
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| expired_events(e))
-            .map(|(at, _)| at)
-            .collect()
+        self.events.iter().enumerate().filter(|(_, e)| is_expired(e)).map(|(at, _)| at).collect()
     }
 
     pub(super) fn remove(&mut self, at: usize) {
         self.keys.retain(|_, (owner, _)| *owner != at);
         if let Some(event) = self.events.get_mut(at) {
-            self.places.remove(&event.new.id);
+            self.event_positions.remove(&event.new.id);
             event.purged = true;
         }
     }
@@ -291,17 +289,17 @@ impl ContractModel {
     pub(super) fn reopen(&mut self, now: Timestamp) {
         self.latest = self.latest.max(now);
         let jobs = self.events.iter_mut().flat_map(|event| &mut event.jobs);
-        jobs.filter(|job| job.out.is_some()).for_each(ModelJob::crashed);
+        jobs.filter(|job| job.held_lease.is_some()).for_each(ModelJob::crash);
     }
 
     /// The earliest and the latest correct value of `next_due`: a store may or may not count a job that is
     /// blocked by another one. `None` if no job waits or runs.
     pub(super) fn next_due(&self) -> Option<(Timestamp, Timestamp)> {
-        let until = |job: &ModelJob| job.out.map(|out| out.until);
+        let until = |job: &ModelJob| job.held_lease.map(|held| held.until);
         let waits = |job: &ModelJob| (job.state == JobState::Pending).then_some(job.due);
         let any = self.jobs().filter_map(|(_, job)| until(job).or(waits(job))).min();
-        let free = self.jobs().filter_map(|(place, job)| {
-            until(job).or_else(|| waits(job).filter(|_| self.is_free(place, job)))
+        let free = self.jobs().filter_map(|(position, job)| {
+            until(job).or_else(|| waits(job).filter(|_| self.is_free(position, job)))
         });
         any.zip(free.min())
     }

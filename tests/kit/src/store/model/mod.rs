@@ -77,23 +77,23 @@ pub fn find<S: Subject + 'static>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("no runtime: {e}"))?;
     let steps = StepPreconditions::sequential_strategy(1..=options.steps);
-    let ran = TestRunner::new(config).run(&steps, |(_, steps, seen)| {
-        let tried = runtime.block_on(async {
+    let result = TestRunner::new(config).run(&steps, |(_, steps, seen)| {
+        let attempt = runtime.block_on(async {
             let mut runner = Runner::new(subject()).await;
             for step in &steps {
                 // Marks the step as reached: only reached steps are shrunk.
                 seen.iter().for_each(|seen| {
                     seen.fetch_add(1, Ordering::SeqCst);
                 });
-                runner.step(step).await?;
+                runner.run_step(step).await?;
             }
-            runner.end().await
+            runner.finish().await
         });
-        tried.map_err(TestCaseError::fail)
+        attempt.map_err(TestCaseError::fail)
     });
-    match ran {
+    match result {
         Ok(()) => Ok(()),
-        Err(TestError::Abort(reason)) => Err(format!("the suite gave up: {reason}")),
+        Err(TestError::Abort(reason)) => Err(format!("the test runner gave up: {reason}")),
         Err(TestError::Fail(reason, (_, steps, _))) => {
             let lines = steps.iter().map(|step| format!("\n  {step:?}")).collect::<String>();
             let seed = options.seed;

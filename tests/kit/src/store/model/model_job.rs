@@ -25,7 +25,7 @@ pub(super) struct ModelJob {
     pub(super) reason: Option<String>,
     pub(super) attempts: Vec<AttemptRecord>,
     /// The lease, while the job runs.
-    pub(super) out: Option<HeldLease>,
+    pub(super) held_lease: Option<HeldLease>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ impl ModelJob {
             cause: None,
             reason: None,
             attempts: Vec::new(),
-            out: None,
+            held_lease: None,
         }
     }
 
@@ -62,7 +62,7 @@ impl ModelJob {
         self.crashes > 0
     }
 
-    pub(super) fn replayed(&mut self, now: Timestamp) {
+    pub(super) fn replay(&mut self, now: Timestamp) {
         self.state = JobState::Pending;
         self.due = now;
         (self.attempt, self.crashes) = (0, 0);
@@ -71,8 +71,8 @@ impl ModelJob {
         self.reason = None;
     }
 
-    pub(super) fn settled(&mut self, outcome: &JobOutcome) {
-        self.out = None;
+    pub(super) fn settle(&mut self, outcome: &JobOutcome) {
+        self.held_lease = None;
         self.attempts.extend(outcome.attempt.clone());
         let mut resume_at = |step: &Option<String>, body: &Option<Bytes>| {
             (self.step, self.body) = (step.clone(), body.clone());
@@ -100,10 +100,10 @@ impl ModelJob {
     }
 
     /// Ends the attempt without an outcome from the worker.
-    pub(super) fn interrupted(&mut self, outcome: AttemptOutcome) {
-        let Some(out) = self.out.take() else { return };
+    pub(super) fn interrupt(&mut self, outcome: AttemptOutcome) {
+        let Some(held) = self.held_lease.take() else { return };
         self.attempts.push(
-            AttemptRecord::new(self.attempt, out.started.to_string(), outcome)
+            AttemptRecord::new(self.attempt, held.started.to_string(), outcome)
                 .with_step(self.step.clone())
                 .with_cause(self.cause),
         );
@@ -112,8 +112,8 @@ impl ModelJob {
     }
 
     /// Records that the process died while the job ran.
-    pub(super) fn crashed(&mut self) {
-        self.interrupted(AttemptOutcome::Crash);
+    pub(super) fn crash(&mut self) {
+        self.interrupt(AttemptOutcome::Crash);
         if self.crashes >= POLICY.crash_limit {
             self.state = JobState::Dead;
             self.reason = Some("poison".to_owned());

@@ -48,7 +48,7 @@ pub(super) struct DeliverySpec {
 pub(super) struct EventSpec {
     pub(super) id: Option<u8>,
     pub(super) content: Option<u8>,
-    pub(super) work: Vec<JobSpec>,
+    pub(super) jobs: Vec<JobSpec>,
     pub(super) invalid: bool,
 }
 
@@ -77,7 +77,7 @@ pub(super) enum SettlementSpec {
     Unrouted,
 }
 
-/// What must have happened before a step makes sense. It only steers the generator.
+/// Which steps have happened, so that the generator chooses steps that can have an effect.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StepPreconditions {
     accepted: bool,
@@ -92,31 +92,36 @@ impl ReferenceStateMachine for StepPreconditions {
         Just(Self::default()).boxed()
     }
 
-    fn transitions(plot: &Self) -> BoxedStrategy<Step> {
-        let (some, out) = (u32::from(plot.accepted), u32::from(plot.claimed));
-        let (posts, picks) = (vec(post(), 1..=3), vec(pick(), 1..=3));
-        let says = vec((pick(), say()), 1..=4);
+    fn transitions(state: &Self) -> BoxedStrategy<Step> {
+        let (if_accepted, if_claimed) = (u32::from(state.accepted), u32::from(state.claimed));
+        let (deliveries, choices) = (vec(delivery_spec(), 1..=3), vec(lease_choice(), 1..=3));
+        let settlements = vec((lease_choice(), settlement_spec()), 1..=4);
         let steps = vec![
-            (6, posts.prop_map(Step::Accept).boxed()),
-            (7 * some, claim().boxed()),
-            (8 * out, says.prop_map(Step::Settle).boxed()),
-            (2 * out, (picks, 1..60_u64).prop_map(|(p, secs)| Step::Extend(p, secs)).boxed()),
-            (2 * out, vec(0..30_usize, 1..=3).prop_map(Step::Revive).boxed()),
-            (some, vec((0..20_usize, work()), 1..=2).prop_map(Step::Add).boxed()),
-            (some, purge().boxed()),
+            (6, deliveries.prop_map(Step::Accept).boxed()),
+            (7 * if_accepted, claim().boxed()),
+            (8 * if_claimed, settlements.prop_map(Step::Settle).boxed()),
+            (
+                2 * if_claimed,
+                (choices, 1..60_u64)
+                    .prop_map(|(choices, secs)| Step::Extend(choices, secs))
+                    .boxed(),
+            ),
+            (2 * if_claimed, vec(0..30_usize, 1..=3).prop_map(Step::Revive).boxed()),
+            (if_accepted, vec((0..20_usize, job_spec()), 1..=2).prop_map(Step::Add).boxed()),
+            (if_accepted, purge().boxed()),
             (4, (1..45_u64).prop_map(Step::AdvanceClock).boxed()),
             (1, (1..90_u64).prop_map(Step::SetClockBack).boxed()),
-            (some, Just(Step::Compare).boxed()),
-            (some, Just(Step::Reopen).boxed()),
+            (if_accepted, Just(Step::Compare).boxed()),
+            (if_accepted, Just(Step::Reopen).boxed()),
         ];
         let possible = steps.into_iter().filter(|(weight, _)| *weight > 0);
         Union::new_weighted(possible.collect()).boxed()
     }
 
-    fn apply(plot: Self, step: &Step) -> Self {
+    fn apply(state: Self, step: &Step) -> Self {
         Self {
-            accepted: plot.accepted || matches!(step, Step::Accept(_)),
-            claimed: plot.claimed || matches!(step, Step::Claim { .. }),
+            accepted: state.accepted || matches!(step, Step::Accept(_)),
+            claimed: state.claimed || matches!(step, Step::Claim { .. }),
         }
     }
 }
@@ -140,33 +145,33 @@ fn purge() -> impl Strategy<Value = Step> {
     })
 }
 
-fn post() -> impl Strategy<Value = DeliverySpec> {
-    let one = vec(item(), 1);
-    let some = vec(item(), 2..=3);
+fn delivery_spec() -> impl Strategy<Value = DeliverySpec> {
+    let single = vec(event_spec(), 1);
+    let batch = vec(event_spec(), 2..=3);
     let window = prop_oneof![3 => Just(100_000_u64), 1 => 0..60_u64];
-    (prop_oneof![4 => one, 1 => some], window)
+    (prop_oneof![4 => single, 1 => batch], window)
         .prop_map(|(events, window)| DeliverySpec { events, window })
 }
 
-fn item() -> impl Strategy<Value = EventSpec> {
+fn event_spec() -> impl Strategy<Value = EventSpec> {
     let id = prop_oneof![8 => (0..12_u8).prop_map(Some), 1 => Just(None)];
     let content = prop_oneof![2 => (0..12_u8).prop_map(Some), 1 => Just(None)];
-    let work = vec(work(), 0..=2);
-    (id, content, work, any::<bool>()).prop_map(|(id, content, work, invalid)| EventSpec {
+    let jobs = vec(job_spec(), 0..=2);
+    (id, content, jobs, any::<bool>()).prop_map(|(id, content, jobs, invalid)| EventSpec {
         id,
         content,
-        work,
+        jobs,
         invalid,
     })
 }
 
-fn work() -> impl Strategy<Value = JobSpec> {
+fn job_spec() -> impl Strategy<Value = JobSpec> {
     let route = prop_oneof![4 => Just("orders"), 2 => Just("mail"), 1 => Just("gone")];
     let order = prop_oneof![1 => Just(None), 1 => (0..3_u8).prop_map(Some)];
     (route, order).prop_map(|(route, order)| JobSpec { route, order })
 }
 
-fn pick() -> impl Strategy<Value = LeaseChoice> {
+fn lease_choice() -> impl Strategy<Value = LeaseChoice> {
     prop_oneof![
         6 => (0..12_usize).prop_map(LeaseChoice::Held),
         2 => (0..60_usize).prop_map(LeaseChoice::AnyIssued),
@@ -174,7 +179,7 @@ fn pick() -> impl Strategy<Value = LeaseChoice> {
     ]
 }
 
-fn say() -> impl Strategy<Value = SettlementSpec> {
+fn settlement_spec() -> impl Strategy<Value = SettlementSpec> {
     let coin = any::<bool>;
     prop_oneof![
         3 => Just(SettlementSpec::Done),

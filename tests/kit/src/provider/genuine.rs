@@ -8,7 +8,7 @@ use hookward_core::{
 };
 use hookward_vectors::{Vector, Verdict};
 
-use super::{Subject, Trial};
+use super::{BuiltSubject, Subject};
 
 /// The time for which the kit signs.
 pub(super) const NOW: Timestamp = Subject::NOW;
@@ -17,7 +17,7 @@ pub(super) const PUBLIC_URL: &str = "https://hooks.example.com";
 
 /// A request that must be accepted, with what its verification needs.
 #[derive(Clone)]
-pub(super) struct Good {
+pub(super) struct GenuineRequest {
     pub(super) label: String,
     pub(super) request: Request,
     pub(super) secrets: SecretSet,
@@ -27,21 +27,21 @@ pub(super) struct Good {
     /// The keys that a server would fetch.
     pub(super) keys: Option<FixedKeys>,
     /// Signed by the kit: it has one tag and no superfluous header.
-    pub(super) signed_here: bool,
+    pub(super) signed_by_kit: bool,
     /// Headers without which the request is rejected.
-    pub(super) used: Vec<String>,
+    pub(super) needed: Vec<String>,
     /// Headers without which the event is identified differently.
-    pub(super) naming: Vec<String>,
+    pub(super) identifying: Vec<String>,
 }
 
-impl Good {
+impl GenuineRequest {
     /// Verifies another request with the secrets, time and URL of this one.
     pub(super) async fn prove(
         &self,
-        trial: &Trial<'_>,
+        built: &BuiltSubject<'_>,
         other: Request,
     ) -> Result<Proof, VerifyError> {
-        prove(trial.provider, other, &self.cx(self.now)).await
+        prove(built.provider, other, &self.cx(self.now)).await
     }
 
     pub(super) fn cx(&self, now: Timestamp) -> VerifyCx<'_> {
@@ -66,14 +66,19 @@ impl Good {
 }
 
 /// The accepted recordings of the subject.
-pub(super) fn recordings<'a>(trial: &Trial<'a>) -> impl Iterator<Item = (&'a Vector, i64)> {
-    let files = trial.subject.recordings.iter();
+pub(super) fn recordings<'a>(built: &BuiltSubject<'a>) -> impl Iterator<Item = (&'a Vector, i64)> {
+    let files = built.subject.recordings.iter();
     let all = files.flat_map(|file| file.vectors.iter().map(|v| (v, file.now_default)));
     all.filter(|(vector, _)| vector.expect == Verdict::Accept)
 }
 
 /// Signs a draft of this type with the subject's first secret; `None` if the provider cannot sign.
-pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) -> Option<Request> {
+pub(super) fn sign(
+    built: &BuiltSubject<'_>,
+    event_type: &str,
+    id: &str,
+    body: &str,
+) -> Option<Request> {
     let draft = EventDraft::new(
         event_type.to_owned(),
         id.to_owned(),
@@ -81,16 +86,16 @@ pub(super) fn sign(trial: &Trial<'_>, event_type: &str, id: &str, body: &str) ->
         format!("{PUBLIC_URL}/webhooks/subject"),
         NOW,
     );
-    trial.provider.signer()?.sign(&draft, &trial.secret()).ok()
+    built.provider.signer()?.sign(&draft, &built.secret()).ok()
 }
 
 /// All genuine requests. The headers that matter are found by removing each one.
-pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
-    let mut goods = Vec::new();
+pub(super) async fn collect(built: &BuiltSubject<'_>) -> Result<Vec<GenuineRequest>, String> {
+    let mut genuine_requests = Vec::new();
     let secrets =
-        SecretSet::from_texts(Some(trial.subject.secret.as_str())).map_err(|e| e.to_string())?;
-    if let Some(request) = sign(trial, "thing.happened", "id_1", &trial.subject.body) {
-        goods.push(Good {
+        SecretSet::from_texts(Some(built.subject.secret.as_str())).map_err(|e| e.to_string())?;
+    if let Some(request) = sign(built, "thing.happened", "id_1", &built.subject.body) {
+        genuine_requests.push(GenuineRequest {
             label: "a request signed by the provider's own signer".to_owned(),
             request,
             secrets,
@@ -98,13 +103,13 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
             tolerance: None,
             public_url: PUBLIC_URL.to_owned(),
             keys: None,
-            signed_here: true,
-            used: Vec::new(),
-            naming: Vec::new(),
+            signed_by_kit: true,
+            needed: Vec::new(),
+            identifying: Vec::new(),
         });
     }
-    for (vector, now_default) in recordings(trial) {
-        goods.push(Good {
+    for (vector, now_default) in recordings(built) {
+        genuine_requests.push(GenuineRequest {
             label: format!("the recording {}", vector.id),
             request: vector.request.to_request().map_err(|e| e.to_string())?,
             secrets: vector.secret_set().map_err(|e| e.to_string())?,
@@ -112,35 +117,40 @@ pub(super) async fn gather(trial: &Trial<'_>) -> Result<Vec<Good>, String> {
             tolerance: vector.tolerance_s.map(Duration::from_secs),
             public_url: vector.request.public_url().to_owned(),
             keys: vector.inputs.fixed_keys(),
-            signed_here: false,
-            used: Vec::new(),
-            naming: Vec::new(),
+            signed_by_kit: false,
+            needed: Vec::new(),
+            identifying: Vec::new(),
         });
     }
-    if goods.is_empty() {
+    if genuine_requests.is_empty() {
         return Err("there is no genuine request: the provider has no signer, and there is no accepted recording".into());
     }
-    for good in &mut goods {
-        find_headers(trial, good).await?;
+    for genuine in &mut genuine_requests {
+        find_relevant_headers(built, genuine).await?;
     }
-    Ok(goods)
+    Ok(genuine_requests)
 }
 
-async fn find_headers(trial: &Trial<'_>, good: &mut Good) -> Result<(), String> {
-    let proof = good.prove(trial, good.request.clone()).await;
+async fn find_relevant_headers(
+    built: &BuiltSubject<'_>,
+    genuine: &mut GenuineRequest,
+) -> Result<(), String> {
+    let proof = genuine.prove(built, genuine.request.clone()).await;
     let original =
-        match proof.map_err(|e| format!("PROVIDER-1: {} is rejected: {e}", good.label))? {
-            Proof::Genuine(delivery) => Some(named(trial, &delivery)),
+        match proof.map_err(|e| format!("PROVIDER-1: {} is rejected: {e}", genuine.label))? {
+            Proof::Genuine(delivery) => Some(identities(built, &delivery)),
             Proof::Handshake(_) => None,
         };
     let names: Vec<String> =
-        good.request.head.headers.keys().map(|name| name.as_str().to_owned()).collect();
+        genuine.request.head.headers.keys().map(|name| name.as_str().to_owned()).collect();
     for name in names {
-        let without = good.changed(|r| drop(r.head.headers.remove(&name)));
-        match good.prove(trial, without).await {
-            Err(_) => good.used.push(name),
-            Ok(Proof::Genuine(delivery)) if original.as_ref() != Some(&named(trial, &delivery)) => {
-                good.naming.push(name);
+        let without = genuine.changed(|r| drop(r.head.headers.remove(&name)));
+        match genuine.prove(built, without).await {
+            Err(_) => genuine.needed.push(name),
+            Ok(Proof::Genuine(delivery))
+                if original.as_ref() != Some(&identities(built, &delivery)) =>
+            {
+                genuine.identifying.push(name);
             }
             Ok(_) => {}
         }
@@ -148,6 +158,6 @@ async fn find_headers(trial: &Trial<'_>, good: &mut Good) -> Result<(), String> 
     Ok(())
 }
 
-fn named(trial: &Trial<'_>, delivery: &Verified) -> Vec<hookward_core::Identity> {
-    trial.provider.identify(delivery).unwrap_or_default()
+fn identities(built: &BuiltSubject<'_>, delivery: &Verified) -> Vec<hookward_core::Identity> {
+    built.provider.identify(delivery).unwrap_or_default()
 }
