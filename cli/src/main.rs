@@ -1,5 +1,6 @@
 //! The `hookward` command. Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 the
-//! checked input is wrong; 2 wrong usage; 70 the store failed.
+//! checked input is wrong, or the command failed; 2 wrong usage; 70 the store failed, or the store or
+//! server could not be reached.
 
 mod client;
 mod commands;
@@ -15,12 +16,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use hookward::plugin::Registry;
 
-/// Exit code: the checked input is wrong.
-const WRONG: u8 = 1;
+/// Exit code: the checked input is wrong, or the command failed.
+const EXIT_ERROR: u8 = 1;
 /// Exit code: the command was used wrongly.
-const USAGE: u8 = 2;
-/// Exit code: the store failed.
-const STORE: u8 = 70;
+const EXIT_USAGE: u8 = 2;
+/// Exit code: the store failed, or the store or server could not be reached.
+const EXIT_STORE: u8 = 70;
 
 /// Receives webhooks: verifies who sent them, stores each exactly once, and routes every event
 /// through a chain of handlers.
@@ -52,11 +53,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let registry = match Registry::linked() {
         Ok(registry) => registry,
-        Err(e) => return output::fail(USAGE, e),
+        Err(e) => return output::fail(EXIT_USAGE, e),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(e) => return output::fail(STORE, e),
+        Err(e) => return output::fail(EXIT_STORE, e),
     };
     let code = runtime.block_on(run(cli.command, &registry));
     runtime.shutdown_background();

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-/// The moment at which the captured requests came.
+/// The time at which the captured requests were received.
 const AT: &str = "1760000000";
 
 /// A captured failure and what must be said of it.

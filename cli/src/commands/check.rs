@@ -9,7 +9,7 @@ use hookward_engine::compiled::CompiledConfig;
 use hookward_engine::config::Loaded;
 
 use crate::commands::RoutesFile;
-use crate::{STORE, WRONG, output};
+use crate::{EXIT_ERROR, EXIT_STORE, output};
 
 /// Report every mistake of a routes.yaml with its position, or summarise what it configures
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: CheckArgs) -> ExitCode {
         .and_then(|app| hookward::internal::load(&app).map_err(|d| d.render(output::colour())));
     let Loaded { config, warnings } = match loaded {
         Ok(loaded) => loaded,
-        Err(e) => return output::fail(WRONG, e),
+        Err(e) => return output::fail(EXIT_ERROR, e),
     };
     if !warnings.is_empty() {
         output::note(warnings.render(output::colour()).trim_end());
@@ -85,7 +85,7 @@ async fn live(config: &CompiledConfig) -> ExitCode {
             store.close().await;
             if let Err(e) = checked {
                 return output::fail(
-                    STORE,
+                    EXIT_STORE,
                     format!("the store `{}`: {e}", config.store.redacted_url()),
                 );
             }
@@ -93,7 +93,7 @@ async fn live(config: &CompiledConfig) -> ExitCode {
         }
         Err(e) => {
             return output::fail(
-                STORE,
+                EXIT_STORE,
                 format!("the store `{}`: {e}", config.store.redacted_url()),
             );
         }
@@ -111,5 +111,5 @@ async fn live(config: &CompiledConfig) -> ExitCode {
             output::line(format!("live     {} / {}: {result}", route.name, step.name));
         }
     }
-    if failed { ExitCode::from(WRONG) } else { ExitCode::SUCCESS }
+    if failed { ExitCode::from(EXIT_ERROR) } else { ExitCode::SUCCESS }
 }

@@ -9,7 +9,7 @@ use hookward_engine::replay::{RouteExplanation, explain};
 use hookward_engine::routing::EventView;
 
 use crate::commands::RoutesFile;
-use crate::{USAGE, WRONG, output};
+use crate::{EXIT_ERROR, EXIT_USAGE, output};
 
 /// Report which routes an event would take, and why it would not take the others
 #[derive(Debug, clap::Args)]
@@ -36,19 +36,19 @@ pub(crate) struct ExplainArgs {
 pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
     let config = match super::load(&args.file.routes) {
         Ok(loaded) => loaded.config,
-        Err(e) => return output::fail(WRONG, e),
+        Err(e) => return output::fail(EXIT_ERROR, e),
     };
     if !config.sources.contains_key(args.source.as_str()) {
         let known: Vec<_> = config.sources.keys().map(|n| n.as_ref()).collect();
         let text =
             format!("there is no source `{}`; the sources are: {}", args.source, known.join(", "));
-        return output::fail(USAGE, text);
+        return output::fail(EXIT_USAGE, text);
     }
     let body = match &args.data {
         None => Body::new("{}"),
         Some(file) => match std::fs::read(file) {
             Ok(bytes) => Body::new(bytes),
-            Err(e) => return output::fail(USAGE, format!("{}: {e}", file.display())),
+            Err(e) => return output::fail(EXIT_USAGE, format!("{}: {e}", file.display())),
         },
     };
     let event = EventView::new(&args.source, &args.event_type, None, &[], &body);

@@ -10,7 +10,7 @@ use hookward_core::plugin::ProviderDescriptor;
 use hookward_core::{Body, Clock, EventDraft, EventId, Provider, Request, Secret, SystemClock};
 use rustls::pki_types::CertificateDer;
 
-use crate::{USAGE, WRONG, client, output};
+use crate::{EXIT_ERROR, EXIT_USAGE, client, output};
 
 /// The secrets of `examples/quickstart/routes.yaml`, so that `send` needs no flags there. They are public:
 /// never use them for real sources.
@@ -52,7 +52,7 @@ pub(crate) struct SendArgs {
 }
 
 /// What is needed to sign and send a request.
-struct Sender {
+struct SendTarget {
     provider: Arc<dyn Provider>,
     descriptor: ProviderDescriptor,
     secret: Option<Secret>,
@@ -64,35 +64,35 @@ struct Sender {
 }
 
 pub(crate) async fn run(args: SendArgs, registry: &Registry) -> ExitCode {
-    let sender = match sender(&args, registry) {
-        Ok(sender) => sender,
-        Err(e) => return output::fail(USAGE, e),
+    let target = match find_target(&args, registry) {
+        Ok(target) => target,
+        Err(e) => return output::fail(EXIT_USAGE, e),
     };
-    let request = match signed(&args, &sender) {
+    let request = match sign_request(&args, &target) {
         Ok(request) => request,
-        Err(e) => return output::fail(USAGE, e),
+        Err(e) => return output::fail(EXIT_USAGE, e),
     };
     if args.print {
-        return print(&request, &with_signed_query(&sender.public_url, &request));
+        return print_request(&request, &with_signed_query(&target.public_url, &request));
     }
-    let url = with_signed_query(&sender.url, &request);
-    post(request, &url, sender.certificate).await
+    let url = with_signed_query(&target.url, &request);
+    post_request(request, &url, target.certificate).await
 }
 
-fn sender(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
-    let here = PathBuf::from("routes.yaml");
-    let file = args.routes.clone().or_else(|| here.exists().then_some(here));
+fn find_target(args: &SendArgs, registry: &Registry) -> Result<SendTarget, String> {
+    let default_file = PathBuf::from("routes.yaml");
+    let file = args.routes.clone().or_else(|| default_file.exists().then_some(default_file));
     match file {
-        Some(file) => from_routes(args, &file, registry),
-        None => from_provider(args, registry),
+        Some(file) => target_from_routes(args, &file, registry),
+        None => target_from_provider(args, registry),
     }
 }
 
-fn from_routes(
+fn target_from_routes(
     args: &SendArgs,
     file: &std::path::Path,
     registry: &Registry,
-) -> Result<Sender, String> {
+) -> Result<SendTarget, String> {
     let config = super::load(file)?.config;
     let source = config.sources.get(args.source.as_str()).ok_or_else(|| {
         let known: Vec<_> = config.sources.keys().map(|n| n.as_ref()).collect();
@@ -111,17 +111,17 @@ fn from_routes(
     let certificate = tls.and_then(|tls| tls.certified_key().cert.first().cloned());
     let scheme = if tls.is_some() { "https" } else { "http" };
     let listen = format!("{scheme}://{}", config.server.listen);
-    let url = url_of(args.to.as_deref().unwrap_or(&listen), &source.path)?;
+    let url = delivery_url(args.to.as_deref().unwrap_or(&listen), &source.path)?;
     let public_url = match &config.server.public_url {
         Some(base) => format!("{}{}", base.trim_end_matches('/'), source.path),
         None => url.clone(),
     };
     let secret = args.secret.as_ref().map(Secret::new).or(configured);
     let provider = source.provider.clone();
-    Ok(Sender { provider, descriptor, secret, url, certificate, public_url })
+    Ok(SendTarget { provider, descriptor, secret, url, certificate, public_url })
 }
 
-fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String> {
+fn target_from_provider(args: &SendArgs, registry: &Registry) -> Result<SendTarget, String> {
     let descriptor = *registry.provider(&args.source).ok_or_else(|| {
         format!(
             "there is no routes.yaml here, and no provider `{}`; use --routes, or one of the providers: {}",
@@ -135,12 +135,12 @@ fn from_provider(args: &SendArgs, registry: &Registry) -> Result<Sender, String>
     let demo = DEMO_SECRETS.iter().find(|(name, _)| *name == args.source).map(|(_, s)| *s);
     let secret = args.secret.as_deref().or(demo).map(Secret::new);
     let to = args.to.as_deref().unwrap_or("http://127.0.0.1:8080");
-    let url = url_of(to, &format!("/webhooks/{}", args.source))?;
-    Ok(Sender { provider, descriptor, secret, public_url: url.clone(), url, certificate: None })
+    let url = delivery_url(to, &format!("/webhooks/{}", args.source))?;
+    Ok(SendTarget { provider, descriptor, secret, public_url: url.clone(), url, certificate: None })
 }
 
-/// The URL, with the source's path if it has none.
-fn url_of(to: &str, path: &str) -> Result<String, String> {
+/// The URL to post to: `--to` with the source's path if it has none.
+fn delivery_url(to: &str, path: &str) -> Result<String, String> {
     let mut url = url::Url::parse(to).map_err(|e| format!("--to {to}: {e}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("--to {to}: write http://HOST:PORT or https://HOST"));
@@ -159,21 +159,21 @@ fn with_signed_query(url: &str, request: &Request) -> String {
     }
 }
 
-fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
-    let signer = sender.provider.signer().ok_or_else(|| {
+fn sign_request(args: &SendArgs, target: &SendTarget) -> Result<Request, String> {
+    let signer = target.provider.signer().ok_or_else(|| {
         format!(
             "cannot sign requests of `{}`: its sender signs with a private key or inside the body",
-            sender.descriptor.name
+            target.descriptor.name
         )
     })?;
     let now = SystemClock.now();
-    let exact = sender.descriptor.samples.iter().find(|s| s.event_type == args.event_type);
-    let sample = exact.or_else(|| sender.descriptor.samples.iter().find(|s| s.event_type == "*"));
-    let fresh = EventId::generate(now).to_string();
+    let exact = target.descriptor.samples.iter().find(|s| s.event_type == args.event_type);
+    let sample = exact.or_else(|| target.descriptor.samples.iter().find(|s| s.event_type == "*"));
+    let new_id = EventId::generate(now).to_string();
     let prefix = sample.map_or("", |s| s.id_prefix);
     let event_id = match prefix {
-        "" => fresh,
-        prefix => format!("{prefix}{}", fresh.replace('-', "")),
+        "" => new_id,
+        prefix => format!("{prefix}{}", new_id.replace('-', "")),
     };
     let body = match (&args.data, sample) {
         (Some(file), _) => std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?,
@@ -182,22 +182,22 @@ fn signed(args: &SendArgs, sender: &Sender) -> Result<Request, String> {
             return Err("there is no sample of this event type; use --data FILE".to_owned());
         }
     };
-    let secret = match &sender.secret {
+    let secret = match &target.secret {
         Some(secret) => secret.clone(),
-        None if !sender.descriptor.needs_secret => Secret::new("none"),
+        None if !target.descriptor.needs_secret => Secret::new("none"),
         None => return Err("there is no secret to sign with; use --secret".to_owned()),
     };
     let draft = EventDraft::new(
         args.event_type.clone(),
         event_id,
         Body::new(body),
-        sender.public_url.clone(),
+        target.public_url.clone(),
         now,
     );
     signer.sign(&draft, &secret).map_err(|e| e.to_string())
 }
 
-fn print(request: &Request, url: &str) -> ExitCode {
+fn print_request(request: &Request, url: &str) -> ExitCode {
     use std::io::Write;
     let mut head = format!("{} {url} HTTP/1.1\r\n", request.head.method);
     for (name, value) in &request.head.headers {
@@ -211,11 +211,11 @@ fn print(request: &Request, url: &str) -> ExitCode {
         .and_then(|()| out.flush());
     match written {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => output::fail(WRONG, e),
+        Err(e) => output::fail(EXIT_ERROR, e),
     }
 }
 
-async fn post(
+async fn post_request(
     request: Request,
     url: &str,
     certificate: Option<CertificateDer<'static>>,
@@ -226,7 +226,7 @@ async fn post(
     }
     let built = match builder.body(Bytes::clone(request.body.bytes())) {
         Ok(built) => built,
-        Err(e) => return output::fail(USAGE, e),
+        Err(e) => return output::fail(EXIT_USAGE, e),
     };
     match client::send(built, certificate).await {
         Ok(answer) => {
@@ -234,8 +234,8 @@ async fn post(
             if !answer.body().is_empty() {
                 output::line(String::from_utf8_lossy(answer.body()));
             }
-            ExitCode::from(if answer.status().is_success() { 0 } else { WRONG })
+            ExitCode::from(if answer.status().is_success() { 0 } else { EXIT_ERROR })
         }
-        Err(e) => output::fail(WRONG, e.message),
+        Err(e) => output::fail(EXIT_ERROR, e.message),
     }
 }

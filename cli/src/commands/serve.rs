@@ -11,7 +11,7 @@ use hookward::{
 use tokio::net::TcpListener;
 
 use crate::commands::RoutesFile;
-use crate::{STORE, WRONG, logging, output};
+use crate::{EXIT_ERROR, EXIT_STORE, logging, output};
 
 /// Run the server
 #[derive(Debug, clap::Args)]
@@ -31,31 +31,31 @@ pub(crate) async fn run(args: ServeArgs) -> ExitCode {
     let _flush_logs_on_exit = logging::start("info");
     let app = match super::app(&args.file.routes, Metrics::install()) {
         Ok(app) => app,
-        Err(e) => return output::fail(WRONG, e),
+        Err(e) => return output::fail(EXIT_ERROR, e),
     };
     let hooks = match app.build().await {
         Ok(hooks) => hooks,
         Err(BuildAppError::Config(d)) => {
-            return output::fail(WRONG, d.render(output::colour()));
+            return output::fail(EXIT_ERROR, d.render(output::colour()));
         }
-        Err(e @ BuildAppError::Store { .. }) => return output::fail(STORE, e),
-        Err(e) => return output::fail(WRONG, e),
+        Err(e @ BuildAppError::Store { .. }) => return output::fail(EXIT_STORE, e),
+        Err(e) => return output::fail(EXIT_ERROR, e),
     };
     let store_failed = Arc::new(AtomicBool::new(false));
-    let result = listen(&args, hooks.clone(), store_failed.clone()).await;
+    let result = serve_until_shutdown(&args, hooks.clone(), store_failed.clone()).await;
     match result {
         Ok(()) if store_failed.load(Ordering::Relaxed) => {
-            output::fail(STORE, "the store failed; start the server again to recover it")
+            output::fail(EXIT_STORE, "the store failed; start the server again to recover it")
         }
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             hooks.stop().await;
-            output::fail(WRONG, e)
+            output::fail(EXIT_ERROR, e)
         }
     }
 }
 
-async fn listen(
+async fn serve_until_shutdown(
     args: &ServeArgs,
     hooks: Hooks,
     store_failed: Arc<AtomicBool>,
@@ -74,19 +74,19 @@ async fn listen(
     if config.admin.token.is_none() {
         tracing::info!("admin port has no token: only this machine can reach it");
     }
-    let (at, admin_at) = (local(&ingress)?, local(&admin)?);
+    let (ingress_addr, bound_admin_addr) = (local_addr(&ingress)?, local_addr(&admin)?);
     // Installed before the lines are printed: their reader may send a signal immediately.
     tokio::spawn(watch_reload(hooks.clone()));
-    let stop = shutdown();
+    let first_signal = first_shutdown_signal();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    output::line(format!("listening on {scheme}://{at}"));
-    output::line(format!("admin on http://{admin_at}"));
+    output::line(format!("listening on {scheme}://{ingress_addr}"));
+    output::line(format!("admin on http://{bound_admin_addr}"));
     let router = hooks.admin();
     let admin = tokio::spawn(async move { serve(admin, router, std::future::pending()).await });
     let running = hooks.clone();
     let end = async move {
         tokio::select! {
-            () = stop => {}
+            () = first_signal => {}
             () = running.store_failed() => store_failed.store(true, Ordering::Relaxed),
         }
     };
@@ -98,14 +98,14 @@ async fn listen(
 
 /// Ends at the first signal, which starts the drain. A second signal exits immediately, which is safe:
 /// every acknowledged event is stored.
-fn shutdown() -> impl Future<Output = ()> + Send + 'static {
+fn first_shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let first = shutdown_signal();
     async move {
         first.await;
         tracing::info!("shutdown started; a second signal exits immediately");
         tokio::spawn(async {
             shutdown_signal().await;
-            std::process::exit(i32::from(WRONG));
+            std::process::exit(i32::from(EXIT_ERROR));
         });
     }
 }
@@ -114,6 +114,6 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
     hookward::bind(addr).map_err(|e| format!("cannot listen on {addr}: {e}"))
 }
 
-fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
+fn local_addr(listener: &TcpListener) -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|e| e.to_string())
 }

@@ -15,7 +15,7 @@ use hookward_core::{Clock, HumanDuration, Secret, SystemClock, Timestamp};
 
 use crate::diagnose::Trial;
 use crate::http_file::{self, Captured};
-use crate::{USAGE, output};
+use crate::{EXIT_USAGE, output};
 use choose::ChooseError;
 use outcome::VerifyOutcome;
 
@@ -62,34 +62,34 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) async fn run(args: VerifyArgs, registry: &Registry) -> ExitCode {
-    let done = match &args.vectors {
+    let result = match &args.vectors {
         Some(file) => vectors::run(file, registry).await,
         None => verify_request(&args, registry).await,
     };
-    done.unwrap_or_else(|message| output::fail(USAGE, message))
+    result.unwrap_or_else(|message| output::fail(EXIT_USAGE, message))
 }
 
 /// Verifies one request. An error is wrong usage of the command.
 async fn verify_request(args: &VerifyArgs, registry: &Registry) -> Result<ExitCode, String> {
     let name = args.provider.as_deref().unwrap_or_default();
-    let (mut with, scheme) = settings::block(&args.with)?;
+    let (mut with, scheme) = settings::parse_block(&args.with)?;
     let keys = settings::take_keys(&mut with);
     let chosen = match choose::choose(registry, name, scheme.as_deref(), with) {
         Ok(chosen) => chosen,
         Err(ChooseError::Unknown(explanation)) => {
             let code = "UNKNOWN_PROVIDER";
             VerifyOutcome::Reject { code, explanation }.print(args.json);
-            return Ok(ExitCode::from(USAGE));
+            return Ok(ExitCode::from(EXIT_USAGE));
         }
         Err(ChooseError::Config(message)) => return Err(message),
     };
-    let secrets = args.secrets.iter().map(from_file).collect::<Result<Vec<_>, _>>()?;
+    let secrets = args.secrets.iter().map(resolve_secret).collect::<Result<Vec<_>, _>>()?;
     let needed = chosen.descriptor.needs_secret && !chosen.provider.proves_without_secret();
     if secrets.is_empty() && needed {
         return Err(format!("`{}` needs a secret; use --secret", chosen.descriptor.name));
     }
     let file = args.file.as_deref().unwrap_or_else(|| Path::new("-"));
-    let bytes = read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let bytes = read_file_or_stdin(file).map_err(|e| format!("{}: {e}", file.display()))?;
     let Captured { request, public_url } =
         http_file::parse(&bytes).map_err(|e| format!("{}: {e}", file.display()))?;
     let trial = Trial {
@@ -110,7 +110,7 @@ async fn verify_request(args: &VerifyArgs, registry: &Registry) -> Result<ExitCo
     Ok(outcome.exit_code())
 }
 
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+fn read_file_or_stdin(file: &Path) -> std::io::Result<Vec<u8>> {
     if file != Path::new("-") {
         return std::fs::read(file);
     }
@@ -119,9 +119,9 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads `@FILE`, because a secret on the command line is visible in process lists. One line end at the end of
-/// the file is removed, because editors add it.
-fn from_file(secret: &Secret) -> Result<Secret, String> {
+/// Returns the secret; `@FILE` is read from the file, because a secret on the command line is
+/// visible in process lists. One line end at the end of the file is removed, because editors add it.
+fn resolve_secret(secret: &Secret) -> Result<Secret, String> {
     let Some(path) = secret.expose().strip_prefix('@') else { return Ok(secret.clone()) };
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("--secret @FILE: the file cannot be read: {e}"))?;
@@ -161,11 +161,11 @@ mod tests {
             [("a b", "a b"), ("a b\n", "a b"), ("a b\r\n", "a b"), ("a\n\n", "a\n")]
         {
             std::fs::write(&file, text).unwrap();
-            assert_eq!(from_file(&given).unwrap().expose(), secret);
+            assert_eq!(resolve_secret(&given).unwrap().expose(), secret);
         }
         std::fs::remove_file(&file).unwrap();
-        assert!(from_file(&given).unwrap_err().contains("cannot be read"));
-        assert_eq!(from_file(&Secret::new("whsec_@")).unwrap().expose(), "whsec_@");
+        assert!(resolve_secret(&given).unwrap_err().contains("cannot be read"));
+        assert_eq!(resolve_secret(&Secret::new("whsec_@")).unwrap().expose(), "whsec_@");
     }
 
     #[test]

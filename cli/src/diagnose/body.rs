@@ -8,17 +8,17 @@ use super::{Guess, Trial, rewrite};
 const ADVICE: &str = "Pass on the raw bytes as they were received";
 
 /// A newline added or lost, or a body that continues beyond its Content-Length.
-pub(super) fn ends<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn trailing_bytes<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let body = trial.request.body.bytes().as_ref();
     let mut changes: Vec<(Vec<u8>, String)> = Vec::new();
-    let added = |what: &str| {
+    let added = |bytes_name: &str| {
         format!(
-            "The signature fits the body without {what}: an editor, a log or a shell added that after the sender signed. {ADVICE}."
+            "The signature fits the body without {bytes_name}: an editor, a log or a shell added that after the sender signed. {ADVICE}."
         )
     };
-    let lost = |what: &str| {
+    let lost = |bytes_name: &str| {
         format!(
-            "The signature fits the body with {what} at its end: something trimmed the body after the sender signed. {ADVICE}."
+            "The signature fits the body with {bytes_name} at its end: something trimmed the body after the sender signed. {ADVICE}."
         )
     };
     for (end, name) in
@@ -39,11 +39,11 @@ pub(super) fn ends<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
         );
         changes.push((cut.to_vec(), explanation));
     }
-    guesses(trial, changes)
+    to_guesses(trial, changes)
 }
 
 /// Converted line ends and character sets, and the markers of chunked transfer.
-pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn converted_text<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let body = trial.request.body.bytes().as_ref();
     let lf: Vec<u8> = strip_cr(body);
     let crlf: Vec<u8> = lf
@@ -51,19 +51,20 @@ pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
         .flat_map(|b| if *b == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(b) })
         .copied()
         .collect();
-    let fits =
-        |with: &str, who: &str| format!("The signature fits the body {with}: {who}. {ADVICE}.");
+    let explain = |change: &str, cause: &str| {
+        format!("The signature fits the body {change}: {cause}. {ADVICE}.")
+    };
     let mut changes = vec![
         (
             lf,
-            fits(
+            explain(
                 "with LF for every CRLF",
                 "something converted its line ends, as file transfers and Git do",
             ),
         ),
         (
             crlf,
-            fits(
+            explain(
                 "with CRLF for every LF",
                 "something converted its line ends, as editors and Git do",
             ),
@@ -72,48 +73,48 @@ pub(super) fn conversions<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
         changes.push((
             rest.to_vec(),
-            fits("without the byte order mark at its start", "an editor added it"),
+            explain("without the byte order mark at its start", "an editor added it"),
         ));
     }
     if let Some(bytes) = from_latin1(body) {
         changes.push((
             bytes,
-            fits(
+            explain(
                 "before it was read as Latin-1 and written as UTF-8",
                 "something treated it as text of another character set",
             ),
         ));
     }
     if let Some(bytes) = to_latin1(body) {
-        changes.push((bytes, fits("in Latin-1", "something converted it to UTF-8")));
+        changes.push((bytes, explain("in Latin-1", "something converted it to UTF-8")));
     }
-    if let Some(bytes) = unchunked(body) {
+    if let Some(bytes) = decode_chunked(body) {
         changes.push((
             bytes,
-            fits(
+            explain(
                 "without the markers of chunked transfer",
                 "the capture has the bytes of the connection, not of the body",
             ),
         ));
     }
-    guesses(trial, changes)
+    to_guesses(trial, changes)
 }
 
 /// The body as other programs would serialise the same JSON.
-pub(super) fn rewritten<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn reserialized<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let explanation = |how: &str| {
         format!(
             "The signature fits the same JSON {how}: something parsed the body and wrote it again after the sender signed (re-serialised it). {ADVICE}, and let nothing parse them before verification."
         )
     };
     let forms = rewrite::forms(trial.request.body.bytes());
-    guesses(trial, forms.into_iter().map(|(bytes, how)| (bytes, explanation(&how))).collect())
+    to_guesses(trial, forms.into_iter().map(|(bytes, how)| (bytes, explanation(&how))).collect())
 }
 
 /// An empty body.
-pub(super) fn emptied<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn empty<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let explanation = "The signature is that of an empty body: the sender signed before the body was set, or after it was read.".to_owned();
-    guesses(trial, vec![(Vec::new(), explanation)])
+    to_guesses(trial, vec![(Vec::new(), explanation)])
 }
 
 /// The value of Content-Length.
@@ -121,7 +122,7 @@ pub(super) fn content_length(trial: &Trial<'_>) -> Option<usize> {
     trial.request.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn guesses<'a>(trial: &Trial<'a>, changes: Vec<(Vec<u8>, String)>) -> Vec<Guess<'a>> {
+fn to_guesses<'a>(trial: &Trial<'a>, changes: Vec<(Vec<u8>, String)>) -> Vec<Guess<'a>> {
     let different = changes.into_iter().filter(|(bytes, _)| bytes != trial.request.body.bytes());
     different
         .map(|(bytes, explanation)| Guess { trial: trial.with_body(bytes), explanation })
@@ -153,7 +154,7 @@ fn to_latin1(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The decoded chunks, if the whole body is chunked transfer coding.
-fn unchunked(body: &[u8]) -> Option<Vec<u8>> {
+fn decode_chunked(body: &[u8]) -> Option<Vec<u8>> {
     let mut rest = body;
     let mut out = Vec::new();
     loop {
@@ -177,11 +178,11 @@ mod tests {
     #[test]
     fn only_a_complete_chunked_body_is_decoded() {
         assert_eq!(
-            unchunked(b"3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n").unwrap(),
+            decode_chunked(b"3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n").unwrap(),
             b"abc0123456789"
         );
         for other in [&b"{}"[..], b"", b"5\r\nabc\r\n", b"ffffffff\r\na", b"zz\r\nab\r\n0\r\n"] {
-            assert_eq!(unchunked(other), None);
+            assert_eq!(decode_chunked(other), None);
         }
     }
 

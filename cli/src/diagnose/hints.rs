@@ -5,7 +5,7 @@ use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hookward_core::VerifyError;
 use http::header;
 
-use super::secret::named;
+use super::secret::secret_label;
 use super::{Trial, body, rewrite, sender};
 
 /// A hint: its sentence, if it applies.
@@ -13,16 +13,16 @@ type Hint = fn(&Trial<'_>, &VerifyError) -> Option<String>;
 
 const HINTS: &[Hint] = &[
     other_sender,
-    unsigned,
-    wrong_kind,
-    placeholder,
-    unusable,
+    missing_signature,
+    other_credential,
+    placeholder_secret,
+    unusable_secret,
     digest_length,
-    length,
+    content_length,
     empty_body,
-    replaced,
-    sorted,
-    compressed,
+    replacement_characters,
+    sorted_keys,
+    content_encoding,
 ];
 
 /// At most this many hints are reported.
@@ -121,7 +121,7 @@ const SECRET_LOCATIONS: &[(&str, &str)] = &[
 ];
 
 /// The hints that apply, the most likely first.
-pub(super) fn read(trial: &Trial<'_>, error: &VerifyError) -> Vec<String> {
+pub(super) fn collect(trial: &Trial<'_>, error: &VerifyError) -> Vec<String> {
     HINTS.iter().filter_map(|hint| hint(trial, error)).take(MAX_HINTS).collect()
 }
 
@@ -131,20 +131,20 @@ pub(super) fn secret_location(provider: &str) -> &'static str {
 }
 
 fn other_sender(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
-    sender::looks_like(trial)
+    sender::describe_other_sender(trial)
 }
 
-fn unsigned(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
+fn missing_signature(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let missing = matches!(error, VerifyError::MissingSignature { .. });
-    if !missing || sender::looks_like(trial).is_some() {
+    if !missing || sender::describe_other_sender(trial).is_some() {
         return None;
     }
     let headers = &trial.request.head.headers;
     let names: Vec<_> = headers.keys().map(|k| k.as_str()).take(20).collect();
-    let seen = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let header_names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     if trial.scheme_text("/signature/name").is_some_and(|name| headers.contains_key(name)) {
         return Some(format!(
-            "The signature itself is there, so something on the way removed the missing part. The headers are: {seen}."
+            "The signature itself is there, so something on the way removed the missing part. The headers are: {header_names}."
         ));
     }
     let cause = match trial.name {
@@ -152,41 +152,41 @@ fn unsigned(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
         _ => "The sender may have no secret set for this webhook",
     };
     Some(format!(
-        "{cause}, a proxy may have dropped the header, or it is not this provider's request. The headers are: {seen}."
+        "{cause}, a proxy may have dropped the header, or it is not this provider's request. The headers are: {header_names}."
     ))
 }
 
-fn wrong_kind(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
+fn other_credential(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
     trial.secrets.iter().enumerate().find_map(|(index, secret)| {
         let text = secret.expose().trim();
         let kind = OTHER_CREDENTIALS.iter().find(|(provider, start, ..)| {
             (provider.is_empty() || *provider == trial.name) && text.starts_with(start)
         })?;
-        Some(format!("{} is {}; use {} instead.", named(trial, index), kind.2, kind.3))
+        Some(format!("{} is {}; use {} instead.", secret_label(trial, index), kind.2, kind.3))
     })
 }
 
-fn placeholder(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
+fn placeholder_secret(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
     trial.secrets.iter().enumerate().find_map(|(index, secret)| {
         let text = secret.expose();
-        let who = named(trial, index);
+        let label = secret_label(trial, index);
         if text.is_empty() {
-            Some(format!("{who} is empty: a signature under an empty secret can be made by anyone, so it is never accepted. The variable that holds it may not be set."))
+            Some(format!("{label} is empty: a signature under an empty secret can be made by anyone, so it is never accepted. The variable that holds it may not be set."))
         } else if text.starts_with("${") || (text.starts_with('$') && text.len() > 1) {
-            Some(format!("{who} starts with `$`, like a variable that nobody filled in."))
+            Some(format!("{label} starts with `$`, like a variable that nobody filled in."))
         } else if text.ends_with('…') || text.ends_with("...") || text.contains("***") {
-            Some(format!("{who} is shortened or masked, as web pages and logs show it."))
+            Some(format!("{label} is shortened or masked, as web pages and logs show it."))
         } else {
             None
         }
     })
 }
 
-fn unusable(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
-    let given = trial.secrets.iter().enumerate().filter(|(_, s)| !s.expose().is_empty());
-    given.into_iter().find_map(|(index, secret)| {
-        let wrong = trial.provider.check_secret(secret).err()?;
-        Some(format!("{} cannot be used: it {wrong}.", named(trial, index)))
+fn unusable_secret(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
+    let non_empty = trial.secrets.iter().enumerate().filter(|(_, s)| !s.expose().is_empty());
+    non_empty.into_iter().find_map(|(index, secret)| {
+        let reason = trial.provider.check_secret(secret).err()?;
+        Some(format!("{} cannot be used: it {reason}.", secret_label(trial, index)))
     })
 }
 
@@ -206,7 +206,7 @@ fn digest_length(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let hex = HEXLOWER_PERMISSIVE.decode(longest.as_bytes()).ok().map(|b| (b.len(), "hex"));
     let base64 = || BASE64.decode(longest.as_bytes()).ok().map(|b| (b.len(), "base64"));
     let (bytes, form) = hex.or_else(base64).filter(|(bytes, _)| *bytes > 0)?;
-    let what = match bytes {
+    let description = match bytes {
         16 => "as long as an MD5 digest",
         20 => "a SHA-1 tag",
         32 => "as long as a SHA-256 tag",
@@ -214,23 +214,23 @@ fn digest_length(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
         64 => "a SHA-512 tag, or an Ed25519 signature",
         _ => "no digest in common use: it may be truncated",
     };
-    let wanted = trial.scheme_text("/alg")?.trim_start_matches("hmac-").to_uppercase();
-    if !wanted.starts_with("SHA") {
+    let expected_hash = trial.scheme_text("/alg")?.trim_start_matches("hmac-").to_uppercase();
+    if !expected_hash.starts_with("SHA") {
         return None;
     }
-    let written = trial.scheme_text("/signature/encoding").unwrap_or("hex");
-    let length = if wanted == "SHA1" {
+    let expected_encoding = trial.scheme_text("/signature/encoding").unwrap_or("hex");
+    let expected_length = if expected_hash == "SHA1" {
         20
-    } else if wanted == "SHA512" {
+    } else if expected_hash == "SHA512" {
         64
     } else {
         32
     };
-    if (bytes, form) == (length, written) {
+    if (bytes, form) == (expected_length, expected_encoding) {
         return None;
     }
     Some(format!(
-        "It contains {form} of {bytes} bytes, {what}; `{}` expects {wanted} in {written}.",
+        "It contains {form} of {bytes} bytes, {description}; `{}` expects {expected_hash} in {expected_encoding}.",
         trial.name
     ))
 }
@@ -239,16 +239,16 @@ fn after_label(part: &str) -> &str {
     part.split_once('=').map_or(part, |(_, rest)| if rest.len() > 2 { rest } else { part })
 }
 
-fn length(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
+fn content_length(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
     let claimed = body::content_length(trial)?;
-    let is = trial.request.body.bytes().len();
-    let fault = match claimed.cmp(&is) {
+    let actual = trial.request.body.bytes().len();
+    let fault = match claimed.cmp(&actual) {
         std::cmp::Ordering::Equal => return None,
         std::cmp::Ordering::Greater => "the body is truncated",
         std::cmp::Ordering::Less => "the body was changed or something was added to it",
     };
     Some(format!(
-        "Content-Length says {claimed} bytes, but there are {is}: {fault} after it was sent."
+        "Content-Length says {claimed} bytes, but there are {actual}: {fault} after it was sent."
     ))
 }
 
@@ -258,19 +258,20 @@ fn empty_body(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     empty.then(|| "The body is empty: something read it before it was captured, or the capture left it out.".to_owned())
 }
 
-fn replaced(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
-    let has = std::str::from_utf8(trial.request.body.bytes()).is_ok_and(|t| t.contains('\u{fffd}'));
-    has.then(|| "The body holds replacement characters (U+FFFD): bytes that are not UTF-8 were lost when something read it as text.".to_owned())
+fn replacement_characters(trial: &Trial<'_>, _: &VerifyError) -> Option<String> {
+    let has_replacement =
+        std::str::from_utf8(trial.request.body.bytes()).is_ok_and(|t| t.contains('\u{fffd}'));
+    has_replacement.then(|| "The body holds replacement characters (U+FFFD): bytes that are not UTF-8 were lost when something read it as text.".to_owned())
 }
 
 /// Many libraries sort the keys that they write; the original order cannot be recovered.
-fn sorted(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
+fn sorted_keys(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let signature_fails = matches!(error, VerifyError::InvalidSignature);
     (signature_fails && rewrite::keys_are_sorted(trial.request.body.bytes())).then(|| "The keys of the JSON body are in alphabetical order, as after it was parsed and written again (re-serialised) by a library that sorts them. If that happened, only the raw bytes can be verified. If not, the secret is probably another one.".to_owned())
 }
 
-fn compressed(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
+fn content_encoding(trial: &Trial<'_>, error: &VerifyError) -> Option<String> {
     let coded = trial.request.head.headers.get(header::CONTENT_ENCODING)?;
-    let named = matches!(error, VerifyError::InvalidSignature) && coded != "identity";
-    named.then(|| "It has a Content-Encoding: the signature covers the bytes as the sender signed them, and something compressed or decompressed them afterwards.".to_owned())
+    let applies = matches!(error, VerifyError::InvalidSignature) && coded != "identity";
+    applies.then(|| "It has a Content-Encoding: the signature covers the bytes as the sender signed them, and something compressed or decompressed them afterwards.".to_owned())
 }

@@ -3,7 +3,7 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
-use super::secret::named;
+use super::secret::secret_label;
 use super::{Guess, Trial};
 
 /// A way to make a key from a text: the function, its name, and the `key:` of the scheme grammar for it.
@@ -56,32 +56,32 @@ fn without_prefix(text: &str) -> &[u8] {
 }
 
 /// Every secret in every form except the one that the scheme uses.
-pub(super) fn forms<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn decodings<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     if trial.scheme.is_none() {
         return Vec::new();
     }
-    let ours = trial.scheme_text("/key").unwrap_or("utf8");
+    let expected = trial.scheme_text("/key").unwrap_or("utf8");
     let mut guesses = Vec::new();
     for (index, secret) in trial.secrets.iter().enumerate() {
-        for form in KEY_FORMS.iter().filter(|form| form.setting != Some(ours)) {
+        for form in KEY_FORMS.iter().filter(|form| form.setting != Some(expected)) {
             let key = (form.key)(secret.expose()).filter(|key| !key.is_empty());
-            let Some(trial_with) = key.and_then(|key| trial.with_key(&key)) else { continue };
-            let who = named(trial, index);
-            let cure = match form.setting {
+            let Some(changed) = key.and_then(|key| trial.with_key(&key)) else { continue };
+            let label = secret_label(trial, index);
+            let advice = match form.setting {
                 Some(setting) if trial.name == "hmac" => format!("Set `key: {setting}`."),
                 _ => format!(
                     "`{}` uses a secret {}; the signer used it differently, or the secret was copied in another form.",
                     trial.name,
-                    name_of(ours)
+                    form_name(expected)
                 ),
             };
-            let explanation = format!("{who} fits {}. {cure}", form.name);
-            guesses.push(Guess { trial: trial_with, explanation });
+            let explanation = format!("{label} fits {}. {advice}", form.name);
+            guesses.push(Guess { trial: changed, explanation });
         }
     }
     guesses
 }
 
-fn name_of(setting: &str) -> &'static str {
+fn form_name(setting: &str) -> &'static str {
     KEY_FORMS.iter().find(|f| f.setting == Some(setting)).map_or("in its own form", |f| f.name)
 }

@@ -53,37 +53,37 @@ const HYPOTHESES: &[Hypothesis] = &[
     Hypothesis {
         name: "another provider's request",
         subject: Subject::Sender,
-        guesses: sender::others,
+        guesses: sender::other_providers,
     },
     Hypothesis {
         name: "white space, quotes or a prefix around the secret",
         subject: Subject::Secret,
-        guesses: secret::texts,
+        guesses: secret::copy_mistakes,
     },
     Hypothesis {
         name: "a secret that is not decoded or wrongly decoded",
         subject: Subject::Secret,
-        guesses: key::forms,
+        guesses: key::decodings,
     },
     Hypothesis {
         name: "a newline added or lost at the end of the body",
         subject: Subject::Body,
-        guesses: body::ends,
+        guesses: body::trailing_bytes,
     },
     Hypothesis {
         name: "converted line ends or characters",
         subject: Subject::Body,
-        guesses: body::conversions,
+        guesses: body::converted_text,
     },
     Hypothesis {
         name: "JSON that was parsed and written again",
         subject: Subject::Body,
-        guesses: body::rewritten,
+        guesses: body::reserialized,
     },
     Hypothesis {
         name: "a body that was read before it was signed",
         subject: Subject::Body,
-        guesses: body::emptied,
+        guesses: body::empty,
     },
     Hypothesis {
         name: "hex for base64 or the reverse",
@@ -102,7 +102,7 @@ const HYPOTHESES: &[Hypothesis] = &[
         guesses: scheme::messages,
     },
     Hypothesis { name: "a time in another unit", subject: Subject::Scheme, guesses: scheme::times },
-    Hypothesis { name: "another URL", subject: Subject::Url, guesses: url::others },
+    Hypothesis { name: "another URL", subject: Subject::Url, guesses: url::other_urls },
 ];
 
 /// Explains why verification rejected this request with this error.
@@ -110,32 +110,32 @@ pub(crate) async fn explain(trial: &Trial<'_>, error: &VerifyError) -> String {
     if let Some(text) = clock::explain(trial, error) {
         return text;
     }
-    let found = sentence(error);
-    let base = trial.without_clock();
-    if let Some(same) = base.scheme.clone().and_then(|scheme| base.with_scheme(scheme))
-        && same.matches().await
+    let reason = to_sentence(error);
+    let base = trial.with_unlimited_tolerance();
+    if let Some(unlimited) = base.scheme.clone().and_then(|scheme| base.with_scheme(scheme))
+        && unlimited.matches().await
     {
         return format!("The signature is right, but the request is rejected: {error}.");
     }
-    if let Some(explanation) = one_mistake(&base).await {
-        return format!("{found} {explanation}");
+    if let Some(explanation) = find_one_mistake(&base).await {
+        return format!("{reason} {explanation}");
     }
-    let hints = hints::read(trial, error);
+    let hints = hints::collect(trial, error);
     if base.request.body.bytes().len() <= MAX_BODY_FOR_PAIRS
-        && let Some(explanation) = two_mistakes(&base).await
+        && let Some(explanation) = find_two_mistakes(&base).await
     {
-        return format!("{found} {explanation}");
+        return format!("{reason} {explanation}");
     }
     if hints.is_empty() {
-        format!("{found} {}", no_hypothesis_matches(trial, error))
+        format!("{reason} {}", advice_without_match(trial, error))
     } else {
-        format!("{found} {}", hints.join(" "))
+        format!("{reason} {}", hints.join(" "))
     }
 }
 
-async fn one_mistake(base: &Trial<'_>) -> Option<String> {
-    for known in HYPOTHESES {
-        for guess in (known.guesses)(base) {
+async fn find_one_mistake(base: &Trial<'_>) -> Option<String> {
+    for hypothesis in HYPOTHESES {
+        for guess in (hypothesis.guesses)(base) {
             if guess.trial.matches().await {
                 return Some(guess.explanation);
             }
@@ -144,15 +144,15 @@ async fn one_mistake(base: &Trial<'_>) -> Option<String> {
     None
 }
 
-async fn two_mistakes(base: &Trial<'_>) -> Option<String> {
+async fn find_two_mistakes(base: &Trial<'_>) -> Option<String> {
     for (index, first) in HYPOTHESES.iter().enumerate() {
         for guess in (first.guesses)(base) {
-            for second in HYPOTHESES.iter().skip(index + 1).filter(|k| k.subject != first.subject) {
-                for both in (second.guesses)(&guess.trial) {
-                    if both.trial.matches().await {
+            for second in HYPOTHESES.iter().skip(index + 1).filter(|h| h.subject != first.subject) {
+                for second_guess in (second.guesses)(&guess.trial) {
+                    if second_guess.trial.matches().await {
                         return Some(format!(
                             "Two things at once: {} {}",
-                            guess.explanation, both.explanation
+                            guess.explanation, second_guess.explanation
                         ));
                     }
                 }
@@ -163,17 +163,17 @@ async fn two_mistakes(base: &Trial<'_>) -> Option<String> {
 }
 
 /// The error as a sentence.
-fn sentence(error: &VerifyError) -> String {
+fn to_sentence(error: &VerifyError) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())
 }
 
-fn no_hypothesis_matches(trial: &Trial<'_>, error: &VerifyError) -> String {
+fn advice_without_match(trial: &Trial<'_>, error: &VerifyError) -> String {
     match error {
         VerifyError::InvalidSignature => {
-            let tried: Vec<_> = HYPOTHESES.iter().map(|k| k.name).collect();
+            let tried: Vec<_> = HYPOTHESES.iter().map(|h| h.name).collect();
             let hint = hints::secret_location(trial.name);
             format!(
                 "None of the known mistakes fits (tried: {}). Most likely the secret belongs to another endpoint or environment, or is the old one from before a rotation; \

@@ -41,15 +41,15 @@ const CHANGES: &[Change] = &[
 ];
 
 /// Every secret with every change that alters its text.
-pub(super) fn texts<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn copy_mistakes<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let mut guesses = Vec::new();
     for (index, secret) in trial.secrets.iter().enumerate() {
-        for (change, what) in CHANGES {
+        for (change, explanation) in CHANGES {
             let text = secret.expose();
             let Some(changed) = change(text).filter(|c| c != text && !c.is_empty()) else {
                 continue;
             };
-            let explanation = format!("{} {what}.", named(trial, index));
+            let explanation = format!("{} {explanation}.", secret_label(trial, index));
             guesses.push(Guess { trial: trial.with_secret(changed), explanation });
         }
     }
@@ -57,9 +57,9 @@ pub(super) fn texts<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
 }
 
 /// "The secret", or "Secret 2 of 3".
-pub(super) fn named(trial: &Trial<'_>, index: usize) -> String {
+pub(super) fn secret_label(trial: &Trial<'_>, index: usize) -> String {
     match trial.secrets.len() {
         0 | 1 => "The secret".to_owned(),
-        all => format!("Secret {} of {all}", index + 1),
+        count => format!("Secret {} of {count}", index + 1),
     }
 }

@@ -14,85 +14,89 @@ struct Sender {
     provider: Option<&'static str>,
 }
 
-const fn ours(header: &'static str, name: &'static str, provider: &'static str) -> Sender {
+const fn sender_with_provider(
+    header: &'static str,
+    name: &'static str,
+    provider: &'static str,
+) -> Sender {
     Sender { header, name, provider: Some(provider) }
 }
 
-const fn other(header: &'static str, name: &'static str) -> Sender {
+const fn sender_without_provider(header: &'static str, name: &'static str) -> Sender {
     Sender { header, name, provider: None }
 }
 
 const SENDERS: &[Sender] = &[
-    ours("stripe-signature", "Stripe", "stripe"),
-    ours("x-shopify-hmac-sha256", "Shopify", "shopify"),
-    ours("x-slack-signature", "Slack", "slack"),
-    ours("x-github-event", "GitHub", "github"),
-    ours("x-hub-signature-256", "GitHub", "github"),
-    ours("svix-signature", "Svix", "standard_webhooks"),
-    ours("webhook-signature", "Standard Webhooks", "standard_webhooks"),
-    ours("x-github-delivery", "GitHub", "github"),
-    ours("x-shopify-topic", "Shopify", "shopify"),
-    ours("x-slack-request-timestamp", "Slack", "slack"),
-    other("shopify-hmac-sha256", "Shopify (events)"),
-    ours("x-twilio-signature", "Twilio", "twilio"),
-    ours("x-twilio-email-event-webhook-signature", "SendGrid", "sendgrid"),
-    ours("x-gitlab-token", "GitLab", "gitlab"),
-    ours("x-gitlab-event", "GitLab", "gitlab"),
-    ours("x-event-key", "Bitbucket", "bitbucket"),
-    ours("x-atlassian-webhook-identifier", "Jira", "jira"),
-    ours("x-signature-ed25519", "Discord", "discord"),
-    other("paypal-transmission-sig", "PayPal"),
-    ours("x-square-hmacsha256-signature", "Square", "square"),
-    ours("linear-signature", "Linear", "linear"),
-    ours("x-zm-signature", "Zoom", "zoom"),
-    ours("paddle-signature", "Paddle", "paddle"),
-    ours("hmacsignature", "Adyen", "adyen"),
-    ours("x-hubspot-signature-v3", "HubSpot", "hubspot"),
-    ours("x-hubspot-signature", "HubSpot", "hubspot"),
-    ours("x-zendesk-webhook-signature", "Zendesk", "zendesk"),
-    ours("x-dropbox-signature", "Dropbox", "dropbox"),
-    other("x-amz-sns-message-type", "AWS SNS"),
-    ours("x-telegram-bot-api-secret-token", "Telegram", "telegram"),
-    ours("typeform-signature", "Typeform", "typeform"),
-    ours("calendly-webhook-signature", "Calendly", "calendly"),
-    ours("twitch-eventsub-message-signature", "Twitch", "twitch"),
-    ours("x-docusign-signature-1", "DocuSign", "docusign"),
-    other("plaid-verification", "Plaid"),
-    ours("aeg-event-type", "Azure Event Grid", "azure_event_grid"),
-    ours("x-trello-webhook", "Trello", "trello"),
-    ours("x-hook-signature", "Asana", "asana"),
-    ours("x-pagerduty-signature", "PagerDuty", "pagerduty"),
-    ours("sentry-hook-signature", "Sentry", "sentry"),
-    ours("x-vercel-signature", "Vercel", "vercel"),
-    ours("x-razorpay-signature", "Razorpay", "razorpay"),
-    ours("x-cc-webhook-signature", "Coinbase Commerce", "coinbase_commerce"),
-    ours("x-hook0-signature", "Coinbase CDP", "coinbase_cdp"),
-    ours("x-buildkite-signature", "Buildkite", "buildkite"),
-    ours("x-buildkite-token", "Buildkite", "buildkite"),
-    ours("circleci-signature", "CircleCI", "circleci"),
-    ours("x-line-signature", "LINE", "line"),
-    ours("workos-signature", "WorkOS", "workos"),
-    ours("mux-signature", "Mux", "mux"),
-    ours("sanity-webhook-signature", "Sanity", "sanity"),
-    ours("x-notion-signature", "Notion", "notion"),
-    ours("x-contentful-signature", "Contentful", "contentful"),
-    ours("x-webflow-signature", "Webflow", "webflow"),
-    ours("x-wc-webhook-signature", "WooCommerce", "woocommerce"),
-    ours("x-paystack-signature", "Paystack", "paystack"),
+    sender_with_provider("stripe-signature", "Stripe", "stripe"),
+    sender_with_provider("x-shopify-hmac-sha256", "Shopify", "shopify"),
+    sender_with_provider("x-slack-signature", "Slack", "slack"),
+    sender_with_provider("x-github-event", "GitHub", "github"),
+    sender_with_provider("x-hub-signature-256", "GitHub", "github"),
+    sender_with_provider("svix-signature", "Svix", "standard_webhooks"),
+    sender_with_provider("webhook-signature", "Standard Webhooks", "standard_webhooks"),
+    sender_with_provider("x-github-delivery", "GitHub", "github"),
+    sender_with_provider("x-shopify-topic", "Shopify", "shopify"),
+    sender_with_provider("x-slack-request-timestamp", "Slack", "slack"),
+    sender_without_provider("shopify-hmac-sha256", "Shopify (events)"),
+    sender_with_provider("x-twilio-signature", "Twilio", "twilio"),
+    sender_with_provider("x-twilio-email-event-webhook-signature", "SendGrid", "sendgrid"),
+    sender_with_provider("x-gitlab-token", "GitLab", "gitlab"),
+    sender_with_provider("x-gitlab-event", "GitLab", "gitlab"),
+    sender_with_provider("x-event-key", "Bitbucket", "bitbucket"),
+    sender_with_provider("x-atlassian-webhook-identifier", "Jira", "jira"),
+    sender_with_provider("x-signature-ed25519", "Discord", "discord"),
+    sender_without_provider("paypal-transmission-sig", "PayPal"),
+    sender_with_provider("x-square-hmacsha256-signature", "Square", "square"),
+    sender_with_provider("linear-signature", "Linear", "linear"),
+    sender_with_provider("x-zm-signature", "Zoom", "zoom"),
+    sender_with_provider("paddle-signature", "Paddle", "paddle"),
+    sender_with_provider("hmacsignature", "Adyen", "adyen"),
+    sender_with_provider("x-hubspot-signature-v3", "HubSpot", "hubspot"),
+    sender_with_provider("x-hubspot-signature", "HubSpot", "hubspot"),
+    sender_with_provider("x-zendesk-webhook-signature", "Zendesk", "zendesk"),
+    sender_with_provider("x-dropbox-signature", "Dropbox", "dropbox"),
+    sender_without_provider("x-amz-sns-message-type", "AWS SNS"),
+    sender_with_provider("x-telegram-bot-api-secret-token", "Telegram", "telegram"),
+    sender_with_provider("typeform-signature", "Typeform", "typeform"),
+    sender_with_provider("calendly-webhook-signature", "Calendly", "calendly"),
+    sender_with_provider("twitch-eventsub-message-signature", "Twitch", "twitch"),
+    sender_with_provider("x-docusign-signature-1", "DocuSign", "docusign"),
+    sender_without_provider("plaid-verification", "Plaid"),
+    sender_with_provider("aeg-event-type", "Azure Event Grid", "azure_event_grid"),
+    sender_with_provider("x-trello-webhook", "Trello", "trello"),
+    sender_with_provider("x-hook-signature", "Asana", "asana"),
+    sender_with_provider("x-pagerduty-signature", "PagerDuty", "pagerduty"),
+    sender_with_provider("sentry-hook-signature", "Sentry", "sentry"),
+    sender_with_provider("x-vercel-signature", "Vercel", "vercel"),
+    sender_with_provider("x-razorpay-signature", "Razorpay", "razorpay"),
+    sender_with_provider("x-cc-webhook-signature", "Coinbase Commerce", "coinbase_commerce"),
+    sender_with_provider("x-hook0-signature", "Coinbase CDP", "coinbase_cdp"),
+    sender_with_provider("x-buildkite-signature", "Buildkite", "buildkite"),
+    sender_with_provider("x-buildkite-token", "Buildkite", "buildkite"),
+    sender_with_provider("circleci-signature", "CircleCI", "circleci"),
+    sender_with_provider("x-line-signature", "LINE", "line"),
+    sender_with_provider("workos-signature", "WorkOS", "workos"),
+    sender_with_provider("mux-signature", "Mux", "mux"),
+    sender_with_provider("sanity-webhook-signature", "Sanity", "sanity"),
+    sender_with_provider("x-notion-signature", "Notion", "notion"),
+    sender_with_provider("x-contentful-signature", "Contentful", "contentful"),
+    sender_with_provider("x-webflow-signature", "Webflow", "webflow"),
+    sender_with_provider("x-wc-webhook-signature", "WooCommerce", "woocommerce"),
+    sender_with_provider("x-paystack-signature", "Paystack", "paystack"),
 ];
 
 /// The senders whose headers the request has, except the header that the provider reads.
 fn other_senders<'t>(trial: &'t Trial<'_>) -> impl Iterator<Item = &'static Sender> + 't {
-    let ours = trial.scheme_text("/signature/name").unwrap_or_default();
+    let own_header = trial.scheme_text("/signature/name").unwrap_or_default();
     SENDERS.iter().filter(move |sender| {
         trial.request.head.headers.contains_key(sender.header)
-            && !sender.header.eq_ignore_ascii_case(ours)
+            && !sender.header.eq_ignore_ascii_case(own_header)
             && (sender.provider != Some(trial.name) || trial.name == "standard_webhooks")
     })
 }
 
 /// Verifies the request as one of that sender.
-pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn other_providers<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     let guess = |sender: &Sender| {
         let descriptor = trial.registry.provider(sender.provider?)?;
         let cx = BuildCx::new(Path::new("."), descriptor.name);
@@ -116,14 +120,14 @@ pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
 }
 
 /// The sender that the request looks like, if it is another one.
-pub(super) fn looks_like(trial: &Trial<'_>) -> Option<String> {
+pub(super) fn describe_other_sender(trial: &Trial<'_>) -> Option<String> {
     let sender = other_senders(trial).find(|s| s.provider != Some(trial.name))?;
-    let as_what = match sender.provider {
+    let provider_note = match sender.provider {
         Some(provider) => format!(" (provider `{provider}`)"),
         None => String::new(),
     };
     Some(format!(
-        "It looks like a request of {}{as_what}, since it carries that sender's header {}: check that it reached the right source.",
+        "It looks like a request of {}{provider_note}, since it carries that sender's header {}: check that it reached the right source.",
         sender.name, sender.header
     ))
 }

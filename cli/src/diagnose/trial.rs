@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const UNLIMITED_TOLERANCE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The schemes of the first-party providers, so that trials can change them too.
-const SCHEMES: &str = include_str!("schemes.json");
+const SCHEMES_JSON: &str = include_str!("schemes.json");
 
 /// A request and everything that its verification depends on.
 #[derive(Debug, Clone)]
@@ -76,19 +76,19 @@ impl Trial<'_> {
         self.scheme = if described.is_some() {
             described
         } else {
-            let has = |name: &str| self.request.head.headers.contains_key(name);
+            let has_header = |name: &str| self.request.head.headers.contains_key(name);
             let svix = match self.with.get("headers").and_then(Value::as_str) {
                 Some("svix") => true,
                 Some("webhook") => false,
-                _ => has("svix-signature") && !has("webhook-signature"),
+                _ => has_header("svix-signature") && !has_header("webhook-signature"),
             };
             let id = if self.name == "standard_webhooks" && svix { "svix" } else { self.name };
-            serde_json::from_str::<Value>(SCHEMES).ok().and_then(|all| all.get(id).cloned())
+            serde_json::from_str::<Value>(SCHEMES_JSON).ok().and_then(|all| all.get(id).cloned())
         };
         self
     }
 
-    pub(super) fn without_clock(&self) -> Self {
+    pub(super) fn with_unlimited_tolerance(&self) -> Self {
         Self { tolerance: Some(UNLIMITED_TOLERANCE), ..self.clone() }
     }
 

@@ -4,17 +4,19 @@
 use super::{Guess, Trial};
 
 /// Other origins with other paths.
-pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
+pub(super) fn other_urls<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     // A provider without a known scheme may sign the URL.
     if trial.scheme_text("/message").is_some_and(|message| !message.contains("{url}")) {
         return Vec::new();
     }
     let mut guesses = Vec::new();
-    for (origin, what) in origins(trial) {
-        for (target, where_) in targets(&trial.request.head.target) {
-            let differs: Vec<&str> =
-                [what.as_str(), where_].into_iter().filter(|t| !t.is_empty()).collect();
-            if differs.is_empty() {
+    for (origin, origin_change) in origins(trial) {
+        for (target, target_change) in targets(&trial.request.head.target) {
+            let changes: Vec<&str> = [origin_change.as_str(), target_change]
+                .into_iter()
+                .filter(|t| !t.is_empty())
+                .collect();
+            if changes.is_empty() {
                 continue;
             }
             let mut altered = trial.clone();
@@ -22,7 +24,7 @@ pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
             altered.request.head.target = target;
             let explanation = format!(
                 "The signature fits another URL: the one {}. The sender signs the URL of its own settings, so `server.public_url` and the path must equal it exactly.",
-                differs.join(" and ")
+                changes.join(" and ")
             );
             guesses.push(Guess { trial: altered, explanation });
         }
@@ -30,14 +32,14 @@ pub(super) fn others<'a>(trial: &Trial<'a>) -> Vec<Guess<'a>> {
     guesses
 }
 
-/// Schemes and hosts that the sender may know, and how they differ from ours.
+/// Schemes and hosts that the sender may know, and how they differ from the public URL.
 fn origins(trial: &Trial<'_>) -> Vec<(String, String)> {
     let header = |name: &str| trial.request.head.single(name).ok().flatten();
-    let ours = trial.public_url.as_deref().unwrap_or_default();
-    let (scheme, host) = ours.split_once("://").unwrap_or(("https", ours));
+    let public_url = trial.public_url.as_deref().unwrap_or_default();
+    let (scheme, host) = public_url.split_once("://").unwrap_or(("https", public_url));
     let swapped = if scheme == "https" { "http" } else { "https" };
     let mut origins = vec![
-        (ours.to_owned(), String::new()),
+        (public_url.to_owned(), String::new()),
         (format!("{swapped}://{host}"), format!("with {swapped} in place of {scheme}")),
     ];
     if let Some((bare, _port)) = host.rsplit_once(':') {
@@ -68,13 +70,13 @@ fn origins(trial: &Trial<'_>) -> Vec<(String, String)> {
     origins
 }
 
-/// Paths and queries that the sender may know, and how they differ from ours.
-fn targets(ours: &str) -> Vec<(String, &'static str)> {
-    let (path, query) = match ours.split_once('?') {
+/// Paths and queries that the sender may know, and how they differ from those of the request.
+fn targets(target: &str) -> Vec<(String, &'static str)> {
+    let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, format!("?{query}")),
-        None => (ours, String::new()),
+        None => (target, String::new()),
     };
-    let mut targets = vec![(ours.to_owned(), "")];
+    let mut targets = vec![(target.to_owned(), "")];
     match path.strip_suffix('/') {
         Some(bare) => {
             targets.push((format!("{bare}{query}"), "without the slash at the end of the path"))

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::{STORE, USAGE, WRONG, client};
+use crate::{EXIT_ERROR, EXIT_STORE, EXIT_USAGE, client};
 
 /// Selects the server or the store.
 #[derive(Debug, clap::Args)]
@@ -61,32 +61,32 @@ impl StoreTarget {
         if !self.routes.exists() {
             let file = self.routes.display();
             return Err(CliError::new(
-                USAGE,
+                EXIT_USAGE,
                 format!(
                     "there is no {file}; use --routes FILE, or --admin URL for a running server"
                 ),
             ));
         }
         let app = super::super::app(&self.routes, Metrics::none());
-        let app = app.map_err(|e| CliError::new(USAGE, e))?;
+        let app = app.map_err(|e| CliError::new(EXIT_USAGE, e))?;
         let config = hookward::internal::load(&app)
-            .map_err(|d| CliError::new(WRONG, d.render(crate::output::colour())))?
+            .map_err(|d| CliError::new(EXIT_ERROR, d.render(crate::output::colour())))?
             .config;
         let configured = config.admin.token.as_ref().map(|t| t.expose().to_owned());
         let token = given.or(configured);
         let base = format!("http://{}", config.admin.listen);
         let mut access = Access { base, token, in_process: None };
         match access.get("/api/v1/stats", &[]).await {
-            Err(e) if e.code == STORE => {}
+            Err(e) if e.code == EXIT_STORE => {}
             Err(e) => return Err(e),
             Ok(_) => return Ok(access),
         }
         let hooks = app.open().await.map_err(|e| match e {
             BuildAppError::Store { .. } => CliError::new(
-                STORE,
+                EXIT_STORE,
                 format!("{e}\nhelp: if a server has the store open, use --admin URL"),
             ),
-            e => CliError::new(WRONG, e),
+            e => CliError::new(EXIT_ERROR, e),
         })?;
         access.in_process = Some(hooks);
         Ok(access)
@@ -128,7 +128,7 @@ impl Access {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.header(header::CONTENT_TYPE, "application/json");
-        let usage = |e: http::Error| CliError::new(USAGE, format!("{uri}: {e}"));
+        let usage = |e: http::Error| CliError::new(EXIT_USAGE, format!("{uri}: {e}"));
         let (status, bytes) = match &self.in_process {
             Some(hooks) => {
                 let request = request.header(header::HOST, "localhost").body(Body::from(body));
@@ -137,7 +137,7 @@ impl Access {
             None => {
                 let request = request.body(body).map_err(usage)?;
                 let answer = client::send(request, None).await.map_err(|e| {
-                    CliError::new(if e.connect_failed { STORE } else { WRONG }, e.message)
+                    CliError::new(if e.connect_failed { EXIT_STORE } else { EXIT_ERROR }, e.message)
                 })?;
                 (answer.status(), answer.into_body())
             }
@@ -147,7 +147,7 @@ impl Access {
             return Ok(value);
         }
         let error = value.get("error").and_then(Value::as_str).unwrap_or("no reason given");
-        let code = if status == StatusCode::SERVICE_UNAVAILABLE { STORE } else { WRONG };
+        let code = if status == StatusCode::SERVICE_UNAVAILABLE { EXIT_STORE } else { EXIT_ERROR };
         let hint = match status {
             StatusCode::UNAUTHORIZED => {
                 "\nhelp: pass the token with --token or HOOKWARD_ADMIN_TOKEN"
@@ -169,7 +169,7 @@ async fn call_in_process(
     let status = response.status();
     #[expect(clippy::disallowed_methods, reason = "bounded by `Limited`")]
     let body = Limited::new(response.into_body(), 256 * 1024 * 1024).collect().await;
-    let body = body.map_err(|e| CliError::new(STORE, e))?;
+    let body = body.map_err(|e| CliError::new(EXIT_STORE, e))?;
     Ok((status, body.to_bytes()))
 }
 

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use hookward_core::plugin::Registry;
 
 use super::NamedCrate;
+use super::crate_files::CrateFiles;
 use super::dependency_source::DependencySource;
 use super::name::Name;
-use super::tree::Tree;
 
-pub(super) fn tree(args: &NamedCrate, registry: &Registry) -> Result<(Tree, PathBuf), String> {
+pub(super) fn render(
+    args: &NamedCrate,
+    registry: &Registry,
+) -> Result<(CrateFiles, PathBuf), String> {
     let name = Name::parse(&args.name)?;
     if registry.handler(&name.snake).is_some() {
         return Err(format!("there is a handler `{}` already; choose another name", name.snake));
@@ -31,11 +34,11 @@ pub(super) fn tree(args: &NamedCrate, registry: &Registry) -> Result<(Tree, Path
         ("%KIT%", &kit),
         ("%WORKSPACE%", source.workspace()),
     ];
-    let mut tree = Tree::default();
-    let mut add = |path, template| tree.add(path, template, &values);
+    let mut files = CrateFiles::default();
+    let mut add = |path, template| files.add_template(path, template, &values);
     add("Cargo.toml", include_str!("../../../templates/handler/Cargo.toml.in"));
     add("README.md", include_str!("../../../templates/handler/README.md.in"));
     add("src/lib.rs", include_str!("../../../templates/handler/lib.rs.in"));
     add("tests/contract.rs", include_str!("../../../templates/handler/contract.rs.in"));
-    Ok((tree, folder))
+    Ok((files, folder))
 }

@@ -1,19 +1,19 @@
 //! `hookward new`: writes a crate that compiles, passes its own tests and explains itself in comments.
 
 mod app;
+mod crate_files;
 mod dependency_source;
 mod handler;
 mod name;
 mod provider;
 mod scheme;
-mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use hookward_core::plugin::Registry;
 
-use crate::{USAGE, output};
+use crate::{EXIT_USAGE, output};
 
 /// Write a new crate: a provider, a handler or an app
 #[derive(Debug, clap::Args)]
@@ -60,17 +60,17 @@ struct NamedCrate {
 
 pub(crate) fn run(args: &NewArgs, registry: &Registry) -> ExitCode {
     let made = match &args.kind {
-        CrateKind::Provider(args) => provider::tree(args, registry),
-        CrateKind::Handler(args) => handler::tree(args, registry),
-        CrateKind::App(args) => app::tree(args),
+        CrateKind::Provider(args) => provider::render(args, registry),
+        CrateKind::Handler(args) => handler::render(args, registry),
+        CrateKind::App(args) => app::render(args),
     };
-    match made.and_then(|(tree, folder)| tree.write(&folder).map(|()| (tree, folder))) {
-        Ok((tree, folder)) => {
+    match made.and_then(|(files, folder)| files.write(&folder).map(|()| (files, folder))) {
+        Ok((files, folder)) => {
             output::line(format!("{}:", folder.display()));
-            tree.paths().for_each(|path| output::line(format!("  {path}")));
+            files.paths().for_each(|path| output::line(format!("  {path}")));
             output::note(format!("\nNext: cd {} && cargo test", folder.display()));
             ExitCode::SUCCESS
         }
-        Err(message) => output::fail(USAGE, message),
+        Err(message) => output::fail(EXIT_USAGE, message),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::name::Name;
 
-/// The scheme grammar as flags. Left out, a flag has the most common value.
+/// The scheme grammar as flags. An omitted flag has the most common value.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SchemeArgs {
     /// A scheme as JSON, in the words of `provider: hmac`, instead of the flags below
@@ -17,7 +17,7 @@ pub(super) struct SchemeArgs {
     /// The header with the signature; default: X-NAME-Signature
     #[arg(long, value_name = "NAME")]
     header: Option<String>,
-    /// What stands before the signature, such as `sha256=`
+    /// Text before the signature, such as `sha256=`
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
     /// How the signature is written: hex, base64, base64url
@@ -47,26 +47,28 @@ pub(super) struct SchemeArgs {
 }
 
 /// A valid scheme, as it is written to its file.
-pub(super) struct Chosen {
+pub(super) struct NewScheme {
     pub(super) json: Value,
     pub(super) compiled: CompiledScheme,
 }
 
-pub(super) fn choose(args: &SchemeArgs, name: &Name) -> Result<Chosen, String> {
+pub(super) fn choose(args: &SchemeArgs, name: &Name) -> Result<NewScheme, String> {
     let json = match &args.scheme {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|e| format!("--scheme {}: {e}", path.display()))?;
             serde_json::from_str(&text).map_err(|e| format!("--scheme {}: {e}", path.display()))?
         }
-        None if args.is_empty() && std::io::stdin().is_terminal() => from_flags(&ask(name)?, name),
+        None if args.is_empty() && std::io::stdin().is_terminal() => {
+            from_flags(&ask_for_flags(name)?, name)
+        }
         None => from_flags(args, name),
     };
     let compiled = Scheme::from_json(&json.to_string()).and_then(Scheme::compile).map_err(|e| {
         let at = if e.pointer.is_empty() { String::new() } else { format!(" at {}", e.pointer) };
         format!("this scheme cannot be used{at}: {e}")
     })?;
-    Ok(Chosen { json, compiled })
+    Ok(NewScheme { json, compiled })
 }
 
 impl SchemeArgs {
@@ -87,8 +89,8 @@ impl SchemeArgs {
 }
 
 fn from_flags(args: &SchemeArgs, name: &Name) -> Value {
-    let text = |flag: &Option<String>, other: &str| {
-        json!(flag.as_deref().filter(|t| !t.is_empty()).unwrap_or(other))
+    let text = |flag: &Option<String>, default: &str| {
+        json!(flag.as_deref().filter(|t| !t.is_empty()).unwrap_or(default))
     };
     let header = format!("X-{}-Signature", name.camel);
     let mut signature = Map::new();
@@ -121,8 +123,8 @@ fn from_flags(args: &SchemeArgs, name: &Name) -> Value {
 }
 
 /// Asks for the facts of the sender's documentation. An empty line takes the default in brackets.
-fn ask(name: &Name) -> Result<SchemeArgs, String> {
-    let one = |question: &str, default: &str| -> Result<Option<String>, String> {
+fn ask_for_flags(name: &Name) -> Result<SchemeArgs, String> {
+    let ask = |question: &str, default: &str| -> Result<Option<String>, String> {
         let mut err = std::io::stderr();
         let _ = write!(err, "{question} [{default}]: ");
         let _ = err.flush();
@@ -133,17 +135,17 @@ fn ask(name: &Name) -> Result<SchemeArgs, String> {
         }
         Ok(Some(line.trim().to_owned()).filter(|text| !text.is_empty()))
     };
-    let header = one("Header with the signature", &format!("X-{}-Signature", name.camel))?;
-    let prefix = one("Prefix of the signature, such as sha256=", "nothing")?;
-    let encoding = one("Encoding of the signature: hex, base64, base64url", "hex")?;
-    let alg = one("Algorithm: hmac-sha256, hmac-sha1, hmac-sha512, equal", "hmac-sha256")?;
-    let timestamp = one("Place of the signed time, such as header:X-Time", "none")?;
+    let header = ask("Header with the signature", &format!("X-{}-Signature", name.camel))?;
+    let prefix = ask("Prefix of the signature, such as sha256=", "nothing")?;
+    let encoding = ask("Encoding of the signature: hex, base64, base64url", "hex")?;
+    let alg = ask("Algorithm: hmac-sha256, hmac-sha1, hmac-sha512, equal", "hmac-sha256")?;
+    let timestamp = ask("Place of the signed time, such as header:X-Time", "none")?;
     let message = match &timestamp {
-        Some(_) => one("Signed message", "{timestamp}.{body}")?,
-        None => one("Signed message", "{body}")?,
+        Some(_) => ask("Signed message", "{timestamp}.{body}")?,
+        None => ask("Signed message", "{body}")?,
     };
-    let event_type = one("Place of the event type: /pointer or header:NAME", "/type")?;
-    let event_id = one("Place of the event id", "/id")?;
+    let event_type = ask("Place of the event type: /pointer or header:NAME", "/type")?;
+    let event_id = ask("Place of the event id", "/id")?;
     Ok(SchemeArgs {
         scheme: None,
         header,

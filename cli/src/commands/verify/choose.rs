@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// A provider that is ready to verify.
 #[derive(Debug, Clone)]
-pub(super) struct Chosen {
+pub(super) struct ChosenProvider {
     pub(super) descriptor: ProviderDescriptor,
     pub(super) provider: Arc<dyn Provider>,
     /// The `with:` block that it was built from.
@@ -40,21 +40,21 @@ pub(super) fn choose(
     name: &str,
     scheme: Option<&str>,
     mut with: Value,
-) -> Result<Chosen, ChooseError> {
-    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
-    let name = plain(name);
+) -> Result<ChosenProvider, ChooseError> {
+    let normalize = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let name = normalize(name);
     let Some(descriptor) = registry.provider(&name) else {
-        return Err(ChooseError::Unknown(unknown(registry, &name)));
+        return Err(ChooseError::Unknown(unknown_provider_message(registry, &name)));
     };
-    if let Some(id) = scheme.map(plain) {
-        match setting(descriptor, &id) {
+    if let Some(id) = scheme.map(normalize) {
+        match with_setting(descriptor, &id) {
             Some((key, value)) => {
                 if let Value::Object(members) = &mut with {
                     members.entry(key).or_insert_with(|| json!(value));
                 }
             }
             None if id == name => {}
-            None => return Err(ChooseError::Unknown(no_scheme(descriptor, &id))),
+            None => return Err(ChooseError::Unknown(unknown_scheme_message(descriptor, &id))),
         }
     }
     let cx = BuildCx::new(Path::new("."), descriptor.name);
@@ -63,45 +63,45 @@ pub(super) fn choose(
         let help = e.help.as_ref().map(|h| format!("; {h}")).unwrap_or_default();
         ChooseError::Config(format!("--with is invalid for `{}`{at}: {e}{help}", descriptor.name))
     })?;
-    Ok(Chosen { descriptor: *descriptor, provider, with })
+    Ok(ChosenProvider { descriptor: *descriptor, provider, with })
 }
 
-fn unknown(registry: &Registry, name: &str) -> String {
+fn unknown_provider_message(registry: &Registry, name: &str) -> String {
     let names = registry.names("provider");
-    let near = names.iter().map(|other| (edit_distance(name, other), other));
+    let distances = names.iter().map(|other| (edit_distance(name, other), other));
     let nearest =
-        near.filter(|(edit_distance, other)| *edit_distance <= 2.max(other.len() / 3)).min();
+        distances.filter(|(edit_distance, other)| *edit_distance <= 2.max(other.len() / 3)).min();
     let meant = nearest.map(|(_, n)| format!(" Did you mean `{n}`?")).unwrap_or_default();
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     format!("This build has no provider `{name}`.{meant} It has {list}.")
 }
 
-/// The edit distance of two allowed_strings (insertions, deletions, replacements).
-fn edit_distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.bytes().enumerate() {
-        let mut corner = above;
-        let mut left = above + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(other.bytes()) {
-            left = (corner + usize::from(a != b)).min(*cell + 1).min(left + 1);
-            corner = std::mem::replace(cell, left);
+/// The edit distance of two strings (insertions, deletions, replacements).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (index, byte) in a.bytes().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(b.bytes()) {
+            left = (diagonal + usize::from(byte != other)).min(*cell + 1).min(left + 1);
+            diagonal = std::mem::replace(cell, left);
         }
     }
     row.last().copied().unwrap_or_default()
 }
 
 /// The key and value of the `with:` block that a scheme id stands for.
-fn setting(descriptor: &ProviderDescriptor, id: &str) -> Option<(String, String)> {
+fn with_setting(descriptor: &ProviderDescriptor, id: &str) -> Option<(String, String)> {
     let variant = SCHEME_ALIASES.iter().find(|v| v.0 == id && v.1 == descriptor.name);
     if let Some((_, _, key, value)) = variant {
         return Some(((*key).to_owned(), (*value).to_owned()));
     }
     // `gitlab_signing` is `signing` of `gitlab`.
     let short = id.strip_prefix(descriptor.name).and_then(|rest| rest.strip_prefix('_'));
-    let way = scheme_values(descriptor)
+    let value = scheme_values(descriptor)
         .into_iter()
-        .find(|way| *way == id || Some(way.as_str()) == short)?;
-    Some(("scheme".to_owned(), way))
+        .find(|value| *value == id || Some(value.as_str()) == short)?;
+    Some(("scheme".to_owned(), value))
 }
 
 /// The values of a provider's key `scheme`; empty if it has no such key.
@@ -124,10 +124,10 @@ fn allowed_strings(root: &Value, part: &Value) -> Vec<String> {
     own.chain(inner.flat_map(|inner| allowed_strings(root, inner))).collect()
 }
 
-fn no_scheme(descriptor: &ProviderDescriptor, id: &str) -> String {
-    let ours = SCHEME_ALIASES.iter().filter(|v| v.1 == descriptor.name).map(|v| v.0.to_owned());
+fn unknown_scheme_message(descriptor: &ProviderDescriptor, id: &str) -> String {
+    let aliases = SCHEME_ALIASES.iter().filter(|v| v.1 == descriptor.name).map(|v| v.0.to_owned());
     let mut ids: Vec<_> =
-        ours.chain(scheme_values(descriptor)).chain([descriptor.name.to_owned()]).collect();
+        aliases.chain(scheme_values(descriptor)).chain([descriptor.name.to_owned()]).collect();
     ids.sort_unstable();
     ids.dedup();
     let ids = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
@@ -157,14 +157,14 @@ mod tests {
         assert_eq!(with_of("svix", Some("svix")), Ok(("svix", json!({}))));
         let v1a = json!({"version": "v1a"});
         assert_eq!(with_of(ours, Some("standard-webhooks-v1a")), Ok((ours, v1a)));
-        for (name, id, way) in [
+        for (name, id, value) in [
             ("github", "github-sha1", "sha1"),
             ("shopify", "shopify-events", "events"),
             ("adyen", "adyen-items", "items"),
             ("hubspot", "hubspot-v2", "v2"),
             ("mailgun", "mailgun-legacy-form", "legacy_form"),
         ] {
-            assert_eq!(with_of(name, Some(id)), Ok((name, json!({ "scheme": way }))));
+            assert_eq!(with_of(name, Some(id)), Ok((name, json!({ "scheme": value }))));
         }
         let token = json!({"scheme": "token"});
         assert_eq!(with_of("gitlab", Some("gitlab-token")), Ok(("gitlab", token.clone())));

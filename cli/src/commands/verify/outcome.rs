@@ -6,7 +6,7 @@ use hookward_core::{Identity, Proof, Reply};
 use serde_json::{Value, json};
 
 use crate::diagnose::{self, Trial};
-use crate::{WRONG, output};
+use crate::{EXIT_ERROR, output};
 
 /// The result of verifying one request.
 #[derive(Debug)]
@@ -42,9 +42,9 @@ impl VerifyOutcome {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Handshake(reply) if reply.status.as_u16() >= 400 => ExitCode::from(WRONG),
+            Self::Handshake(reply) if reply.status.as_u16() >= 400 => ExitCode::from(EXIT_ERROR),
             Self::Accept { .. } | Self::Handshake(_) => ExitCode::SUCCESS,
-            Self::Reject { .. } => ExitCode::from(WRONG),
+            Self::Reject { .. } => ExitCode::from(EXIT_ERROR),
         }
     }
 

@@ -4,7 +4,7 @@ use hookward_core::keys::FixedKeys;
 use serde_json::{Map, Value, json};
 
 /// The block, and the `scheme=ID` that was among its settings.
-pub(super) fn block(settings: &[String]) -> Result<(Value, Option<String>), String> {
+pub(super) fn parse_block(settings: &[String]) -> Result<(Value, Option<String>), String> {
     let mut block = Value::Object(Map::new());
     let mut scheme = None;
     for setting in settings {
@@ -16,17 +16,17 @@ pub(super) fn block(settings: &[String]) -> Result<(Value, Option<String>), Stri
             scheme = Some(text.to_owned());
             continue;
         }
-        let value = value(text).map_err(|e| format!("--with {key}: {e}"))?;
-        put(&mut block, key, value)?;
+        let value = parse_value(text).map_err(|e| format!("--with {key}: {e}"))?;
+        set_at_path(&mut block, key, value)?;
     }
     Ok((block, scheme))
 }
 
-/// Takes out what stands in for keys that a server would fetch: `certificate_pem`, `jwk`, `jwks`.
+/// Removes and returns the keys that a server would fetch: `certificate_pem`, `jwk`, `jwks`.
 pub(super) fn take_keys(block: &mut Value) -> Option<FixedKeys> {
     let members = block.as_object_mut()?;
-    let mut taken = |key: &str| members.remove(key);
-    let (pem, jwks, jwk) = (taken("certificate_pem"), taken("jwks"), taken("jwk"));
+    let mut remove = |key: &str| members.remove(key);
+    let (pem, jwks, jwk) = (remove("certificate_pem"), remove("jwks"), remove("jwk"));
     let text = match (pem, jwks, jwk) {
         (Some(Value::String(pem)), ..) => pem,
         (_, Some(jwks), _) => jwks.to_string(),
@@ -36,8 +36,9 @@ pub(super) fn take_keys(block: &mut Value) -> Option<FixedKeys> {
     Some(FixedKeys(text.into()))
 }
 
-/// `@FILE` is what the file holds. What reads as JSON is JSON, anything else a text.
-fn value(text: &str) -> Result<Value, String> {
+/// Parses a value. `@FILE` stands for the contents of the file. Valid JSON is parsed; any other text
+/// is a string.
+fn parse_value(text: &str) -> Result<Value, String> {
     let text = match text.strip_prefix('@') {
         Some(path) => std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?,
         None => text.to_owned(),
@@ -45,22 +46,22 @@ fn value(text: &str) -> Result<Value, String> {
     Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-/// Sets `a.b` or `/a/b`; what is on the way is made.
-fn put(block: &mut Value, key: &str, value: Value) -> Result<(), String> {
+/// Sets `a.b` or `/a/b`; missing objects are created.
+fn set_at_path(block: &mut Value, key: &str, value: Value) -> Result<(), String> {
     let path: Vec<String> = match key.strip_prefix('/') {
         Some(pointer) => {
             pointer.split('/').map(|p| p.replace("~1", "/").replace("~0", "~")).collect()
         }
         None => key.split('.').map(str::to_owned).collect(),
     };
-    let mut place = block;
+    let mut target = block;
     for step in path {
-        let Value::Object(members) = place else {
+        let Value::Object(members) = target else {
             return Err(format!("--with {key}: a part of it is set to a value already"));
         };
-        place = members.entry(step).or_insert_with(|| Value::Object(Map::new()));
+        target = members.entry(step).or_insert_with(|| Value::Object(Map::new()));
     }
-    *place = value;
+    *target = value;
     Ok(())
 }
 
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     fn block_of(settings: &[&str]) -> Result<(Value, Option<String>), String> {
-        block(&settings.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+        parse_block(&settings.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_set_is_said() {
+    fn a_setting_that_cannot_be_set_is_an_error_that_names_it() {
         assert!(block_of(&["alg"]).unwrap_err().contains("KEY=VALUE"));
         assert!(block_of(&["a=1", "a.b=2"]).unwrap_err().contains("already"));
         assert!(block_of(&["jwk=@no/such/file"]).unwrap_err().contains("no/such/file"));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::choose::choose;
 use super::outcome::{handshake, object};
-use crate::{WRONG, output};
+use crate::{EXIT_ERROR, output};
 
 /// What all lines come to.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ pub(super) async fn run(file: &Path, registry: &Registry) -> Result<ExitCode, St
         ("handshakesAgree", json!(summary.handshakes_agree)),
     ]));
     let wrong = summary.normative_disagree > 0;
-    Ok(if wrong { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
+    Ok(if wrong { ExitCode::from(EXIT_ERROR) } else { ExitCode::SUCCESS })
 }
 
 async fn run_one_vector(registry: &Registry, vector: &Vector, now_default: i64) -> VectorOutcome {

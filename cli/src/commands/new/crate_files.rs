@@ -3,19 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Files by their path within the crate.
+/// The files of a new crate, by their path within it.
 #[derive(Debug, Default)]
-pub(super) struct Tree(BTreeMap<&'static str, String>);
+pub(super) struct CrateFiles(BTreeMap<&'static str, String>);
 
-impl Tree {
-    /// Fills a template: each `%KEY%` of `values` is replaced.
-    pub(super) fn add(&mut self, path: &'static str, template: &str, values: &[(&str, &str)]) {
+impl CrateFiles {
+    /// Adds a file made from a template: each `%KEY%` of `values` is replaced.
+    pub(super) fn add_template(
+        &mut self,
+        path: &'static str,
+        template: &str,
+        values: &[(&str, &str)],
+    ) {
         let fill = |text: String, (key, value): &(&str, &str)| text.replace(key, value);
         self.0.insert(path, values.iter().fold(template.to_owned(), fill));
     }
 
     /// Adds a file without filling placeholders.
-    pub(super) fn put(&mut self, path: &'static str, text: String) {
+    pub(super) fn add_text(&mut self, path: &'static str, text: String) {
         self.0.insert(path, text);
     }
 
