@@ -15,8 +15,8 @@ use crate::telemetry;
 use crate::transaction::Transaction;
 use crate::write_behind_index::{Hash, KeyOwner};
 
-/// Writes what is new of a delivery. If all its events are duplicates, nothing is written and the
-/// stored answer is returned.
+/// Writes the new events of a delivery. If all its events are duplicates, nothing is written and
+/// the stored answer is returned.
 pub(crate) fn accept(
     transaction: &Transaction<'_>,
     batch: &mut Batch<'_>,
@@ -28,7 +28,7 @@ pub(crate) fn accept(
     let first = batch.next_seq();
     let mut known = Vec::new();
     for event in &delivery.events {
-        match find_owner(transaction, batch, event, delivery.dedupe_since)? {
+        match look_up_keys(transaction, batch, event, delivery.dedupe_since)? {
             KeyLookup::New { expired } => {
                 for (seq, hash) in expired {
                     release_key(transaction, batch, seq, &hash)?;
@@ -49,7 +49,9 @@ pub(crate) fn accept(
     // The newest of the known events decides the answer. If this batch was accepted before, that
     // event came with it, even if others of it were known at that time already.
     match known.iter().max_by_key(|(seq, _)| *seq) {
-        Some((seq, by)) if batch.next_seq() == first => duplicate(transaction, delivery, *seq, *by),
+        Some((seq, by)) if batch.next_seq() == first => {
+            answer_duplicate(transaction, delivery, *seq, *by)
+        }
         _ => {
             write_delivery(transaction, delivery, first, batch.next_seq() - first)?;
             Ok(Acceptance::Accepted { known: known.len() })
@@ -57,7 +59,7 @@ pub(crate) fn accept(
     }
 }
 
-/// What the dedupe keys of an event say.
+/// The result of looking up the dedupe keys of an event.
 enum KeyLookup {
     /// No event in the dedupe window has one of the keys; `expired`: older events that have one.
     New { expired: Vec<(i64, Hash)> },
@@ -65,16 +67,16 @@ enum KeyLookup {
     Duplicate { seq: i64, by: DedupeKeyKind },
 }
 
-/// Looks up the event of which this one is a duplicate.
-fn find_owner(
+/// Looks up the dedupe keys of an event: it is new, or the duplicate of another event.
+fn look_up_keys(
     conn: &Connection,
     batch: &Batch<'_>,
     event: &NewEvent,
     since: Timestamp,
 ) -> Result<KeyLookup> {
-    // A key counts only while its event has it too: with a key that the disk changed, an event that
-    // was never seen would be dropped as a duplicate.
-    let mut written = conn.prepare_cached(
+    // A key counts only while its event has it too: with a key that is corrupt on the disk, an
+    // event that was never seen would be dropped as a duplicate.
+    let mut key_rows = conn.prepare_cached(
         "select k.event, e.received_at from keys k join events e on e.seq = k.event
          where k.hash = ?1 and instr(e.keys, ?1) > 0",
     )?;
@@ -83,7 +85,7 @@ fn find_owner(
         let read = |row: &Row<'_>| Ok(KeyOwner { seq: row.get(0)?, at: row.get(1)? });
         let owner = match batch.key_owner(hash) {
             // Memory first. It has the newest owner, of which the table may not know yet.
-            None => written.query_row([hash], read).optional()?,
+            None => key_rows.query_row([hash], read).optional()?,
             in_memory => in_memory,
         };
         match owner {
@@ -117,20 +119,20 @@ fn release_key(
     ))?;
     let keys = keys.query_row([seq], |row| row.get::<_, Vec<u8>>(0)).optional()?;
     let Some(keys) = keys else { return Ok(()) };
-    let others = keys.as_chunks::<16>().0.iter().filter(|key| *key != hash);
-    let others: Vec<u8> = others.flatten().copied().collect();
+    let kept = keys.as_chunks::<16>().0.iter().filter(|key| *key != hash);
+    let kept: Vec<u8> = kept.flatten().copied().collect();
     let mut write = transaction.prepare_cached(
         "update events set keys = ?2,
              sum = checksum(seq, delivery, id, source, received_at, status, event_type, event_id,
                             part, ?2, notes)
          where seq = ?1",
     )?;
-    write.execute(params![seq, others])?;
+    write.execute(params![seq, kept])?;
     Ok(())
 }
 
-/// The stored answer of the event `seq`.
-fn duplicate(
+/// Answers a duplicate of the event `seq` with the stored answer.
+fn answer_duplicate(
     conn: &Connection,
     delivery: &NewDelivery,
     seq: i64,

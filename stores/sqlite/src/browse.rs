@@ -78,10 +78,10 @@ pub(crate) fn list(
         let seq = row.get(0)?;
         examined += 1;
         last = Some(PageCursor(seq));
-        let Some(mut event) = summary(conn, seq)?.filter(|e| filter.matches(e)) else {
+        let Some(mut event) = read_summary(conn, seq)?.filter(|e| filter.matches(e)) else {
             continue;
         };
-        event.jobs = job_counts(conn, seq)?;
+        event.jobs = count_jobs(conn, seq)?;
         // Computed and not stored: a column would have to change with each outcome of each job.
         event.status = event.jobs.status(event.status);
         if filter.status.is_none_or(|status| event.status == status) {
@@ -95,16 +95,16 @@ pub(crate) fn list(
 pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>> {
     // One snapshot for all statements: the writer may commit between two of them.
     let _snapshot = conn.unchecked_transaction()?;
-    let Some(seq) = rows::seq(conn, id)? else { return Ok(None) };
-    let Some(mut summary) = summary(conn, seq)? else { return Ok(None) };
-    let mut notes = notes(conn, seq)?;
-    let event = match rows::event(conn, seq) {
+    let Some(seq) = rows::find_seq(conn, id)? else { return Ok(None) };
+    let Some(mut summary) = read_summary(conn, seq)? else { return Ok(None) };
+    let mut notes = read_notes(conn, seq)?;
+    let event = match rows::read_event(conn, seq) {
         Ok(Some(event)) => event,
         Err(e) if !is_damage(&e) => return Err(e),
         // The operator has to see that the event exists, and that its bytes are lost.
         _ => {
             telemetry::row_corrupt("an event", seq);
-            notes.insert(0, rows::DAMAGED.to_owned());
+            notes.insert(0, rows::DAMAGED_REASON.to_owned());
             Event::new(
                 EventParts::new(
                     summary.id,
@@ -117,19 +117,19 @@ pub(crate) fn show(conn: &Connection, id: EventId) -> Result<Option<EventDetail>
             )
         }
     };
-    let jobs = jobs(conn, seq)?;
+    let jobs = read_jobs(conn, seq)?;
     jobs.iter().for_each(|job| summary.jobs.add(job.state));
     summary.status = summary.jobs.status(summary.status);
     Ok(Some(
         EventDetail::new(summary, event)
             .with_notes(notes)
             .with_jobs(jobs)
-            .with_content_duplicates(content_duplicates(conn, seq)?),
+            .with_content_duplicates(read_content_duplicates(conn, seq)?),
     ))
 }
 
 /// The notes of an event. A corrupt event has no notes: they are part of its row.
-fn notes(conn: &Connection, seq: i64) -> Result<Vec<String>> {
+fn read_notes(conn: &Connection, seq: i64) -> Result<Vec<String>> {
     let notes: Option<String> = conn
         .prepare_cached(concat!(
             "select case when ",
@@ -153,7 +153,7 @@ pub(crate) fn find(conn: &Connection, event_id: &str, limit: usize) -> Result<Ve
 }
 
 /// Time at which the event of the oldest waiting job was received.
-pub(crate) fn oldest(
+pub(crate) fn oldest_waiting(
     conn: &Connection,
     counts: &BTreeMap<Arc<str>, (u64, u64)>,
 ) -> Result<Option<Timestamp>> {
@@ -174,7 +174,7 @@ pub(crate) fn oldest(
 }
 
 /// Reads the row of a listing. Its status does not consider the jobs yet.
-fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
+fn read_summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
     let mut found = conn.prepare_cached(concat!(
         "select e.id, coalesce(s.name, ''), e.event_type, e.event_id, e.status, e.received_at, ",
         row_intact!(events "e"),
@@ -190,7 +190,7 @@ fn summary(conn: &Connection, seq: i64) -> Result<Option<EventSummary>> {
         Ok(EventSummary::new(
             EventId::from_bytes(row.get(0)?),
             row.get::<_, String>(1)?,
-            rows::status(row.get(4)?),
+            rows::status_without_jobs(row.get(4)?),
             Timestamp::from_millis(row.get(5)?),
         )
         .with_event_type(row.get::<_, Option<String>>(2)?)
@@ -210,7 +210,7 @@ fn corrupt_summary(row: &Row<'_>) -> EventSummary {
     .with_event_type(rows::DAMAGED_TYPE.to_owned())
 }
 
-fn job_counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
+fn count_jobs(conn: &Connection, seq: i64) -> Result<JobCounts> {
     let mut counts = JobCounts::default();
     // A corrupt job counts as dead: its claim moves it to the dead letters.
     let mut found = conn.prepare_cached(concat!(
@@ -224,7 +224,7 @@ fn job_counts(conn: &Connection, seq: i64) -> Result<JobCounts> {
     Ok(counts)
 }
 
-fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
+fn read_jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
     let mut found = conn.prepare_cached(concat!(
         "select j.n, coalesce(r.name, ''), j.state, j.token is not null, j.attempt, j.step, j.due,
                 j.reason, j.attempts, ",
@@ -234,7 +234,7 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
     let read = |row: &Row<'_>| {
         if !row.get::<_, bool>(9)? {
             return Ok(JobDetail::new(row.get(0)?, row.get::<_, String>(1)?, JobState::Dead)
-                .with_reason(rows::DAMAGED.to_owned()));
+                .with_reason(rows::DAMAGED_REASON.to_owned()));
         }
         let state = rows::job_state(row.get(2)?, row.get(3)?);
         let due = Timestamp::from_millis(row.get(6)?);
@@ -243,12 +243,12 @@ fn jobs(conn: &Connection, seq: i64) -> Result<Vec<JobDetail>> {
             .with_step(row.get::<_, Option<String>>(5)?)
             .with_due((state == JobState::Pending).then_some(due))
             .with_reason(row.get::<_, Option<String>>(7)?)
-            .with_attempts(rows::attempts(row.get_ref(8)?.as_str_or_null()?)?))
+            .with_attempts(rows::decode_attempts(row.get_ref(8)?.as_str_or_null()?)?))
     };
     found.query_map([seq], read)?.collect()
 }
 
-fn content_duplicates(conn: &Connection, seq: i64) -> Result<Vec<ContentDuplicate>> {
+fn read_content_duplicates(conn: &Connection, seq: i64) -> Result<Vec<ContentDuplicate>> {
     let mut found = conn.prepare_cached(
         "select event_id, received_at, coalesce(sum = checksum(event, n, event_id, received_at), 1)
          from content_duplicates where event = ?1 order by n",

@@ -61,7 +61,7 @@ pub(crate) fn dead_letter_corrupt(conn: &Connection, (seq, n): JobKey, what: &st
         "update jobs set state = 2, token = null, started = null, reason = ?3
          where event = ?1 and n = ?2",
     )?
-    .execute(params![seq, n, rows::DAMAGED])?;
+    .execute(params![seq, n, rows::DAMAGED_REASON])?;
     Ok(())
 }
 
@@ -80,7 +80,7 @@ fn read_job(
         return Ok(Job::new(lease(event.id()), event.clone(), queued.route.clone()));
     }
     // No event for a job is damage as well: both were written in one transaction.
-    let event = rows::event(conn, seq)?.ok_or_else(|| unreadable("an event"))?;
+    let event = rows::read_event(conn, seq)?.ok_or_else(|| unreadable("an event"))?;
     let mut found = conn.prepare_cached(concat!(
         "select attempt, crashes, replay, step, cause, body, ",
         row_intact!(jobs "jobs"),

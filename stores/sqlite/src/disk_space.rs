@@ -1,7 +1,7 @@
 //! Free disk space. On a full disk the writer could not even finish the jobs that it accepted. So
-//! deliveries are rejected once little space is left, and a reserve file is kept beside the store:
+//! deliveries are rejected once little space is left, and a reserve file lies beside the store:
 //! where other programs fill the disk completely, the reserve is removed, and work in flight can
-//! still commit. Asked by the writer before each group.
+//! still commit. The writer checks before each group.
 
 mod system;
 
@@ -51,14 +51,14 @@ impl FileSystemSpace {
     }
 }
 
-/// Asks the file system; `None` where it does not say.
+/// Returns the space of the file system; `None` where the system does not report it.
 type Query = Box<dyn Fn() -> Option<FileSystemSpace> + Send>;
 
 /// The last answer of the file system, and the reserve file.
 pub(crate) struct DiskSpace {
     query: Query,
     reserve: PathBuf,
-    log: PathBuf,
+    wal: PathBuf,
     polled: Option<Instant>,
     /// Bytes that may be accepted before the next poll.
     bytes_until_poll: u64,
@@ -79,14 +79,14 @@ impl DiskSpace {
         Self::with_query(path, Box::new(move || file_system_space(&folder)))
     }
 
-    /// As [`new`](Self::new), with another source of numbers.
+    /// Like [`new`](Self::new), but asks `query` instead of the file system.
     pub(crate) fn with_query(path: &Path, query: Query) -> Self {
-        let beside = |end: &str| {
+        let file_beside = |suffix: &str| {
             let mut name = path.as_os_str().to_owned();
-            name.push(end);
+            name.push(suffix);
             PathBuf::from(name)
         };
-        let (reserve, log) = (beside(".reserve"), beside("-wal"));
+        let (reserve, wal) = (file_beside(".reserve"), file_beside("-wal"));
         let space = query();
         // A killed owner leaves its reserve. On a full disk this start needs the space itself.
         let is_needed = space.is_some_and(|space| space.free < space.reserve_size());
@@ -99,7 +99,7 @@ impl DiskSpace {
         Self {
             query,
             reserve,
-            log,
+            wal,
             polled: None,
             bytes_until_poll: 0,
             low: None,
@@ -147,11 +147,11 @@ impl DiskSpace {
 
     fn poll(&mut self) {
         self.polled = Some(Instant::now());
-        if let Ok(found) = std::fs::metadata(&self.log) {
+        if let Ok(found) = std::fs::metadata(&self.wal) {
             // Here, because a poll is regular and already a system call.
             telemetry::set_wal_bytes(found.len());
         }
-        // Where the system does not say, the store relies on SQLite's own `full`.
+        // Where the system does not report its space, the store relies on SQLite's own `full`.
         let Some(space) = (self.query)() else {
             (self.low, self.bytes_until_poll) = (None, u64::MAX);
             return;

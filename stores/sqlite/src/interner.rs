@@ -32,7 +32,7 @@ impl Interner {
     }
 
     /// The number of a name that is in the table.
-    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+    pub(crate) fn number_of(&self, name: &str) -> Option<i64> {
         self.numbers.get(name).copied()
     }
 
@@ -57,7 +57,7 @@ impl Interner {
     }
 
     /// The name of a number; the number itself as text where the table has no such row.
-    pub(crate) fn name(&self, number: i64) -> Arc<str> {
+    pub(crate) fn name_of(&self, number: i64) -> Arc<str> {
         // Only after damage. A listing with a number instead of a name is better than none.
         self.names.get(&number).cloned().unwrap_or_else(|| number.to_string().into())
     }

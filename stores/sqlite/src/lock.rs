@@ -1,6 +1,6 @@
-//! One owner per store: an OS lock on a side file, `PATH.lock`. The system frees it when the
-//! process ends, however it ends. The lock, the log and the reserve are found by the file's name,
-//! so the file must have only one.
+//! One owner per store: an OS lock on the file `PATH.lock`. The system frees it when the process
+//! ends, however it ends. The lock, the log and the reserve are found by the name of the database
+//! file, so the file must have only one name.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -23,14 +23,14 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Locks the side file of the store at `path`.
+    /// Locks the lock file of the store at `path`.
     ///
     /// # Errors
     ///
-    /// Another owner has the lock (the message names its process), or the side file cannot be
-    /// opened or locked.
-    pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        let side = side_file(path);
+    /// Another owner has the lock (the message names its process), or the file cannot be opened or
+    /// locked.
+    pub(crate) fn acquire(path: &Path) -> Result<Self, OpenError> {
+        let lock_path = lock_file_path(path);
         // Not removed at the end, and not truncated here: a process that opened the old file would
         // lock something else than one that creates a new file of this name.
         let mut file = private_file::options()
@@ -38,8 +38,8 @@ impl Lock {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&side)
-            .map_err(|e| cannot_open(&side, &e))?;
+            .open(&lock_path)
+            .map_err(|e| open_error(&lock_path, &e))?;
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: write_process_id(file) }),
@@ -49,7 +49,7 @@ impl Lock {
                 Err(TryLockError::Error(e)) => {
                     return Err(OpenError::new(format!(
                         "{} cannot be locked: {e}",
-                        side.display()
+                        lock_path.display()
                     )));
                 }
             }
@@ -74,7 +74,7 @@ impl Lock {
 ///
 /// A symbolic link to nothing, or a file with several hard links: an owner that opened it by
 /// another name would find another lock and another log.
-pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
+pub(crate) fn resolve_unique_path(path: &Path) -> Result<PathBuf, OpenError> {
     let file = path.display();
     let Ok(found) = path.symlink_metadata() else {
         // The file does not exist yet. If its folder does not exist either, opening the lock fails
@@ -82,8 +82,8 @@ pub(crate) fn resolve_only_name(path: &Path) -> Result<PathBuf, OpenError> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(path.to_owned());
         };
-        let here = folder.as_os_str().is_empty();
-        let folder = if here { Path::new(".") } else { folder };
+        let is_current = folder.as_os_str().is_empty();
+        let folder = if is_current { Path::new(".") } else { folder };
         return Ok(folder.canonicalize().map_or(path.to_owned(), |folder| folder.join(name)));
     };
     let real = path.canonicalize().map_err(|e| {
@@ -123,14 +123,14 @@ fn write_process_id(mut file: File) -> File {
     file
 }
 
-fn side_file(path: &Path) -> PathBuf {
+fn lock_file_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)
 }
 
-fn cannot_open(side: &Path, error: &std::io::Error) -> OpenError {
-    let folder = side.parent().unwrap_or(side).display();
+fn open_error(lock_path: &Path, error: &std::io::Error) -> OpenError {
+    let folder = lock_path.parent().unwrap_or(lock_path).display();
     OpenError::new(match error.kind() {
         ErrorKind::NotFound => {
             format!("the folder {folder} does not exist; create it: mkdir -p {folder}")
@@ -138,8 +138,8 @@ fn cannot_open(side: &Path, error: &std::io::Error) -> OpenError {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => format!(
             "{} cannot be written ({error}); the store needs a folder in which this user may \
              create files",
-            side.display()
+            lock_path.display()
         ),
-        _ => format!("{} cannot be opened: {error}", side.display()),
+        _ => format!("{} cannot be opened: {error}", lock_path.display()),
     })
 }

@@ -55,7 +55,7 @@ impl Memory {
     ) -> Result<Self> {
         let mut memory = Self {
             policy,
-            queue: Queue::starting(now),
+            queue: Queue::new(now),
             names: Interner::read(conn)?,
             // Before the first command: a key that only a row has would let its duplicate in.
             index: WriteBehindIndex::read(conn)?,
@@ -104,7 +104,7 @@ impl Memory {
     }
 
     fn name(&self, number: i64) -> Arc<str> {
-        self.names.name(number)
+        self.names.name_of(number)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::checksum;
 use crate::disk_space::DiskSpace;
 use crate::error::{damaged_file, open_error};
 use crate::file_identity::FileIdentity;
-use crate::lock::{Lock, resolve_only_name};
+use crate::lock::{Lock, resolve_unique_path};
 use crate::migrate::migrate;
 use crate::private_file;
 use crate::writer::Writer;
@@ -41,9 +41,9 @@ pub(crate) fn open(
             path.join("hookward.db").display()
         )));
     }
-    let path = &resolve_only_name(path)?;
+    let path = &resolve_unique_path(path)?;
     // First of all: without the lock, this process must not touch a file of another owner.
-    let lock = Lock::take(path)?;
+    let lock = Lock::acquire(path)?;
     let disk_space = DiskSpace::new(path);
     let open_error = |e: rusqlite::Error| open_error(path, &e);
     // Before SQLite opens the file: it drops a damaged log without a report.

@@ -103,14 +103,14 @@ fn read_page(
     found.query_map(params![before, at, seq, limit as i64], read)?.collect()
 }
 
-/// Whether an event has no open job, and no dead job that is kept longer than events are.
+/// Whether an event may be removed: it has no open job, and its dead jobs are past their retention.
 fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: PurgeRequest) -> Result<bool> {
-    let mut worst =
+    let mut state =
         conn.prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
-    let worst = worst.query_row([event.position.1], |row| row.get::<_, Option<i64>>(0))?;
-    Ok(match worst {
+    let state = state.query_row([event.position.1], |row| row.get::<_, Option<i64>>(0))?;
+    Ok(match state {
         None => true,
-        Some(rows::DEAD) => event.position.0 < purge.dead_before.as_millis(),
+        Some(rows::STATE_DEAD) => event.position.0 < purge.dead_before.as_millis(),
         Some(_) => false,
     })
 }
@@ -146,8 +146,8 @@ fn remove(
     ] {
         transaction.prepare_cached(sql)?.execute([seq])?;
     }
-    // The events of a delivery have consecutive numbers from its id on. The last one that goes
-    // takes the delivery with it.
+    // The events of a delivery have consecutive numbers from its id on. Removing the last
+    // of them removes the delivery too.
     let mut last = transaction.prepare_cached(
         "delete from deliveries where id = ?1 and not exists
              (select 1 from events where seq >= ?1 and seq < ?1 + deliveries.events)",

@@ -62,7 +62,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// An empty queue of a store that is opened at `now`.
-    pub(crate) fn starting(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             max_per_route: MAX_QUEUED_JOBS_PER_ROUTE,
             jobs: JobQueue::new_at(now),
@@ -79,7 +79,7 @@ impl Queue {
         match update {
             CacheUpdate::Added(job, cached) => {
                 // Counted even if it is not admitted: an operator has to see the whole backlog.
-                self.count(&job.route, 1, 0);
+                self.add_to_counts(&job.route, 1, 0);
                 if self.admit(job.clone())
                     && let Some(cached) = cached
                 {
@@ -87,7 +87,7 @@ impl Queue {
                 }
             }
             CacheUpdate::Revived(job) => {
-                self.count(&job.route, 1, -1);
+                self.add_to_counts(&job.route, 1, -1);
                 self.admit(job);
             }
             CacheUpdate::Requeued(id, job) => {
@@ -98,10 +98,10 @@ impl Queue {
                 let Some(lease) = self.leases.remove(&job) else { return };
                 // Lets the next job of its order key run.
                 self.jobs.remove(lease.job.key);
-                self.count(&lease.job.route, -1, i64::from(dead));
+                self.add_to_counts(&lease.job.route, -1, i64::from(dead));
             }
             // The job was not in the queue, so only its count changes.
-            CacheUpdate::DeadRemoved(route) => self.count(&route, 0, -1),
+            CacheUpdate::DeadRemoved(route) => self.add_to_counts(&route, 0, -1),
         }
     }
 
@@ -119,7 +119,7 @@ impl Queue {
     /// Removes a claimed job whose row is corrupt and counts it as dead.
     pub(crate) fn remove_corrupt(&mut self, job: &QueuedJob<JobKey>) {
         self.jobs.remove(job.key);
-        self.count(&job.route, -1, 1);
+        self.add_to_counts(&job.route, -1, 1);
     }
 
     /// The leases of running jobs.
@@ -167,10 +167,10 @@ impl Queue {
     }
 
     /// A route whose next jobs should be read from the table, and the first key to read.
-    pub(crate) fn needs_refill(&self) -> Option<(Arc<str>, JobKey)> {
+    pub(crate) fn next_refill(&self) -> Option<(Arc<str>, JobKey)> {
         // Not before: with a refill for each finished job, every claim would run a query.
-        let half_empty = |route: &str| self.jobs.open_jobs(route) <= self.max_per_route / 2;
-        let mut overflow = self.overflow.iter().filter(|(route, _)| half_empty(route));
+        let is_half_empty = |route: &str| self.jobs.open_jobs(route) <= self.max_per_route / 2;
+        let mut overflow = self.overflow.iter().filter(|(route, _)| is_half_empty(route));
         overflow.next().map(|(route, from)| (route.clone(), *from))
     }
 
@@ -180,7 +180,7 @@ impl Queue {
     }
 
     /// Adds jobs that were read from the table; those from `next` on are still only there.
-    pub(crate) fn refilled(
+    pub(crate) fn add_refilled(
         &mut self,
         route: Arc<str>,
         jobs: Vec<QueuedJob<JobKey>>,
@@ -221,15 +221,15 @@ impl Queue {
     }
 
     /// Changes the numbers of open and dead jobs of a route.
-    pub(crate) fn count(&self, route: &Arc<str>, open: i64, dead: i64) {
+    pub(crate) fn add_to_counts(&self, route: &Arc<str>, open: i64, dead: i64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         // Not `entry`, which would clone the name for each job of a known route.
         if !counts.contains_key(route) {
             counts.insert(route.clone(), (0, 0));
         }
-        if let Some((is_open, is_dead)) = counts.get_mut(route) {
-            *is_open = is_open.saturating_add_signed(open);
-            *is_dead = is_dead.saturating_add_signed(dead);
+        if let Some((open_count, dead_count)) = counts.get_mut(route) {
+            *open_count = open_count.saturating_add_signed(open);
+            *dead_count = dead_count.saturating_add_signed(dead);
         }
     }
 }

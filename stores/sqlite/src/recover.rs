@@ -116,7 +116,7 @@ fn write_crash(
 ) -> Result<bool> {
     // The first crash only makes it a crash suspect: any of the jobs that ran may have caused it.
     let poison = crashes_before >= i64::from(crash_limit);
-    let state = if poison { rows::DEAD } else { rows::OPEN };
+    let state = if poison { rows::STATE_DEAD } else { rows::STATE_OPEN };
     let reason = poison
         .then(|| format!("poison: the process died {crash_limit} times while this job ran alone"));
     conn.prepare_cached(&WRITE_CRASH)?.execute(params![seq, n, state, reason])?;

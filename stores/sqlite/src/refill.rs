@@ -21,11 +21,11 @@ pub(crate) fn count_jobs(conn: &Connection, names: &Interner, queue: &mut Queue)
     )?;
     let mut found = found.query([])?;
     while let Some(row) = found.next()? {
-        let route = names.name(row.get(0)?);
-        queue.count(&route, row.get(1)?, row.get(2)?);
+        let route = names.name_of(row.get(0)?);
+        queue.add_to_counts(&route, row.get(1)?, row.get(2)?);
         if row.get::<_, i64>(1)? > 0 {
             // Marks the route as one whose jobs are all in the table, from the first key on.
-            queue.refilled(route, Vec::new(), Some((0, 0)));
+            queue.add_refilled(route, Vec::new(), Some((0, 0)));
         }
     }
     Ok(())
@@ -34,9 +34,9 @@ pub(crate) fn count_jobs(conn: &Connection, names: &Interner, queue: &mut Queue)
 /// Reads pages of jobs until each route has enough in the queue, or none left in the table.
 pub(crate) fn refill(conn: &Connection, names: &Interner, queue: &mut Queue) -> Result<()> {
     // Ends, because each round moves the position of a route or takes the route off the list.
-    while let Some((route, from)) = queue.needs_refill() {
+    while let Some((route, from)) = queue.next_refill() {
         let limit = queue.refill_page_size();
-        let jobs = match names.number(&route) {
+        let jobs = match names.number_of(&route) {
             Some(number) => read_page(conn, (&route, number), from, limit, queue.now())?,
             None => Vec::new(),
         };
@@ -44,7 +44,7 @@ pub(crate) fn refill(conn: &Connection, names: &Interner, queue: &mut Queue) -> 
         // queue.
         let more = jobs.last().filter(|_| jobs.len() == limit);
         let next = more.map(|last| (last.key.0, last.key.1.saturating_add(1)));
-        queue.refilled(route, jobs, next);
+        queue.add_refilled(route, jobs, next);
     }
     Ok(())
 }

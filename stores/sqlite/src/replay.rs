@@ -49,7 +49,7 @@ fn revive(
     now: Timestamp,
     JobId { event, n }: JobId,
 ) -> Result<bool> {
-    let Some(seq) = rows::seq(transaction, event)? else { return Ok(false) };
+    let Some(seq) = rows::find_seq(transaction, event)? else { return Ok(false) };
     let dead = transaction
         .prepare_cached(
             "select route, order_key from jobs where event = ?1 and n = ?2 and state = 2",
@@ -77,7 +77,7 @@ fn add(
     event: EventId,
     job: &NewJob,
 ) -> Result<bool> {
-    let Some(seq) = rows::seq(transaction, event)? else { return Ok(false) };
+    let Some(seq) = rows::find_seq(transaction, event)? else { return Ok(false) };
     let route = batch.name_number(transaction, &job.route)?;
     // Numbered in the statement, because two replays in one group add to the same event.
     let n: u32 = transaction

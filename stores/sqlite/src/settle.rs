@@ -70,7 +70,7 @@ static WRITE_INTERRUPTION: JobUpdate = JobUpdate::new(|| {
     job_update(&set, "where event = ?1 and n = ?2")
 });
 
-/// How a job goes back to the waiting ones.
+/// How a leased job is queued again.
 struct Requeue<'a> {
     step: &'a Option<String>,
     body: Option<&'a Bytes>,
@@ -98,7 +98,7 @@ pub(crate) fn settle(
     // Memory first: a stale worker costs no statement.
     let Some(active) = batch.active_lease(&lease) else { return Ok(Settled::Stale) };
     let queued = active.job.clone();
-    let record = attempt.as_ref().map(rows::attempt).transpose()?;
+    let record = attempt.as_ref().map(rows::encode_attempt).transpose()?;
     // Within one group the memory does not know of an earlier outcome yet; the row's token does.
     let (key, token) = (queued.key, lease.token.cast_signed());
     let now = batch.now();
@@ -134,8 +134,8 @@ fn write_outcome(
     let changed = match settlement {
         Settlement::Done | Settlement::Unrouted => {
             let state = match settlement {
-                Settlement::Done => rows::DONE,
-                _ => rows::UNROUTED,
+                Settlement::Done => rows::STATE_DONE,
+                _ => rows::STATE_UNROUTED,
             };
             let mut write = conn.prepare_cached(&WRITE_END)?;
             write.execute(params![seq, n, token, state, record])?
@@ -252,7 +252,7 @@ pub(crate) fn write_interruption(
                 .with_cause(cause.as_deref().map(Cause::from_stored)))
         })
         .optional()?;
-    let record = record.as_ref().map(rows::attempt).transpose()?;
+    let record = record.as_ref().map(rows::encode_attempt).transpose()?;
     conn.prepare_cached(&WRITE_INTERRUPTION)?.execute(params![seq, n, outcome.as_str(), record])?;
     Ok(())
 }

@@ -166,7 +166,7 @@ impl Store for SqliteStore {
         let routes =
             routes.map(|(route, (open, dead))| RouteDepth::new(route.clone(), *open, *dead));
         let routes = routes.collect();
-        let oldest = self.read_pool.read(move |conn| browse::oldest(conn, &counts)).await?;
+        let oldest = self.read_pool.read(move |conn| browse::oldest_waiting(conn, &counts)).await?;
         Ok(QueueDepth::new(routes, oldest))
     }
 

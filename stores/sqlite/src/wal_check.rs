@@ -60,13 +60,13 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
 
 fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
     let mut header = [0; HEADER_BYTES];
-    if !fill(&mut log, &mut header)? {
+    if !read_or_end(&mut log, &mut header)? {
         return Ok(None);
     }
     // Fields are big-endian; the words of the checksum are as the last bit of the magic says.
-    let field = |bytes: &[u8], n| word(bytes, n, true);
-    let big = field(&header, 0) & 1 == 1;
-    let mut sum = checksum((0, 0), header.get(..24).unwrap_or_default(), big);
+    let field = |bytes: &[u8], n| read_word(bytes, n, true);
+    let big_endian = field(&header, 0) & 1 == 1;
+    let mut sum = checksum((0, 0), header.get(..24).unwrap_or_default(), big_endian);
     let is_intact =
         field(&header, 0) & !1 == MAGIC && sum == (field(&header, 6), field(&header, 7));
     // A damaged header does not say how long a frame is. Ours have this size.
@@ -78,14 +78,14 @@ fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
     let (mut at, mut damaged) = (HEADER_BYTES as u64, (!is_intact).then_some(0));
     let (mut frame, mut commits) = (vec![0; FRAME_HEADER_BYTES + page], 0);
     // A frame that the file ends within was being written, and ends the log.
-    while fill(&mut log, &mut frame)? {
+    while read_or_end(&mut log, &mut frame)? {
         let salt = (field(&frame, 2), field(&frame, 3));
         let is_own = *salts.get_or_insert(salt) == salt;
         if damaged.is_none() {
-            // The sum runs on from frame to frame, so a change in one frame shows in all later
-            // ones: after the first mismatch no sum says anything.
-            sum = checksum(sum, frame.get(..8).unwrap_or_default(), big);
-            sum = checksum(sum, frame.get(FRAME_HEADER_BYTES..).unwrap_or_default(), big);
+            // The checksum continues from frame to frame, so a change in one frame shows in all
+            // later ones: after the first mismatch no checksum can be compared.
+            sum = checksum(sum, frame.get(..8).unwrap_or_default(), big_endian);
+            sum = checksum(sum, frame.get(FRAME_HEADER_BYTES..).unwrap_or_default(), big_endian);
             if !is_own || sum != (field(&frame, 4), field(&frame, 5)) {
                 damaged = Some(at);
             }
@@ -103,7 +103,7 @@ fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
 }
 
 /// Reads a whole buffer; `false` at the end of the file.
-fn fill(from: &mut impl Read, into: &mut [u8]) -> std::io::Result<bool> {
+fn read_or_end(from: &mut impl Read, into: &mut [u8]) -> std::io::Result<bool> {
     match from.read_exact(into) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(false),
@@ -112,17 +112,17 @@ fn fill(from: &mut impl Read, into: &mut [u8]) -> std::io::Result<bool> {
 }
 
 /// The word `n` of four bytes.
-fn word(bytes: &[u8], n: usize, big: bool) -> u32 {
-    let four = bytes.get(4 * n..4 * n + 4).and_then(|four| four.try_into().ok());
-    let four = four.unwrap_or_default();
-    if big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
+fn read_word(bytes: &[u8], n: usize, big_endian: bool) -> u32 {
+    let word = bytes.get(4 * n..4 * n + 4).and_then(|word| word.try_into().ok());
+    let word = word.unwrap_or_default();
+    if big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
 }
 
 /// SQLite's cumulative checksum of a log, over pairs of words.
-fn checksum((mut a, mut b): (u32, u32), bytes: &[u8], big: bool) -> (u32, u32) {
+fn checksum((mut a, mut b): (u32, u32), bytes: &[u8], big_endian: bool) -> (u32, u32) {
     for pair in bytes.chunks_exact(8) {
-        a = a.wrapping_add(word(pair, 0, big)).wrapping_add(b);
-        b = b.wrapping_add(word(pair, 1, big)).wrapping_add(a);
+        a = a.wrapping_add(read_word(pair, 0, big_endian)).wrapping_add(b);
+        b = b.wrapping_add(read_word(pair, 1, big_endian)).wrapping_add(a);
     }
     (a, b)
 }

@@ -145,7 +145,7 @@ impl Batch<'_> {
 
     /// The number of a source's or route's name; a new name is written to its table.
     pub(crate) fn name_number(&mut self, conn: &Connection, name: &Arc<str>) -> Result<i64> {
-        if let Some(number) = self.memory.names.number(name) {
+        if let Some(number) = self.memory.names.number_of(name) {
             return Ok(number);
         }
         let number = self.memory.names.add(conn, name)?;
