@@ -29,7 +29,7 @@ impl DedupeKeyBuilder {
     ///   could send it again under any id;
     /// - its replay token, where the signature leaves the body open and both of the others could be
     ///   changed.
-    pub(super) fn keys_of(
+    pub(super) fn keys_of_event(
         &mut self,
         source: &Source,
         verified: &Verified,

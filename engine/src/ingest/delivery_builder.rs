@@ -51,7 +51,7 @@ impl<'a> DeliveryBuilder<'a> {
         let RoutedEvent { identity, status, jobs, notes, rejection } = event;
         self.rejections.extend(rejection);
         let index = self.events.len();
-        let keys = self.dedupe_keys.keys_of(self.cx.source, verified, &identity, index);
+        let keys = self.dedupe_keys.keys_of_event(self.cx.source, verified, &identity, index);
         self.events.push(
             NewEvent::new(EventId::generate(self.cx.received_at), status)
                 .with_event_type(identity.event_type)
@@ -78,7 +78,7 @@ impl<'a> DeliveryBuilder<'a> {
         }
         // Worded before the commit, because it is stored with the event: a duplicate gets it byte
         // for byte.
-        let receipt = receipt(&events);
+        let receipt = build_receipt(&events);
         let answer = cx.source.provider.reply(&receipt);
         let summary = DeliverySummary {
             answer: answer.clone(),
@@ -99,8 +99,8 @@ impl<'a> DeliveryBuilder<'a> {
     }
 }
 
-/// What the provider knows when it words the answer.
-fn receipt(events: &[NewEvent]) -> Receipt {
+/// Builds what the provider learns about the delivery before it makes the answer.
+fn build_receipt(events: &[NewEvent]) -> Receipt {
     let has = |status| events.iter().any(|e| e.status == status);
     let outcome = if has(NewStatus::Routed) {
         DeliveryOutcome::Accepted

@@ -25,10 +25,10 @@ const MAX_ADDRESSES: usize = 100_000;
 
 /// The failed proofs of all sources of a process.
 #[derive(Debug, Default)]
-pub(super) struct FailedProofs(Mutex<HashMap<(Arc<str>, IpAddr), Address>>);
+pub(super) struct FailedProofs(Mutex<HashMap<(Arc<str>, IpAddr), AddressState>>);
 
 #[derive(Debug)]
-struct Address {
+struct AddressState {
     failures: Bucket,
     last_genuine: Option<Timestamp>,
     /// Made when the address first exceeds the limit.
@@ -46,7 +46,7 @@ impl FailedProofs {
     ) -> Option<OwnedSemaphorePermit> {
         let proofs = {
             let mut addresses = self.lock();
-            let address = addresses.get_mut(&(source.name.clone(), network(client?)))?;
+            let address = addresses.get_mut(&(source.name.clone(), counted_address(client?)))?;
             address.failures.wait(FAILED_PROOF_RATE, now)?;
             if address.last_genuine.is_some_and(|at| now.since(at) < GENUINE_PROOF_EXEMPTION) {
                 return None;
@@ -77,8 +77,9 @@ impl FailedProofs {
                 addresses.clear();
             }
         }
-        let new = || Address { failures: Bucket::full(now), last_genuine: None, proofs: None };
-        let address = addresses.entry((source.name.clone(), network(client))).or_insert_with(new);
+        let new = || AddressState { failures: Bucket::full(now), last_genuine: None, proofs: None };
+        let address =
+            addresses.entry((source.name.clone(), counted_address(client))).or_insert_with(new);
         let retry_after = address.failures.wait(FAILED_PROOF_RATE, now);
         address.failures.spend(FAILED_PROOF_RATE, now);
         retry_after
@@ -87,18 +88,19 @@ impl FailedProofs {
     /// Records a genuine proof, which exempts an address with failures from the bound.
     pub(super) fn record_genuine(&self, source: &Source, client: Option<IpAddr>, now: Timestamp) {
         let Some(client) = client else { return };
-        if let Some(address) = self.lock().get_mut(&(source.name.clone(), network(client))) {
+        if let Some(address) = self.lock().get_mut(&(source.name.clone(), counted_address(client)))
+        {
             address.last_genuine = Some(now);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, IpAddr), Address>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, IpAddr), AddressState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The address that failures are counted for. An IPv6 sender can use any address of its /64.
-fn network(ip: IpAddr) -> IpAddr {
+fn counted_address(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

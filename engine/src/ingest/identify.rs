@@ -23,12 +23,12 @@ pub(super) fn identify(source: &Source, verified: &Verified) -> Vec<IdentifiedEv
         Ok(identities) if identities.is_empty() => {
             unidentified(Some("there is no event in it".to_owned()))
         }
-        Ok(identities) => identities.into_iter().map(identified).collect(),
+        Ok(identities) => identities.into_iter().map(without_oversized_id).collect(),
         Err(error) => unidentified(Some(error.to_string())),
     }
 }
 
-fn identified(mut identity: Identity) -> IdentifiedEvent {
+fn without_oversized_id(mut identity: Identity) -> IdentifiedEvent {
     // Nobody could search for such an id, and each index entry would be as large.
     identity.event_id.take_if(|id| id.value.len() > MAX_NAME_BYTES);
     IdentifiedEvent { identity, problem: None }

@@ -83,7 +83,7 @@ pub(crate) struct RequestCx<'a> {
 }
 
 impl Ingest {
-    /// Puts the pipeline together over an open store. The other parts of the engine share the
+    /// Makes the pipeline over an open store. The other parts of the engine share the
     /// arguments.
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -137,7 +137,7 @@ impl Ingest {
         reply
     }
 
-    /// Takes a request through the six stages. Returns a 2xx only after the event and its dedupe
+    /// Runs the six stages for one request. Returns a 2xx only after the event and its dedupe
     /// keys are durable.
     async fn receive(
         &self,

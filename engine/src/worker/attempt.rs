@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::breaker::StepResult;
-use super::retry::{Next, after_failure};
+use super::retry::{AfterFailure, after_failure};
 use crate::compiled::{Route, Step};
 use crate::telemetry;
 
 /// How long an aborted step may take to reach its next await point.
 const STEP_ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a step ended, other than well.
+/// How a step failed or was stopped.
 enum StepFailure {
     Error(HandlerError),
     Timeout(Duration),
@@ -31,7 +31,11 @@ enum StepFailure {
 
 /// Runs a claimed job until `stop` is cancelled, and returns how it ended. Steps run on the
 /// handlers' own runtime, so that one that blocks its thread delays neither senders nor the worker.
-pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken) -> JobOutcome {
+pub(super) async fn run_attempt(
+    shared: &Shared,
+    job: &Job,
+    stop: &CancellationToken,
+) -> JobOutcome {
     // One configuration for the whole attempt: a reload must not change the chain under it.
     let config = shared.engine.config();
     // Removed by a reload after the event was accepted. No attempt is recorded, because nothing
@@ -54,7 +58,7 @@ pub(super) async fn attempt(shared: &Shared, job: &Job, stop: &CancellationToken
     // With the body that this step would have received: an operator may restore the step and replay
     // the job.
     let body = job.event.body().bytes().clone();
-    attempt.dead(name, AttemptOutcome::Error, reason, Some(body))
+    attempt.dead_outcome(name, AttemptOutcome::Error, reason, Some(body))
 }
 
 struct Attempt<'a> {
@@ -92,7 +96,7 @@ impl Attempt<'_> {
                     is_replaced = true;
                 }
                 Ok(Flow::Stop { reason }) => {
-                    return self.outcome(
+                    return self.job_outcome(
                         Settlement::Done,
                         last_step,
                         AttemptOutcome::Stopped,
@@ -105,11 +109,11 @@ impl Attempt<'_> {
                     // nothing.
                     let stored = is_replaced || self.job.step.is_some();
                     let body = stored.then(|| event.body().bytes().clone());
-                    return self.failed(step, failure, body);
+                    return self.failure_outcome(step, failure, body);
                 }
             }
         }
-        self.outcome(Settlement::Done, last_step, AttemptOutcome::Done, None)
+        self.job_outcome(Settlement::Done, last_step, AttemptOutcome::Done, None)
     }
 
     async fn run_step(
@@ -132,11 +136,11 @@ impl Attempt<'_> {
             biased;
             result = &mut task => result,
             () = sleep(step.timeout) => {
-                abort(task).await;
+                abort_step(task).await;
                 return Err(StepFailure::Timeout(step.timeout));
             }
             () = stop.cancelled() => {
-                abort(task).await;
+                abort_step(task).await;
                 return Err(StepFailure::Stopped);
             }
         };
@@ -149,14 +153,19 @@ impl Attempt<'_> {
         }
     }
 
-    fn failed(&self, step: &Step, failure: StepFailure, body: Option<Bytes>) -> JobOutcome {
+    fn failure_outcome(
+        &self,
+        step: &Step,
+        failure: StepFailure,
+        body: Option<Bytes>,
+    ) -> JobOutcome {
         let name = step.name.to_string();
         let (outcome, decision, message) = match failure {
             // Not the handler's failure: the attempt does not count, and the job goes on at this
             // step.
             StepFailure::Stopped => {
                 let settlement = Settlement::Released { step: Some(name.clone()), body };
-                return self.outcome(settlement, Some(name), AttemptOutcome::Released, None);
+                return self.job_outcome(settlement, Some(name), AttemptOutcome::Released, None);
             }
             StepFailure::Error(e) => {
                 (AttemptOutcome::Error, e.retry_decision(), e.message().to_owned())
@@ -183,27 +192,30 @@ impl Attempt<'_> {
         );
         // Attempts that ended in a crash are not the handler's failures; they have a limit of their
         // own.
-        let tried = attempt.saturating_sub(self.job.crashes).max(1);
-        match after_failure(&self.route.retry, tried, decision, fastrand::f64()) {
-            Next::Dead => {
+        let counted_attempts = attempt.saturating_sub(self.job.crashes).max(1);
+        match after_failure(&self.route.retry, counted_attempts, decision, fastrand::f64()) {
+            AfterFailure::Dead => {
                 // Operators see why it was not tried again: fatal by itself, or out of attempts.
                 let reason = match decision {
                     RetryDecision::Fatal => message,
-                    _ => format!("{message} (attempt {tried} of {})", self.route.retry.attempts),
+                    _ => format!(
+                        "{message} (attempt {counted_attempts} of {})",
+                        self.route.retry.attempts
+                    ),
                 };
-                self.dead(&name, outcome, reason, body)
+                self.dead_outcome(&name, outcome, reason, body)
             }
-            Next::RetryAfter(delay) => {
+            AfterFailure::RetryAfter(delay) => {
                 // From the end of the attempt: a step that ran into its timeout has waited already.
                 let at = self.shared.engine.now().plus(delay);
                 let cause = outcome.next_cause().unwrap_or(Cause::Error);
                 let settlement = Settlement::Retry { at, step: Some(name.clone()), body, cause };
-                self.outcome(settlement, Some(name), outcome, Some(message))
+                self.job_outcome(settlement, Some(name), outcome, Some(message))
             }
         }
     }
 
-    fn dead(
+    fn dead_outcome(
         &self,
         step: &str,
         outcome: AttemptOutcome,
@@ -212,10 +224,10 @@ impl Attempt<'_> {
     ) -> JobOutcome {
         let settlement =
             Settlement::Dead { reason: reason.clone(), step: Some(step.to_owned()), body };
-        self.outcome(settlement, Some(step.to_owned()), outcome, Some(reason))
+        self.job_outcome(settlement, Some(step.to_owned()), outcome, Some(reason))
     }
 
-    fn outcome(
+    fn job_outcome(
         &self,
         settlement: Settlement,
         step: Option<String>,
@@ -232,7 +244,7 @@ impl Attempt<'_> {
     }
 }
 
-/// What a step's end says about its receiver; `None`: nothing, because the step was stopped.
+/// Whether the receiver of a step answered; `None` if the step was stopped before that was known.
 fn breaker_result(result: &Result<Flow, StepFailure>) -> Option<StepResult> {
     match result {
         Ok(_) => Some(StepResult::Answered),
@@ -251,7 +263,7 @@ fn breaker_result(result: &Result<Flow, StepFailure>) -> Option<StepResult> {
 /// Aborts a step and waits for its end, at most [`STEP_ABORT_TIMEOUT`]. The next attempt, or the
 /// next job of the same order key, must not run beside it. A step that never awaits is not waited
 /// for any longer.
-async fn abort<T>(step: JoinHandle<T>) {
+async fn abort_step<T>(step: JoinHandle<T>) {
     // A task ends at its next await point, not immediately.
     step.abort();
     let _ = timeout(STEP_ABORT_TIMEOUT, step).await;

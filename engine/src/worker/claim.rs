@@ -8,10 +8,10 @@ use hookward_core::Timestamp;
 use hookward_core::store::{ClaimRequest, Job, JobOutcome, Settlement};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::attempt::attempt;
+use super::attempt::run_attempt;
 use super::leases::{LEASE_DURATION, extend_leases};
 use super::supervise;
-use super::{Outcome, Shared};
+use super::{RouteOutcome, Shared};
 
 /// The longest time between two claims, whether or not there was a signal to claim.
 const MAX_CLAIM_INTERVAL: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const MAX_UNROUTED_JOBS_PER_CLAIM: usize = 64;
 
 /// Claims until the worker stops. The channel of outcomes closes when the last running job has sent
 /// its own.
-pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Outcome>) {
+pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<RouteOutcome>) {
     while !shared.stop.is_cancelled() {
         // After a pause of the process or a step of the clock, running jobs are still ours. The
         // store must learn that before a claim passes it the time, because by that time their
@@ -37,7 +37,7 @@ pub(super) async fn claim_loop(shared: Arc<Shared>, outcomes: UnboundedSender<Ou
         }
         let engine = &shared.engine;
         // Read anew for each claim, because a reload may have added routes or slots.
-        let slots = shared.slots.free(&engine.config(), &shared.breakers, engine.now());
+        let slots = shared.slots.free_slots(&engine.config(), &shared.breakers, engine.now());
         let now = engine.now();
         let no_free_slot = slots.iter().all(|(_, free)| *free == 0);
         let lease_until = now.plus(LEASE_DURATION);
@@ -101,14 +101,14 @@ async fn pause_claims(shared: &Shared) {
 }
 
 /// Releases a claimed job that was not started; the next attempt begins at the same step.
-fn release_job(job: Job, outcomes: &UnboundedSender<Outcome>) {
+fn release_job(job: Job, outcomes: &UnboundedSender<RouteOutcome>) {
     let body = job.step.is_some().then(|| job.event.body().bytes().clone());
     let settlement = Settlement::Released { step: job.step, body };
     let _ = outcomes.send((job.route, JobOutcome::new(job.lease, settlement)));
 }
 
 /// Runs a claimed job in a task of its own.
-fn start_job(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<Outcome>) {
+fn start_job(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<RouteOutcome>) {
     // A child: stopping the worker stops every attempt, and a lost lease stops this one only.
     let stop = shared.abandon.child_token();
     let route = job.route.clone();
@@ -118,7 +118,7 @@ fn start_job(shared: &Arc<Shared>, job: Job, outcomes: &UnboundedSender<Outcome>
     let (run_state, shared, outcomes) =
         (shared.engine.run_state(), shared.clone(), outcomes.clone());
     supervise::spawn(run_state, "attempt", async move {
-        let outcome = attempt(&shared, &job, &stop).await;
+        let outcome = run_attempt(&shared, &job, &stop).await;
         // The slot is free before the outcome is stored, so that the next claim and this settlement
         // share one commit of the store.
         shared.slots.release(&route);

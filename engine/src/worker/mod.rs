@@ -46,7 +46,7 @@ const LAST_SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The outcome of one attempt, and its job's route for metrics. Goes from claim to settle.
-type Outcome = (Arc<str>, JobOutcome);
+type RouteOutcome = (Arc<str>, JobOutcome);
 
 /// A running worker. Dropping it stops it as well, without waiting for the store.
 #[derive(Debug)]

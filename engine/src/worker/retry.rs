@@ -8,7 +8,7 @@ use crate::compiled::{Jitter, RetryPolicy};
 
 /// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum AfterFailure {
     /// Another attempt after this delay.
     RetryAfter(Duration),
     /// The job becomes a dead letter.
@@ -22,9 +22,9 @@ pub(super) fn after_failure(
     attempt: u32,
     decision: RetryDecision,
     chance: f64,
-) -> Next {
+) -> AfterFailure {
     if decision == RetryDecision::Fatal || attempt >= policy.attempts {
-        return Next::Dead;
+        return AfterFailure::Dead;
     }
     let max = max_delay(policy, attempt);
     let drawn = match policy.jitter {
@@ -36,9 +36,9 @@ pub(super) fn after_failure(
         // The receiver's Retry-After counts up to the policy's cap. Where jitter drew a longer
         // delay, that one counts: a retry is never sooner than the receiver asked.
         RetryDecision::RetryAfter(asked) => {
-            Next::RetryAfter(asked.min(policy.max_delay).max(drawn))
+            AfterFailure::RetryAfter(asked.min(policy.max_delay).max(drawn))
         }
-        _ => Next::RetryAfter(drawn),
+        _ => AfterFailure::RetryAfter(drawn),
     }
 }
 
@@ -63,8 +63,8 @@ mod tests {
         jitter: Jitter::Full,
     };
 
-    fn secs(n: u64) -> Next {
-        Next::RetryAfter(Duration::from_secs(n))
+    fn secs(n: u64) -> AfterFailure {
+        AfterFailure::RetryAfter(Duration::from_secs(n))
     }
 
     #[test]
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(after_failure(&POLICY, 1, RetryDecision::Retry, 1.0), secs(2));
         assert_eq!(after_failure(&POLICY, 2, RetryDecision::Retry, 1.0), secs(4));
         assert_eq!(after_failure(&POLICY, 3, RetryDecision::Retry, 1.0), secs(5));
-        assert_eq!(after_failure(&POLICY, 4, RetryDecision::Retry, 1.0), Next::Dead);
+        assert_eq!(after_failure(&POLICY, 4, RetryDecision::Retry, 1.0), AfterFailure::Dead);
         assert_eq!(after_failure(&POLICY, 2, RetryDecision::Retry, 0.5), secs(2));
     }
 
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_fatal_failure_is_dead_immediately_and_no_policy_overflows() {
-        assert_eq!(after_failure(&POLICY, 1, RetryDecision::Fatal, 1.0), Next::Dead);
+        assert_eq!(after_failure(&POLICY, 1, RetryDecision::Fatal, 1.0), AfterFailure::Dead);
         let wild = RetryPolicy { attempts: u32::MAX, factor: 1e300, ..POLICY };
         assert_eq!(after_failure(&wild, u32::MAX - 1, RetryDecision::Retry, 1.0), secs(5));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hookward_core::store::{JobOutcome, Settled, Settlement, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Outcome, Shared};
+use super::{RouteOutcome, Shared};
 use crate::telemetry;
 
 /// The most outcomes in one call of the store.
@@ -17,7 +17,10 @@ const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Settles until the channel is closed and empty, which is after the last running job.
-pub(super) async fn settle_loop(shared: Arc<Shared>, mut outcomes: UnboundedReceiver<Outcome>) {
+pub(super) async fn settle_loop(
+    shared: Arc<Shared>,
+    mut outcomes: UnboundedReceiver<RouteOutcome>,
+) {
     let mut batch = Vec::new();
     // Takes what has gathered during the last call, so that batches grow with the load.
     while outcomes.recv_many(&mut batch, MAX_SETTLE_BATCH).await > 0 {
@@ -27,12 +30,12 @@ pub(super) async fn settle_loop(shared: Arc<Shared>, mut outcomes: UnboundedRece
 }
 
 /// Stores a batch and removes its jobs from the running ones.
-async fn settle_batch(shared: &Shared, batch: &mut Vec<Outcome>) {
+async fn settle_batch(shared: &Shared, batch: &mut Vec<RouteOutcome>) {
     let answers = store_batch(shared, batch).await;
     for ((route, outcome), settled) in batch.drain(..).zip(answers) {
         // Only now: until its outcome is stored, a job's lease must be extended.
         shared.running.remove(outcome.lease);
-        report(&route, &outcome, settled);
+        record_settlement(&route, &outcome, settled);
     }
     // A settled job may free the next job of its order key.
     shared.progress.notify_one();
@@ -40,7 +43,7 @@ async fn settle_batch(shared: &Shared, batch: &mut Vec<Outcome>) {
 
 /// Calls the store until it takes the batch. An outcome that is dropped runs its step again, so
 /// this gives up only where the store takes nothing any more, or where the worker must end.
-async fn store_batch(shared: &Shared, batch: &[Outcome]) -> Vec<Settled> {
+async fn store_batch(shared: &Shared, batch: &[RouteOutcome]) -> Vec<Settled> {
     let mut pause = MIN_RETRY_PAUSE;
     loop {
         // Cloned, because the store may fail and need them again; bodies are shared, not copied.
@@ -62,7 +65,7 @@ async fn store_batch(shared: &Shared, batch: &[Outcome]) -> Vec<Settled> {
 }
 
 /// Counts and logs a settled attempt.
-fn report(route: &str, outcome: &JobOutcome, settled: Settled) {
+fn record_settlement(route: &str, outcome: &JobOutcome, settled: Settled) {
     // The job has another owner, who reports how it ends.
     if settled == Settled::Stale {
         telemetry::count_job(route, "stale");

@@ -20,7 +20,7 @@ impl Slots {
     /// The slots of every route that may be filled now. Routes without a free slot are listed with
     /// zero, because the store takes a route that is not listed for one that the configuration no
     /// longer has.
-    pub(super) fn free(
+    pub(super) fn free_slots(
         &self,
         config: &CompiledConfig,
         breakers: &Breakers,

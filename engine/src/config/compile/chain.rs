@@ -27,8 +27,8 @@ pub(super) fn compile(
         let Some(raw) = raw else { continue };
         let at = format!("{at}/{n}");
         let Some(handler_name) = raw.handler else { continue };
-        let step_name = raw.name.unwrap_or_else(|| free_name(&mut taken, &handler_name));
-        let Some(handler) = handler(cx, &at, &handler_name, &step_name) else { continue };
+        let step_name = raw.name.unwrap_or_else(|| default_step_name(&mut taken, &handler_name));
+        let Some(handler) = find_handler(cx, &at, &handler_name, &step_name) else { continue };
         steps.push(Step {
             name: step_name.into(),
             handler_name: handler_name.into(),
@@ -40,7 +40,7 @@ pub(super) fn compile(
 }
 
 /// The default name of a step: `log`, then `log-2`, `log-3`, omitting names that are written out.
-fn free_name(taken: &mut BTreeSet<String>, handler: &str) -> String {
+fn default_step_name(taken: &mut BTreeSet<String>, handler: &str) -> String {
     let numbered = (2..).map(|n: usize| format!("{handler}-{n}"));
     let mut names = std::iter::once(handler.to_owned()).chain(numbered);
     let free = names.find(|name| !taken.contains(name)).unwrap_or_else(|| handler.to_owned());
@@ -71,7 +71,7 @@ fn check_names_are_unique(
 }
 
 /// The handler of a step: a function of the app, else a linked plugin.
-fn handler(
+fn find_handler(
     cx: &mut CompileCx<'_>,
     at: &str,
     handler_name: &str,
@@ -79,7 +79,7 @@ fn handler(
 ) -> Option<Arc<dyn Handler>> {
     if let Some(function) = cx.load.handlers.get(handler_name) {
         let with = format!("{at}/with");
-        if cx.has(&with) {
+        if cx.contains(&with) {
             cx.document
                 .error(
                     Location::Key(&with),

@@ -40,12 +40,12 @@ impl CompileCx<'_> {
     }
 
     /// The number of items of the list at a pointer; 0 where there is no list.
-    pub(super) fn len(&self, at: &str) -> usize {
+    pub(super) fn list_len(&self, at: &str) -> usize {
         self.document.value.pointer(at).and_then(Value::as_array).map_or(0, Vec::len)
     }
 
     /// Whether something is written at a pointer.
-    pub(super) fn has(&self, at: &str) -> bool {
+    pub(super) fn contains(&self, at: &str) -> bool {
         self.document.value.pointer(at).is_some()
     }
 }

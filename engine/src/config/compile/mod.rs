@@ -31,10 +31,10 @@ pub(super) fn compile(
 ) -> Option<CompiledConfig> {
     let valid = document.value_without_errors();
     let mut cx = CompileCx { document, load, base_dir, valid };
-    let defaults = settings::defaults(&mut cx);
-    let server = settings::server(&mut cx);
-    let admin = settings::admin(&mut cx);
-    let store = settings::store(&mut cx);
+    let defaults = settings::compile_defaults(&mut cx);
+    let server = settings::compile_server(&mut cx);
+    let admin = settings::compile_admin(&mut cx);
+    let store = settings::compile_store(&mut cx);
     let (sources, sources_by_path) = sources::compile(&mut cx, &defaults, &server);
     let (routes, in_file_order) = routes::compile(&mut cx, &defaults);
     if cx.document.has_errors() {

@@ -108,7 +108,7 @@ pub(super) fn build<T: ?Sized>(
     }
     // A plugin without a block is built from an empty one, so that a required setting is reported
     // as missing there.
-    if !cx.has(&at)
+    if !cx.contains(&at)
         && let Some(Value::Object(map)) = cx.document.value.pointer_mut(owner)
     {
         map.insert("with".to_owned(), Value::Object(Default::default()));

@@ -35,7 +35,7 @@ pub(super) fn compile(
     let mut by_name = RoutesByName::new();
     let mut in_file_order = Vec::new();
     let mut seen = SeenRoutes::default();
-    for n in 0..cx.len("/routes") {
+    for n in 0..cx.list_len("/routes") {
         let at = pointer::item("/routes", n);
         if cx.document.has_error_at_or_above(&at) {
             continue;
@@ -62,21 +62,22 @@ fn compile_route(
     if let Some(name) = &raw.name {
         check_name(cx, &mut seen.names, at, name);
     }
-    let events = globs(cx, at, raw.events, &mut seen.used_sources);
+    let events = compile_globs(cx, at, raw.events, &mut seen.used_sources);
     let match_block = raw.pattern.map(Value::Object);
-    let pattern = match_block.as_ref().and_then(|block| pattern(cx, at, block));
+    let pattern = match_block.as_ref().and_then(|block| compile_pattern(cx, at, block));
     if let Some(address) = raw.order_by.as_ref().filter(|a| a.0.is_header()) {
         warn_unsigned_header(cx, &format!("{at}/order_by"), &address.0.to_string(), "orders");
     }
     let schema = raw.schema.and_then(|s| schema_file::load(cx, &format!("{at}/schema"), &s));
-    if raw.on_invalid.is_some() && !cx.has(&format!("{at}/schema")) {
+    if raw.on_invalid.is_some() && !cx.contains(&format!("{at}/schema")) {
         let key = format!("{at}/on_invalid");
         cx.document
             .warn(Location::Key(&key), "`on_invalid` without `schema` has no effect")
             .help("add `schema:`, or remove `on_invalid`");
     }
-    let retry = settings::retry(cx, &format!("{at}/retry"), raw.retry, defaults.retry);
-    let breaker = settings::breaker(cx, &format!("{at}/breaker"), raw.breaker, defaults.breaker);
+    let retry = settings::compile_retry(cx, &format!("{at}/retry"), raw.retry, defaults.retry);
+    let breaker =
+        settings::compile_breaker(cx, &format!("{at}/breaker"), raw.breaker, defaults.breaker);
     let raw_steps = raw.chain.unwrap_or_default();
     let chain = chain::compile(cx, &format!("{at}/chain"), raw_steps, defaults.step_timeout);
     let route = Arc::new(Route {
@@ -97,7 +98,7 @@ fn compile_route(
 }
 
 /// The globs of `events:`, each checked against the sources of the file.
-fn globs(
+fn compile_globs(
     cx: &mut CompileCx<'_>,
     at: &str,
     raw: Option<Vec<Option<GlobText>>>,
@@ -136,7 +137,7 @@ fn check_name(cx: &mut CompileCx<'_>, names: &mut HashMap<String, String>, at: &
 }
 
 fn check_source_exists(cx: &mut CompileCx<'_>, at: &str, glob: &TypeGlob) {
-    if glob.source() == "*" || cx.has(&pointer::join("/sources", glob.source())) {
+    if glob.source() == "*" || cx.contains(&pointer::join("/sources", glob.source())) {
         return;
     }
     let sources = cx.keys("/sources");
@@ -154,7 +155,7 @@ fn check_source_exists(cx: &mut CompileCx<'_>, at: &str, glob: &TypeGlob) {
     });
 }
 
-fn pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pattern> {
+fn compile_pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pattern> {
     let at = format!("{at}/match");
     let errors = match Pattern::compile(block) {
         Ok(pattern) => {

@@ -14,7 +14,7 @@ use crate::config::raw_config;
 
 /// Compiles `secrets:` of the source at `at`, and reports secrets that are empty, malformed,
 /// expired, missing or unused. The provider is `None` where it could not be built.
-pub(super) fn secrets(
+pub(super) fn compile(
     cx: &mut CompileCx<'_>,
     at: &str,
     items: Option<Vec<Option<raw_config::SecretItem>>>,
@@ -50,7 +50,7 @@ pub(super) fn secrets(
     if valid.is_empty() && !has_errors && needs_secret(cx, at, descriptor, provider) {
         report_missing_secret(cx, at, &list, &place, descriptor);
     }
-    if descriptor.is_some_and(|d| d.name == NO_VERIFICATION) && cx.has(&list) {
+    if descriptor.is_some_and(|d| d.name == NO_VERIFICATION) && cx.contains(&list) {
         cx.document
             .warn(
                 Location::Key(&list),
@@ -131,7 +131,7 @@ fn needs_secret(
     provider: Option<&dyn Provider>,
 ) -> bool {
     descriptor.is_some_and(|d| d.needs_secret)
-        && !cx.has(&format!("{at}/secret_file"))
+        && !cx.contains(&format!("{at}/secret_file"))
         && !provider.is_some_and(|p| p.proves_without_secret())
 }
 
@@ -142,7 +142,7 @@ fn report_missing_secret(
     place: &str,
     descriptor: Option<&ProviderDescriptor>,
 ) {
-    let location = if cx.has(list) { Location::Key(list) } else { Location::Key(at) };
+    let location = if cx.contains(list) { Location::Key(list) } else { Location::Key(at) };
     let help = match descriptor.is_some_and(|d| d.secret_from_handshake) {
         true => {
             "this sender sends its secret at set-up: add `secret_file: FILE`, to which the server then writes it, or `secrets:` if you already have it"
@@ -159,7 +159,7 @@ fn report_missing_secret(
 
 /// Compiles `secret_file:` of the source at `at`, and reads the secret that the file may hold by
 /// now.
-pub(super) fn secret_file(
+pub(super) fn compile_secret_file(
     cx: &mut CompileCx<'_>,
     at: &str,
     file: Option<String>,

@@ -48,7 +48,7 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-pub(super) fn server(cx: &mut CompileCx<'_>) -> CompiledServer {
+pub(super) fn compile_server(cx: &mut CompileCx<'_>) -> CompiledServer {
     let raw: raw_config::Server = cx.decode("/server");
     let proxies = raw.trusted_proxies.into_iter().flatten().flatten();
     CompiledServer {
@@ -61,12 +61,12 @@ pub(super) fn server(cx: &mut CompileCx<'_>) -> CompiledServer {
     }
 }
 
-pub(super) fn admin(cx: &mut CompileCx<'_>) -> CompiledAdmin {
+pub(super) fn compile_admin(cx: &mut CompileCx<'_>) -> CompiledAdmin {
     let raw: raw_config::Admin = cx.decode("/admin");
     let listen = raw.listen.map_or(loopback(8081), |l| l.0);
     let token = raw.token.filter(|t| !t.expose().is_empty());
     if !listen.ip().is_loopback() && token.is_none() && !cx.document.has_error_at("/admin/token") {
-        let is_empty = cx.has("/admin/token");
+        let is_empty = cx.contains("/admin/token");
         let diagnostic = cx.document.error(
             Location::Value("/admin/listen"),
             format!("the admin port would be open to other machines at {listen}, without a token"),
@@ -81,13 +81,13 @@ pub(super) fn admin(cx: &mut CompileCx<'_>) -> CompiledAdmin {
     CompiledAdmin { listen, token }
 }
 
-pub(super) fn defaults(cx: &mut CompileCx<'_>) -> Defaults {
+pub(super) fn compile_defaults(cx: &mut CompileCx<'_>) -> Defaults {
     let raw: raw_config::Defaults = cx.decode("/defaults");
     let retention = raw.retention.unwrap_or_default();
     Defaults {
         body: raw.limits.and_then(|l| l.body).map_or(10 * MIB, |b| b.0.as_usize()),
-        retry: retry(cx, "/defaults/retry", raw.retry, DEFAULT_RETRY),
-        breaker: breaker(cx, "/defaults/breaker", raw.breaker, DEFAULT_BREAKER),
+        retry: compile_retry(cx, "/defaults/retry", raw.retry, DEFAULT_RETRY),
+        breaker: compile_breaker(cx, "/defaults/breaker", raw.breaker, DEFAULT_BREAKER),
         step_timeout: raw.step_timeout.map_or(Duration::from_secs(30), |s| s.0),
         concurrency: raw.concurrency.unwrap_or(16),
         retention: Retention {
@@ -98,7 +98,7 @@ pub(super) fn defaults(cx: &mut CompileCx<'_>) -> Defaults {
 }
 
 /// Compiles the `retry:` block at `at`; each key that it omits comes from `base`.
-pub(super) fn retry(
+pub(super) fn compile_retry(
     cx: &mut CompileCx<'_>,
     at: &str,
     raw: Option<raw_config::Retry>,
@@ -127,7 +127,7 @@ pub(super) fn retry(
 }
 
 /// Compiles the `breaker:` block at `at`; each key that it omits comes from `base`.
-pub(super) fn breaker(
+pub(super) fn compile_breaker(
     cx: &mut CompileCx<'_>,
     at: &str,
     raw: Option<raw_config::Breaker>,
@@ -173,7 +173,7 @@ fn check_order(
     cx.document.error(Location::Value(&format!("{at}/{key}")), message).help(help);
 }
 
-pub(super) fn store(cx: &mut CompileCx<'_>) -> Option<CompiledStore> {
+pub(super) fn compile_store(cx: &mut CompileCx<'_>) -> Option<CompiledStore> {
     let at = "/store";
     if cx.document.has_error_at(at) {
         return None;
@@ -184,7 +184,7 @@ pub(super) fn store(cx: &mut CompileCx<'_>) -> Option<CompiledStore> {
     // `memory:` ends in a colon and so needs quotes in YAML; the name without it is accepted too.
     let name_alone = cx.load.registry.store(&url).map(|store| (store.name, ""));
     let Some((scheme, rest)) = url.split_once(':').or(name_alone) else {
-        let help = linked_stores(cx);
+        let help = linked_store_urls(cx);
         cx.document
             .error(location, "`store` is not a store URL: it has no scheme")
             .label("expected SCHEME:…")
@@ -221,7 +221,7 @@ fn check_store_url(
     None
 }
 
-fn linked_stores(cx: &CompileCx<'_>) -> String {
+fn linked_store_urls(cx: &CompileCx<'_>) -> String {
     let names = cx.load.registry.names("store");
     let urls: Vec<_> =
         names.iter().filter_map(|n| cx.load.registry.store(n)).map(|store| store.url).collect();

@@ -77,7 +77,7 @@ fn check_path_is_unique(
     let Some(first) = taken.insert(path.to_owned(), at.to_owned()) else { return };
     let path_location = |at: &str, cx: &CompileCx<'_>| {
         let own = format!("{at}/path");
-        if cx.has(&own) {
+        if cx.contains(&own) {
             (cx.document.value_span(&own), own)
         } else {
             (cx.document.key_span(at), at.to_owned())
@@ -112,8 +112,8 @@ fn compile_source(
     let provider = descriptor
         .and_then(|d| plugin::build(cx, at, source_name, d.schema, d.build).map(|p| (d, p)));
     let built = provider.as_ref().map(|(_, provider)| &**provider);
-    let secrets = secrets::secrets(cx, at, raw.secrets, descriptor.as_ref(), built);
-    let secret_file = secrets::secret_file(cx, at, raw.secret_file, descriptor.as_ref());
+    let secrets = secrets::compile(cx, at, raw.secrets, descriptor.as_ref(), built);
+    let secret_file = secrets::compile_secret_file(cx, at, raw.secret_file, descriptor.as_ref());
     for warning in built.map(|provider| provider.config_warnings()).into_iter().flatten() {
         cx.document.warn(Location::Key(at), format!("source `{source_name}`: {warning}"));
     }
@@ -156,7 +156,7 @@ fn stored_headers(descriptor: &ProviderDescriptor) -> Vec<String> {
 
 fn warn_unverified(cx: &mut CompileCx<'_>, at: &str, source_name: &str) {
     let key = format!("{at}/provider");
-    if !cx.has(&key) {
+    if !cx.contains(&key) {
         return; // `find_provider` has reported that `provider: none` must be written.
     }
     cx.document
@@ -183,7 +183,7 @@ fn check_dedupe_window(
         return;
     }
     let location =
-        if cx.has(retention) { Location::Value(retention) } else { Location::Value(&own) };
+        if cx.contains(retention) { Location::Value(retention) } else { Location::Value(&own) };
     let valid_for = humantime::format_duration(valid_for);
     cx.document
         .warn(location, format!("events of source `{source_name}` are removed while their requests are still valid"))
@@ -275,7 +275,7 @@ fn limits(
 
 fn warn_body_limit_too_high(cx: &mut CompileCx<'_>, limits_at: &str) {
     let own = format!("{limits_at}/body");
-    let key = match (cx.has(&own), cx.has("/defaults/limits/body")) {
+    let key = match (cx.contains(&own), cx.contains("/defaults/limits/body")) {
         (true, _) => own.as_str(),
         (false, true) => "/defaults/limits/body",
         (false, false) => "/server/max_body_bytes_in_flight",
