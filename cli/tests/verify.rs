@@ -62,7 +62,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn every_known_mistake_is_named_for_every_family_and_nothing_secret_is_said() {
+fn every_known_mistake_is_named_for_every_provider_and_no_secret_is_printed() {
     let cases = cases();
     let mut wrong = Vec::new();
     for case in &cases {
@@ -148,7 +148,7 @@ fn a_handshake_prints_its_answer() {
 }
 
 #[test]
-fn a_request_comes_through_standard_input_and_a_secret_out_of_a_file() {
+fn a_request_is_read_from_standard_input_and_a_secret_from_a_file() {
     let request = std::fs::read(data("accepted.http")).unwrap();
     let secret = format!("@{}", data("secret.txt").display());
     let mut child = Command::new(env!("CARGO_BIN_EXE_hookward"))
@@ -164,7 +164,7 @@ fn a_request_comes_through_standard_input_and_a_secret_out_of_a_file() {
 }
 
 #[test]
-fn a_provider_that_is_not_there_is_answered_with_those_that_are() {
+fn an_unknown_provider_is_an_error_that_lists_the_known_ones() {
     let file = data("accepted.http");
     let (exit, said) = verify(&["--provider", "strip", "--secret", "x", file.to_str().unwrap()]);
     assert_eq!(exit, 2);
@@ -198,7 +198,7 @@ fn wrong_usage_exits_with_2_says_why_on_stderr_and_prints_nothing() {
 }
 
 #[test]
-fn vectors_print_a_line_each_and_a_summary_and_fail_where_a_normative_one_disagrees() {
+fn verify_vectors_prints_a_line_for_each_vector_and_fails_for_a_wrong_normative_one() {
     let lines = |name: &str| {
         let output = hookward(&["--vectors", data(name).to_str().unwrap()]);
         let text = String::from_utf8(output.stdout).unwrap();

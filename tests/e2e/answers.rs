@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::http;
 use crate::sender::{self, paid, push, stripe, stripe_raw};
-use crate::server::{Place, SOURCES, Server, eventually};
+use crate::server::{SOURCES, Server, ServerDir, eventually};
 
 const ROUTES: &str = r#"
 routes:
@@ -25,27 +25,27 @@ routes:
     chain: [noop]
 "#;
 
-fn place(store: &str) -> Place {
-    Place::new(&format!("store: {store}\n{SOURCES}{ROUTES}"))
+fn server_dir(store: &str) -> ServerDir {
+    ServerDir::new(&format!("store: {store}\n{SOURCES}{ROUTES}"))
 }
 
-fn start_default() -> (Place, Server) {
-    let place = place("sqlite:events.db");
-    let server = place.start();
-    (place, server)
+fn start_default() -> (ServerDir, Server) {
+    let dir = server_dir("sqlite:events.db");
+    let server = dir.start();
+    (dir, server)
 }
 
 #[test]
 fn a_valid_event_is_answered_stored_and_handled() {
-    let (place, server) = start_default();
+    let (dir, server) = start_default();
     let answer = paid("evt_1").post(&server.addr);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
     assert_eq!(body["received"], true);
     assert_eq!(body["eventId"], "evt_1");
     assert!(body["jobId"].is_string());
-    eventually("the event is handled", || place.lines("done.jsonl").len() == 1);
-    let line = &place.lines("done.jsonl")[0];
+    eventually("the event is handled", || dir.lines("done.jsonl").len() == 1);
+    let line = &dir.lines("done.jsonl")[0];
     assert_eq!(line["eventType"], "payment_intent.succeeded");
     assert_eq!(line["body"]["data"]["object"]["amount"], 4200);
     eventually("it is done", || server.events("")[0]["status"] == "done");
@@ -53,17 +53,17 @@ fn a_valid_event_is_answered_stored_and_handled() {
 
 #[test]
 fn a_duplicate_gets_the_same_answer_bytes_and_no_second_job() {
-    let (place, server) = start_default();
+    let (dir, server) = start_default();
     let first = paid("evt_1").post(&server.addr);
     let second = paid("evt_1").post(&server.addr);
     assert_eq!((first.status, &first.body), (second.status, &second.body));
-    eventually("it is handled", || !place.lines("done.jsonl").is_empty());
+    eventually("it is handled", || !dir.lines("done.jsonl").is_empty());
     assert_eq!(server.events("").len(), 1);
     assert_eq!(
         server.metric("hookward_requests_total{source=\"stripe\",outcome=\"duplicate\"}"),
         1.0
     );
-    assert_eq!(place.lines("done.jsonl").len(), 1);
+    assert_eq!(dir.lines("done.jsonl").len(), 1);
 }
 
 #[test]
@@ -128,10 +128,10 @@ fn a_captured_github_request_under_another_id_is_a_duplicate() {
 
 #[test]
 fn requests_beyond_the_rate_get_429() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 100/min } }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     let statuses: Vec<u16> =
         (0..150).map(|n| paid(&format!("evt_{n}")).post(&server.addr).status).collect();
     assert!(statuses.iter().filter(|s| **s == 200).count() >= 100);
@@ -143,10 +143,10 @@ fn requests_beyond_the_rate_get_429() {
 
 #[test]
 fn forgeries_are_limited_and_do_not_spend_the_rate_of_the_source() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { rate: 5/min } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     let forged = paid("evt_1").with("stripe-signature", "t=1,v1=00");
     let statuses: Vec<u16> = (0..70).map(|_| forged.post(&server.addr).status).collect();
     assert_eq!(statuses[0], 401);
@@ -157,10 +157,10 @@ fn forgeries_are_limited_and_do_not_spend_the_rate_of_the_source() {
 
 #[test]
 fn each_malformed_request_gets_its_own_answer() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { body: 2KiB } }\n  github: { secrets: [e2e-github] }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     let get = server.get("/webhooks/stripe");
     assert_eq!((get.status, get.json()["code"].clone()), (405, json!("METHOD_NOT_ALLOWED")));
     assert_eq!(get.header("allow").as_deref(), Some("POST"));
@@ -191,10 +191,10 @@ fn an_announced_body_beyond_the_limit_is_rejected_unread() {
 
 #[test]
 fn a_client_address_that_is_not_allowed_gets_403() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], limits: { allow_ips: [\"3.18.12.63/32\"] } }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     let answer = paid("evt_1").post(&server.addr);
     assert_eq!((answer.status, answer.json()["code"].clone()), (403, json!("IP_NOT_ALLOWED")));
 }
@@ -207,9 +207,9 @@ fn on_invalid_decides_whether_an_invalid_event_is_stored_or_rejected() {
     let expected = json!({"received": true, "error": "Validation failed, event ignored"});
     assert_eq!((kept.status, kept.json()), (200, expected));
     assert_eq!(server.events("status=invalid").len(), 1);
-    let refused = stripe("evt_2", "customer.subscription.deleted", json!({"id": "sub_1"}));
-    let refused = refused.post(&server.addr);
-    assert_eq!((refused.status, refused.json()["code"].clone()), (422, json!("INVALID_EVENT")));
+    let rejected = stripe("evt_2", "customer.subscription.deleted", json!({"id": "sub_1"}));
+    let rejected = rejected.post(&server.addr);
+    assert_eq!((rejected.status, rejected.json()["code"].clone()), (422, json!("INVALID_EVENT")));
     assert_eq!(server.events("").len(), 1);
     let shown = server.admin("GET", "/api/v1/events/evt_1", "").json();
     assert!(shown["notes"][0].as_str().unwrap().contains("amount"), "{shown}");
@@ -257,20 +257,20 @@ fn a_verified_body_that_cannot_be_parsed_is_stored_as_invalid_byte_for_byte() {
 
 #[test]
 fn on_parse_error_reject_answers_422() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_e2e_stripe], on_parse_error: reject }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     let answer = stripe_raw("x", "t", b"not json", sender::now()).post(&server.addr);
     assert_eq!((answer.status, answer.json()["code"].clone()), (422, json!("INVALID_EVENT")));
 }
 
 #[test]
 fn the_health_page_lists_providers_and_unverified_sources() {
-    let place = Place::new(&format!(
+    let dir = ServerDir::new(&format!(
         "store: \"memory:\"\n{SOURCES}  open: {{ provider: none }}\nroutes: []\n"
     ));
-    let server = place.start();
+    let server = dir.start();
     let page = server.get("/health");
     assert_eq!(page.status, 200);
     let page = page.json();
@@ -282,9 +282,10 @@ fn the_health_page_lists_providers_and_unverified_sources() {
 
 #[test]
 fn a_slack_challenge_is_answered_only_with_a_valid_signature() {
-    let place =
-        Place::new("store: \"memory:\"\nsources:\n  slack: { secrets: [e2e-slack] }\nroutes: []\n");
-    let server = place.start();
+    let dir = ServerDir::new(
+        "store: \"memory:\"\nsources:\n  slack: { secrets: [e2e-slack] }\nroutes: []\n",
+    );
+    let server = dir.start();
     let body = br#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
     let plugins = hookward_provider_slack::PLUGINS;
     let sign = |secret| {
@@ -300,10 +301,10 @@ fn a_slack_challenge_is_answered_only_with_a_valid_signature() {
 
 #[test]
 fn standard_webhooks_are_accepted_under_both_header_families() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  acme: { provider: standard_webhooks, secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw] }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     let plugins = hookward_provider_standard_webhooks::PLUGINS;
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let sign = |id| {
@@ -318,10 +319,10 @@ fn standard_webhooks_are_accepted_under_both_header_families() {
 
 #[test]
 fn an_old_secret_is_valid_until_its_date_has_passed() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [new-secret, { value: whsec_e2e_stripe, until: 2999-12-31 }] }\n  github: { secrets: [new-secret, { value: e2e-github, until: 2020-12-31 }] }\nroutes: []\n",
     );
-    let server = place.start();
+    let server = dir.start();
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
     assert_eq!(server.metric("hookward_secret_matches_total{source=\"stripe\",secret=\"1\"}"), 1.0);
     assert_eq!(push("id", b"{}").post(&server.addr).status, 401);

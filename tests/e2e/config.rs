@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::server::Place;
+use crate::server::ServerDir;
 
 fn stderr(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -14,7 +14,7 @@ fn stdout(output: &std::process::Output) -> String {
 
 #[test]
 fn check_reports_ten_mistakes_each_with_position_and_help() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         r#"store: sqlite:events.db
 server: { listn: 127.0.0.1:8080 }
 sources:
@@ -45,7 +45,7 @@ routes:
     retry: { attempts: many }
 "#,
     );
-    let output = place.run(&["check"]);
+    let output = dir.run(&["check"]);
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
     let positions = message.lines().filter(|l| l.contains("routes.yaml:")).count();
@@ -71,10 +71,10 @@ routes:
 
 #[test]
 fn check_summarises_a_valid_file() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         "store: \"memory:\"\nsources:\n  stripe: { secrets: [whsec_x] }\nroutes:\n  - { name: a, events: stripe/**, chain: [log, noop] }\n",
     );
-    let output = place.run(&["check", "--live"]);
+    let output = dir.run(&["check", "--live"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let message = stdout(&output);
     assert!(
@@ -87,15 +87,15 @@ fn check_summarises_a_valid_file() {
 #[test]
 fn a_source_without_secret_or_provider_does_not_start() {
     for (sources, word) in [("{ stripe: {} }", "secret"), ("{ acme: { secrets: [x] } }", "acme")] {
-        let place = Place::new(&format!("store: \"memory:\"\nsources: {sources}\nroutes: []\n"));
-        let refused = crate::server::Server::try_start(place.0.path(), &[]);
-        assert!(refused.err().expect("it started").contains(word));
+        let dir = ServerDir::new(&format!("store: \"memory:\"\nsources: {sources}\nroutes: []\n"));
+        let started = crate::server::Server::try_start(dir.0.path(), &[]);
+        assert!(started.err().expect("it started").contains(word));
     }
 }
 
 #[test]
 fn explain_gives_a_reason_for_every_route() {
-    let place = Place::new(
+    let dir = ServerDir::new(
         r#"store: "memory:"
 sources: { stripe: { secrets: [x] } }
 routes:
@@ -105,7 +105,7 @@ routes:
   - { name: when, events: stripe/**, when: body.data.object.amount > 1000, chain: [log] }
 "#,
     );
-    place.write("event.json", r#"{"data":{"object":{"amount":5,"currency":"usd"}}}"#);
+    dir.write("event.json", r#"{"data":{"object":{"amount":5,"currency":"usd"}}}"#);
     let args = [
         "explain",
         "--source",
@@ -116,7 +116,7 @@ routes:
         "event.json",
         "--json",
     ];
-    let output = place.run(&args);
+    let output = dir.run(&args);
     let message: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     let verdicts: Vec<_> =
         message.as_array().unwrap().iter().map(|r| r["verdict"].clone()).collect();
@@ -125,9 +125,9 @@ routes:
 
 #[test]
 fn plugins_and_schema_print_json() {
-    let place = Place::new("");
+    let dir = ServerDir::new("");
     let plugins: serde_json::Value =
-        serde_json::from_str(&stdout(&place.run(&["plugins", "--json"]))).unwrap();
+        serde_json::from_str(&stdout(&dir.run(&["plugins", "--json"]))).unwrap();
     let names: Vec<_> =
         plugins.as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
     for name in [
@@ -148,21 +148,21 @@ fn plugins_and_schema_print_json() {
     ] {
         assert!(names.contains(&name), "{name} of {names:?}");
     }
-    let schema: serde_json::Value = serde_json::from_str(&stdout(&place.run(&["schema"]))).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&dir.run(&["schema"]))).unwrap();
     assert!(schema["$schema"].is_string());
 }
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let place = Place::new("");
-    assert_eq!(place.run(&["frobnicate"]).status.code(), Some(2));
-    assert_eq!(place.run(&["explain", "--source"]).status.code(), Some(2));
+    let dir = ServerDir::new("");
+    assert_eq!(dir.run(&["frobnicate"]).status.code(), Some(2));
+    assert_eq!(dir.run(&["explain", "--source"]).status.code(), Some(2));
 }
 
 #[test]
 fn the_shipped_schema_is_the_printed_one() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/routes.schema.json");
     let shipped = std::fs::read_to_string(shipped).unwrap();
-    let printed = stdout(&Place::new("").run(&["schema"]));
+    let printed = stdout(&ServerDir::new("").run(&["schema"]));
     assert!(shipped == printed, "run `hookward schema > schemas/routes.schema.json`");
 }

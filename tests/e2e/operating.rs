@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::http;
 use crate::sender::{paid, push};
-use crate::server::{Place, SOURCES, Server, eventually};
+use crate::server::{SOURCES, Server, ServerDir, eventually};
 
-fn place(routes: &str) -> Place {
-    Place::new(&format!("store: sqlite:events.db\n{SOURCES}\nroutes:\n{routes}"))
+fn server_dir(routes: &str) -> ServerDir {
+    ServerDir::new(&format!("store: sqlite:events.db\n{SOURCES}\nroutes:\n{routes}"))
 }
 
 const NOOP: &str = "  - { name: r, events: stripe/**, chain: [noop] }\n";
@@ -15,16 +15,16 @@ const FAILS: &str = "  - { name: r, events: stripe/**, chain: [{ handler: exec, 
 
 #[test]
 fn sighup_applies_a_valid_file_and_ignores_an_invalid_one() {
-    let place = place(NOOP);
-    let server = place.start();
-    let text = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
-    place.write("routes.yaml", &text.replace("  github:", "  githubb: {}\n  github:"));
+    let dir = server_dir(NOOP);
+    let server = dir.start();
+    let text = std::fs::read_to_string(dir.path("routes.yaml")).unwrap();
+    dir.write("routes.yaml", &text.replace("  github:", "  githubb: {}\n  github:"));
     server.signal("-HUP");
     eventually("the mistake is logged", || server.log().contains("reload failed"));
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
     let stats = server.admin("GET", "/api/v1/stats", "").json();
     assert!(stats["lastReloadError"].as_str().unwrap().contains("githubb"));
-    place.write(
+    dir.write(
         "routes.yaml",
         &text
             .replace(
@@ -43,20 +43,20 @@ fn sighup_applies_a_valid_file_and_ignores_an_invalid_one() {
 
 #[test]
 fn the_store_cannot_be_changed_by_a_reload() {
-    let place = place(NOOP);
-    let server = place.start();
-    let text = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
-    place.write("routes.yaml", &text.replace("sqlite:events.db", "sqlite:other.db"));
+    let dir = server_dir(NOOP);
+    let server = dir.start();
+    let text = std::fs::read_to_string(dir.path("routes.yaml")).unwrap();
+    dir.write("routes.yaml", &text.replace("sqlite:events.db", "sqlite:other.db"));
     server.signal("-HUP");
-    eventually("it is refused", || server.log().contains("restart it for that"));
+    eventually("it is rejected", || server.log().contains("restart it for that"));
 }
 
 #[test]
 fn the_admin_port_requires_its_token_and_rejects_other_origins() {
-    let place = Place::new(&format!(
+    let dir = ServerDir::new(&format!(
         "store: \"memory:\"\nadmin: {{ token: s3cret-token }}\n{SOURCES}routes: []\n"
     ));
-    let server = place.start();
+    let server = dir.start();
     let ask = |headers: &[(&str, &str)]| {
         let headers: Vec<_> =
             headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -73,8 +73,8 @@ fn the_admin_port_requires_its_token_and_rejects_other_origins() {
 
 #[test]
 fn listings_are_filtered_and_paged() {
-    let place = place(NOOP);
-    let server = place.start();
+    let dir = server_dir(NOOP);
+    let server = dir.start();
     for n in 0..7 {
         paid(&format!("evt_{n}")).post(&server.addr);
     }
@@ -116,51 +116,51 @@ fn text(output: &std::process::Output) -> String {
 
 #[test]
 fn events_commands_call_the_running_server() {
-    let place = place(FAILS);
-    let server = place.start();
+    let dir = server_dir(FAILS);
+    let server = dir.start();
     paid("evt_1").post(&server.addr);
     eventually("it is dead", || server.events("status=dead").len() == 1);
     let admin = format!("http://{}", server.admin);
-    let list = place.run(&["events", "list", "--admin", &admin, "--json"]);
+    let list = dir.run(&["events", "list", "--admin", &admin, "--json"]);
     assert!(list.status.success(), "{}", text(&list));
     let listed: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
     assert_eq!(listed["events"][0]["eventId"], "evt_1");
-    let shown = place.run(&["events", "show", "evt_1", "--admin", &admin]);
+    let shown = dir.run(&["events", "show", "evt_1", "--admin", &admin]);
     assert!(text(&shown).contains("payment_intent.succeeded"), "{}", text(&shown));
-    let dead = place.run(&["dead", "list", "--admin", &admin]);
+    let dead = dir.run(&["dead", "list", "--admin", &admin]);
     assert!(text(&dead).contains("evt") || text(&dead).contains("exec"), "{}", text(&dead));
-    let planned = place.run(&["dead", "replay", "--dry-run", "--json", "--admin", &admin]);
+    let planned = dir.run(&["dead", "replay", "--dry-run", "--json", "--admin", &admin]);
     let planned: serde_json::Value = serde_json::from_slice(&planned.stdout).unwrap();
     assert_eq!(planned, json!({"events": 1, "jobs": 1}));
-    let replayed = place.run(&["dead", "replay", "--admin", &admin]);
+    let replayed = dir.run(&["dead", "replay", "--admin", &admin]);
     assert!(text(&replayed).contains("jobs: 1"), "{}", text(&replayed));
 }
 
 #[test]
 fn events_commands_open_the_store_when_no_server_runs() {
-    let place = place(FAILS);
-    let server = place.start();
+    let dir = server_dir(FAILS);
+    let server = dir.start();
     paid("evt_1").post(&server.addr);
     eventually("it is dead", || server.events("status=dead").len() == 1);
     assert_eq!(server.terminate(), Some(0));
     // No server listens on the admin port of this file.
-    let text_of = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
-    place.write("routes.yaml", &format!("admin: {{ listen: 127.0.0.1:9 }}\n{text_of}"));
-    let shown = place.run(&["events", "show", "evt_1", "--json"]);
+    let text_of = std::fs::read_to_string(dir.path("routes.yaml")).unwrap();
+    dir.write("routes.yaml", &format!("admin: {{ listen: 127.0.0.1:9 }}\n{text_of}"));
+    let shown = dir.run(&["events", "show", "evt_1", "--json"]);
     let shown: serde_json::Value =
         serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", text(&shown)));
     assert_eq!(shown["status"], "dead");
-    let replayed = place.run(&["events", "replay", "evt_1", "--json"]);
+    let replayed = dir.run(&["events", "replay", "evt_1", "--json"]);
     assert_eq!(replayed.status.code(), Some(0), "{}", text(&replayed));
-    place.write("routes.yaml", &text_of.replace("[\"false\"]", "[\"true\"]"));
-    let server = place.start();
+    dir.write("routes.yaml", &text_of.replace("[\"false\"]", "[\"true\"]"));
+    let server = dir.start();
     eventually("it is done", || server.events("status=done").len() == 1);
 }
 
 #[test]
 fn logs_metrics_and_listings_contain_no_secret_and_no_payload() {
-    let place = place(NOOP);
-    let server = place.start();
+    let dir = server_dir(NOOP);
+    let server = dir.start();
     let canary = "canary-4111111111111111";
     let object = json!({"id": "pi_1", "amount": 1, "currency": "usd", "card": canary});
     crate::sender::stripe("evt_1", "payment_intent.succeeded", object).post(&server.addr);
@@ -181,16 +181,16 @@ fn logs_metrics_and_listings_contain_no_secret_and_no_payload() {
 
 #[test]
 fn a_store_that_cannot_be_opened_exits_with_70() {
-    let place = Place::new(&format!("store: sqlite:nowhere/events.db\n{SOURCES}routes: []\n"));
-    let output = place.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let dir = ServerDir::new(&format!("store: sqlite:nowhere/events.db\n{SOURCES}routes: []\n"));
+    let output = dir.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(70), "{}", text(&output));
     assert!(text(&output).contains("nowhere"));
 }
 
 /// Checks that a server accepts, works and stops although its log cannot be written.
 fn assert_serves_with_stderr(stderr: std::process::Stdio) {
-    let place = place(NOOP);
-    let server = Server::start_with_stderr(place.0.path(), stderr);
+    let dir = server_dir(NOOP);
+    let server = Server::start_with_stderr(dir.0.path(), stderr);
     // More lines than a pipe buffers.
     for n in 0..400 {
         let answer = paid(&format!("evt_{n}")).try_post(&server.addr).unwrap();

@@ -119,7 +119,7 @@ fn catalogue() -> String {
                 (name, 0) => format!("`{name}` (default)"),
                 (name, _) => format!("`{name}`"),
             };
-            let [kind, id] = ["event_type", "event_id"].map(|key| place(scheme, key));
+            let [kind, id] = ["event_type", "event_id"].map(|key| location_of(scheme, key));
             let kind = if kind.is_empty() { "`event`, always".to_owned() } else { kind };
             let id = if id.is_empty() { "none".to_owned() } else { id };
             let row = [proof(scheme), kind, id, replay(scheme)].join(" | ");
@@ -176,23 +176,23 @@ fn line(text: &mut String, line: &str) {
 /// What the provider checks, and where it reads it.
 fn proof(scheme: &Value) -> String {
     let text = |pointer: &str| scheme.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let place = match text("/signature/in") {
+    let location = match text("/signature/in") {
         "header" => format!("`{}`", text("/signature/name")),
         "form" => format!("form field `{}`", text("/signature/name")),
         other => format!("{other} `{}`", text("/signature/name")),
     };
     match text("/alg") {
-        "equal" => format!("{place}: a token"),
+        "equal" => format!("{location}: a token"),
         alg => {
             let message = if text("/message").is_empty() { "{body}" } else { text("/message") };
             let encoding = text("/signature/encoding");
-            format!("{place}: {alg} of `{message}`, {encoding}")
+            format!("{location}: {alg} of `{message}`, {encoding}")
         }
     }
 }
 
 /// Where type or id is; in italics if the signature does not cover it.
-fn place(scheme: &Value, key: &str) -> String {
+fn location_of(scheme: &Value, key: &str) -> String {
     let all: Vec<_> = match scheme.get(key) {
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
         one => one.and_then(Value::as_str).into_iter().collect(),

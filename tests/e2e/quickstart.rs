@@ -1,7 +1,7 @@
 //! The quickstart of the README: it serves, `send` knows its secrets, and its events end done, dead and
 //! unrouted.
 
-use crate::server::{Place, Server, eventually};
+use crate::server::{Server, ServerDir, eventually};
 
 #[test]
 fn the_quickstart_accepts_the_events_of_send() {
@@ -9,8 +9,8 @@ fn the_quickstart_accepts_the_events_of_send() {
         env!("CARGO_MANIFEST_DIR"),
         "/../examples/quickstart/routes.yaml"
     ));
-    let place = Place::new(&text.unwrap());
-    let server = Server::start(place.0.path(), &[]);
+    let dir = ServerDir::new(&text.unwrap());
+    let server = Server::start(dir.0.path(), &[]);
     let elsewhere = tempfile::tempdir().unwrap();
     for (source, event_type) in [
         ("stripe", "payment_intent.succeeded"),
@@ -34,7 +34,7 @@ fn the_quickstart_accepts_the_events_of_send() {
         );
         assert!(printed.contains("200") && printed.contains("\"received\":true"), "{printed}");
     }
-    eventually("one is handled", || place.lines("paid.jsonl").len() == 1);
+    eventually("one is handled", || dir.lines("paid.jsonl").len() == 1);
     eventually("one is dead", || !server.events("status=dead").is_empty());
     eventually("one is tried again", || {
         server.metric("hookward_jobs_total{route=\"subscriptions\",outcome=\"retry\"}") >= 1.0
@@ -45,16 +45,16 @@ fn the_quickstart_accepts_the_events_of_send() {
 
 #[test]
 fn verify_accepts_the_file_that_send_prints() {
-    let place = Place(tempfile::tempdir().unwrap());
-    let printed = place.run(&["send", "github", "push", "--print", "--secret", "s"]);
+    let dir = ServerDir(tempfile::tempdir().unwrap());
+    let printed = dir.run(&["send", "github", "push", "--print", "--secret", "s"]);
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-    std::fs::write(place.path("push.http"), &printed.stdout).unwrap();
+    std::fs::write(dir.path("push.http"), &printed.stdout).unwrap();
     let judged =
-        place.run(&["verify", "--provider", "github", "--secret", "s", "--json", "push.http"]);
+        dir.run(&["verify", "--provider", "github", "--secret", "s", "--json", "push.http"]);
     let judged: serde_json::Value = serde_json::from_slice(&judged.stdout).unwrap();
     assert_eq!((&judged["verdict"], &judged["eventType"]), (&"accept".into(), &"push".into()));
     let wrong =
-        place.run(&["verify", "--provider", "github", "--secret", "t", "--json", "push.http"]);
+        dir.run(&["verify", "--provider", "github", "--secret", "t", "--json", "push.http"]);
     assert_eq!(wrong.status.code(), Some(1));
 }
 

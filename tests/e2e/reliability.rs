@@ -7,24 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::sender::paid;
-use crate::server::{Place, SOURCES, eventually};
+use crate::server::{SOURCES, ServerDir, eventually};
 
 const ROUTES: &str = "routes:\n  - name: r\n    events: stripe/**\n    chain: [{ handler: file, with: { path: done.jsonl } }]\n";
 
-fn place() -> Place {
-    Place::new(&format!("store: sqlite:events.db\n{SOURCES}{ROUTES}"))
+fn server_dir() -> ServerDir {
+    ServerDir::new(&format!("store: sqlite:events.db\n{SOURCES}{ROUTES}"))
 }
 
-fn done(place: &Place) -> BTreeSet<String> {
-    place.lines("done.jsonl").iter().map(|l| l["eventId"].as_str().unwrap().to_owned()).collect()
+fn done(dir: &ServerDir) -> BTreeSet<String> {
+    dir.lines("done.jsonl").iter().map(|l| l["eventId"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn a_kill_under_load_loses_no_acknowledged_event() {
-    let place = place();
+    let dir = server_dir();
     let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
     for round in 0..4 {
-        let server = place.start();
+        let server = dir.start();
         let stop = Arc::new(AtomicBool::new(false));
         let senders: Vec<_> = (0..8)
             .map(|sender| {
@@ -53,8 +53,8 @@ fn a_kill_under_load_loses_no_acknowledged_event() {
     }
     let acknowledged = acknowledged.lock().unwrap().clone();
     assert!(acknowledged.len() > 50, "only {} acknowledged", acknowledged.len());
-    let server = place.start();
-    eventually("every acknowledged event is handled", || done(&place).is_superset(&acknowledged));
+    let server = dir.start();
+    eventually("every acknowledged event is handled", || done(&dir).is_superset(&acknowledged));
     eventually("nothing waits", || server.events("status=pending").is_empty());
     // Each is stored once, so a repetition of any of them is a duplicate.
     for id in acknowledged.iter().step_by(37) {
@@ -66,17 +66,17 @@ fn a_kill_under_load_loses_no_acknowledged_event() {
 
 #[test]
 fn a_restart_resumes_jobs_and_recognises_duplicates() {
-    let place = Place::new(&format!(
+    let dir = ServerDir::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain:\n      - {{ handler: file, with: {{ path: first.jsonl }} }}\n      - {{ handler: exec, with: {{ command: [sh, -c, 'test -f ready || sleep 60'] }} }}\n      - {{ handler: file, with: {{ path: done.jsonl }} }}\n"
     ));
-    let server = place.start();
+    let server = dir.start();
     let first = paid("evt_1").post(&server.addr);
-    eventually("it is in its second step", || place.lines("first.jsonl").len() == 1);
+    eventually("it is in its second step", || dir.lines("first.jsonl").len() == 1);
     server.kill();
-    place.write("ready", "");
-    let server = place.start();
+    dir.write("ready", "");
+    let server = dir.start();
     assert_eq!(paid("evt_1").post(&server.addr).body, first.body);
-    eventually("it is handled", || place.lines("done.jsonl").len() == 1);
+    eventually("it is handled", || dir.lines("done.jsonl").len() == 1);
     eventually("it is done", || server.events("status=done").len() == 1);
     let event = server.admin("GET", "/api/v1/events/evt_1", "").json();
     let attempts = event["jobs"][0]["attempts"].as_array().unwrap();
@@ -86,8 +86,8 @@ fn a_restart_resumes_jobs_and_recognises_duplicates() {
 
 #[test]
 fn concurrent_equal_requests_are_one_event_with_one_answer() {
-    let place = place();
-    let server = place.start();
+    let dir = server_dir();
+    let server = dir.start();
     for round in 0..5 {
         let request = Arc::new(paid(&format!("evt_{round}")));
         let senders: Vec<_> = (0..32)
@@ -100,24 +100,24 @@ fn concurrent_equal_requests_are_one_event_with_one_answer() {
         assert!(answers.iter().all(|a| a.status == 200));
         assert!(answers.iter().all(|a| a.body == answers[0].body));
     }
-    eventually("all are handled", || place.lines("done.jsonl").len() == 5);
+    eventually("all are handled", || dir.lines("done.jsonl").len() == 5);
     assert_eq!(server.events("").len(), 5);
 }
 
 #[test]
 fn sigterm_finishes_running_steps_releases_the_rest_and_exits_with_0() {
-    let place = Place::new(&format!(
+    let dir = ServerDir::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain: [{{ handler: exec, with: {{ command: [sh, -c, 'sleep 1'] }} }}, {{ handler: file, with: {{ path: done.jsonl }} }}]\n    concurrency: 2\n"
     ));
-    let server = place.start();
+    let server = dir.start();
     for n in 0..6 {
         assert_eq!(paid(&format!("evt_{n}")).post(&server.addr).status, 200);
     }
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(server.terminate(), Some(0));
-    assert_eq!(place.lines("done.jsonl").len(), 2, "what ran was finished");
-    let server = place.start();
-    eventually("the rest runs", || done(&place).len() == 6);
+    assert_eq!(dir.lines("done.jsonl").len(), 2, "what ran was finished");
+    let server = dir.start();
+    eventually("the rest runs", || done(&dir).len() == 6);
     eventually("all is settled", || server.events("status=done").len() == 6);
     for event in server.events("") {
         let id = event["id"].as_str().unwrap();
@@ -128,10 +128,10 @@ fn sigterm_finishes_running_steps_releases_the_rest_and_exits_with_0() {
 
 #[test]
 fn a_second_signal_exits_immediately_and_loses_nothing() {
-    let place = Place::new(&format!(
+    let dir = ServerDir::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - name: r\n    events: stripe/**\n    chain: [{{ handler: exec, with: {{ command: [sh, -c, 'test -f ready || sleep 60'] }} }}]\n"
     ));
-    let server = place.start();
+    let server = dir.start();
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
     std::thread::sleep(Duration::from_millis(300));
     server.signal("-TERM");
@@ -139,25 +139,25 @@ fn a_second_signal_exits_immediately_and_loses_nothing() {
     let start = std::time::Instant::now();
     assert_eq!(server.terminate(), Some(1));
     assert!(start.elapsed() < Duration::from_secs(5));
-    place.write("ready", "");
-    let server = place.start();
+    dir.write("ready", "");
+    let server = dir.start();
     eventually("it is done", || server.events("status=done").len() == 1);
 }
 
 #[test]
 fn a_second_server_on_the_same_store_does_not_start() {
-    let place = place();
-    let _server = place.start();
-    let refused = crate::server::Server::try_start(place.0.path(), &[]);
-    let log = refused.err().expect("it started");
+    let dir = server_dir();
+    let _server = dir.start();
+    let started = crate::server::Server::try_start(dir.0.path(), &[]);
+    let log = started.err().expect("it started");
     assert!(log.contains("events.db"), "{log}");
 }
 
 #[test]
 fn slow_and_silent_peers_are_closed_while_others_are_served() {
     use std::io::{Read, Write};
-    let place = place();
-    let server = place.start();
+    let dir = server_dir();
+    let server = dir.start();
     let mut silent = crate::http::connect(&server.addr);
     let mut half_head = crate::http::connect(&server.addr);
     half_head.write_all(b"POST /webhooks/stripe HTTP/1.1\r\nhost:").unwrap();
@@ -183,12 +183,12 @@ fn slow_and_silent_peers_are_closed_while_others_are_served() {
 #[test]
 fn exec_children_end_when_the_server_is_killed() {
     let routes = "routes:\n  - name: r\n    events: stripe/**\n    chain: [{ handler: exec, with: { command: [sh, -c, \"echo $$ >> pids; sleep 300 & wait\"] } }]\n";
-    let place = Place::new(&format!("store: sqlite:events.db\n{SOURCES}{routes}"));
-    let server = place.start();
+    let dir = ServerDir::new(&format!("store: sqlite:events.db\n{SOURCES}{routes}"));
+    let server = dir.start();
     for n in 0..3 {
         assert_eq!(paid(&format!("evt_{n}")).try_post(&server.addr).unwrap().status, 200);
     }
-    let pids = || std::fs::read_to_string(place.path("pids")).unwrap_or_default();
+    let pids = || std::fs::read_to_string(dir.path("pids")).unwrap_or_default();
     eventually("three programs run", || pids().lines().count() == 3);
     server.kill();
     // Each leads a process group of two.
@@ -201,10 +201,10 @@ fn exec_children_end_when_the_server_is_killed() {
 #[test]
 fn no_event_is_acknowledged_into_a_database_that_was_moved_away() {
     for moved in ["events.db", "events.db-wal"] {
-        let place = place();
-        let server = place.start();
+        let dir = server_dir();
+        let server = dir.start();
         assert_eq!(paid("evt_1").post(&server.addr).status, 200);
-        let (file, away) = (place.path(moved), place.path("moved-away"));
+        let (file, away) = (dir.path(moved), dir.path("moved-away"));
         std::fs::rename(&file, &away).unwrap();
         let answers = (2..20).map(|n| paid(&format!("evt_{n}")).try_post(&server.addr));
         let acknowledged = answers.flatten().filter(|answer| answer.status == 200).count();
@@ -214,7 +214,7 @@ fn no_event_is_acknowledged_into_a_database_that_was_moved_away() {
         let log = log.lock().unwrap().clone();
         assert!(log.contains("moved or deleted") && log.contains(moved), "{log}");
         std::fs::rename(&away, &file).unwrap();
-        let server = place.start();
+        let server = dir.start();
         let (stored, _) = (server.events(""), server.terminate());
         assert!(stored.iter().any(|event| event["eventId"] == "evt_1"), "{moved}: {stored:?}");
     }
@@ -222,10 +222,10 @@ fn no_event_is_acknowledged_into_a_database_that_was_moved_away() {
 
 #[test]
 fn a_server_without_events_ends_when_its_database_is_deleted() {
-    let place = place();
-    let server = place.start();
+    let dir = server_dir();
+    let server = dir.start();
     assert_eq!(paid("evt_1").post(&server.addr).status, 200);
-    std::fs::remove_file(place.path("events.db")).unwrap();
+    std::fs::remove_file(dir.path("events.db")).unwrap();
     eventually("the server is not ready", || server.admin("GET", "/readyz", "").status == 503);
     assert_eq!(server.exit_code(), Some(70));
 }

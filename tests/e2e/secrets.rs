@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::http::{self, Answer};
 use crate::sender::{Signed, now, sign_at};
-use crate::server::{HOOKWARD, Place, eventually};
+use crate::server::{HOOKWARD, ServerDir, eventually};
 
 /// Variables and their values. They must not appear anywhere, not even in the database.
 const SECRETS: &[(&str, &str)] = &[
@@ -104,29 +104,29 @@ impl Scanner {
     }
 }
 
-/// All output, with its place.
+/// All output, with its dir.
 #[derive(Default)]
 struct Seen(Vec<(String, Vec<u8>)>);
 
 impl Seen {
-    fn add(&mut self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
-        self.0.push((place.into(), bytes.into()));
+    fn add(&mut self, origin: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.0.push((origin.into(), bytes.into()));
     }
 
-    fn answer(&mut self, place: &str, answer: &Answer) {
-        self.add(place, [answer.head.as_bytes(), &answer.body].concat());
+    fn answer(&mut self, origin: &str, answer: &Answer) {
+        self.add(origin, [answer.head.as_bytes(), &answer.body].concat());
     }
 
-    fn output(&mut self, place: &str, output: &Output) {
-        self.add(place, [output.stdout.as_slice(), &output.stderr].concat());
+    fn output(&mut self, origin: &str, output: &Output) {
+        self.add(origin, [output.stdout.as_slice(), &output.stderr].concat());
     }
 
     /// The places where something was found, and what.
     fn hits(&self, scanner: &Scanner) -> Vec<String> {
-        let hit = |(place, bytes): &(String, Vec<u8>)| {
+        let hit = |(origin, bytes): &(String, Vec<u8>)| {
             let found = scanner.find(bytes);
             let shown = String::from_utf8_lossy(bytes);
-            (!found.is_empty()).then(|| format!("{found:?} in {place}:\n{shown}"))
+            (!found.is_empty()).then(|| format!("{found:?} in {origin}:\n{shown}"))
         };
         self.0.iter().filter_map(hit).collect()
     }
@@ -141,8 +141,8 @@ struct Live {
 }
 
 impl Live {
-    fn start(place: &Place, level: &str) -> Self {
-        let folder = place.0.path().to_owned();
+    fn start(dir: &ServerDir, level: &str) -> Self {
+        let folder = dir.0.path().to_owned();
         let file = |name: &str| std::fs::File::create(folder.join(name)).unwrap();
         let child = Command::new(HOOKWARD)
             .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
@@ -153,19 +153,19 @@ impl Live {
             .stderr(Stdio::from(file("stderr")))
             .spawn()
             .unwrap();
-        let said = |start: &str| {
+        let announced_addr = |start: &str| {
             let text = std::fs::read_to_string(folder.join("stdout")).unwrap_or_default();
             text.lines().find_map(|l| l.trim().strip_prefix(start).map(str::to_owned))
         };
         let mut live =
             Self { child, folder: folder.clone(), addr: String::new(), admin: String::new() };
-        eventually("it is ready", || said("admin on http://").is_some());
-        live.addr = said("listening on http://").unwrap();
-        live.admin = said("admin on http://").unwrap();
+        eventually("it is ready", || announced_addr("admin on http://").is_some());
+        live.addr = announced_addr("listening on http://").unwrap();
+        live.admin = announced_addr("admin on http://").unwrap();
         live
     }
 
-    fn said(&self, name: &str) -> String {
+    fn output_of(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 
@@ -198,11 +198,11 @@ fn secret(name: &str) -> &'static str {
     SECRETS.iter().find(|(n, _)| *n == name).unwrap().1
 }
 
-fn place() -> Place {
-    let place = Place::new(ROUTES);
-    place.write("github.secret", IN_FILE);
-    place.write("strict.json", r#"{"properties":{"data":{"properties":{"object":{"properties":{"card":{"type":"integer"},"email":{"maxLength":2}}}}}}}"#);
-    place
+fn server_dir() -> ServerDir {
+    let dir = ServerDir::new(ROUTES);
+    dir.write("github.secret", IN_FILE);
+    dir.write("strict.json", r#"{"properties":{"data":{"properties":{"object":{"properties":{"card":{"type":"integer"},"email":{"maxLength":2}}}}}}}"#);
+    dir
 }
 
 /// A Stripe event that contains all personal data.
@@ -365,7 +365,7 @@ fn read_every_page(live: &Live, seen: &mut Seen) {
     }
 }
 
-/// Invalid files, each with a secret in a wrong place.
+/// Invalid files, each with a secret in a wrong dir.
 fn wrong_files() -> Vec<String> {
     let with = |from: &str, to: &str| {
         assert!(ROUTES.contains(from), "{from}");
@@ -396,10 +396,10 @@ fn wrong_files() -> Vec<String> {
     ]
 }
 
-fn run(place: &Place, args: &[&str]) -> Output {
+fn run(dir: &ServerDir, args: &[&str]) -> Output {
     Command::new(HOOKWARD)
         .args(args)
-        .current_dir(place.0.path())
+        .current_dir(dir.0.path())
         .envs(SECRETS.iter().copied())
         .env("RUST_LOG", "trace")
         .output()
@@ -409,8 +409,8 @@ fn run(place: &Place, args: &[&str]) -> Output {
 #[test]
 fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
     for level in ["info", "trace"] {
-        let place = place();
-        let live = Live::start(&place, level);
+        let dir = server_dir();
+        let live = Live::start(&dir, level);
         let mut seen = Seen::default();
         send_everything(&live, &mut seen);
         eventually("all is settled", || live.settled());
@@ -418,9 +418,9 @@ fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
         eventually("all is settled again", || live.settled());
 
         for (n, wrong) in wrong_files().iter().enumerate() {
-            place.write("routes.yaml", wrong);
+            dir.write("routes.yaml", wrong);
             live.signal("-HUP");
-            let logged = || live.said("stderr").matches("reload failed").count() > n;
+            let logged = || live.output_of("stderr").matches("reload failed").count() > n;
             eventually("the mistake is logged", logged);
             seen.answer("after a reload", &live.admin("GET", "/api/v1/stats", ""));
         }
@@ -428,7 +428,7 @@ fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
         live.signal("-TERM");
         let mut live = live;
         assert_eq!(live.child.wait().unwrap().code(), Some(0));
-        let (stdout, stderr) = (live.said("stdout"), live.said("stderr"));
+        let (stdout, stderr) = (live.output_of("stdout"), live.output_of("stderr"));
         assert!(stderr.lines().count() > 20, "it logged: {stderr}");
         seen.add(format!("stdout at {level}"), stdout);
         seen.add(format!("stderr at {level}"), stderr);
@@ -437,7 +437,7 @@ fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
         assert!(personal.is_empty(), "{}", personal.join("\n"));
         seen.answer("one event", &event);
         for name in ["events.db", "events.db-wal"] {
-            let file = place.path(name);
+            let file = dir.path(name);
             seen.add(name, std::fs::read(file).unwrap_or_default());
         }
         let secrets = seen.hits(&Scanner::secrets());
@@ -445,15 +445,15 @@ fn a_server_reveals_no_secret_and_no_payload_at_any_log_level() {
 
         // The scanner works: it finds payload where it belongs, and a planted secret.
         assert_eq!(Scanner::personal().find(&event.body), &PERSONAL[..2]);
-        let database = std::fs::read(place.path("events.db")).unwrap();
+        let database = std::fs::read(dir.path("events.db")).unwrap();
         assert_eq!(Scanner::personal().find(&database), &PERSONAL[..2]);
     }
 }
 
 #[test]
 fn the_scanner_finds_a_planted_secret() {
-    let place = place();
-    let live = Live::start(&place, "info");
+    let dir = server_dir();
+    let live = Live::start(&dir, "info");
     let planted = BASE64.encode(format!("xyz{}", secret("C_EXEC")).as_bytes());
     let body = json!({"id": "evt_1", "type": "x", "plain": secret("C_URL"), "coded": planted});
     let plugins = hookward_provider_stripe::PLUGINS;
@@ -470,29 +470,29 @@ fn the_scanner_finds_a_planted_secret() {
 
 #[test]
 fn the_commands_reveal_no_secret() {
-    let place = place();
+    let dir = server_dir();
     let mut seen = Seen::default();
     for args in
         [&["check"][..], &["check", "--live"], &["routes"], &["routes", "--json"], &["plugins"]]
     {
-        seen.output(&args.join(" "), &run(&place, args));
+        seen.output(&args.join(" "), &run(&dir, args));
     }
-    place.write(
+    dir.write(
         "event.json",
         &json!({"id": "e", "data": {"object": {"card": PERSONAL[0]}}}).to_string(),
     );
     let source = ["--source", "stripe", "--type", "payout.paid"];
     seen.output(
         "explain",
-        &run(&place, &[&["explain"], &source[..], &["--data", "event.json"]].concat()),
+        &run(&dir, &[&["explain"], &source[..], &["--data", "event.json"]].concat()),
     );
-    let sent = run(&place, &["send", "stripe", "payout.paid", "--to", "http://127.0.0.1:9"]);
+    let sent = run(&dir, &["send", "stripe", "payout.paid", "--to", "http://127.0.0.1:9"]);
     assert!(!sent.status.success());
     seen.output("send", &sent);
-    let printed = run(&place, &["send", "stripe", "payout.paid", "--print"]);
+    let printed = run(&dir, &["send", "stripe", "payout.paid", "--print"]);
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     seen.output("send --print", &printed);
-    std::fs::write(place.path("one.http"), &printed.stdout).unwrap();
+    std::fs::write(dir.path("one.http"), &printed.stdout).unwrap();
     for (provider, secret) in [
         ("stripe", secret("C_STRIPE")),
         ("stripe", IN_FILE),
@@ -501,14 +501,14 @@ fn the_commands_reveal_no_secret() {
         ("nobody", WRITTEN_OUT),
     ] {
         let args = ["verify", "--provider", provider, "--secret", secret, "one.http"];
-        seen.output("verify", &run(&place, &args));
-        seen.output("verify --json", &run(&place, &[&args[..], &["--json"]].concat()));
+        seen.output("verify", &run(&dir, &args));
+        seen.output("verify --json", &run(&dir, &[&args[..], &["--json"]].concat()));
     }
-    seen.output("events list", &run(&place, &["events", "list", "--admin", "http://127.0.0.1:9"]));
+    seen.output("events list", &run(&dir, &["events", "list", "--admin", "http://127.0.0.1:9"]));
     for (n, wrong) in wrong_files().iter().enumerate() {
-        place.write("routes.yaml", wrong);
+        dir.write("routes.yaml", wrong);
         for command in ["check", "routes", "serve"] {
-            let output = run(&place, &[command]);
+            let output = run(&dir, &[command]);
             assert!(!output.status.success(), "{command} of wrong file {n}");
             seen.output(&format!("{command} of wrong file {n}"), &output);
         }
@@ -519,11 +519,11 @@ fn the_commands_reveal_no_secret() {
 
 #[test]
 fn a_store_error_does_not_show_the_password() {
-    let place = place();
+    let dir = server_dir();
     let broken = Path::new("nowhere").join("events.db");
-    place.write("routes.yaml", &ROUTES.replace("events.db", &broken.display().to_string()));
+    dir.write("routes.yaml", &ROUTES.replace("events.db", &broken.display().to_string()));
     let mut seen = Seen::default();
-    let output = run(&place, &["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let output = run(&dir, &["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(70));
     seen.output("serve", &output);
     assert_eq!(seen.hits(&Scanner::secrets()), [""; 0]);

@@ -13,7 +13,7 @@ use hookward_testkit::clock::FakeClock;
 use hookward_vectors::{Vector, VectorFile, Verdict};
 use serde_json::{Value, json};
 
-use crate::server::Place;
+use crate::server::ServerDir;
 
 /// Providers without vectors: their scheme is written in routes.yaml, or they verify nothing.
 const WITHOUT_VECTORS: [&str; 2] = ["hmac", "none"];
@@ -121,8 +121,8 @@ async fn answer(
         "server": { "public_url": vector.request.public_url() },
         "sources": { "s": source },
     });
-    let place = tempfile::tempdir().unwrap();
-    let routes = place.path().join("routes.yaml");
+    let dir = tempfile::tempdir().unwrap();
+    let routes = dir.path().join("routes.yaml");
     // `$` is escaped, because secrets may contain it and variables are filled in.
     std::fs::write(&routes, file.to_string().replace('$', "$$")).unwrap();
     let mut app = App::from_file(&routes).unwrap().clock(Arc::new(FakeClock::at(now)));
@@ -173,7 +173,7 @@ async fn every_provider_stores_its_accepted_vectors_and_rejects_the_others() {
             let now = Timestamp::from_secs(vector.now_unix.unwrap_or(file.now_default));
             let found = answer(provider.name, &vector.inputs.settings(), vector, now).await;
             if found.is_some_and(|(status, stored)| status < 400 || stored > 0) {
-                wrong.push(format!("{}: {} is not refused: {found:?}", provider.name, vector.id));
+                wrong.push(format!("{}: {} is not rejected: {found:?}", provider.name, vector.id));
             }
         }
         judged.insert(provider.name, good.len());
@@ -215,12 +215,12 @@ fn the_server_accepts_what_each_provider_signs() {
         "sources": sources,
         "routes": [{ "name": "all", "events": "*/**", "chain": ["noop"] }],
     });
-    let place = Place::new(&file.to_string());
-    let server = place.start();
+    let dir = ServerDir::new(&file.to_string());
+    let server = dir.start();
     let mut wrong = Vec::new();
     for name in names {
         let to = format!("http://{}/webhooks/{name}", server.addr);
-        let out = place.run(&["send", name, "thing.happened", "--to", &to]);
+        let out = dir.run(&["send", name, "thing.happened", "--to", &to]);
         if !out.status.success() {
             let said = String::from_utf8_lossy(&out.stdout).into_owned();
             let why = String::from_utf8_lossy(&out.stderr).into_owned();

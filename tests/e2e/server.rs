@@ -19,15 +19,15 @@ sources:
   github: { secrets: ["e2e-github"] }
 "#;
 
-/// A folder with a routes.yaml.
+/// A temporary folder with a routes.yaml, in which a server or command runs.
 #[derive(Debug)]
-pub(crate) struct Place(pub TempDir);
+pub(crate) struct ServerDir(pub TempDir);
 
-impl Place {
+impl ServerDir {
     pub(crate) fn new(routes: &str) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        place.write("routes.yaml", routes);
-        place
+        let dir = Self(tempfile::tempdir().unwrap());
+        dir.write("routes.yaml", routes);
+        dir
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -97,13 +97,13 @@ impl Server {
             }
         });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut said = |start: &str| {
+        let mut announced_addr = |start: &str| {
             let mut line = String::new();
             stdout.read_line(&mut line).unwrap();
             let (scheme, addr) = line.trim().strip_prefix(start)?.split_once("://")?;
             matches!(scheme, "http" | "https").then(|| addr.to_owned())
         };
-        let ready = said("listening on ").zip(said("admin on "));
+        let ready = announced_addr("listening on ").zip(announced_addr("admin on "));
         let Some((addr, admin)) = ready else {
             let _ = child.kill();
             let _ = child.wait();

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::http::{self, Answer};
 use crate::sender::paid;
-use crate::server::{Place, SOURCES, Server, eventually};
+use crate::server::{SOURCES, Server, ServerDir, eventually};
 
 /// A certificate for localhost, and its key.
 const ONE: [&str; 2] = [include_str!("tls/one.pem"), include_str!("tls/one.key.pem")];
@@ -20,16 +20,16 @@ const TWO: [&str; 2] = [include_str!("tls/two.pem"), include_str!("tls/two.key.p
 
 pub(crate) const SERVER: &str = "server: { tls: { certificate: server.pem, key: server.key } }\n";
 
-fn place(certificate: [&str; 2]) -> Place {
+fn server_dir(certificate: [&str; 2]) -> ServerDir {
     let routes = "routes: [{ name: r, events: stripe/**, chain: [{ handler: file, with: { path: done.jsonl } }] }]\n";
-    let place = Place::new(&format!("{SERVER}{SOURCES}{routes}"));
-    install(&place, certificate);
-    place
+    let dir = ServerDir::new(&format!("{SERVER}{SOURCES}{routes}"));
+    install(&dir, certificate);
+    dir
 }
 
-pub(crate) fn install(place: &Place, [certificate, key]: [&str; 2]) {
-    place.write("server.pem", certificate);
-    place.write("server.key", key);
+pub(crate) fn install(dir: &ServerDir, [certificate, key]: [&str; 2]) {
+    dir.write("server.pem", certificate);
+    dir.write("server.key", key);
 }
 
 /// Sends over TLS and trusts only this certificate.
@@ -58,8 +58,8 @@ fn signed(id: &str) -> Vec<u8> {
 
 #[test]
 fn a_server_with_a_certificate_accepts_events_over_https() {
-    let place = place(ONE);
-    let server = place.start();
+    let dir = server_dir(ONE);
+    let server = dir.start();
     for n in 0..2 {
         let answer = send(&server, ONE[0], &signed(&format!("evt_tls_{n}"))).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -69,38 +69,38 @@ fn a_server_with_a_certificate_accepts_events_over_https() {
     // Errors that hyper itself answers have our body over TLS too.
     let answer = send(&server, ONE[0], b"GET / HTTP/1.1\r\nhost : x\r\n\r\n").unwrap();
     assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("BAD_REQUEST")));
-    eventually("both are handled", || place.lines("done.jsonl").len() == 2);
+    eventually("both are handled", || dir.lines("done.jsonl").len() == 2);
     assert_eq!(server.terminate(), Some(0));
 }
 
 #[test]
 fn a_large_body_over_https_is_received_completely() {
-    let place = place(ONE);
-    let server = place.start();
+    let dir = server_dir(ONE);
+    let server = dir.start();
     let object = serde_json::json!({ "id": "pi_large", "note": "x".repeat(2_000_000) });
     let signed = crate::sender::stripe("evt_large", "payment_intent.succeeded", object);
     let bytes =
         http::encode_request("localhost", "POST", &signed.target, &signed.headers, &signed.body);
     assert_eq!(send(&server, ONE[0], &bytes).unwrap().status, 200);
-    eventually("it is handled", || place.lines("done.jsonl").len() == 1);
+    eventually("it is handled", || dir.lines("done.jsonl").len() == 1);
     let expected: serde_json::Value = serde_json::from_slice(&signed.body).unwrap();
-    assert_eq!(place.lines("done.jsonl")[0]["body"], expected);
+    assert_eq!(dir.lines("done.jsonl")[0]["body"], expected);
 }
 
 #[test]
 fn a_reload_applies_a_renewed_certificate_and_ignores_an_invalid_one() {
-    let place = place(ONE);
-    let server = place.start();
-    install(&place, TWO);
+    let dir = server_dir(ONE);
+    let server = dir.start();
+    install(&dir, TWO);
     server.signal("-HUP");
     eventually("the new certificate is shown", || send(&server, TWO[0], &signed("evt_1")).is_ok());
     assert!(send(&server, ONE[0], &signed("evt_2")).is_err());
-    install(&place, [TWO[0], ONE[1]]);
+    install(&dir, [TWO[0], ONE[1]]);
     server.signal("-HUP");
     eventually("the mistake is logged", || {
         server.log().contains("does not belong to the certificate")
     });
-    place.write("routes.yaml", &format!("{SOURCES}routes: []\n"));
+    dir.write("routes.yaml", &format!("{SOURCES}routes: []\n"));
     server.signal("-HUP");
     eventually("it stays with https", || server.log().contains("server.tls cannot change"));
     assert_eq!(send(&server, TWO[0], &signed("evt_3")).unwrap().status, 200);
@@ -108,25 +108,25 @@ fn a_reload_applies_a_renewed_certificate_and_ignores_an_invalid_one() {
 
 #[test]
 fn send_trusts_the_configured_certificate() {
-    let place = place(ONE);
-    let server = place.start();
+    let dir = server_dir(ONE);
+    let server = dir.start();
     let port = server.addr.rsplit(':').next().unwrap();
     let listen = format!("server: {{ listen: 127.0.0.1:{port}, tls:");
-    let routes = std::fs::read_to_string(place.path("routes.yaml")).unwrap();
-    place.write("sender.yaml", &routes.replace("server: { tls:", &listen));
+    let routes = std::fs::read_to_string(dir.path("routes.yaml")).unwrap();
+    dir.write("sender.yaml", &routes.replace("server: { tls:", &listen));
     let send = ["send", "stripe", "payment_intent.succeeded", "--routes", "sender.yaml"];
-    let output = place.run(&send);
+    let output = dir.run(&send);
     assert!(output.status.success(), "{output:?}");
     // A server with another certificate is not trusted.
-    install(&place, TWO);
-    let output = place.run(&send);
+    install(&dir, TWO);
+    let output = dir.run(&send);
     assert!(!output.status.success(), "{output:?}");
 }
 
 #[test]
 fn a_peer_without_tls_is_closed_immediately_and_a_silent_one_after_the_timeout() {
-    let place = place(ONE);
-    let server = place.start();
+    let dir = server_dir(ONE);
+    let server = dir.start();
     let mut plain = http::connect(&server.addr);
     plain.write_all(&signed("evt_plain")).unwrap();
     let mut said = Vec::new();

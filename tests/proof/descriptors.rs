@@ -14,7 +14,7 @@ use crate::checker::{stored_events, wait_until_settled};
 use crate::load::{Load, SentEvents};
 use crate::process_stats::{cpu_time, descriptor_limits, open_descriptors, set_descriptor_limits};
 use crate::sender::paid;
-use crate::server::{Place, SOURCES, Server};
+use crate::server::{SOURCES, Server, ServerDir};
 
 /// Descriptors that the server may open.
 const DESCRIPTOR_LIMIT: u64 = 512;
@@ -33,7 +33,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         runs: if options.short { SHORT_FORM_RUNS } else { options.runs },
         ..options.clone()
     };
-    let place = Place::new(&format!(
+    let place = ServerDir::new(&format!(
         "store: sqlite:events.db\n{SOURCES}routes:\n  - {{ name: r, events: stripe/**, chain: [{{ handler: file, with: {{ path: done.jsonl }} }}], retry: {{ attempts: 100, first_delay: 100ms, max_delay: 1s }} }}\n"
     ));
     let Some((soft, hard)) = check_raised_limit(&place)? else {
@@ -76,7 +76,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
 
 /// Checks that a server that starts with a low soft limit raises it; returns both values, or `None`
 /// if this machine does not allow the check.
-fn check_raised_limit(place: &Place) -> Result<Option<(u64, u64)>, String> {
+fn check_raised_limit(place: &ServerDir) -> Result<Option<(u64, u64)>, String> {
     let own_pid = std::process::id();
     let Some((soft, hard)) = descriptor_limits(own_pid) else { return Ok(None) };
     if hard < 2 * CONNECTIONS as u64

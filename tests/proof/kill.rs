@@ -13,7 +13,7 @@ use crate::RunOptions;
 use crate::checker::{Findings, check, wait_until_settled};
 use crate::effect_sink::EffectSink;
 use crate::load::{Load, SentEvents, event};
-use crate::server::{Place, Server, eventually};
+use crate::server::{Server, ServerDir, eventually};
 
 /// Kills between two checks of all events.
 const KILLS_PER_CHECK: usize = 25;
@@ -55,7 +55,7 @@ pub(crate) fn routes_yaml(store: &str, sink: &EffectSink) -> String {
 fn kill_repeatedly(store: &str, options: &RunOptions) -> Result<(usize, Findings, usize), String> {
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let sink = EffectSink::start();
-    let place = Place::new(&routes_yaml(store, &sink));
+    let place = ServerDir::new(&routes_yaml(store, &sink));
     let sent = Arc::new(Mutex::new(SentEvents::default()));
     let (mut kills, mut findings, mut repetitions) = (0, Findings::default(), 0);
     let durable = store != "memory";
@@ -136,7 +136,7 @@ fn send_again(
 /// Checks that a store that forgets its dedupe keys at a restart is found.
 fn check_forgotten_keys() -> Result<(), String> {
     let sink = EffectSink::start();
-    let place = Place::new(&routes_yaml("sqlite:events.db", &sink));
+    let place = ServerDir::new(&routes_yaml("sqlite:events.db", &sink));
     let sent = Arc::new(Mutex::new(SentEvents::default()));
     let server = place.start();
     let load = Load::start(&server.addr, 4, 0, &sent);

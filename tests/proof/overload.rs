@@ -17,7 +17,7 @@ use crate::genuine_sender::Latencies;
 use crate::process_stats::{descriptor_limits, peak_mib, set_descriptor_limits};
 use crate::raw_http::{Answer, ExchangeError, exchange};
 use crate::sender::paid;
-use crate::server::{Place, SOURCES, Server};
+use crate::server::{SOURCES, Server, ServerDir};
 
 /// Duration of the short form.
 const SHORT_FORM_DURATION: Duration = Duration::from_secs(6);
@@ -115,7 +115,7 @@ struct Tally {
 
 /// Sends to a server with delayed commits and this bound for bodies in memory.
 fn burst(bound: &str, small: usize, duration: Duration) -> Result<BurstResult, String> {
-    let place = Place::new(&format!(
+    let place = ServerDir::new(&format!(
         "store: sqlite:events.db\nserver: {{ max_connections: 20000, max_body_bytes_in_flight: {bound} }}\n{SOURCES}  open: {{ provider: none, limits: {{ body: 8MiB }}, with: {{ event_type: /type, event_id: /id }} }}\n  narrow: {{ provider: none, limits: {{ body: 1MiB }} }}\nroutes: [{{ name: r, events: open/**, chain: [noop] }}]\n"
     ));
     let server = Server::start(place.0.path(), &[("RUST_LOG", "off")]);

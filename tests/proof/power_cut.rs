@@ -16,7 +16,7 @@ use crate::checker::stored_events;
 use crate::effect_sink::EffectSink;
 use crate::kill::routes_yaml;
 use crate::load::{Load, SentEvents};
-use crate::server::{Place, Server};
+use crate::server::{Server, ServerDir};
 
 /// Size of the image; a run needs far less.
 const IMAGE_SIZE: &str = "256M";
@@ -107,7 +107,7 @@ fn cut_power(seed: u64, canary: bool) -> Result<CutResult, String> {
     server.kill();
     load.stop();
 
-    let after = Place::new(&text);
+    let after = ServerDir::new(&text);
     let _mounted = MountedImage::mount(copy, after.path("disk"))?;
     let server = after.start();
     let stored = stored_events(&server)?;

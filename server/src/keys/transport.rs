@@ -159,7 +159,7 @@ impl fmt::Debug for Https {
     }
 }
 
-/// The freshness in `Cache-Control`: zero for `no-store` and `no-cache`, `None` without a
+/// The freshness lifetime in `Cache-Control` (RFC 9111): zero for `no-store` and `no-cache`, `None` without a
 /// `max-age`.
 fn max_age(cache_control: &str) -> Option<Duration> {
     let directives = || cache_control.split(',').map(str::trim);

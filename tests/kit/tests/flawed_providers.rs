@@ -153,7 +153,7 @@ fn broken(flaw: Flaw) -> Result<Vec<u8>, String> {
 }
 
 #[test]
-fn each_flaw_breaks_its_promises_and_none_breaks_none() {
+fn each_flaw_breaks_its_rules_and_a_correct_provider_breaks_none() {
     let cases: [(Flaw, &[u8]); 10] = [
         (Flaw::None, &[]),
         (Flaw::AcceptsAll, &[2, 4, 9, 10, 13]),

@@ -22,7 +22,7 @@ use crate::disk::starts::{check_failing_starts, check_message};
 use crate::effect_sink::EffectSink;
 use crate::failed_start::start_failing;
 use crate::load::SentEvents;
-use crate::server::{Place, Server};
+use crate::server::{Server, ServerDir};
 
 /// Limit for each answer: twice what is promised, because the machine may be busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
@@ -154,14 +154,14 @@ fn routes_yaml(sink: &EffectSink, go: &Path) -> String {
 
 /// A folder with a mounted disk, and the events that were sent to its server.
 struct Fixture {
-    place: Place,
+    place: ServerDir,
     sink: EffectSink,
     sent: Arc<Mutex<SentEvents>>,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let place = Place(tempfile::tempdir().unwrap());
+        let place = ServerDir(tempfile::tempdir().unwrap());
         let sink = EffectSink::start();
         place.write("routes.yaml", &routes_yaml(&sink, &place.path("go")));
         Self { place, sink, sent: Arc::default() }

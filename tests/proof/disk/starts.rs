@@ -7,7 +7,7 @@ use super::mount::Disk;
 use super::routes_yaml;
 use crate::effect_sink::EffectSink;
 use crate::failed_start::{FailedStart, start_failing};
-use crate::server::Place;
+use crate::server::ServerDir;
 
 /// User id of `nobody`.
 const NOBODY_UID: u32 = 65534;
@@ -16,7 +16,7 @@ const MAX_MESSAGE_LINES: usize = 12;
 
 /// Tries each of these starts; returns how many failed as they must.
 pub(super) fn check_failing_starts() -> Result<String, String> {
-    let place = Place(tempfile::tempdir().unwrap());
+    let place = ServerDir(tempfile::tempdir().unwrap());
     let sink = EffectSink::start();
     let text = routes_yaml(&sink, Path::new("go"));
     place.write("routes.yaml", &text);

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::RunOptions;
 use crate::duplicates::in_process::{StoreBehavior, send_to_engine};
 use crate::sender::{Signed, paid};
-use crate::server::Place;
+use crate::server::ServerDir;
 
 /// Senders of each key.
 pub(crate) const SENDERS: usize = 64;
@@ -86,7 +86,7 @@ fn check(results: &[KeyResult], unavailable: usize) -> Result<(), String> {
 /// Sends to the real server. Whether an event is in the file is read from the file, by another
 /// process than the one that writes it.
 fn send_to_server(seed: u64, keys: usize) -> Result<Vec<KeyResult>, String> {
-    let place = Place::new(ROUTES);
+    let place = ServerDir::new(ROUTES);
     let server = place.start();
     let requests: Arc<Vec<(String, Signed)>> = Arc::new(
         (0..keys)

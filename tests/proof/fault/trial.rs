@@ -15,7 +15,7 @@ use crate::fault::process::Process;
 use crate::fault::{CallTrace, Fault, Shim};
 use crate::load::{SentEvents, object};
 use crate::sender::{Signed, now, stripe_raw};
-use crate::server::{Place, Server};
+use crate::server::{Server, ServerDir};
 
 /// Limit for each answer: twice what is promised, because the machine may be busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
@@ -28,7 +28,7 @@ pub(crate) const FILE_STEP: &str = "{ handler: file, with: { path: ledger.jsonl 
 
 /// A folder with a store and a ledger outside it, and the events that were sent to its server.
 pub(crate) struct Fixture {
-    pub(crate) place: Place,
+    pub(crate) place: ServerDir,
     pub(crate) sent: Arc<Mutex<SentEvents>>,
     /// Bytes by which each event is made longer.
     pub(crate) padding: usize,
@@ -58,7 +58,7 @@ impl Findings {
 
 impl Fixture {
     pub(crate) fn new(store: &str, step: &str) -> Self {
-        let place = Place(temp_dir());
+        let place = ServerDir(temp_dir());
         std::fs::create_dir(place.path("store")).unwrap();
         place.write(
             "routes.yaml",
@@ -72,7 +72,7 @@ impl Fixture {
     /// Copies the folder and the record of what was sent, for a run that must not change this
     /// fixture.
     pub(crate) fn copy(&self) -> Self {
-        let place = Place(temp_dir());
+        let place = ServerDir(temp_dir());
         for from in ["store", ""] {
             let to = place.path(from);
             std::fs::create_dir_all(&to).unwrap();

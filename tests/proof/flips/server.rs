@@ -12,7 +12,7 @@ use crate::flips::draw_damage;
 use crate::flips::fixture::Files;
 use crate::load::object;
 use crate::sender::stripe;
-use crate::server::{Place, Server};
+use crate::server::{Server, ServerDir};
 
 /// Events of the killed server.
 const EVENTS: usize = 40;
@@ -51,7 +51,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
 /// Returns the files of a server that was killed while all jobs were open, and the bodies by event
 /// id.
 fn files_after_kill() -> Result<(Files, HashMap<String, Value>), String> {
-    let place = Place::new(ROUTES);
+    let place = ServerDir::new(ROUTES);
     let server = place.start();
     let mut bodies = HashMap::new();
     for n in 0..EVENTS {
@@ -72,7 +72,7 @@ fn run_trial(
     bodies: &HashMap<String, Value>,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let place = Place::new(ROUTES);
+    let place = ServerDir::new(ROUTES);
     place.write("go", "");
     files.write(place.0.path())?;
     let Ok(server) = Server::try_start(place.0.path(), &[]) else {

@@ -20,7 +20,7 @@ use crate::malformed::case::{Case, cases};
 use crate::malformed::mutations::Mutations;
 use crate::process_stats::resident_mib;
 use crate::raw_http::{ExchangeError, exchange};
-use crate::server::{Place, SOURCES, Server};
+use crate::server::{SOURCES, Server, ServerDir};
 
 /// Mutated requests of the short form.
 const SHORT_FORM_REQUESTS: usize = 25_000;
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         .build()
         .map_err(|e| e.to_string())?;
     let canaries = runtime.spawn(check_canaries());
-    let place = Place::new(&format!(
+    let place = ServerDir::new(&format!(
         "store: sqlite:events.db\n{SOURCES}  open: {{ provider: none, limits: {{ body: 2MiB }} }}\nroutes: []\n"
     ));
     let server = Server::start(place.0.path(), &[("RUST_LOG", "warn")]);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::RunOptions;
 use crate::order::sink::{Observations, OrderSink};
 use crate::sender::stripe;
-use crate::server::{Place, Server};
+use crate::server::{Server, ServerDir};
 
 /// Threads that send. Each key belongs to one of them, so that its order is known.
 const SENDERS: usize = 16;
@@ -71,7 +71,7 @@ fn routes_yaml(port: u16, order: &str) -> String {
 fn run_workload(seed: u64, workload: Workload, order: &str) -> Result<Observations, String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let sink = OrderSink::start();
-    let place = Place::new(&routes_yaml(sink.port, order));
+    let place = ServerDir::new(&routes_yaml(sink.port, order));
     let mut server = place.start();
     // The address changes with each restart; senders retry until a server answers.
     let addr = Arc::new(Mutex::new(server.addr.clone()));

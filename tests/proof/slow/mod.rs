@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::RunOptions;
 use crate::genuine_sender::GenuineSender;
 use crate::process_stats::{descriptor_limits, open_descriptors, peak_mib, set_descriptor_limits};
-use crate::server::{Place, SOURCES, Server};
+use crate::server::{SOURCES, Server, ServerDir};
 use crate::slow::peer::{Behavior, CERTIFICATE, Connection, KEY, Peer, peers, tls_peers};
 
 /// Peers of the short form.
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     {
         return Ok(format!("SKIP: {count} peers need {needed} descriptors, {hard} are allowed"));
     }
-    let place = Place::new(&format!(
+    let place = ServerDir::new(&format!(
         "store: sqlite:events.db\nserver: {{ max_connections: 20000 }}\n{SOURCES}routes: []\n"
     ));
     let server = place.start();
@@ -120,8 +120,8 @@ async fn stop_under_attack(server: Server, peers: Vec<Peer>) -> Result<(usize, D
 }
 
 /// Starts a server with TLS.
-fn start_tls_server() -> Result<(Place, Server, SocketAddr), String> {
-    let place = Place::new(&format!(
+fn start_tls_server() -> Result<(ServerDir, Server, SocketAddr), String> {
+    let place = ServerDir::new(&format!(
         "store: sqlite:events.db\nserver: {{ tls: {{ certificate: one.pem, key: one.key.pem }} }}\n{SOURCES}routes: []\n"
     ));
     place.write("one.pem", CERTIFICATE);
