@@ -11,12 +11,12 @@ use crate::write_behind_index::id_hash;
 /// `HKWD`, in the header of each file of this store.
 const APPLICATION_ID: i32 = 0x484b_5744;
 
-/// What a step does that SQL cannot, in the same transaction.
+/// The part of a migration that SQL cannot do, in the same transaction.
 type AfterSql = fn(&Connection) -> Result<()>;
 
-/// The steps between formats: step N leads to format N. Steps never change once released, or files
+/// The migrations: number N leads to format N. They never change once released, or files
 /// of one format would differ.
-const STEPS: [(&str, AfterSql); 4] = [
+const MIGRATIONS: [(&str, AfterSql); 4] = [
     (include_str!("migrations/0001_first.sql"), |_| Ok(())),
     (include_str!("migrations/0002_late_index.sql"), hash_event_ids),
     (include_str!("migrations/0003_checksums.sql"), |_| Ok(())),
@@ -47,20 +47,20 @@ pub(crate) fn migrate(conn: &Connection, path: &Path) -> std::result::Result<(),
     }
     let format = usize::try_from(format).unwrap_or(usize::MAX);
     // A newer version may store what this one would not keep up to date, such as another sum.
-    if format > STEPS.len() {
+    if format > MIGRATIONS.len() {
         return Err(OpenError::new(format!(
             "{} has format {format}, and this version of hookward knows formats up to {}; use the \
              version that wrote the file, or a newer one",
             path.display(),
-            STEPS.len()
+            MIGRATIONS.len()
         )));
     }
     if format == 0 {
         // Lets a purge return pages to the file system. Only a file without tables accepts it.
         conn.execute_batch("pragma auto_vacuum = incremental").map_err(open_error)?;
     }
-    for (step, (sql, after_sql)) in STEPS.iter().enumerate().skip(format) {
-        let number = step + 1;
+    for (index, (sql, after_sql)) in MIGRATIONS.iter().enumerate().skip(format) {
+        let number = index + 1;
         // One transaction with the number of the format: a crash leaves the old format or the new
         // one, and the next start continues from there.
         conn.execute_batch(&format!("begin immediate; {sql}"))
