@@ -36,13 +36,16 @@ pub const PROVIDER: &[Rule] = &[
         "PROVIDER-4",
         "reject a request that lacks a header which the proof uses, as `MISSING_SIGNATURE`",
     ),
-    rule("PROVIDER-5", "reject a request in which such a header is empty"),
+    rule("PROVIDER-5", "reject a request in which a header that the proof uses is empty"),
     rule(
         "PROVIDER-6",
-        "reject a request in which such a header, or one that identifies the event, has two different values",
+        "reject a request in which a header that the proof uses, or one that identifies the event, has two different values",
     ),
-    rule("PROVIDER-7", "accept a request in which such a header appears twice with the same value"),
-    rule("PROVIDER-8", "reject a request in which such a header has 20 KB"),
+    rule(
+        "PROVIDER-7",
+        "accept a request in which a header that the proof uses appears twice with the same value",
+    ),
+    rule("PROVIDER-8", "reject a request in which a header that the proof uses has 20 KB"),
     rule(
         "PROVIDER-9",
         "accept a signed time up to the edge of the tolerance in both directions, and not beyond",
@@ -138,7 +141,10 @@ pub const STORE: &[Rule] = &[
         "STORE-27",
         "void all leases at a restart, record the crash as the cause, and run crash suspects one at a time",
     ),
-    rule("STORE-28", "dead-letter a job that was running at too many deaths of the process"),
+    rule(
+        "STORE-28",
+        "dead-letter a job that was running at more deaths of the process than the crash limit allows",
+    ),
 ];
 
 /// The rule with this number.
