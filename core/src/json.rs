@@ -3,10 +3,14 @@
 //! another (RFC 8259, section 4), so ambiguous bodies are rejected here, once and for everyone.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+use crate::decimal::Decimal;
+use crate::exact_json::NumberTexts;
 
 /// Deepest nesting of arrays and objects in a body.
 pub const MAX_JSON_DEPTH: u8 = 64;
@@ -39,31 +43,104 @@ const STRING_OVERHEAD_BYTES: usize = 16;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    parse_strict_measured(bytes).map(|(value, _)| value)
+    parse_strict_exact(bytes).map(|parsed| parsed.value)
 }
 
-/// Like [`parse_strict`]; also estimates the bytes of memory that the value takes.
-pub(crate) fn parse_strict_measured(bytes: &[u8]) -> Result<(Value, usize), serde_json::Error> {
+/// A parsed value with what its `Value` cannot hold.
+pub(crate) struct ParsedJson {
+    pub(crate) value: Value,
+    /// The texts of the numbers that an `f64` rounds; `None` where there are none.
+    pub(crate) number_texts: Option<Box<NumberTexts>>,
+    /// An estimate of the bytes of memory that all of it takes.
+    pub(crate) memory_size: usize,
+}
+
+/// Like [`parse_strict`]; also keeps the numbers that do not fit, and estimates the memory.
+pub(crate) fn parse_strict_exact(bytes: &[u8]) -> Result<ParsedJson, serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(bytes);
-    let memory_left = Cell::new(MAX_JSON_MEMORY_BYTES);
-    let value = StrictSeed { depth: 0, memory_left: &memory_left }.deserialize(&mut de)?;
+    let parsing = Parsing {
+        bytes,
+        memory_left: Cell::new(MAX_JSON_MEMORY_BYTES),
+        numbers: Cell::new(0),
+        scanned: Cell::new((0, 0)),
+    };
+    let (value, number_texts) = StrictSeed { depth: 0, parsing: &parsing }.deserialize(&mut de)?;
     de.end()?;
-    Ok((value, MAX_JSON_MEMORY_BYTES - memory_left.get()))
+    let memory_size = MAX_JSON_MEMORY_BYTES - parsing.memory_left.get();
+    Ok(ParsedJson { value, number_texts, memory_size })
+}
+
+/// What all values of one body share while it is parsed.
+struct Parsing<'a> {
+    bytes: &'a [u8],
+    /// Bytes of memory that the rest of the body may take.
+    memory_left: Cell<usize>,
+    /// The number of JSON numbers that were deserialized.
+    numbers: Cell<usize>,
+    /// The position up to which [`Self::number_text`] has read, and the numbers before it.
+    scanned: Cell<(usize, usize)>,
+}
+
+impl<'a> Parsing<'a> {
+    fn count_number(&self) {
+        self.numbers.set(self.numbers.get() + 1);
+    }
+
+    /// The text of the number that was counted last. serde_json hands out the rounded value alone,
+    /// and its feature for exact numbers changes how every crate of a program reads them, so the
+    /// text is found by its ordinal. All calls together read the body once.
+    fn number_text(&self) -> Option<&'a str> {
+        let (mut at, mut numbers) = self.scanned.get();
+        let mut found = None;
+        while found.is_none() {
+            let rest = self.bytes.get(at..)?;
+            let start = rest.iter().position(|b| matches!(b, b'"' | b'-' | b'0'..=b'9'))?;
+            let token = rest.get(start..)?;
+            let length = if token.first() == Some(&b'"') {
+                string_length(token)?
+            } else {
+                let is_end = |b: &u8| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                let length = token.iter().position(is_end).unwrap_or(token.len());
+                numbers += 1;
+                if numbers == self.numbers.get() {
+                    found = token.get(..length);
+                }
+                length
+            };
+            at += start + length;
+        }
+        self.scanned.set((at, numbers));
+        std::str::from_utf8(found?).ok()
+    }
+}
+
+/// The length of the string literal that the text starts with, its quotes included.
+fn string_length(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += text.get(at..)?.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+        if text.get(at) == Some(&b'"') {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
 }
 
 /// Deserializes one value, and counts depth and memory.
 #[derive(Clone, Copy)]
 struct StrictSeed<'a> {
     depth: u8,
-    /// Bytes of memory that the rest of the body may take.
-    memory_left: &'a Cell<usize>,
+    parsing: &'a Parsing<'a>,
 }
+
+/// A value and the texts of its numbers that an `f64` rounds.
+type Exact = (Value, Option<Box<NumberTexts>>);
 
 impl StrictSeed<'_> {
     /// Counts memory before it is allocated, so that a hostile body fails early.
     fn reserve_memory<E: Error>(self, bytes: usize) -> Result<(), E> {
-        let left = self.memory_left.get().checked_sub(bytes);
-        self.memory_left.set(left.ok_or_else(|| {
+        let left = self.parsing.memory_left.get().checked_sub(bytes);
+        self.parsing.memory_left.set(left.ok_or_else(|| {
             E::custom("too many values: parsed, they would take more than 64 MiB of memory")
         })?);
         Ok(())
@@ -81,65 +158,104 @@ impl StrictSeed<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for StrictSeed<'_> {
-    type Value = Value;
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+    type Value = Exact;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Exact, D::Error> {
         d.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for StrictSeed<'_> {
-    type Value = Value;
+    type Value = Exact;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<Exact, E> {
+        Ok((Value::Null, None))
     }
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
+    fn visit_bool<E>(self, v: bool) -> Result<Exact, E> {
+        Ok((Value::Bool(v), None))
     }
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(Value::Number(v.into()))
+    fn visit_u64<E>(self, v: u64) -> Result<Exact, E> {
+        self.parsing.count_number();
+        Ok((Value::Number(v.into()), None))
     }
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(Value::Number(v.into()))
+    fn visit_i64<E>(self, v: i64) -> Result<Exact, E> {
+        self.parsing.count_number();
+        Ok((Value::Number(v.into()), None))
     }
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(v).map_or(Value::Null, Value::Number))
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Exact, E> {
+        self.parsing.count_number();
+        let text = self.parsing.number_text();
+        // serde_json's own conversion is off by one bit for some numbers.
+        let v =
+            text.and_then(|text| text.parse().ok()).filter(|v: &f64| v.is_finite()).unwrap_or(v);
+        let Some(number) = Number::from_f64(v) else { return Ok((Value::Null, None)) };
+        let lost = text.filter(|text| is_rounded(text, &number));
+        if let Some(text) = lost {
+            self.reserve_memory(text.len() + STRING_OVERHEAD_BYTES)?;
+        }
+        let text = lost.map(|text| Box::new(NumberTexts::Number(text.into())));
+        Ok((Value::Number(number), text))
     }
-    fn visit_str<E: Error>(self, v: &str) -> Result<Value, E> {
+    fn visit_str<E: Error>(self, v: &str) -> Result<Exact, E> {
         self.reserve_memory(v.len() + STRING_OVERHEAD_BYTES)?;
-        Ok(Value::String(v.to_owned()))
+        Ok((Value::String(v.to_owned()), None))
     }
-    fn visit_string<E: Error>(self, v: String) -> Result<Value, E> {
+    fn visit_string<E: Error>(self, v: String) -> Result<Exact, E> {
         self.reserve_memory(v.len() + STRING_OVERHEAD_BYTES)?;
-        Ok(Value::String(v))
+        Ok((Value::String(v), None))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Exact, A::Error> {
         let inner = self.nested()?;
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(inner)? {
+        let mut texts = BTreeMap::new();
+        while let Some((item, text)) = seq.next_element_seed(inner)? {
             self.reserve_memory(ARRAY_ITEM_BYTES)?;
+            if let Some(text) = text {
+                self.reserve_memory(if texts.is_empty() {
+                    FIRST_MEMBER_BYTES
+                } else {
+                    MEMBER_BYTES
+                })?;
+                texts.insert(items.len(), *text);
+            }
             items.push(item);
         }
-        Ok(Value::Array(items))
+        let texts = (!texts.is_empty()).then(|| Box::new(NumberTexts::Array(texts)));
+        Ok((Value::Array(items), texts))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Exact, A::Error> {
         let inner = self.nested()?;
         let mut members = Map::new();
+        let mut texts = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
             let first = if members.is_empty() { FIRST_MEMBER_BYTES } else { 0 };
             self.reserve_memory(first + MEMBER_BYTES + key.len() + STRING_OVERHEAD_BYTES)?;
-            let value = map.next_value_seed(inner)?;
+            let (value, text) = map.next_value_seed(inner)?;
+            if let Some(text) = text {
+                let first = if texts.is_empty() { FIRST_MEMBER_BYTES } else { 0 };
+                self.reserve_memory(first + MEMBER_BYTES + key.len() + STRING_OVERHEAD_BYTES)?;
+                texts.insert(key.clone(), *text);
+            }
             if members.insert(key, value).is_some() {
                 return Err(A::Error::custom("a key occurs twice in one object"));
             }
         }
-        Ok(Value::Object(members))
+        let texts = (!texts.is_empty()).then(|| Box::new(NumberTexts::Object(texts)));
+        Ok((Value::Object(members), texts))
     }
+}
+
+/// Whether the number is not the decimal in the text.
+fn is_rounded(text: &str, number: &Number) -> bool {
+    // An `f64` holds every decimal of 15 digits, but for exponents at the ends of its range.
+    const MAX_EXACT_CHARS: usize = 15;
+    let is_plain = !text.contains(['e', 'E']);
+    let is_exact = is_plain && text.len() <= MAX_EXACT_CHARS;
+    !is_exact && Decimal::parse(text).is_some_and(|exact| exact != Decimal::from(number))
 }
 
 #[cfg(test)]
