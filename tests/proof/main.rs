@@ -17,6 +17,7 @@
 #![allow(unused_crate_dependencies, reason = "the crates of the binary are not all needed here")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod adversary;
 mod causes;
 mod checker;
 mod descriptors;
@@ -80,7 +81,7 @@ type Suite = fn(&RunOptions) -> Result<String, String>;
 
 /// Suites that run only when they are named. Their results depend on how the kernel queues
 /// connections and writes data back, too much for a test that every change must pass.
-const ONLY_BY_NAME: [&str; 2] = ["descriptors", "disk"];
+const ONLY_BY_NAME: [&str; 3] = ["descriptors", "disk", "adversary"];
 
 /// Runs of a suite without `--runs` and `--minutes`, unless the suite has its own number.
 const DEFAULT_RUNS: usize = 20;
@@ -90,6 +91,9 @@ fn main() -> ExitCode {
     // Test runners such as nextest pass `--list`, which must not start a suite.
     if args.iter().any(|a| a == "--list") {
         return ExitCode::SUCCESS;
+    }
+    if args.iter().any(|a| a == adversary::EVALUATE_UNBOUNDED) {
+        return adversary::evaluate_unbounded();
     }
     let value = |name: &str| {
         let at = args.iter().position(|a| a == name)?;
@@ -103,7 +107,7 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         RunOptions { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 16] = [
+    let suites: [(&str, Suite); 17] = [
         ("kill", kill::run),
         ("sim", sim::run),
         ("power-cut", power_cut::run),
@@ -120,6 +124,7 @@ fn main() -> ExitCode {
         ("order", order::run),
         ("timing", timing::run),
         ("flips", flips::run),
+        ("adversary", adversary::run),
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, run) in suites {
