@@ -61,6 +61,11 @@ impl<'a> ExactJson<'a> {
         matches!(self.texts, Some(NumberTexts::Number(_)))
     }
 
+    /// Whether this value or one inside it is a number that is rounded.
+    pub fn has_rounded_numbers(self) -> bool {
+        self.texts.is_some()
+    }
+
     /// The value at a JSON pointer (RFC 6901); `None` where there is none.
     pub fn pointer(self, pointer: &str) -> Option<Self> {
         if pointer.is_empty() {
@@ -99,6 +104,13 @@ impl<'a> ExactJson<'a> {
     pub fn items(self) -> impl Iterator<Item = Self> {
         let items = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
         (0..items.len()).filter_map(move |index| self.item(index))
+    }
+}
+
+/// A value whose numbers are what they print as.
+impl<'a> From<&'a Value> for ExactJson<'a> {
+    fn from(value: &'a Value) -> Self {
+        Self { value, texts: None }
     }
 }
 

@@ -7,10 +7,11 @@ use hookward_core::store::{
     Browse, EventDetail, EventFilter, JobId, JobState, NewJob, ReplayJob, StoreError,
 };
 use hookward_core::{EventId, Store};
+use tokio::task::spawn_blocking;
 
 use crate::compiled::{CompiledConfig, Route, RouteDecision};
 use crate::engine::Engine;
-use crate::routing::EventView;
+use crate::routing::{EvaluationBudget, EventView};
 
 /// The number of events that a bulk replay reads and replays at a time. Between two pages the
 /// store serves other work.
@@ -76,7 +77,8 @@ impl Engine {
         }
         let browse = require_browse(self.store().as_ref())?;
         let detail = browse.show(id).await?.ok_or(ReplayError::NoEvent(id))?;
-        let jobs = browse.replay(self.now(), jobs_to_replay(&config, &detail, route)).await?;
+        let jobs = find_jobs(&config, detail, route.map(str::to_owned)).await;
+        let jobs = browse.replay(self.now(), jobs).await?;
         self.wake_worker();
         Ok(jobs)
     }
@@ -106,7 +108,7 @@ impl Engine {
             let mut page_jobs = Vec::new();
             for summary in &page.events {
                 let Some(detail) = browse.show(summary.id).await? else { continue };
-                let jobs = jobs_to_replay(&config, &detail, None);
+                let jobs = find_jobs(&config, detail, None).await;
                 total.events += usize::from(!jobs.is_empty());
                 page_jobs.extend(jobs);
             }
@@ -124,6 +126,18 @@ impl Engine {
         }
         Ok(total)
     }
+}
+
+/// Finds the jobs of an event on a blocking thread: its routes may read all of it.
+async fn find_jobs(
+    config: &Arc<CompiledConfig>,
+    detail: EventDetail,
+    route: Option<String>,
+) -> Vec<ReplayJob> {
+    let config = config.clone();
+    let finding = spawn_blocking(move || jobs_to_replay(&config, &detail, route.as_deref()));
+    // A panic in a condition leaves the event as it is.
+    finding.await.unwrap_or_default()
 }
 
 /// The jobs to revive or add so that an event runs again; see [`Engine::replay_event`].
@@ -166,14 +180,16 @@ fn jobs_to_replay(
 }
 
 fn new_job(route: &Route, detail: &EventDetail) -> NewJob {
-    let view = EventView::of_event(&detail.event);
+    let budget = EvaluationBudget::default();
+    let view = EventView::of_event(&detail.event, &budget);
     let order_key = route.order_by.as_ref().zip(view).and_then(|(at, view)| at.order_key(&view));
     NewJob::new(route.name.clone()).with_order_key(order_key)
 }
 
 /// The routes that match a stored event under the configuration in force.
 fn matching_routes<'a>(config: &'a CompiledConfig, detail: &EventDetail) -> Vec<&'a Arc<Route>> {
-    let Some(view) = EventView::of_event(&detail.event) else { return Vec::new() };
+    let budget = EvaluationBudget::default();
+    let Some(view) = EventView::of_event(&detail.event, &budget) else { return Vec::new() };
     let candidates = config.route_table.find(view.source, view.event_type);
     candidates.into_iter().filter(|r| r.evaluate(&view) == RouteDecision::Matches).collect()
 }

@@ -49,6 +49,12 @@ pub(crate) fn count_condition_error(route: &str) {
     counter!("hookward_condition_errors_total", "route" => route.to_owned()).increment(1);
 }
 
+/// Counts `hookward_conditions_over_budget_total{route}`: events whose conditions cost more than one
+/// delivery may take. Such an event is invalid for the route.
+pub(crate) fn count_unaffordable(route: &str) {
+    counter!("hookward_conditions_over_budget_total", "route" => route.to_owned()).increment(1);
+}
+
 /// Counts `hookward_jobs_total{route,outcome}`: attempts by what followed them: `done`, `retry`,
 /// `dead`, `released`, `unrouted`, `stale`.
 pub(crate) fn count_job(route: &str, outcome: &'static str) {

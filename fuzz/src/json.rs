@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     let lax = serde_json::from_slice::<Value>(data);
     match (&strict, &lax) {
         (Ok(strict), Ok(lax)) => {
-            assert_eq!(strict, lax, "the strict parser and serde_json differ");
+            assert!(is_same(strict, lax), "the strict parser and serde_json differ");
             assert!(depth(strict) <= usize::from(MAX_JSON_DEPTH));
         }
         (Ok(_), Err(e)) => panic!("the strict parser accepts what is not JSON: {e}"),
@@ -52,8 +52,26 @@ fn check_event_json(body: &Body, value: Option<Value>) {
     assert!(!line.contains(['\n', '\r']), "{line:?}");
     let read: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
     match value {
-        Some(value) => assert_eq!(read["body"], value),
+        Some(value) => assert!(is_same(&read["body"], &value), "{line}"),
         None => assert!(read["bodyText"].is_string() || read["bodyBase64"].is_string(), "{line}"),
+    }
+}
+
+/// Whether two values are equal, but for the last bit of an `f64`: serde_json rounds some wrongly.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let same = |(name, a)| b.get(name).is_some_and(|b| is_same(a, b));
+            a.len() == b.len() && a.iter().all(same)
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
+            (a - b).abs() <= a.abs() * 4.0 * f64::EPSILON || (a - b).abs() < f64::MIN_POSITIVE
+        }
+        (a, b) => a == b,
     }
 }
 

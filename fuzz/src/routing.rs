@@ -2,7 +2,9 @@
 //! `when:` conditions, and `events:` globs in the route table.
 
 use hookward_core::Body;
-use hookward_engine::routing::{Condition, DataAddress, EventView, Pattern, TypeGlob};
+use hookward_engine::routing::{
+    Condition, DataAddress, EvaluationBudget, EventView, Pattern, TypeGlob,
+};
 use serde_json::{Value, json};
 
 use super::input::{lines, sections, text};
@@ -16,8 +18,9 @@ fn headers() -> [(String, String); 2] {
 /// Sections: the pattern as JSON, the body.
 pub fn pattern(data: &[u8]) {
     let [pattern, body] = sections(data);
-    let Ok(block) = serde_json::from_slice(pattern) else { return };
-    let compiled = match Pattern::compile(&block) {
+    let pattern = Body::new(pattern.to_vec());
+    let Ok(block) = pattern.exact_json() else { return };
+    let compiled = match Pattern::compile(block) {
         Ok(compiled) => compiled,
         Err(errors) => {
             assert!(!errors.is_empty());
@@ -30,7 +33,8 @@ pub fn pattern(data: &[u8]) {
         assert_eq!(DataAddress::parse(&address.to_string()).as_ref(), Ok(address));
     }
     let (body, headers) = (Body::new(body.to_vec()), headers());
-    let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+    let budget = EvaluationBudget::default();
+    let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body, &budget);
     let first = compiled.first_mismatch(&event).map_err(|e| e.to_string());
     assert_eq!(first, compiled.first_mismatch(&event).map_err(|e| e.to_string()));
 }
@@ -45,7 +49,8 @@ pub fn condition(data: &[u8]) {
     };
     assert_eq!(condition.text(), when);
     let (body, headers) = (Body::new(body.to_vec()), headers());
-    let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
+    let budget = EvaluationBudget::default();
+    let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body, &budget);
     let evaluated = condition.evaluate(&event);
     assert_eq!(evaluated.is_err(), body.json().is_err());
 }

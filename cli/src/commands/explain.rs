@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use hookward_core::Body;
 use hookward_engine::compiled::RouteDecision;
 use hookward_engine::replay::{RouteExplanation, explain};
-use hookward_engine::routing::EventView;
+use hookward_engine::routing::{EvaluationBudget, EventView};
 
 use crate::commands::RoutesFile;
 use crate::{EXIT_ERROR, EXIT_USAGE, output};
@@ -51,7 +51,8 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
             Err(e) => return output::fail(EXIT_USAGE, format!("{}: {e}", file.display())),
         },
     };
-    let event = EventView::new(&args.source, &args.event_type, None, &[], &body);
+    let budget = EvaluationBudget::default();
+    let event = EventView::new(&args.source, &args.event_type, None, &[], &body, &budget);
     let explained = explain(&config, &event);
     if args.json {
         output::line(explained.iter().map(json).collect::<serde_json::Value>());
@@ -97,6 +98,7 @@ fn words(one: &RouteExplanation<'_>, args: &ExplainArgs) -> (bool, String) {
             format!("`when` could not be evaluated, which counts as false: {reason}")
         }
         Some(RouteDecision::Invalid(errors)) => format!("not valid: {}", errors.join("; ")),
+        Some(RouteDecision::BudgetSpent(spent)) => format!("not valid: {spent}"),
     };
     (false, text)
 }
@@ -109,6 +111,7 @@ fn json(one: &RouteExplanation<'_>) -> serde_json::Value {
         Some(RouteDecision::ConditionFalse) => ("when", Vec::new()),
         Some(RouteDecision::ConditionError(reason)) => ("when", vec![reason.clone()]),
         Some(RouteDecision::Invalid(errors)) => ("invalid", errors.clone()),
+        Some(RouteDecision::BudgetSpent(spent)) => ("invalid", vec![spent.to_string()]),
     };
     let takes = one.decision == Some(RouteDecision::Matches);
     serde_json::json!({"route": &*one.route.name, "takes": takes, "verdict": verdict, "reason": reason})

@@ -6,7 +6,9 @@ use std::time::Duration;
 use hookward_core::{BodyError, Handler};
 
 use super::source::OnInvalid;
-use crate::routing::{Condition, DataAddress, EventSchema, EventView, Pattern, TypeGlob};
+use crate::routing::{
+    BudgetSpent, Condition, ConditionError, DataAddress, EventSchema, EventView, Pattern, TypeGlob,
+};
 
 /// One route: which events it takes, and the chain of steps that handles them.
 #[derive(Debug)]
@@ -51,22 +53,28 @@ impl Route {
         &self,
         event: &EventView<'a>,
     ) -> Result<RouteDecision, &'a BodyError> {
-        if let Some(pattern) = &self.pattern
-            && let Some(address) = pattern.first_mismatch(event)?
-        {
-            return Ok(RouteDecision::PatternMismatch(address));
+        if let Some(pattern) = &self.pattern {
+            match pattern.first_mismatch(event)? {
+                Ok(None) => {}
+                Ok(Some(address)) => return Ok(RouteDecision::PatternMismatch(address)),
+                Err(spent) => return Ok(RouteDecision::BudgetSpent(spent)),
+            }
         }
         if let Some(when) = &self.when {
             match when.evaluate(event)? {
                 Ok(true) => {}
                 Ok(false) => return Ok(RouteDecision::ConditionFalse),
-                Err(reason) => return Ok(RouteDecision::ConditionError(reason)),
+                Err(ConditionError::BudgetSpent(spent)) => {
+                    return Ok(RouteDecision::BudgetSpent(spent));
+                }
+                Err(error) => return Ok(RouteDecision::ConditionError(error.to_string())),
             }
         }
         if let Some(schema) = &self.schema {
-            let errors = schema.errors(event.body.json()?);
-            if !errors.is_empty() {
-                return Ok(RouteDecision::Invalid(errors));
+            match schema.errors(event.json()?, event.budget()) {
+                Ok(errors) if errors.is_empty() => {}
+                Ok(errors) => return Ok(RouteDecision::Invalid(errors)),
+                Err(spent) => return Ok(RouteDecision::BudgetSpent(spent)),
             }
         }
         Ok(RouteDecision::Matches)
@@ -87,6 +95,9 @@ pub enum RouteDecision {
     /// The event is invalid for this route: the errors of `schema:`, or why the body cannot be
     /// parsed.
     Invalid(Vec<String>),
+    /// The conditions cost more than the delivery may take, so that it is not known. The event is
+    /// kept as invalid for this route.
+    BudgetSpent(BudgetSpent),
 }
 
 /// One step of a chain, with its handler built.

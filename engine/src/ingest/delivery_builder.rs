@@ -9,7 +9,7 @@ use hookward_core::{DeliveryOutcome, EventId, Receipt, ReceiptEvent, Reply, Time
 use super::RequestCx;
 use super::dedupe::DedupeKeyBuilder;
 use super::rejection::Rejection;
-use super::route::RoutedEvent;
+use super::route::{RoutedEvent, Routing};
 
 /// Collects the routed events of one delivery.
 pub(super) struct DeliveryBuilder<'a> {
@@ -42,13 +42,14 @@ impl<'a> DeliveryBuilder<'a> {
     }
 
     /// The headers that are stored with the delivery.
-    pub(super) fn headers(&self) -> &[(String, String)] {
+    pub(super) fn headers(&self) -> &Arc<[(String, String)]> {
         &self.headers
     }
 
     /// Adds the next event, in the order of the delivery.
     pub(super) fn add(&mut self, verified: &Verified, event: RoutedEvent) {
-        let RoutedEvent { identity, status, jobs, notes, rejection } = event;
+        let RoutedEvent { identity, routing } = event;
+        let Routing { status, jobs, notes, rejection, .. } = routing;
         self.rejections.extend(rejection);
         let index = self.events.len();
         let keys = self.dedupe_keys.keys_of_event(self.cx.source, verified, &identity, index);
@@ -67,7 +68,7 @@ impl<'a> DeliveryBuilder<'a> {
     /// proven request, so that the stored body is the only owner of its parsed JSON.
     pub(super) fn build(
         self,
-        verified: Verified,
+        verified: Arc<Verified>,
         retention_now: Timestamp,
     ) -> Result<(NewDelivery, DeliverySummary), Rejection> {
         let Self { cx, headers, events, rejections, .. } = self;

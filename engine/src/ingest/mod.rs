@@ -51,7 +51,7 @@ use commit::CommitPermits;
 use delivery_builder::DeliveryBuilder;
 use failed_proofs::FailedProofs;
 use identify::identify;
-use route::route;
+use route::Router;
 use source_rate::SourceRates;
 use validate::validate;
 
@@ -70,13 +70,14 @@ pub(crate) struct Ingest {
     commit_permits: CommitPermits,
     clock_steps: ClockStepDetector,
     json_memory: JsonMemory,
+    router: Router,
 }
 
 /// One request as all stages see it: the configuration with which it began, and the facts of its
 /// arrival.
 pub(crate) struct RequestCx<'a> {
-    config: &'a CompiledConfig,
-    source: &'a Source,
+    config: &'a Arc<CompiledConfig>,
+    source: &'a Arc<Source>,
     /// The sender's address, behind trusted proxies the one that they name.
     client: Option<IpAddr>,
     received_at: Timestamp,
@@ -105,6 +106,7 @@ impl Ingest {
             commit_permits: CommitPermits::default(),
             clock_steps: ClockStepDetector::default(),
             json_memory: JsonMemory::default(),
+            router: Router::default(),
         }
     }
 
@@ -112,7 +114,7 @@ impl Ingest {
     /// into its reply.
     pub(crate) async fn respond(
         &self,
-        config: &CompiledConfig,
+        config: &Arc<CompiledConfig>,
         mut head: Head,
         body: impl ReadBody,
     ) -> Reply {
@@ -155,9 +157,10 @@ impl Ingest {
         // The next three stages read the body as JSON, on this thread unless it is large.
         parse_large_json(verified.body()).await;
         let mut delivery = DeliveryBuilder::new(cx, &verified);
-        for event in identify(cx.source, &verified) {
-            let event = validate(&verified, event);
-            let event = route(cx, &verified, delivery.headers(), event);
+        let identified = identify(cx.source, &verified).into_iter();
+        let events = identified.map(|event| validate(&verified, event)).collect();
+        let verified = Arc::new(verified);
+        for event in self.router.route(cx, &verified, delivery.headers(), events).await? {
             delivery.add(&verified, event);
         }
         let (delivery, summary) = delivery.build(verified, self.retention_clock.read().now)?;

@@ -1,11 +1,9 @@
 //! Data addresses, the way in which `match` and `order_by` name a value of an event: `/a/b`,
 //! `header:NAME`, `event:type`, `event:id`, `event:source`.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use hookward_core::BodyError;
-use serde_json::Value;
+use hookward_core::{BodyError, ExactJson};
 
 use super::event_view::EventView;
 
@@ -22,6 +20,25 @@ pub enum DataAddress {
     EventId,
     /// The name of the source.
     Source,
+}
+
+/// A value of an event.
+#[derive(Debug, Clone, Copy)]
+pub enum DataValue<'a> {
+    /// A value of the body.
+    Json(ExactJson<'a>),
+    /// A header, type, id or source.
+    Text(&'a str),
+}
+
+impl<'a> DataValue<'a> {
+    /// The value as text; `None` for one that is not text.
+    pub fn as_str(self) -> Option<&'a str> {
+        match self {
+            Self::Json(json) => json.value().as_str(),
+            Self::Text(text) => Some(text),
+        }
+    }
 }
 
 impl DataAddress {
@@ -53,22 +70,26 @@ impl DataAddress {
     ///
     /// # Errors
     /// Why the body cannot be parsed, for a pointer into it.
-    pub fn get<'a>(&self, event: &EventView<'a>) -> Result<Option<Cow<'a, Value>>, &'a BodyError> {
-        let text = |t: &str| Some(Cow::Owned(Value::String(t.to_owned())));
+    pub fn get<'a>(&self, event: &EventView<'a>) -> Result<Option<DataValue<'a>>, &'a BodyError> {
         Ok(match self {
-            Self::Pointer(pointer) => event.body.json()?.pointer(pointer).map(Cow::Borrowed),
-            Self::Header(name) => event.header(name).and_then(text),
-            Self::EventType => text(event.event_type),
-            Self::EventId => event.event_id.and_then(text),
-            Self::Source => text(event.source),
+            Self::Pointer(pointer) => event.json()?.pointer(pointer).map(DataValue::Json),
+            Self::Header(name) => event.header(name).map(DataValue::Text),
+            Self::EventType => Some(DataValue::Text(event.event_type)),
+            Self::EventId => event.event_id.map(DataValue::Text),
+            Self::Source => Some(DataValue::Text(event.source)),
         })
     }
 
-    /// Returns the key by which `order_by` orders the event: the value as text. `None`, where the
-    /// value or the body is missing, leaves the event unordered.
+    /// Returns the key by which `order_by` orders the event: the value as text, a number with all
+    /// its digits. `None`, where the value or the body is missing, leaves the event unordered.
     pub fn order_key(&self, event: &EventView<'_>) -> Option<String> {
-        let value = self.get(event).ok().flatten()?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        Some(match self.get(event).ok().flatten()? {
+            DataValue::Text(text) => text.to_owned(),
+            DataValue::Json(json) => match json.value().as_str() {
+                Some(text) => text.to_owned(),
+                None => json.to_string(),
+            },
+        })
     }
 
     /// Whether the value is a header, which most senders' signatures do not cover.

@@ -1,24 +1,50 @@
 //! `when:` expressions, for what a `match` pattern cannot say.
 //!
-//! The language is that of minijinja. An expression sees `body`, `headers` and `event`, and its
-//! evaluation is bounded by a number of instructions. One that fails counts as false.
+//! The language is that of minijinja. An expression sees `body`, `headers` and `event`. Its
+//! evaluation is bounded by minijinja's fuel, which counts instructions and the data that they
+//! process, and takes what it used from the delivery's budget. One that fails counts as false.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use hookward_core::BodyError;
-use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, Expression, State, UndefinedBehavior, Value};
 
+use super::evaluation_budget::BudgetSpent;
 use super::event_view::EventView;
 
 /// The maximum number of instructions of one evaluation. A loop over a body of the maximum size
 /// ends here instead of holding a request.
 const MAX_INSTRUCTIONS: u64 = 20_000;
+/// What an instruction takes, in nanoseconds: converts the time of an evaluation that failed.
+const INSTRUCTION_NANOS: u128 = 50;
+
+/// Functions that surround each expression. The fuel of minijinja belongs to the environment, so
+/// that one evaluation can neither be given less nor be asked what it used.
+const BEFORE: &str = "__before";
+const AFTER: &str = "__after";
+
+thread_local! {
+    /// The instructions that the evaluation on this thread may use.
+    static GRANTED: Cell<u64> = const { Cell::new(0) };
+    /// The instructions that it left, once it has ended.
+    static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+}
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
     env.set_fuel(Some(MAX_INSTRUCTIONS));
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    // What is not granted is taken away before the expression starts.
+    env.add_function(BEFORE, |state: &State<'_, '_>| {
+        state.consume_fuel(MAX_INSTRUCTIONS.saturating_sub(GRANTED.get()))
+    });
+    env.add_function(AFTER, |state: &State<'_, '_>, _before: Value, result: Value| {
+        LEFT.set(state.fuel_levels().map(|(_, left)| left));
+        result.is_true()
+    });
     env
 });
 
@@ -49,24 +75,49 @@ impl Condition {
                 "unknown {kind} `{name}`; allowed: the built-in {kind}s of minijinja"
             ));
         }
+        let measured = format!("{AFTER}({BEFORE}(), ({text}\n))");
+        let expression = ENVIRONMENT
+            .compile_expression_owned(measured)
+            .map_err(|e| format!("not a valid expression: {}", e.kind()))?;
         Ok(Self { text: text.to_owned(), expression })
     }
 
     /// Evaluates the expression for one event.
-    ///
-    /// The inner error is the reason why the expression could not be evaluated, such as an
-    /// attribute of an undefined value; it never quotes the event.
     ///
     /// # Errors
     /// Why the body cannot be parsed as JSON.
     pub fn evaluate<'a>(
         &self,
         event: &EventView<'a>,
-    ) -> Result<Result<bool, String>, &'a BodyError> {
-        let context = event.expression_context()?;
-        Ok(match self.expression.eval(context.clone()) {
+    ) -> Result<Result<bool, ConditionError>, &'a BodyError> {
+        let context = match event.expression_context()? {
+            Ok(context) => context.clone(),
+            Err(spent) => return Ok(Err(spent.into())),
+        };
+        let budget = event.budget();
+        if let Err(spent) = budget.check() {
+            return Ok(Err(spent.into()));
+        }
+        let granted = budget.steps_left().min(MAX_INSTRUCTIONS);
+        GRANTED.set(granted);
+        LEFT.set(None);
+        let started = Instant::now();
+        let result = self.expression.eval(context);
+        let used = match (&result, LEFT.get()) {
+            (Ok(_), Some(left)) => granted.saturating_sub(left),
+            (Err(e), _) if e.kind() == ErrorKind::OutOfFuel => granted,
+            // minijinja does not say what an evaluation used that failed.
+            _ => {
+                let instructions = started.elapsed().as_nanos() / INSTRUCTION_NANOS;
+                u64::try_from(instructions).unwrap_or(granted).clamp(1, granted)
+            }
+        };
+        budget.charge(used);
+        Ok(match result {
             Ok(result) => Ok(result.is_true()),
-            Err(e) => Err(e.kind().to_string()),
+            // The evaluation got less than it may use, so that its own bound is not the cause.
+            Err(_) if budget.is_spent() => Err(BudgetSpent.into()),
+            Err(e) => Err(ConditionError::Failed(e.kind().to_string())),
         })
     }
 
@@ -74,6 +125,18 @@ impl Condition {
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// Why an expression has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConditionError {
+    /// It could not be evaluated, such as an attribute of an undefined value. The reason never
+    /// quotes the event.
+    #[error("{0}")]
+    Failed(String),
+    /// The budget of the delivery does not suffice.
+    #[error(transparent)]
+    BudgetSpent(#[from] BudgetSpent),
 }
 
 /// The names that an expression may use: the three values of an event and minijinja's functions.
@@ -152,6 +215,7 @@ impl fmt::Debug for Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routing::EvaluationBudget;
     use hookward_core::Body;
     use serde_json::json;
 
@@ -160,8 +224,69 @@ mod tests {
             json!({"data": {"object": {"amount": 1500, "tags": ["a"]}}, "draft": false}),
         );
         let headers = [("x-a".to_owned(), "1".to_owned())];
-        let event = EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body);
-        Condition::compile(text).unwrap().evaluate(&event).unwrap()
+        let budget = EvaluationBudget::default();
+        let event =
+            EventView::new("stripe", "invoice.paid", Some("evt_1"), &headers, &body, &budget);
+        let result = Condition::compile(text).unwrap().evaluate(&event).unwrap();
+        result.map_err(|e| e.to_string())
+    }
+
+    /// Evaluates an expression again and again with one budget; returns the number of results.
+    fn evaluate_until_spent(text: &str, body: &str, steps: u64) -> usize {
+        let condition = Condition::compile(text).unwrap();
+        let body = Body::new(body.to_owned());
+        let budget = EvaluationBudget::with_steps(steps);
+        let event = EventView::new("s", "t", None, &[], &body, &budget);
+        (0..100_000)
+            .take_while(|_| {
+                let result = condition.evaluate(&event).unwrap();
+                result != Err(ConditionError::BudgetSpent(BudgetSpent))
+            })
+            .count()
+    }
+
+    #[test]
+    fn evaluations_spend_the_budget_of_the_delivery() {
+        let cheap = evaluate_until_spent("body.a == 1", r#"{"a":1}"#, 20_000);
+        assert!((500..5000).contains(&cheap), "{cheap}");
+        let list = format!(r#"{{"a":[{}1]}}"#, "1,".repeat(2000));
+        let dear = evaluate_until_spent("body.a | sum > 1", &list, 200_000);
+        assert!((5..200).contains(&dear), "{dear}");
+        let failing = evaluate_until_spent("body.a.b.c", r#"{"a":1}"#, 20_000);
+        assert!((2..20_000).contains(&failing), "{failing}");
+        // One evaluation ends at its own bound, and the rest of the budget remains.
+        let endless = evaluate_until_spent("range(90000) | list | length > 1", "{}", 200_000);
+        assert!((9..12).contains(&endless), "{endless}");
+        // Less than one evaluation may use.
+        assert_eq!(evaluate_until_spent("range(5000) | list | length > 1", "{}", 1000), 0);
+        assert_eq!(evaluate_until_spent("true", &list, 1000), 0, "the body is too large");
+    }
+
+    #[test]
+    fn integers_of_up_to_128_bits_are_compared_exactly() {
+        let body = r#"{"a":9007199254740993,"b":18446744073709551617,"c":-9223372036854775809}"#;
+        let body = Body::new(body);
+        let budget = EvaluationBudget::default();
+        let event = EventView::new("s", "t", None, &[], &body, &budget);
+        for (text, expected) in [
+            ("body.a == 9007199254740993", true),
+            ("body.a == 9007199254740992", false),
+            ("body.b == 18446744073709551617", true),
+            ("body.b == 18446744073709551616", false),
+            ("body.b > 18446744073709551616", true),
+            ("body.c == -9223372036854775809", true),
+            ("body.c < -9223372036854775808", true),
+        ] {
+            let result = Condition::compile(text).unwrap().evaluate(&event).unwrap();
+            assert_eq!(result, Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_expression_cannot_end_the_function_around_it() {
+        assert!(Condition::compile("true) or (false").is_err());
+        assert!(Condition::compile("__after(1, 2)").is_err());
+        assert_eq!(evaluate("1 if body.draft else 0"), Ok(false));
     }
 
     #[test]

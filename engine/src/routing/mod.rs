@@ -7,14 +7,18 @@
 
 mod address;
 mod condition;
+mod counted_json;
+mod evaluation_budget;
 mod event_schema;
 mod event_view;
 mod glob;
 mod glob_trie;
 mod pattern;
 
-pub use address::DataAddress;
-pub use condition::Condition;
+pub use address::{DataAddress, DataValue};
+pub use condition::{Condition, ConditionError};
+pub(crate) use evaluation_budget::MAX_EVALUATION_TIME;
+pub use evaluation_budget::{BudgetSpent, EvaluationBudget};
 pub use event_schema::EventSchema;
 pub use event_view::EventView;
 pub use glob::TypeGlob;

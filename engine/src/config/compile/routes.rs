@@ -157,7 +157,7 @@ fn check_source_exists(cx: &mut CompileCx<'_>, at: &str, glob: &TypeGlob) {
 
 fn compile_pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pattern> {
     let at = format!("{at}/match");
-    let errors = match Pattern::compile(block) {
+    let errors = match Pattern::compile(hookward_core::ExactJson::from(block)) {
         Ok(pattern) => {
             let headers = pattern.addresses().filter(|a| a.is_header()).map(ToString::to_string);
             for address in headers.collect::<Vec<_>>() {
