@@ -95,6 +95,9 @@ fn main() -> ExitCode {
     if args.iter().any(|a| a == adversary::EVALUATE_UNBOUNDED) {
         return adversary::evaluate_unbounded();
     }
+    if args.first().is_some_and(|a| a == timing::COMPARE_SECRETS) {
+        return timing::compare_secrets(args.last().is_some_and(|how| how == "operator"));
+    }
     let value = |name: &str| {
         let at = args.iter().position(|a| a == name)?;
         args.get(at + 1)?.parse::<u64>().ok()
