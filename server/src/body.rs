@@ -1,117 +1,153 @@
-//! Reads a request body within four bounds: its size, its total time, its pace, and the memory of
-//! all bodies together. The only place where a sender's body is read.
+//! Reads a request body within four bounds: its size, its total time, its pace, and the memory that
+//! its client may take (`body_memory.rs`). The only place where a sender's body is read.
 
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::HttpBody;
 use bytes::Bytes;
 use hookward_engine::ingest::{ReadBody, ReadError};
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use hyper::body::Frame;
+use tokio::time::{Instant, sleep_until};
+
+use crate::body_memory::{BodyBuffer, BodyMemory};
 
 /// A body that is not complete within this time is answered with 408. Senders give up on their side
 /// after 5 to 30 s, so a slower body would be sent again anyway.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The slowest pace, in bytes a second, after [`PACE_GRACE`]. Without it, a peer that sends a byte
-/// now and then would hold its connection and its memory for the whole [`BODY_TIMEOUT`].
+/// The slowest pace, in bytes a second. Without it, a peer that sends a byte now and then would hold
+/// its connection and its memory for the whole [`BODY_TIMEOUT`].
 const MIN_BYTES_PER_SECOND: usize = 1024;
 
-/// How long the pace is not measured: a slow network takes this long for its first packets.
-const PACE_GRACE: Duration = Duration::from_secs(2);
+/// A body must also arrive at this part of what it holds each second. What it holds took at most
+/// [`BODY_TIMEOUT`], so this is a quarter of the pace that it has had.
+const MIN_PACE_DIVISOR: usize = 40;
+
+/// The pace is that of the last two intervals. A network that is interrupted for one of them is no
+/// slow sender.
+const PACE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A body that has not been read, with its share of the memory for bodies.
 ///
 /// The share is held until this is dropped. The engine drops it after the store has answered or the
-/// request is rejected, so the budget counts bytes for as long as they are in memory.
+/// request is rejected, so the memory counts bytes for as long as they exist.
 pub(crate) struct BoundedBody {
     body: axum::body::Body,
-    budget: Arc<Semaphore>,
-    permit: Option<OwnedSemaphorePermit>,
+    buffer: BodyBuffer,
 }
 
 impl BoundedBody {
-    /// `budget` has one permit per byte, for all bodies together.
-    pub(crate) fn new(body: axum::body::Body, budget: Arc<Semaphore>) -> Self {
-        Self { body, budget, permit: None }
+    /// A body that `client` sends, read into `memory`.
+    pub(crate) fn new(body: axum::body::Body, memory: Arc<BodyMemory>, client: IpAddr) -> Self {
+        Self { body, buffer: BodyBuffer::new(memory, client) }
     }
 
-    /// Takes memory for `bytes` more. Does not wait for it: a request that waits would hold what it
-    /// has already, and two such requests could wait for each other.
-    fn acquire(&mut self, bytes: usize) -> Result<(), ReadError> {
-        let permits = u32::try_from(bytes).map_err(|_| ReadError::NoMemory)?;
-        let acquired = self.budget.clone().try_acquire_many_owned(permits);
-        let acquired = acquired.map_err(|_| ReadError::NoMemory)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(acquired),
-            None => self.permit = Some(acquired),
+    /// The next frame, `None` at the end.
+    async fn next_frame(&mut self, pace: &mut Pace) -> Result<Option<Frame<Bytes>>, ReadError> {
+        // Without a timer at first, because most bodies arrive together with their heads.
+        let body = &mut self.body;
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
+        let mut frame = match polled {
+            Poll::Ready(frame) => Some(frame),
+            Poll::Pending => None,
+        };
+        loop {
+            // Also while frames are ready: a peer can send so many small ones that none is waited
+            // for.
+            pace.check(Instant::now(), self.buffer.len())?;
+            if let Some(frame) = frame.take() {
+                return frame.transpose().map_err(|_| ReadError::Broken);
+            }
+            self.buffer.mark_arriving();
+            tokio::select! {
+                biased;
+                next = self.body.frame() => frame = Some(next),
+                () = self.buffer.evicted() => return Err(ReadError::NoMemory),
+                () = sleep_until(pace.next_check()) => {}
+            }
         }
-        Ok(())
-    }
-
-    /// Returns the memory for `bytes` that turned out not to be needed.
-    fn release(&mut self, bytes: usize) {
-        drop(self.permit.as_mut().and_then(|permit| permit.split(bytes)));
     }
 }
 
 impl ReadBody for BoundedBody {
     async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
-        let start = Instant::now();
         let declared = usize::try_from(self.body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-        // Copied, never kept as it came: a frame is a slice of its connection's read buffer, and
-        // would keep all of that in memory until its event is stored.
-        let mut bytes = Vec::new();
+        let mut pace = Pace::start(Instant::now());
         loop {
-            let deadline = pace_deadline(bytes.len()).min(BODY_TIMEOUT);
-            let remaining = deadline.checked_sub(start.elapsed()).ok_or(ReadError::TooSlow)?;
-            let frame = tokio::time::timeout(remaining, self.body.frame());
-            let data = match frame.await.map_err(|_| ReadError::TooSlow)? {
-                None => break,
-                Some(Err(_)) => return Err(ReadError::Broken),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => data,
-                    Err(_trailers) => continue,
-                },
+            let frame = match self.next_frame(&mut pace).await {
+                Ok(frame) => frame,
+                Err(e) => {
+                    if e == ReadError::TooSlow {
+                        self.buffer.charge();
+                    }
+                    return Err(e);
+                }
             };
-            let total = bytes.len() + data.len();
+            let Some(frame) = frame else { return self.buffer.finish() };
+            let Ok(data) = frame.into_data() else { continue };
             // Before the bytes are copied: a body without Content-Length shows its size only here.
-            if total > limit {
+            if self.buffer.len() + data.len() > limit {
                 return Err(ReadError::TooLarge);
             }
-            if total > bytes.capacity() {
-                let capacity = grown_capacity(total, bytes.capacity(), declared);
-                // The budget before the allocation, so that it can never be exceeded.
-                self.acquire(capacity - bytes.capacity())?;
-                bytes.reserve_exact(capacity - bytes.len());
-            }
-            bytes.extend_from_slice(&data);
+            // Copied, never kept as it came: a frame is a slice of its connection's read buffer, and
+            // would keep all of that in memory until its event is stored.
+            self.buffer.append(&data, declared)?;
+            pace.count(data.len());
         }
-        self.release(bytes.capacity() - bytes.len());
-        bytes.shrink_to_fit();
-        Ok(bytes.into())
     }
 
     fn try_reserve(&mut self, bytes: usize) -> bool {
-        self.acquire(bytes).is_ok()
+        self.buffer.try_reserve(bytes)
     }
 }
 
-/// The next capacity of a buffer that must hold `total` bytes: twice the present one, so that a
-/// body in small frames is copied a constant number of times, but no more than the declared length.
-///
-/// The declared length alone is not allocated in advance: a peer could announce much and send
-/// nothing.
-fn grown_capacity(total: usize, capacity: usize, declared: usize) -> usize {
-    let doubled = capacity * 2;
-    total.max(if declared > 0 { doubled.min(declared) } else { doubled })
+/// The pace of a body over a window of two intervals, which slides by one.
+#[derive(Debug)]
+struct Pace {
+    start: Instant,
+    interval_end: Instant,
+    /// Bytes of the interval before the present one; `None` in the first.
+    previous: Option<usize>,
+    current: usize,
 }
 
-/// The time since the start by which more than `received` bytes must have arrived.
-fn pace_deadline(received: usize) -> Duration {
-    PACE_GRACE + Duration::from_secs((received / MIN_BYTES_PER_SECOND) as u64)
+impl Pace {
+    fn start(now: Instant) -> Self {
+        Self { start: now, interval_end: now + PACE_INTERVAL, previous: None, current: 0 }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.current += bytes;
+    }
+
+    /// When the pace must be looked at even if nothing arrives.
+    fn next_check(&self) -> Instant {
+        self.interval_end.min(self.start + BODY_TIMEOUT)
+    }
+
+    /// Whether a body that holds `held` bytes arrives fast enough.
+    fn check(&mut self, now: Instant, held: usize) -> Result<(), ReadError> {
+        if now >= self.start + BODY_TIMEOUT {
+            return Err(ReadError::TooSlow);
+        }
+        // At most as often as there are intervals in the time of a body.
+        while now >= self.interval_end {
+            let bytes_per_second = MIN_BYTES_PER_SECOND.max(held / MIN_PACE_DIVISOR);
+            if self.previous.is_some_and(|previous| previous + self.current < 2 * bytes_per_second)
+            {
+                return Err(ReadError::TooSlow);
+            }
+            self.previous = Some(std::mem::take(&mut self.current));
+            self.interval_end += PACE_INTERVAL;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +160,8 @@ mod tests {
     use hyper::body::{Frame, SizeHint};
 
     use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A body that arrives in pieces, and whether its length is announced.
     struct Pieces(VecDeque<Bytes>, bool);
@@ -155,12 +193,12 @@ mod tests {
         // Each piece is a slice of a larger buffer, as frames of a connection are.
         let piece = |n: &usize| Bytes::from(vec![b'x'; *n + 8192]).slice(..*n);
         let body = axum::body::Body::new(Pieces(sizes.iter().map(piece).collect(), announced));
-        let semaphore = Arc::new(Semaphore::new(budget));
-        let mut bounded = BoundedBody::new(body, semaphore.clone());
+        let memory = BodyMemory::new(budget, 0);
+        let mut bounded = BoundedBody::new(body, memory.clone(), CLIENT);
         let read = bounded.read(1 << 20).await;
-        let held = budget - semaphore.available_permits();
+        let held = memory.used();
         drop(bounded);
-        assert_eq!(semaphore.available_permits(), budget);
+        assert_eq!(memory.used(), 0);
         (read, held)
     }
 
@@ -183,12 +221,105 @@ mod tests {
         assert!(matches!(read(&[1 << 20, 1], true, 1 << 22).await.0, Err(ReadError::TooLarge)));
     }
 
-    #[test]
-    fn capacity_doubles_up_to_the_declared_length() {
-        assert_eq!(grown_capacity(100, 0, 1000), 100);
-        assert_eq!(grown_capacity(150, 100, 1000), 200);
-        assert_eq!(grown_capacity(700, 600, 1000), 1000);
-        assert_eq!(grown_capacity(700, 600, 0), 1200);
-        assert_eq!(grown_capacity(5000, 600, 1000), 5000);
+    /// A body that arrives in pieces, each this long after the one before it, and then stalls.
+    async fn read_slowly(pieces: &[(u64, usize)]) -> (Option<ReadError>, Duration) {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<usize>(1);
+        let pieces = pieces.to_vec();
+        tokio::spawn(async move {
+            for (ms, bytes) in pieces {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                let _ = sender.send(bytes).await;
+            }
+            std::future::pending::<()>().await;
+            drop(sender);
+        });
+        let body = axum::body::Body::new(Channel(receiver));
+        let mut bounded = BoundedBody::new(body, BodyMemory::new(64 << 20, 0), CLIENT);
+        let start = Instant::now();
+        let read = tokio::time::timeout(Duration::from_secs(20), bounded.read(10 << 20)).await;
+        (read.unwrap().err(), start.elapsed())
+    }
+
+    struct Channel(tokio::sync::mpsc::Receiver<usize>);
+
+    impl HttpBody for Channel {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let piece = std::task::ready!(self.0.poll_recv(cx));
+            Poll::Ready(piece.map(|n| Ok(Frame::data(vec![b'x'; n].into()))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_arrives_fast_and_then_stalls_is_ended_within_three_seconds() {
+        for bytes in [10 << 20, 100_000, 5000] {
+            let (error, after) = read_slowly(&[(0, bytes - 1)]).await;
+            assert_eq!(error, Some(ReadError::TooSlow));
+            assert!(after <= 3 * PACE_INTERVAL, "{bytes} bytes: {after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_below_the_slowest_pace_is_ended_after_two_seconds() {
+        let (error, after) = read_slowly(&[(500, 400); 30]).await;
+        assert_eq!((error, after), (Some(ReadError::TooSlow), 2 * PACE_INTERVAL));
+        let (error, after) = read_slowly(&[]).await;
+        assert_eq!((error, after), (Some(ReadError::TooSlow), 2 * PACE_INTERVAL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_at_the_slowest_pace_has_ten_seconds() {
+        let (error, after) = read_slowly(&[(400, 600); 30]).await;
+        assert_eq!((error, after), (Some(ReadError::TooSlow), BODY_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_must_arrive_at_a_pace_that_fits_its_size() {
+        let trickle = std::iter::once((0, 8 << 20)).chain([(500, 2000); 30]);
+        let (error, after) = read_slowly(&trickle.collect::<Vec<_>>()).await;
+        assert_eq!((error, after), (Some(ReadError::TooSlow), 3 * PACE_INTERVAL));
+        // A megabyte a second, with an interruption of a second.
+        let steady = std::iter::repeat_n((250, 250_000), 8).chain([(1250, 250_000); 1]);
+        let steady = steady.chain(std::iter::repeat_n((250, 250_000), 25));
+        let (error, after) = read_slowly(&steady.collect::<Vec<_>>()).await;
+        assert_eq!((error, after), (Some(ReadError::TooSlow), BODY_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_in_endless_small_frames_has_ten_seconds() {
+        /// Has a frame at every third call; ends after many, so that a failure is no endless loop.
+        struct Endless(usize);
+        impl HttpBody for Endless {
+            type Data = Bytes;
+            type Error = Infallible;
+
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+                self.0 += 1;
+                match self.0 {
+                    1_000_000.. => Poll::Ready(None),
+                    n if n % 3 == 0 => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
+                    _ => {
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                }
+            }
+        }
+        let body = axum::body::Body::new(Endless(0));
+        let mut bounded = BoundedBody::new(body, BodyMemory::new(1 << 20, 0), CLIENT);
+        tokio::spawn(async {
+            for _ in 0..200 {
+                tokio::time::advance(Duration::from_millis(100)).await;
+            }
+        });
+        assert_eq!(bounded.read(1 << 20).await, Err(ReadError::TooSlow));
     }
 }

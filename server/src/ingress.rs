@@ -1,7 +1,7 @@
 //! The receiving port: passes requests to the engine and its replies back, and serves `/health`.
 //! Decides nothing about a request beyond the form of its head.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use hookward_core::{Head, Reply, Timestamp};
-use hookward_engine::ingest::Rejection;
+use hookward_engine::ingest::{Rejection, resolve_client};
 use http::StatusCode;
 
 use crate::body::BoundedBody;
@@ -56,8 +56,12 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
+    // Memory is shared by the address that sends, and not by the proxy before this server.
+    let sender = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
+        resolve_client(peer, &parts.headers, &shared.engine.config().server.trusted_proxies)
+    });
     let head = Head::new(parts.method, target, parts.headers).with_client(client);
-    let body = BoundedBody::new(body, shared.body_budget.clone());
+    let body = BoundedBody::new(body, shared.body_memory.clone(), sender);
     into_response(shared.engine.receive(head, body).await)
 }
 

@@ -32,6 +32,8 @@
 pub mod admin;
 mod app;
 mod body;
+mod body_memory;
+mod connection_table;
 mod error_rewrite;
 mod fd_limit;
 mod fn_handler;
@@ -52,6 +54,7 @@ mod signals;
 mod socket;
 mod telemetry;
 mod tls;
+mod tracked_body;
 
 pub use app::{App, AppError, BuildAppError};
 pub use fd_limit::raise_file_limit;

@@ -3,30 +3,36 @@
 //! arms no timer, so that a slow peer could stay for ever.
 
 use std::future::{Future, IntoFuture};
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
+use hookward_engine::Engine;
+use hookward_engine::ingest::resolve_client;
+use http::HeaderMap;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use crate::connection_table::{ConnectionProgress, ConnectionTable, OpenConnection};
 use crate::error_rewrite::ResponseOrigin;
 use crate::head_reader::{MAX_HEAD_BUFFER, read_first_head};
 use crate::hooks::Hooks;
 use crate::prefixed_io::PrefixedIo;
 use crate::socket::Socket;
 use crate::tls::{self, Stream};
+use crate::tracked_body::TrackedBody;
 use crate::{fd_limit, response, telemetry};
 
 /// The bounds of a listener, for [`Serve::limits`].
@@ -40,8 +46,10 @@ use crate::{fd_limit, response, telemetry};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The most connections that are open at the same time. One beyond it gets 503 `OVERLOADED`, or
-    /// under TLS is closed. Lowered if the process may not open as many files. Default 10,000.
+    /// The most connections that are open at the same time. One beyond it takes the place of the
+    /// oldest one without a complete request, of the address that has the most of them. If there is
+    /// none it gets 503 `OVERLOADED`, or under TLS is closed. Lowered if the process may not open as
+    /// many files. Default 10,000.
     pub connections: usize,
     /// The time for a TLS handshake, which counts towards that of the first head. Default 5 s.
     pub handshake: Duration,
@@ -174,7 +182,8 @@ impl IntoFuture for Serve {
             let tls = hooks.as_ref().map(|hooks| tls::acceptor(hooks.engine())).transpose()?;
             let graceful = GracefulShutdown::new();
             let (running, stopping) = watch::channel(());
-            let cx = ConnectionCx { app, limits, tls: tls.flatten(), stopping };
+            let engine = hooks.as_ref().map(|hooks| hooks.engine().clone());
+            let cx = ConnectionCx { app, limits, tls: tls.flatten(), engine, stopping };
             accept_connections(&listener, &cx, &mut shutdown, &graceful).await;
             // The order of a drain. First the listener closes, so that new connections go to
             // another process, and silent peers are dropped (`running`). Then new deliveries on
@@ -208,8 +217,9 @@ async fn accept_connections(
     graceful: &GracefulShutdown,
 ) {
     let limit = fd_limit::allowed_connections(cx.limits.connections);
-    let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+    let table = ConnectionTable::new(limit);
     loop {
+        table.wait_for_closing().await;
         let accepted = tokio::select! {
             // The shutdown first: a flood of connections must not keep the server from stopping.
             biased;
@@ -224,11 +234,11 @@ async fn accept_connections(
                 continue;
             }
         };
-        match permits.clone().try_acquire_owned() {
-            Ok(permit) => spawn_connection(stream, peer, cx.clone(), graceful, permit),
+        match table.open(peer.ip(), cx.is_trusted_proxy(peer.ip())) {
+            Some(place) => spawn_connection(stream, peer, cx.clone(), graceful, place),
             // A peer that expects a TLS handshake cannot read an answer in clear text.
-            Err(_) if cx.tls.is_some() => drop(stream),
-            Err(_) => reject_overloaded(stream),
+            None if cx.tls.is_some() => drop(stream),
+            None => reject_overloaded(stream),
         }
     }
 }
@@ -239,6 +249,8 @@ struct ConnectionCx {
     app: Router,
     limits: Limits,
     tls: Option<TlsAcceptor>,
+    /// Knows the trusted proxies; `None` for a listener without hooks.
+    engine: Option<Arc<Engine>>,
     /// Its sender is dropped when the server stops.
     stopping: watch::Receiver<()>,
 }
@@ -248,69 +260,104 @@ impl ConnectionCx {
     async fn server_stops(&self) {
         let _ = self.stopping.clone().changed().await;
     }
+
+    fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.engine.as_ref().is_some_and(|engine| {
+            engine.config().server.trusted_proxies.iter().any(|net| net.contains(&peer))
+        })
+    }
+
+    /// The client that a trusted proxy names.
+    fn proxied_client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        let config = self.engine.as_ref()?.config();
+        Some(resolve_client(peer, headers, &config.server.trusted_proxies))
+    }
 }
 
-/// Serves a connection in a task of its own. The permit is returned when the connection is closed.
+/// Serves a connection in a task of its own. Its place is free again when it is closed.
 fn spawn_connection(
     stream: TcpStream,
     peer: SocketAddr,
     cx: ConnectionCx,
     graceful: &GracefulShutdown,
-    permit: OwnedSemaphorePermit,
+    place: OpenConnection,
 ) {
     // An answer is one small write; Nagle's algorithm would delay it for a second one.
     let _ = stream.set_nodelay(true);
     let watcher = graceful.watcher();
     tokio::spawn(async move {
-        let Some((stream, head)) = begin_connection(stream, &cx).await else { return };
+        let Some((stream, head)) = begin_connection(stream, &cx, &place).await else { return };
         let origin = ResponseOrigin::default();
         let io = PrefixedIo::new(stream, head.into(), origin.clone());
-        let service =
-            hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                let mut request = request.map(axum::body::Body::new);
-                request.extensions_mut().insert(ConnectInfo(peer));
-                call_app(cx.app.clone(), request, origin.clone())
-            });
+        let (timeout, progress) = (cx.limits.head, place.progress());
+        let service = hyper::service::service_fn(move |request| {
+            serve_request(cx.clone(), request, peer, origin.clone(), progress.clone())
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Some senders close their side after the request and still wait for its answer.
             .half_close(true)
-            .header_read_timeout(cx.limits.head)
+            .header_read_timeout(timeout)
             .max_headers(HYPER_MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BUFFER)
             .serve_connection(TokioIo::new(io), service);
-        if let Err(e) = pin!(watcher.watch(connection)).await {
-            telemetry::connection_failed(&e);
+        tokio::select! {
+            biased;
+            ended = watcher.watch(connection) => {
+                if let Err(e) = ended {
+                    telemetry::connection_failed(&e);
+                }
+            }
+            // Without an answer: it is between two requests, or its peer neither sends nor reads.
+            () = place.evicted() => {}
         }
-        drop(permit);
     });
 }
 
 /// Completes the TLS handshake, if there is TLS, and reads the first head. `None`: the peer sent
-/// nothing in time, or it was answered with 408.
-async fn begin_connection(stream: TcpStream, cx: &ConnectionCx) -> Option<(Stream, Vec<u8>)> {
+/// nothing in time, or it was answered with 408 or, if it lost its place, with 503.
+async fn begin_connection(
+    stream: TcpStream,
+    cx: &ConnectionCx,
+    place: &OpenConnection,
+) -> Option<(Stream, Vec<u8>)> {
     // One start for both deadlines, so that a slow handshake does not extend the time for the head.
     let start = Instant::now();
     let socket = Socket::new(stream);
     let mut stream = match &cx.tls {
         None => Stream::Plain(socket),
-        Some(tls) => tls_handshake(tls, socket, start + cx.limits.handshake, cx).await?,
+        Some(tls) => tokio::select! {
+            biased;
+            stream = tls_handshake(tls, socket, start + cx.limits.handshake, cx) => stream?,
+            () = place.evicted() => return None,
+        },
     };
     let mut head = Vec::new();
     let reading = read_first_head(&mut stream, &mut head, cx.server_stops());
-    match timeout_at(start + cx.limits.head, reading).await {
-        Ok(any) => any.ok()?.then_some((stream, head)),
-        // A silent peer has asked nothing, so it is closed without an answer.
-        Err(_) if head.is_empty() => None,
-        Err(_) => {
-            let _ = timeout(TIMEOUT_RESPONSE_TIMEOUT, async {
-                stream.write_all(&REQUEST_TIMEOUT_RESPONSE).await?;
-                stream.shutdown().await
-            })
-            .await;
-            None
-        }
+    let is_late = tokio::select! {
+        biased;
+        read = timeout_at(start + cx.limits.head, reading) => match read {
+            Ok(any) => return any.ok()?.then_some((stream, head)),
+            Err(_) => true,
+        },
+        () = place.evicted() => false,
+    };
+    // A silent peer has asked nothing, so it is closed without an answer.
+    if !head.is_empty() {
+        let answer = async {
+            if !is_late {
+                // Not waited for: the file descriptor belongs to another connection already.
+                stream.write_all(&OVERLOADED_RESPONSE).await?;
+                return stream.flush().await;
+            }
+            stream.write_all(&REQUEST_TIMEOUT_RESPONSE).await?;
+            stream.shutdown().await
+        };
+        let limit = if is_late { TIMEOUT_RESPONSE_TIMEOUT } else { OVERLOAD_CLOSE_TIMEOUT };
+        let _ = timeout(limit, answer).await;
     }
+    None
 }
 
 async fn tls_handshake(
@@ -334,13 +381,22 @@ async fn tls_handshake(
     None
 }
 
-/// Calls the router and marks its response as the service's.
-async fn call_app(
-    app: Router,
-    request: axum::http::Request<axum::body::Body>,
+/// Calls the router for one request and marks its response as the service's.
+async fn serve_request(
+    cx: ConnectionCx,
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
     origin: ResponseOrigin,
+    progress: ConnectionProgress,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
-    let response = hyper::service::Service::call(&TowerToHyperService::new(app), request).await;
+    let client =
+        progress.is_trusted_proxy().then(|| cx.proxied_client(peer.ip(), request.headers()));
+    progress.head_complete(client.flatten());
+    let mut request =
+        request.map(|body| axum::body::Body::new(TrackedBody::new(body, progress.clone())));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let response = hyper::service::Service::call(&TowerToHyperService::new(cx.app), request).await;
+    progress.answered();
     origin.mark_service();
     response
 }

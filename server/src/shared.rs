@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hookward_engine::Engine;
 use hookward_engine::worker::Worker;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::body_memory::BodyMemory;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 
@@ -18,8 +18,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) loader: Loader,
     pub(crate) metrics: Metrics,
-    /// One permit per byte of the bodies that are in memory at the same time.
-    pub(crate) body_budget: Arc<Semaphore>,
+    pub(crate) body_memory: Arc<BodyMemory>,
     last_reload_error: Mutex<Option<String>>,
     worker: Mutex<Option<Worker>>,
     metrics_upkeep: JoinHandle<()>,
@@ -36,7 +35,12 @@ impl Shared {
         metrics: Metrics,
         handler_runtime: Option<Runtime>,
     ) -> Self {
-        let body_budget = engine.config().server.max_body_bytes_in_flight;
+        let config = engine.config();
+        let body_memory = BodyMemory::new(
+            config.server.max_body_bytes_in_flight,
+            config.server.small_body_reserve_bytes(),
+        );
+        drop(config);
         let worker = handler_runtime
             .as_ref()
             .map(|runtime| Worker::start(engine.clone(), runtime.handle().clone()));
@@ -45,7 +49,7 @@ impl Shared {
             engine,
             loader,
             metrics,
-            body_budget: Arc::new(Semaphore::new(body_budget.min(Semaphore::MAX_PERMITS))),
+            body_memory,
             last_reload_error: Mutex::new(None),
             worker: Mutex::new(worker),
             metrics_upkeep,

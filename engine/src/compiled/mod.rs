@@ -115,6 +115,19 @@ pub struct CompiledServer {
     pub max_body_bytes_in_flight: usize,
 }
 
+impl CompiledServer {
+    /// The part of `max_body_bytes_in_flight` that large bodies leave free for small ones: a
+    /// quarter. So few large bodies cannot delay all small events.
+    pub fn small_body_reserve_bytes(&self) -> usize {
+        self.max_body_bytes_in_flight / 4
+    }
+
+    /// The largest body for which there can be memory.
+    pub fn largest_body_bytes(&self) -> usize {
+        self.max_body_bytes_in_flight - self.small_body_reserve_bytes()
+    }
+}
+
 /// The compiled `admin:` block: settings of the admin port.
 #[derive(Debug, Clone)]
 pub struct CompiledAdmin {

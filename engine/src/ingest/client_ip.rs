@@ -1,6 +1,7 @@
-//! The client's address: that of the connection, or the one that trusted proxies name.
+//! The client's address: that of the connection, or the one that trusted proxies name; and the
+//! group of addresses that counts as one client.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -16,7 +17,7 @@ const MAX_PROXY_HOPS: usize = 32;
 /// appends the address that called it, so the first address that is not a trusted proxy is the
 /// sender. Anyone could have written the addresses before that one. A hop that is not an address
 /// ends the search too.
-pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub fn resolve_client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_proxy = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut nearest = peer.to_canonical();
     if !is_proxy(&nearest) {
@@ -32,6 +33,26 @@ pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
         }
     }
     nearest
+}
+
+/// The group of addresses that limits count as one client: an IPv4 address stands for itself, an
+/// IPv6 address for its /64, all of which one subscriber holds.
+///
+/// ```
+/// use hookward_engine::ingest::client_group;
+///
+/// let group = |ip: &str| client_group(ip.parse().expect("an address")).to_string();
+/// assert_eq!(group("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+/// assert_eq!(group("::ffff:192.0.2.1"), "192.0.2.1");
+/// ```
+pub fn client_group(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
 }
 
 /// Parses `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::7` or `[2001:db8::7]:4711`, as proxies
@@ -50,7 +71,7 @@ pub fn forwarded_for(peer: IpAddr, value: &[u8], trusted: &[IpNet]) -> IpAddr {
     if let Ok(value) = http::HeaderValue::from_bytes(value) {
         headers.insert(FORWARDED_FOR, value);
     }
-    resolve(peer, &headers, trusted)
+    resolve_client(peer, &headers, trusted)
 }
 
 #[cfg(test)]
@@ -64,7 +85,7 @@ mod tests {
         for line in forwarded_for {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
         }
-        resolve(peer.parse().unwrap(), &headers, &trusted).to_string()
+        resolve_client(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
 
     #[test]

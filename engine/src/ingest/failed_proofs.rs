@@ -4,7 +4,7 @@
 //! that fail are answered with 429.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use hookward_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::bucket::Bucket;
+use super::client_ip::client_group;
 use crate::compiled::{Rate, Source};
 
 /// Failed proofs of one address at one source before its proofs are bounded.
@@ -46,7 +47,7 @@ impl FailedProofs {
     ) -> Option<OwnedSemaphorePermit> {
         let proofs = {
             let mut addresses = self.lock();
-            let address = addresses.get_mut(&(source.name.clone(), counted_address(client?)))?;
+            let address = addresses.get_mut(&(source.name.clone(), client_group(client?)))?;
             address.failures.wait(FAILED_PROOF_RATE, now)?;
             if address.last_genuine.is_some_and(|at| now.since(at) < GENUINE_PROOF_EXEMPTION) {
                 return None;
@@ -79,7 +80,7 @@ impl FailedProofs {
         }
         let new = || AddressState { failures: Bucket::full(now), last_genuine: None, proofs: None };
         let address =
-            addresses.entry((source.name.clone(), counted_address(client))).or_insert_with(new);
+            addresses.entry((source.name.clone(), client_group(client))).or_insert_with(new);
         let retry_after = address.failures.wait(FAILED_PROOF_RATE, now);
         address.failures.spend(FAILED_PROOF_RATE, now);
         retry_after
@@ -88,24 +89,12 @@ impl FailedProofs {
     /// Records a genuine proof, which exempts an address with failures from the bound.
     pub(super) fn record_genuine(&self, source: &Source, client: Option<IpAddr>, now: Timestamp) {
         let Some(client) = client else { return };
-        if let Some(address) = self.lock().get_mut(&(source.name.clone(), counted_address(client)))
-        {
+        if let Some(address) = self.lock().get_mut(&(source.name.clone(), client_group(client))) {
             address.last_genuine = Some(now);
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, IpAddr), AddressState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The address that failures are counted for. An IPv6 sender can use any address of its /64.
-fn counted_address(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
     }
 }

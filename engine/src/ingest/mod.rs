@@ -38,6 +38,7 @@ use tokio::sync::Notify;
 pub use body_budget::ReadBody;
 #[doc(hidden)]
 pub use client_ip::forwarded_for;
+pub use client_ip::{client_group, resolve_client};
 pub use rejection::{ReadError, Rejection};
 
 use crate::compiled::{CompiledConfig, Source};
@@ -120,7 +121,7 @@ impl Ingest {
     ) -> Reply {
         let started = Instant::now();
         let trusted = &config.server.trusted_proxies;
-        head.client = head.client.map(|peer| client_ip::resolve(peer, &head.headers, trusted));
+        head.client = head.client.map(|peer| resolve_client(peer, &head.headers, trusted));
         let path = head.target.split('?').next().unwrap_or_default();
         // Exact: a prefix or a trailing slash would be a second address of a source, which its
         // sender does not know and its limits were not meant for.

@@ -263,7 +263,7 @@ fn limits(
         _ => {}
     }
     let body = raw.body.map_or(defaults.body, |b| b.0.as_usize());
-    if body > server.max_body_bytes_in_flight {
+    if body > server.largest_body_bytes() {
         warn_body_limit_too_high(cx, &at);
     }
     Limits {
@@ -281,6 +281,6 @@ fn warn_body_limit_too_high(cx: &mut CompileCx<'_>, limits_at: &str) {
         (false, false) => "/server/max_body_bytes_in_flight",
     };
     cx.document
-        .warn(Location::Value(key), "the limit of one body is above `server.max_body_bytes_in_flight`, so a body of that size is always rejected")
+        .warn(Location::Value(key), "the limit of one body is above three quarters of `server.max_body_bytes_in_flight`, which is what large bodies may take, so a body of that size is always rejected")
         .help("raise `server.max_body_bytes_in_flight`, or lower `limits.body`");
 }
