@@ -101,6 +101,9 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Names what a proven delivery carries: one identity per event, several where the sender
     /// batches. Pure: the same delivery always gives the same identities.
     ///
+    /// An empty list means that the sender's batch is empty: the delivery is answered with 200, and
+    /// nothing is stored. A delivery in which no batch can be found is an error instead.
+    ///
     /// By default that of the scheme. Without one it fails.
     ///
     /// # Errors
@@ -136,9 +139,16 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         true
     }
 
-    /// The answer to the sender, once everything is stored. Called once per accepted delivery; the
-    /// store keeps it and repetitions receive the same bytes.
-    fn reply(&self, receipt: &Receipt) -> Reply {
+    /// The answer to the sender, once everything is stored. Called once per accepted delivery and
+    /// before it is stored; the store keeps the answer, and repetitions receive the same bytes.
+    ///
+    /// `delivery` is what the sender sent, for senders whose kinds of request want different
+    /// answers; `receipt` says what the events are and what became of them. The status must be a
+    /// 2xx. The source's `reply:` in routes.yaml overrides this answer.
+    ///
+    /// By default [`Reply::received`], for senders that read nothing but the status.
+    fn reply(&self, delivery: &Verified, receipt: &Receipt) -> Reply {
+        let _ = delivery;
         Reply::received(receipt)
     }
 

@@ -117,6 +117,9 @@ struct Ignored {
 }
 
 /// What became of a delivery as a whole. Closed on purpose: providers choose their answer by it.
+///
+/// A duplicate has no outcome of its own: it gets the stored answer of the first delivery, byte for
+/// byte, and no provider is asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// Stored, and at least one of its events has a job.
@@ -125,6 +128,9 @@ pub enum DeliveryOutcome {
     Unrouted,
     /// Stored for inspection without jobs: the matching routes found every event invalid.
     Invalid,
+    /// Proven, and nothing is stored: the sender's batch is empty. Senders that batch send one to
+    /// try a URL that was just saved.
+    NoEvents,
 }
 
 /// What was stored of a delivery: the input of [`Provider::reply`](crate::Provider::reply).
@@ -133,7 +139,8 @@ pub enum DeliveryOutcome {
 pub struct Receipt {
     /// What became of the delivery as a whole.
     pub outcome: DeliveryOutcome,
-    /// The events in the order in which they stand in the delivery.
+    /// The events in the order in which they stand in the delivery; empty with
+    /// [`DeliveryOutcome::NoEvents`].
     pub events: Vec<ReceiptEvent>,
 }
 

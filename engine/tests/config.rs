@@ -151,8 +151,19 @@ fn every_key_of_a_file_is_compiled() {
     assert_eq!(secrets, ["whsec_from_the_environment", "whsec_from_a_file"]);
     assert_eq!(
         stripe.keep_headers,
-        ["content-type", "stripe-version", "traceparent", "user-agent"]
+        [
+            "content-type",
+            "stripe-version",
+            "traceparent",
+            "user-agent",
+            "x-goog-channel-id",
+            "x-goog-resource-state"
+        ]
     );
+    assert_eq!(stripe.methods, [http::Method::POST, http::Method::HEAD]);
+    let reply = stripe.reply.as_ref().unwrap();
+    assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, &b"<Response/>"[..]));
+    assert_eq!(reply.headers.len(), 1);
     assert_eq!((stripe.limits.body, stripe.limits.allow_ips.len()), (1024 * 1024, 2));
     assert_eq!(stripe.limits.rate.unwrap().burst, Some(20));
     assert_eq!((stripe.dedupe, stripe.on_parse_error), (Dedupe::Id, OnInvalid::Reject));

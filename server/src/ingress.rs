@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use hookward_core::{Head, Reply, Timestamp};
 use hookward_engine::ingest::{Rejection, resolve_client};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::body::BoundedBody;
 use crate::head_validation;
@@ -42,8 +42,9 @@ pub(crate) fn standalone(shared: Arc<Shared>) -> Router {
 
 /// GET and HEAD get the health page; any other method gets the error that a source would give.
 fn health_page() -> MethodRouter<Arc<Shared>> {
-    let method_not_allowed =
-        || async { into_response(Rejection::Method { allowed: &["GET", "HEAD"] }.reply()) };
+    let method_not_allowed = || async {
+        into_response(Rejection::Method { allowed: vec![Method::GET, Method::HEAD] }.reply())
+    };
     get(health)
         .fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(head_validation::validate_head_layer))

@@ -13,7 +13,9 @@ use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
 use crate::scheme::error::SchemeError;
 use crate::scheme::field_location::FieldLocation;
 use crate::scheme::identity::IdentityRules;
-use crate::scheme::spec::{KeyFormat, Scheme, SignatureAlgorithm, SignatureSpec, TimestampSpec};
+use crate::scheme::spec::{
+    KeyFormat, Scheme, SignatureAlgorithm, SignatureLocation, SignatureSpec, TimestampSpec,
+};
 use crate::scheme::template::{self, Segment};
 use crate::secret::{Secret, SecretError};
 
@@ -189,6 +191,16 @@ impl CompiledScheme {
                 signs_body || self.message.contains(&Segment::Form(f.clone()))
             }
         }
+    }
+
+    /// Whether the signature stands in the header of this lower-case name.
+    pub fn reads_signature_from(&self, header: &str) -> bool {
+        let name = self.signature.name.to_ascii_lowercase();
+        self.signature.location == SignatureLocation::Header
+            && match name.strip_suffix("-*") {
+                Some(family) => header.starts_with(family),
+                None => header == name,
+            }
     }
 
     /// Whether the signature covers the event type wherever it may stand. `hookward check` warns

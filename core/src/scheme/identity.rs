@@ -85,7 +85,7 @@ impl IdentityRules {
     ///
     /// # Errors
     /// [`IdentifyError`] for a batch whose body is not strict JSON, has no array at the batch's
-    /// pointer, or has no events or more than 10,000.
+    /// pointer, or has more than 10,000 events. An empty batch has no identities.
     pub fn identify(
         &self,
         delivery: &Verified,
@@ -100,9 +100,9 @@ impl IdentityRules {
         let items = body.pointer(batch).and_then(|v| v.as_array()).ok_or_else(|| {
             IdentifyError::new(format!("there is no array of events at `{batch}`"))
         })?;
-        if items.is_empty() || items.len() > MAX_BATCH_EVENTS {
+        if items.len() > MAX_BATCH_EVENTS {
             let reason = format!(
-                "the batch has {} events; 1 to {MAX_BATCH_EVENTS} are allowed",
+                "the batch has {} events; at most {MAX_BATCH_EVENTS} are allowed",
                 items.len()
             );
             return Err(IdentifyError::new(reason));

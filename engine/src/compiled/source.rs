@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::{ActiveSecrets, Provider, SecretSet, Timestamp};
+use hookward_core::{ActiveSecrets, Provider, Reply, SecretSet, Timestamp};
+use http::Method;
 
 use super::limits::Limits;
 use super::secret_file::SecretFile;
@@ -19,12 +20,14 @@ pub struct Source {
     pub provider_name: &'static str,
     /// The provider, built with the source's `with:` block.
     pub provider: Arc<dyn Provider>,
-    /// The HTTP methods that the provider's senders use.
-    pub methods: &'static [&'static str],
+    /// The HTTP methods that the source allows.
+    pub methods: Vec<Method>,
     /// The media types that the provider's senders use; empty accepts any.
     pub media_types: &'static [&'static str],
     /// The names of the headers stored with each event, in lower case.
     pub keep_headers: Vec<String>,
+    /// `reply:`, the answer to every accepted delivery; `None` where the provider makes it.
+    pub reply: Option<Reply>,
     /// The secrets written under `secrets:`.
     pub secrets: SecretSet,
     /// `secret_file:`, for providers whose sender makes the secret up and sends it at set-up.

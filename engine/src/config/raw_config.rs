@@ -131,6 +131,11 @@ pub(super) struct Source {
     #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]
     with: Option<Map<String, Value>>,
     pub(super) path: Option<PathText>,
+    #[schemars(length(min = 1))]
+    pub(super) methods: Option<Vec<Option<SourceMethod>>>,
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
+    pub(super) keep_headers: Option<Vec<Option<String>>>,
+    pub(super) reply: Option<SourceReply>,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) on_parse_error: Option<OnInvalid>,
 }
@@ -151,6 +156,28 @@ pub(super) struct Limits {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) burst: Option<u32>,
     pub(super) allow_ips: Option<Vec<Option<NetworkText>>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum SourceMethod {
+    Post,
+    Get,
+    Put,
+    Patch,
+    Delete,
+    Head,
+    Options,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceReply {
+    #[schemars(range(min = 200, max = 299))]
+    pub(super) status: Option<u16>,
+    #[schemars(extend("maxProperties" = 16))]
+    pub(super) headers: Option<BTreeMap<String, Option<String>>>,
+    pub(super) body: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -1,7 +1,10 @@
 //! Stage 6, answer: the reply that was stored with the delivery, and the audit line about it.
+//!
+//! `make_reply` chooses the reply of an accepted delivery; it runs before the commit, because the
+//! reply is stored with the event.
 
 use hookward_core::store::{Acceptance, DedupeKeyKind};
-use hookward_core::{DeliveryOutcome, Reply};
+use hookward_core::{DeliveryOutcome, Receipt, Reply, Verified};
 
 use super::delivery_builder::DeliverySummary;
 use crate::compiled::Source;
@@ -28,6 +31,7 @@ pub(super) fn answer(source: &Source, acceptance: Acceptance, summary: DeliveryS
                 DeliveryOutcome::Accepted => "accepted",
                 DeliveryOutcome::Unrouted => "unrouted",
                 DeliveryOutcome::Invalid => "invalid",
+                DeliveryOutcome::NoEvents => "handshake",
             };
             telemetry::count_request(&source.name, outcome);
             if let Some((event, event_type)) = summary.first_event {
@@ -37,4 +41,21 @@ pub(super) fn answer(source: &Source, acceptance: Acceptance, summary: DeliveryS
             summary.answer
         }
     }
+}
+
+/// The answer to an accepted delivery: the source's `reply:`, or else what the provider answers.
+pub(super) fn make_reply(source: &Source, verified: &Verified, receipt: &Receipt) -> Reply {
+    match &source.reply {
+        Some(reply) => reply.clone(),
+        None => source.provider.reply(verified, receipt),
+    }
+}
+
+/// Answers a proven delivery whose batch is empty. Senders send one to try a URL. There is nothing
+/// to store and nothing to lose, so it counts as a handshake and spends no rate.
+pub(super) fn answer_empty_batch(source: &Source, verified: &Verified) -> Reply {
+    let reply = make_reply(source, verified, &Receipt::new(DeliveryOutcome::NoEvents, Vec::new()));
+    telemetry::count_request(&source.name, "handshake");
+    telemetry::log_handshake(&source.name, reply.status.as_u16());
+    reply
 }

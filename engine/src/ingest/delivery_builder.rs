@@ -7,6 +7,7 @@ use hookward_core::store::{JobId, NewDelivery, NewEvent, NewStatus};
 use hookward_core::{DeliveryOutcome, EventId, Receipt, ReceiptEvent, Reply, Timestamp, Verified};
 
 use super::RequestCx;
+use super::answer::make_reply;
 use super::dedupe::DedupeKeyBuilder;
 use super::rejection::Rejection;
 use super::route::{RoutedEvent, Routing};
@@ -80,7 +81,7 @@ impl<'a> DeliveryBuilder<'a> {
         // Worded before the commit, because it is stored with the event: a duplicate gets it byte
         // for byte.
         let receipt = build_receipt(&events);
-        let answer = cx.source.provider.reply(&receipt);
+        let answer = make_reply(cx.source, &verified, &receipt);
         let summary = DeliverySummary {
             answer: answer.clone(),
             outcome: receipt.outcome,

@@ -4,10 +4,12 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use hookward_core::{Handshake, HandshakeEffect, Reply, Secret, VerifyError};
+use hookward_core::{Handshake, HandshakeEffect, Head, Reply, Secret, VerifyError};
+use http::{Method, StatusCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::head_checks::check_head;
 use super::rejection::Rejection;
 use super::{Ingest, RequestCx};
 use crate::compiled::Source;
@@ -16,6 +18,23 @@ use crate::telemetry;
 /// Senders wait a few seconds for the answer. An effect that takes longer is answered with 503, and
 /// the sender tries again.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers a HEAD request with an empty 200, where the source allows the method; `None` for every
+/// other request. Senders try a URL with it before they save it. It carries no proof, so nothing of
+/// it is read and nothing is stored; its body, if any, is never awaited.
+///
+/// # Errors
+/// The rejection of a client address or another part of the head that the source does not allow.
+pub(super) fn answer_head_probe(source: &Source, head: &Head) -> Result<Option<Reply>, Rejection> {
+    if head.method != Method::HEAD {
+        return Ok(None);
+    }
+    check_head(source, head)?;
+    let reply = Reply::empty(StatusCode::OK);
+    telemetry::count_request(&source.name, "handshake");
+    telemetry::log_handshake(&source.name, reply.status.as_u16());
+    Ok(Some(reply))
+}
 
 impl Ingest {
     /// Carries out what the handshake asks for, and returns its answer.

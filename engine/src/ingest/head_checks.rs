@@ -9,8 +9,8 @@ use crate::compiled::Source;
 /// Rejects a method, a client address, a content encoding or a media type that this source's sender
 /// does not use.
 pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> {
-    if !source.methods.contains(&head.method.as_str()) {
-        return Err(Rejection::Method { allowed: source.methods });
+    if !source.methods.contains(&head.method) {
+        return Err(Rejection::Method { allowed: source.methods.clone() });
     }
     let allowed = &source.limits.allow_ips;
     if !allowed.is_empty() {

@@ -14,15 +14,12 @@ pub(super) struct IdentifiedEvent {
     pub(super) problem: Option<String>,
 }
 
-/// Names the events of a delivery, in its order; never none. A delivery that the provider cannot
-/// take apart is one event with a problem, so that it is stored as invalid and an operator can see
-/// it.
+/// Names the events of a delivery, in its order; none where the sender's batch is empty. A delivery
+/// that the provider cannot take apart is one event with a problem, so that it is stored as invalid
+/// and an operator can see it.
 pub(super) fn identify(source: &Source, verified: &Verified) -> Vec<IdentifiedEvent> {
     let unidentified = |problem| vec![IdentifiedEvent { identity: Identity::default(), problem }];
     match source.provider.identify(verified) {
-        Ok(identities) if identities.is_empty() => {
-            unidentified(Some("there is no event in it".to_owned()))
-        }
         Ok(identities) => identities.into_iter().map(without_oversized_id).collect(),
         Err(error) => unidentified(Some(error.to_string())),
     }

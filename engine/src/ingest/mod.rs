@@ -45,12 +45,13 @@ use crate::compiled::{CompiledConfig, Source};
 use crate::retention_clock::RetentionClock;
 use crate::run_state::RunState;
 use crate::telemetry;
-use answer::answer;
+use answer::{answer, answer_empty_batch};
 use body_budget::{JsonMemory, parse_large_json};
 use clock_step::ClockStepDetector;
 use commit::CommitPermits;
 use delivery_builder::DeliveryBuilder;
 use failed_proofs::FailedProofs;
+use handshake::answer_head_probe;
 use identify::identify;
 use route::Router;
 use source_rate::SourceRates;
@@ -149,6 +150,9 @@ impl Ingest {
         body: impl ReadBody,
     ) -> Result<Reply, Rejection> {
         self.observe_clock();
+        if let Some(reply) = answer_head_probe(cx.source, &head)? {
+            return Ok(reply);
+        }
         let (proof, budget) = self.verify(cx, head, body).await?;
         let verified = match proof {
             Proof::Genuine(verified) => verified,
@@ -157,9 +161,12 @@ impl Ingest {
         };
         // The next three stages read the body as JSON, on this thread unless it is large.
         parse_large_json(verified.body()).await;
+        let events = identify(cx.source, &verified);
+        if events.is_empty() {
+            return Ok(answer_empty_batch(cx.source, &verified));
+        }
         let mut delivery = DeliveryBuilder::new(cx, &verified);
-        let identified = identify(cx.source, &verified).into_iter();
-        let events = identified.map(|event| validate(&verified, event)).collect();
+        let events = events.into_iter().map(|event| validate(&verified, event)).collect();
         let verified = Arc::new(verified);
         for event in self.router.route(cx, &verified, delivery.headers(), events).await? {
             delivery.add(&verified, event);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookward_core::store::StoreError;
 use hookward_core::{Reply, VerifyError};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 /// A body that could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Rejection {
     /// The source's sender does not use this method.
     Method {
         /// The methods that it uses.
-        allowed: &'static [&'static str],
+        allowed: Vec<Method>,
     },
     /// The source's sender does not use this media type.
     MediaType {
@@ -178,7 +178,7 @@ impl Rejection {
             Self::Store(e) => e.to_string(),
             Self::RateLimited { reason, .. } => (*reason).to_owned(),
             Self::TooLarge { limit } => format!("the announced body is larger than {limit} bytes"),
-            Self::Method { allowed } => format!("this source allows {}", allowed.join(", ")),
+            Self::Method { allowed } => format!("this source allows {}", method_list(allowed)),
             Self::MediaType { allowed } => format!("this source allows {}", allowed.join(", ")),
             other => other.message().to_owned(),
         }
@@ -206,10 +206,15 @@ impl Rejection {
             }
         }
         if let Self::Method { allowed } = self
-            && let Ok(value) = HeaderValue::from_str(&allowed.join(", "))
+            && let Ok(value) = HeaderValue::from_str(&method_list(allowed))
         {
             reply.headers.push((header::ALLOW, value));
         }
         reply
     }
+}
+
+/// The methods as the header `Allow` lists them.
+fn method_list(methods: &[Method]) -> String {
+    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -29,6 +29,7 @@ use hookward_testkit::clock::FakeClock;
 use hookward_testkit::handler::{Play, Recorder};
 use serde_json::Value;
 
+mod answers;
 mod attempts;
 mod breaker;
 mod captured_requests;

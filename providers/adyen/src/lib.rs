@@ -116,7 +116,7 @@ impl Provider for Adyen {
     }
 
     /// Older integrations require this text; newer ones read only the status.
-    fn reply(&self, _: &Receipt) -> Reply {
+    fn reply(&self, _: &Verified, _: &Receipt) -> Reply {
         Reply::text(StatusCode::OK, "[accepted]")
     }
 

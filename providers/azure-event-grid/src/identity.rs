@@ -11,8 +11,9 @@ const MAX_BATCH: usize = 10_000;
 pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
     let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
     let Some(events) = body.as_array() else { return Ok(vec![identity(body, None)]) };
-    if events.is_empty() || events.len() > MAX_BATCH {
-        let reason = format!("the batch has {} events; 1 to {MAX_BATCH} are allowed", events.len());
+    if events.len() > MAX_BATCH {
+        let reason =
+            format!("the batch has {} events; at most {MAX_BATCH} are allowed", events.len());
         return Err(IdentifyError::new(reason));
     }
     let one = |(n, event)| identity(event, Some(format!("/{n}")));

@@ -50,9 +50,12 @@ pub(crate) fn identify(delivery: &Verified) -> Result<Vec<Identity>, IdentifyErr
         Mode::Batch => {
             let events =
                 json()?.as_array().ok_or_else(|| error("the batch is not an array".to_owned()))?;
-            if events.is_empty() || events.len() > MAX_BATCH {
-                let reason =
-                    format!("the batch has {} events; 1 to {MAX_BATCH} are allowed", events.len());
+            // The JSON format allows an empty batch (cloudevents/formats/json-format.md, section 4).
+            if events.len() > MAX_BATCH {
+                let reason = format!(
+                    "the batch has {} events; at most {MAX_BATCH} are allowed",
+                    events.len()
+                );
                 return Err(error(reason));
             }
             let one = |(n, event)| json_identity(event, Some(format!("/{n}")));

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Provider, Receipt, Reply, Request, SampleEvent, Verification, VerifyCx, VerifyError,
+    Provider, Receipt, Reply, Request, SampleEvent, Verification, Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -63,7 +63,7 @@ impl Provider for Discord {
         })
     }
 
-    fn reply(&self, receipt: &Receipt) -> Reply {
+    fn reply(&self, _: &Verified, receipt: &Receipt) -> Reply {
         let first = receipt.events.first();
         handshake::acknowledgement(first.and_then(|event| event.event_type.as_deref()))
     }

@@ -44,7 +44,7 @@ pub(crate) async fn sources(State(shared): State<Arc<Shared>>) -> Json<Value> {
         json!({
             "name": source.name, "path": source.path, "provider": source.provider_name,
             "verified": source.verified, "secrets": source.secrets.all().len(),
-            "methods": source.methods, "bodyLimit": source.limits.body,
+            "methods": source.methods.iter().map(|m| m.as_str()).collect::<Vec<_>>(), "bodyLimit": source.limits.body,
         })
     };
     Json(json!({"sources": config.sources.values().map(source_json).collect::<Vec<_>>()}))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hookward_core::plugin::ProviderDescriptor;
 
+use super::answers;
 use super::compile_cx::CompileCx;
 use super::plugin::{self, NO_VERIFICATION, PluginKind};
 use super::secrets;
@@ -14,9 +15,6 @@ use crate::compiled::{CompiledServer, Dedupe, Limits, OnInvalid, Rate, Source};
 use crate::config::document::Location;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{pointer, raw_config};
-
-/// The headers stored with every event: the type of the body, the trace, and the sender's software.
-const ALWAYS_STORED_HEADERS: [&str; 3] = ["content-type", "traceparent", "user-agent"];
 
 /// The maximum length of a source's name, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -121,6 +119,9 @@ fn compile_source(
     let (descriptor, provider) = provider?;
     let tolerance = raw.tolerance.map(|s| s.0).or(descriptor.tolerance);
     check_dedupe_window(cx, at, source_name, tolerance, defaults);
+    let methods = answers::methods(cx, at, raw.methods, &descriptor);
+    let keep_headers = answers::stored_headers(cx, at, raw.keep_headers, &descriptor, &*provider);
+    let reply = answers::reply(cx, at, raw.reply);
     let verified = descriptor.name != NO_VERIFICATION;
     if !verified {
         warn_unverified(cx, at, source_name);
@@ -130,9 +131,10 @@ fn compile_source(
         path,
         provider_name: descriptor.name,
         provider,
-        methods: descriptor.methods,
+        methods,
         media_types: descriptor.media_types,
-        keep_headers: stored_headers(&descriptor),
+        keep_headers,
+        reply,
         secrets,
         secret_file,
         verified,
@@ -144,14 +146,6 @@ fn compile_source(
         },
         on_parse_error: on_invalid(raw.on_parse_error),
     })
-}
-
-fn stored_headers(descriptor: &ProviderDescriptor) -> Vec<String> {
-    let names = descriptor.keep_headers.iter().chain(&ALWAYS_STORED_HEADERS);
-    let mut names: Vec<String> = names.map(|name| name.to_ascii_lowercase()).collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 fn warn_unverified(cx: &mut CompileCx<'_>, at: &str, source_name: &str) {

@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
-use hookward_core::Secret;
 use hookward_core::plugin::BuildCx;
+use hookward_core::{Secret, is_credential_header};
 use serde_json::{Map, Value};
 
 use super::{BuiltSubject, Checked, ensure};
-
-/// Words in names of headers that are secret, or useless after verification.
-const SECRET_HEADER_WORDS: [&str; 6] =
-    ["signature", "hmac", "token", "secret", "authorization", "cookie"];
 
 pub(super) fn unknown_keys(built: &BuiltSubject<'_>) -> Checked {
     let subject = built.subject;
@@ -45,7 +41,7 @@ pub(super) fn self_description(built: &BuiltSubject<'_>) -> Checked {
     for name in d.keep_headers {
         let lower = http::HeaderName::from_lowercase(name.as_bytes()).is_ok();
         ensure(lower, || format!("`{name}` in `KEEP_HEADERS` is not a lower-case header name"))?;
-        ensure(!SECRET_HEADER_WORDS.iter().any(|word| name.contains(word)), || {
+        ensure(!is_credential_header(name), || {
             format!("`{name}` is kept, and it looks like a signature or a secret")
         })?;
     }
