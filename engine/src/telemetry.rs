@@ -2,6 +2,7 @@
 //! names from the configuration, never ids; lines never hold payloads or secrets. A line is the
 //! event's name, then its fields.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -111,6 +112,19 @@ pub(crate) fn log_duplicate(source: &str, of: &str, by: &'static str) {
 /// Logs a rejected request: the code that the sender sees, and the reason that it does not see.
 pub(crate) fn log_rejection(source: &str, code: &'static str, status: u16, reason: &str) {
     tracing::info!(source, code, status, reason, "request rejected");
+}
+
+/// Logs a request on a path of no source: the path, the source that was probably meant and in what
+/// its path differs, and how many such requests since the last line were not logged.
+pub(crate) fn log_unknown_path(
+    path: &str,
+    client: Option<IpAddr>,
+    nearest: Option<&str>,
+    differs_by: Option<&str>,
+    omitted: u64,
+) {
+    let client = client.map(tracing::field::display);
+    tracing::info!(path, client, nearest, differs_by, omitted, "unknown path");
 }
 
 /// Logs an answered set-up handshake.

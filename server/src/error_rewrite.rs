@@ -37,9 +37,9 @@ pub(crate) struct ErrorRewrite {
 
 impl ErrorRewrite {
     /// Returns the replacement for `bytes` if they are a whole error response of hyper without a
-    /// body.
-    pub(crate) fn for_response(bytes: &[u8]) -> Option<Self> {
-        let rejection = rejection_for(bytes)?;
+    /// body. `ambiguity` is the reason of a 400, if it is not that hyper cannot parse the head.
+    pub(crate) fn for_response(bytes: &[u8], ambiguity: Option<&'static str>) -> Option<Self> {
+        let rejection = rejection_for(bytes, ambiguity)?;
         let head = std::str::from_utf8(bytes).ok()?.strip_suffix("\r\n\r\n")?;
         let has_line = |line: &str| head.split("\r\n").any(|l| l.eq_ignore_ascii_case(line));
         let is_bare = has_line("content-length: 0") && has_line("connection: close");
@@ -58,10 +58,10 @@ impl ErrorRewrite {
 }
 
 /// The rejection with the status of a response that hyper makes by itself.
-fn rejection_for(response: &[u8]) -> Option<Rejection> {
+fn rejection_for(response: &[u8], ambiguity: Option<&'static str>) -> Option<Rejection> {
     let status = response.strip_prefix(b"HTTP/1.1 ")?.get(..4)?;
     match status {
-        b"400 " => Some(Rejection::Malformed("Malformed request")),
+        b"400 " => Some(Rejection::Malformed(ambiguity.unwrap_or("Malformed request"))),
         b"414 " => Some(Rejection::TargetTooLong),
         b"431 " => Some(Rejection::HeaderTooLarge),
         _ => None,
@@ -85,7 +85,7 @@ mod tests {
             let bare = format!(
                 "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n"
             );
-            let rewrite = ErrorRewrite::for_response(bare.as_bytes()).unwrap();
+            let rewrite = ErrorRewrite::for_response(bare.as_bytes(), None).unwrap();
             let expected = format!(
                 "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
                  content-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -103,7 +103,7 @@ mod tests {
             b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
             b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n",
         ] {
-            assert!(ErrorRewrite::for_response(other).is_none());
+            assert!(ErrorRewrite::for_response(other, None).is_none());
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hookward_engine::ingest::Rejection;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 
 use crate::response::into_response;
 
@@ -25,22 +25,32 @@ const MAX_TARGET_BYTES: usize = 4096;
 const SINGLE_VALUED: [HeaderName; 4] =
     [header::HOST, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::EXPECT];
 
-/// Checks size, target, Host, transfer encoding and ambiguous headers of a request head.
+/// Checks size, target, Host, transfer encoding and ambiguous headers of a request head. A target
+/// in absolute form becomes a path, and its authority the Host.
 ///
 /// # Errors
 /// 431 or 414 for a size, 400 with the reason for everything else.
-pub(crate) fn validate_head(parts: &Parts) -> Result<(), Rejection> {
-    let headers = &parts.headers;
+pub(crate) fn validate_head(parts: &mut Parts) -> Result<(), Rejection> {
+    validate_size(&parts.headers)?;
+    validate_target(parts)?;
+    // RFC 9112, 3.2: a server must answer 400 to an HTTP/1.1 request without Host or with two.
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+        return Err(Rejection::Malformed("A request has one Host header"));
+    }
+    take_target_authority(parts)?;
+    validate_headers(&parts.headers)
+}
+
+fn validate_size(headers: &HeaderMap) -> Result<(), Rejection> {
     let size: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
     if headers.len() > MAX_HEADERS || size > MAX_HEAD_BYTES {
         return Err(Rejection::HeaderTooLarge);
     }
-    validate_target(parts)?;
-    // RFC 9112, 3.2: a server must answer 400 to an HTTP/1.1 request without Host or with two.
-    let hosts = headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
-        return Err(Rejection::Malformed("A request has one Host header"));
-    }
+    Ok(())
+}
+
+fn validate_headers(headers: &HeaderMap) -> Result<(), Rejection> {
     SINGLE_VALUED.iter().try_for_each(|name| validate_single_value(headers, name))?;
     if !headers.get(header::HOST).is_none_or(|host| host.as_bytes().iter().all(is_host_byte)) {
         return Err(Rejection::Malformed("Host is not a name or an address"));
@@ -66,18 +76,32 @@ fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
 }
 
-/// Accepts a path with a query only. A target with an authority is for proxies, and this server and
-/// a proxy before it could disagree on which of the two hosts counts.
+/// Accepts a path with a query, alone or after `http://` or `https://` and an authority.
 fn validate_target(parts: &Parts) -> Result<(), Rejection> {
     let uri = &parts.uri;
     if uri.path_and_query().is_some_and(|t| t.as_str().len() > MAX_TARGET_BYTES) {
         return Err(Rejection::TargetTooLong);
     }
-    // HTTP/2, in an app that serves it, always names the host in its target.
-    let has_authority = parts.version <= Version::HTTP_11 && uri.authority().is_some();
-    if has_authority || !uri.path().starts_with('/') {
-        return Err(Rejection::Malformed("A request's target is a path"));
+    let is_absolute = matches!(uri.scheme_str(), Some("http" | "https"));
+    if (uri.authority().is_some() && !is_absolute) || !uri.path().starts_with('/') {
+        return Err(Rejection::Malformed("A request's target is a path or an http URL"));
     }
+    Ok(())
+}
+
+/// Puts the authority of a target in absolute form in the place of Host, which must be ignored then
+/// (RFC 9112, 3.2.2), so that everything after this sees one host and a path.
+fn take_target_authority(parts: &mut Parts) -> Result<(), Rejection> {
+    // HTTP/2, in an app that serves it, always names the host in its target.
+    if parts.version > Version::HTTP_11 {
+        return Ok(());
+    }
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    let invalid = || Rejection::Malformed("A request's target is a path or an http URL");
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
+    parts.headers.insert(header::HOST, host);
+    let target = parts.uri.path_and_query().cloned().ok_or_else(invalid)?;
+    parts.uri = Uri::from(target);
     Ok(())
 }
 
@@ -102,8 +126,8 @@ fn has_dashed_double(headers: &HeaderMap, name: &HeaderName) -> bool {
 
 /// Applies [`validate_head`] to every request of a router.
 pub(crate) async fn validate_head_layer(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    match validate_head(&parts) {
+    let (mut parts, body) = request.into_parts();
+    match validate_head(&mut parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(rejection) => into_response(rejection.reply()),
     }
@@ -121,8 +145,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, http::HeaderValue::from_bytes(value).unwrap());
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        validate_head(&parts).err().map(|rejection| rejection.status().as_u16())
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        validate_head(&mut parts).err().map(|rejection| rejection.status().as_u16())
     }
 
     #[test]
@@ -134,7 +158,11 @@ mod tests {
             ("/", &[], Some(400)),
             ("/", &[host, ("host", b"b")], Some(400)),
             ("/", &[("host", b"a\xff")], Some(400)),
-            ("http://a/webhooks/a", &[host], Some(400)),
+            ("http://a/webhooks/a", &[host], None),
+            ("HTTPS://b:8080/webhooks/a?c", &[host], None),
+            ("http://a/webhooks/a", &[], Some(400)),
+            ("http://u@a/webhooks/a", &[host], Some(400)),
+            ("ftp://a/webhooks/a", &[host], Some(400)),
             ("a:443", &[host], Some(400)),
             ("*", &[host], Some(400)),
             ("/", &[host, ("content-type", b"a/b"), ("content-type", b"c/d")], Some(400)),
@@ -161,6 +189,23 @@ mod tests {
         ];
         for (target, headers, expected) in cases {
             assert_eq!(rejected_with(target, headers), *expected, "{target} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_becomes_a_path_and_its_host() {
+        for (target, path, host) in [
+            ("http://b/webhooks/a?c=d", "/webhooks/a?c=d", "b"),
+            ("https://b:8443", "/", "b:8443"),
+            ("http://[::1]:80/x", "/x", "[::1]:80"),
+            ("/webhooks/a", "/webhooks/a", "a"),
+        ] {
+            let request =
+                http::Request::builder().uri(target).header("host", "a").body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            validate_head(&mut parts).unwrap();
+            assert_eq!(parts.uri.to_string(), path);
+            assert_eq!(parts.headers["host"], host);
         }
     }
 

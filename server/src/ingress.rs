@@ -51,8 +51,8 @@ fn health_page() -> MethodRouter<Arc<Shared>> {
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    if let Err(rejection) = head_validation::validate_head(&parts) {
+    let (mut parts, body) = request.into_parts();
+    if let Err(rejection) = head_validation::validate_head(&mut parts) {
         return into_response(shared.engine.reject("", &rejection));
     }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());

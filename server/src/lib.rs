@@ -37,9 +37,11 @@ mod connection_table;
 mod error_rewrite;
 mod fd_limit;
 mod fn_handler;
+mod framing;
 mod head_reader;
 mod head_validation;
 mod hooks;
+mod http2_refusal;
 mod ingress;
 #[doc(hidden)]
 pub mod internal;

@@ -13,7 +13,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use hookward_engine::Engine;
 use hookward_engine::ingest::resolve_client;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,8 +27,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection_table::{ConnectionProgress, ConnectionTable, OpenConnection};
 use crate::error_rewrite::ResponseOrigin;
+use crate::framing::{FramingMonitor, FramingReport};
 use crate::head_reader::{MAX_HEAD_BUFFER, read_first_head};
 use crate::hooks::Hooks;
+use crate::http2_refusal::{HTTP_1_1_REQUIRED, PREFACE_START};
 use crate::prefixed_io::PrefixedIo;
 use crate::socket::Socket;
 use crate::tls::{self, Stream};
@@ -268,6 +270,10 @@ impl ConnectionCx {
         })
     }
 
+    fn has_strict_framing(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.config().server.strict_framing)
+    }
+
     /// The client that a trusted proxy names.
     fn proxied_client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let config = self.engine.as_ref()?.config();
@@ -289,10 +295,14 @@ fn spawn_connection(
     tokio::spawn(async move {
         let Some((stream, head)) = begin_connection(stream, &cx, &place).await else { return };
         let origin = ResponseOrigin::default();
-        let io = PrefixedIo::new(stream, head.into(), origin.clone());
-        let (timeout, progress) = (cx.limits.head, place.progress());
+        let framing = FramingReport::default();
+        let monitor = FramingMonitor::new(cx.has_strict_framing(), framing.clone());
+        let io = PrefixedIo::new(stream, head.into(), origin.clone(), monitor);
+        let timeout = cx.limits.head;
+        let connection =
+            Arc::new(ServedConnection { peer, origin, framing, progress: place.progress() });
         let service = hyper::service::service_fn(move |request| {
-            serve_request(cx.clone(), request, peer, origin.clone(), progress.clone())
+            serve_request(cx.clone(), request, connection.clone())
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -338,6 +348,10 @@ async fn begin_connection(
     let is_late = tokio::select! {
         biased;
         read = timeout_at(start + cx.limits.head, reading) => match read {
+            Ok(Ok(true)) if head.starts_with(PREFACE_START) => {
+                refuse_http2(stream).await;
+                return None;
+            }
             Ok(any) => return any.ok()?.then_some((stream, head)),
             Err(_) => true,
         },
@@ -358,6 +372,15 @@ async fn begin_connection(
         let _ = timeout(limit, answer).await;
     }
     None
+}
+
+/// Answers a peer that speaks HTTP/2, and closes the connection.
+async fn refuse_http2(mut stream: Stream) {
+    let _ = timeout(TIMEOUT_RESPONSE_TIMEOUT, async {
+        stream.write_all(HTTP_1_1_REQUIRED).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 async fn tls_handshake(
@@ -381,21 +404,37 @@ async fn tls_handshake(
     None
 }
 
+/// What the requests of one connection share.
+struct ServedConnection {
+    peer: SocketAddr,
+    origin: ResponseOrigin,
+    framing: FramingReport,
+    progress: ConnectionProgress,
+}
+
 /// Calls the router for one request and marks its response as the service's.
 async fn serve_request(
     cx: ConnectionCx,
     request: hyper::Request<Incoming>,
-    peer: SocketAddr,
-    origin: ResponseOrigin,
-    progress: ConnectionProgress,
+    connection: Arc<ServedConnection>,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
-    let client =
-        progress.is_trusted_proxy().then(|| cx.proxied_client(peer.ip(), request.headers()));
-    progress.head_complete(client.flatten());
+    let ServedConnection { peer, origin, framing, progress } = &*connection;
+    let number = framing.begin_request();
+    let client = match progress.is_trusted_proxy() {
+        true => cx.proxied_client(peer.ip(), request.headers()),
+        false => None,
+    };
+    progress.head_complete(client);
     let mut request =
         request.map(|body| axum::body::Body::new(TrackedBody::new(body, progress.clone())));
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let response = hyper::service::Service::call(&TowerToHyperService::new(cx.app), request).await;
+    request.extensions_mut().insert(ConnectInfo(*peer));
+    let mut response =
+        hyper::service::Service::call(&TowerToHyperService::new(cx.app), request).await;
+    if framing.closes_after(number)
+        && let Ok(response) = &mut response
+    {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     progress.answered();
     origin.mark_service();
     response

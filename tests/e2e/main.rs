@@ -6,6 +6,7 @@ mod answers;
 mod config;
 mod corpus;
 mod http;
+mod listener;
 mod operating;
 mod page;
 mod quickstart;

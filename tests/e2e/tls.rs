@@ -14,7 +14,7 @@ use crate::sender::paid;
 use crate::server::{SOURCES, Server, ServerDir, eventually};
 
 /// A certificate for localhost, and its key.
-const ONE: [&str; 2] = [include_str!("tls/one.pem"), include_str!("tls/one.key.pem")];
+pub(crate) const ONE: [&str; 2] = [include_str!("tls/one.pem"), include_str!("tls/one.key.pem")];
 /// Another certificate for localhost, and its key.
 const TWO: [&str; 2] = [include_str!("tls/two.pem"), include_str!("tls/two.key.pem")];
 

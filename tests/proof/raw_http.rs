@@ -14,6 +14,8 @@ pub(crate) struct Answer {
     pub(crate) code: Option<String>,
     /// Seconds in the Retry-After header.
     pub(crate) retry_after: Option<u64>,
+    /// Whether a Connection header says that the connection is closed.
+    pub(crate) closes: bool,
 }
 
 /// A failed exchange.
@@ -82,7 +84,8 @@ fn parse_answers(mut bytes: &[u8]) -> Result<Vec<Answer>, usize> {
         let body = bytes.get(end..end + length).ok_or(at)?;
         let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
         let code = json["code"].as_str().map(str::to_owned);
-        all.push(Answer { status, code, retry_after: number("retry-after: ") });
+        let closes = head.lines().any(|line| line.eq_ignore_ascii_case("connection: close"));
+        all.push(Answer { status, code, retry_after: number("retry-after: "), closes });
         bytes = &bytes[end + length..];
     }
     Ok(all)

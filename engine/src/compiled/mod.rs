@@ -113,6 +113,8 @@ pub struct CompiledServer {
     pub max_connections: usize,
     /// The maximum number of body bytes held in memory at the same time.
     pub max_body_bytes_in_flight: usize,
+    /// Whether requests that two HTTP implementations could delimit differently are rejected.
+    pub strict_framing: bool,
 }
 
 impl CompiledServer {

@@ -45,6 +45,7 @@ pub(super) struct Server {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: Option<usize>,
     pub(super) max_body_bytes_in_flight: Option<SizeText>,
+    pub(super) strict_framing: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

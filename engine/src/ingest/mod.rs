@@ -23,6 +23,7 @@ mod identify;
 mod rejection;
 mod route;
 mod source_rate;
+mod unknown_path;
 mod validate;
 mod verify;
 
@@ -55,6 +56,7 @@ use handshake::answer_head_probe;
 use identify::identify;
 use route::Router;
 use source_rate::SourceRates;
+use unknown_path::UnknownPaths;
 use validate::validate;
 
 /// The pipeline and everything that bounds it. One per process; the `Engine` owns
@@ -69,6 +71,7 @@ pub(crate) struct Ingest {
     work: Arc<Notify>,
     source_rates: SourceRates,
     failed_proofs: FailedProofs,
+    unknown_paths: UnknownPaths,
     commit_permits: CommitPermits,
     clock_steps: ClockStepDetector,
     json_memory: JsonMemory,
@@ -105,6 +108,7 @@ impl Ingest {
             work,
             source_rates: SourceRates::default(),
             failed_proofs: FailedProofs::default(),
+            unknown_paths: UnknownPaths::default(),
             commit_permits: CommitPermits::default(),
             clock_steps: ClockStepDetector::default(),
             json_memory: JsonMemory::default(),
@@ -127,6 +131,7 @@ impl Ingest {
         // Exact: a prefix or a trailing slash would be a second address of a source, which its
         // sender does not know and its limits were not meant for.
         let Some(source) = config.sources_by_path.get(path) else {
+            self.unknown_paths.report(config, path, head.client, self.clock.now());
             return reject("", &Rejection::UnknownSource);
         };
         // One reading for the whole request: signature, secrets, limits and the stored event agree
@@ -196,7 +201,10 @@ pub(crate) fn reject(source: &str, rejection: &Rejection) -> Reply {
     if !source.is_empty() {
         telemetry::count_request(source, "rejected");
     }
-    telemetry::log_rejection(source, code, rejection.status().as_u16(), &rejection.reason());
+    // `unknown_path.rs` logs these, with the path.
+    if !matches!(rejection, Rejection::UnknownSource) {
+        telemetry::log_rejection(source, code, rejection.status().as_u16(), &rejection.reason());
+    }
     rejection.reply()
 }
 

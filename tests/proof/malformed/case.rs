@@ -11,6 +11,10 @@ pub(crate) struct Case {
     pub(crate) answers: Vec<u16>,
     /// Expected `code` in the last answer's body.
     pub(crate) code: Option<String>,
+    /// Whether the last answer says that the connection is closed.
+    pub(crate) closes: bool,
+    /// Statuses of all answers with `server.strict_framing`, where they are others.
+    pub(crate) strict: Option<Vec<u16>>,
     send: Vec<Value>,
 }
 
@@ -21,6 +25,8 @@ pub(crate) fn cases() -> Vec<Case> {
         name: case["name"].as_str().unwrap().to_owned(),
         answers: serde_json::from_value(case["answers"].clone()).unwrap(),
         code: case["code"].as_str().map(str::to_owned),
+        closes: case["closes"] == true,
+        strict: serde_json::from_value(case["strict"].clone()).unwrap(),
         send: case["send"].as_array().unwrap().clone(),
     };
     all.into_iter().map(case).collect()

@@ -43,12 +43,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         .build()
         .map_err(|e| e.to_string())?;
     let canaries = runtime.spawn(check_canaries());
-    let place = ServerDir::new(&format!(
-        "store: sqlite:events.db\n{SOURCES}  open: {{ provider: none, limits: {{ body: 2MiB }} }}\nroutes: []\n"
-    ));
+    let place = ServerDir::new(&routes());
     let server = Server::start(place.0.path(), &[("RUST_LOG", "warn")]);
     let cases = cases();
-    runtime.block_on(check_table(&server.addr, &cases))?;
+    runtime.block_on(check_table(&server.addr, &cases, false))?;
+    runtime.block_on(check_strict_table(&cases))?;
     let start = Instant::now();
     let (first, rest) = (count.div_ceil(10), count - count.div_ceil(10));
     runtime.block_on(send_mutations(&server.addr, options.seed, first))?;
@@ -70,6 +69,12 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     ))
 }
 
+fn routes() -> String {
+    format!(
+        "store: sqlite:events.db\n{SOURCES}  open: {{ provider: none, limits: {{ body: 2MiB }} }}\nroutes: []\n"
+    )
+}
+
 /// Checks that the server still accepts a valid event and that nothing panicked.
 fn check_alive(server: &Server) -> Result<(), String> {
     // An unsigned event, because failed verifications have blocked this address by now, as they
@@ -85,8 +90,16 @@ fn check_alive(server: &Server) -> Result<(), String> {
     }
 }
 
+/// Compares the answers of a server with `strict_framing`.
+async fn check_strict_table(cases: &[Case]) -> Result<(), String> {
+    let place = ServerDir::new(&format!("server: {{ strict_framing: true }}\n{}", routes()));
+    let server = Server::start(place.0.path(), &[("RUST_LOG", "warn")]);
+    let checked = check_table(&server.addr, cases, true).await;
+    checked.map_err(|e| format!("with strict framing: {e}"))
+}
+
 /// Sends each case of the table and compares the answers.
-async fn check_table(addr: &str, cases: &[Case]) -> Result<(), String> {
+async fn check_table(addr: &str, cases: &[Case], strict: bool) -> Result<(), String> {
     let mut failures = Vec::new();
     for case in cases {
         let bytes = case.bytes();
@@ -99,8 +112,12 @@ async fn check_table(addr: &str, cases: &[Case]) -> Result<(), String> {
         };
         let statuses: Vec<u16> = found.iter().map(|a| a.status).collect();
         let code = found.last().and_then(|a| a.code.clone());
-        if statuses != case.answers || (case.code.is_some() && code != case.code) {
-            let (expected, code_name) = (&case.answers, case.code.as_deref().unwrap_or("any"));
+        let expected = case.strict.as_ref().filter(|_| strict).unwrap_or(&case.answers);
+        if case.closes && !found.last().is_some_and(|answer| answer.closes) {
+            failures.push(format!("{}: the last answer has no `connection: close`", case.name));
+        }
+        if statuses != *expected || (case.code.is_some() && code != case.code) {
+            let code_name = case.code.as_deref().unwrap_or("any");
             failures.push(format!(
                 "{}: got {statuses:?} {code:?}, expected {expected:?} {code_name}",
                 case.name

@@ -58,6 +58,7 @@ pub(super) fn compile_server(cx: &mut CompileCx<'_>) -> CompiledServer {
         trusted_proxies: proxies.map(|net| net.0).collect(),
         max_connections: raw.max_connections.unwrap_or(10_000),
         max_body_bytes_in_flight: raw.max_body_bytes_in_flight.map_or(64 * MIB, |b| b.0.as_usize()),
+        strict_framing: raw.strict_framing.unwrap_or(false),
     }
 }
 
