@@ -144,6 +144,11 @@ impl SourceMap {
         Some(found)
     }
 
+    /// Like [`find`](Self::find), without aliases: the value that stands at the place.
+    pub(super) fn find_value(&self, pointer: &str) -> Option<&Node> {
+        self.find(pointer).map(|found| self.resolve_alias(found.node))
+    }
+
     fn resolve_alias<'a>(&'a self, node: &'a Node) -> &'a Node {
         match node.kind {
             NodeKind::Alias(target) => self.resolved(target).unwrap_or(node),

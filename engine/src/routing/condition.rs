@@ -263,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn the_budget_suffices_for_a_large_batch_and_several_routes() {
+        let members: Vec<_> = (0..50).map(|n| format!(r#""k{n}":"value {n}""#)).collect();
+        let body = Body::new(format!(r#"{{"kind":"open","n":4,{}}}"#, members.join(",")));
+        let conditions = ["body.kind == 'open'", "body.n > 3 and body.n < 9", "'value' in body.k7"];
+        let conditions = conditions.map(|text| Condition::compile(text).unwrap());
+        let budget = EvaluationBudget::default();
+        for _ in 0..10_000 {
+            let event = EventView::new("s", "t", None, &[], &body, &budget);
+            for condition in &conditions {
+                assert_eq!(condition.evaluate(&event).unwrap(), Ok(true));
+            }
+        }
+    }
+
+    #[test]
     fn integers_of_up_to_128_bits_are_compared_exactly() {
         let body = r#"{"a":9007199254740993,"b":18446744073709551617,"c":-9223372036854775809}"#;
         let body = Body::new(body);

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::counted_json::{CountedJson, CountedNode};
 use super::evaluation_budget::{BudgetSpent, EvaluationBudget};
+use super::schema_expansion::max_expansion;
 
 /// The maximum number of errors that are reported for one event.
 const MAX_ERRORS: usize = 10;
@@ -24,9 +25,18 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 /// branch of `oneOf`, at some hundred bytes each.
 const MAX_ERROR_STEPS: u64 = 20_000;
 
+/// The text for a body that has too many of them, with those of all branches.
+const UNLISTED_ERRORS: &str = "/: does not match the schema; its errors are too many to list";
+/// The most subschemas that a schema may apply to one value. Once the budget is spent, those of each
+/// level are still passed through.
+const MAX_EXPANSION: u64 = 100_000;
+/// The same for a schema whose errors are listed: each of these may be one.
+const MAX_LISTED_EXPANSION: u64 = 1000;
+
 /// A compiled JSON Schema of `schema:`.
 pub struct EventSchema {
     name: String,
+    lists_errors: bool,
     validator: Validator<CountedJson>,
 }
 
@@ -36,7 +46,14 @@ impl EventSchema {
     /// # Errors
     /// Why it is not a usable JSON Schema: a reference out of the document, a pattern with
     /// look-around, an unknown type.
-    pub fn compile(name: &str, schema: &Value) -> Result<Self, String> {
+    pub fn compile(name: &str, schema: ExactJson<'_>) -> Result<Self, String> {
+        let schema = &with_exact_operands(schema)?;
+        let expansion = max_expansion(schema);
+        if expansion > MAX_EXPANSION {
+            return Err(format!(
+                "its references apply more than {MAX_EXPANSION} subschemas to one value"
+            ));
+        }
         let mut options = jsonschema::options_for::<CountedJson>().with_pattern_options(
             PatternOptions::regex().size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES),
         );
@@ -46,7 +63,8 @@ impl EventSchema {
             });
         }
         let validator = options.offline().build(schema).map_err(|e| truncate(&e.to_string()))?;
-        Ok(Self { name: name.to_owned(), validator })
+        let lists_errors = expansion <= MAX_LISTED_EXPANSION;
+        Ok(Self { name: name.to_owned(), lists_errors, validator })
     }
 
     /// Validates a body. Returns nothing for a valid one, else up to ten errors, which name places
@@ -65,12 +83,14 @@ impl EventSchema {
         if is_valid {
             return Ok(Vec::new());
         }
+        let unlisted = || vec![UNLISTED_ERRORS.to_owned()];
+        if !self.lists_errors {
+            return Ok(unlisted());
+        }
         Ok(budget.run_limited(MAX_ERROR_STEPS, |limited| {
             let mut errors = self.validator.iter_errors(CountedNode::new(event, limited));
             if limited.is_spent() {
-                return vec![
-                    "/: does not match the schema; its errors are too many to list".into(),
-                ];
+                return unlisted();
             }
             let mut texts: Vec<String> = errors.by_ref().take(MAX_ERRORS).map(describe).collect();
             if errors.next().is_some() {
@@ -169,29 +189,71 @@ const NUMBER_KEYWORDS: &[NumberKeyword] = &[
 struct NumberCheck {
     keyword: NumberKeyword,
     operand: Decimal,
+    /// The operand as the schema has it.
+    text: String,
+}
+
+/// Precedes the name of a keyword: a member beside it that holds all digits of its operand.
+const EXACT_OPERAND: &str = "x-hookward-exact-";
+
+/// The schema as a value that the validator compiles. Beside each keyword whose number is rounded
+/// in it there is a second one with the digits.
+fn with_exact_operands(schema: ExactJson<'_>) -> Result<Value, String> {
+    if !schema.has_rounded_numbers() {
+        return Ok(schema.value().clone());
+    }
+    match schema.value() {
+        Value::Array(_) => schema.items().map(with_exact_operands).collect(),
+        Value::Object(members) => {
+            let mut out = Map::new();
+            for (name, value) in members {
+                let Some(member) = schema.member(name) else { continue };
+                let is_operand = NUMBER_KEYWORDS.iter().any(|keyword| keyword.name == name);
+                if is_operand && member.is_rounded_number() {
+                    let digits = member.number_text().unwrap_or_default();
+                    out.insert(format!("{EXACT_OPERAND}{name}"), Value::from(digits));
+                    out.insert(name.clone(), value.clone());
+                } else if matches!(name.as_str(), "const" | "enum") && member.has_rounded_numbers()
+                {
+                    return Err(format!(
+                        "`{name}` has a number of more digits than it can compare inside a list or object; compare it with `minimum` and `maximum`"
+                    ));
+                } else {
+                    out.insert(name.clone(), with_exact_operands(member)?);
+                }
+            }
+            Ok(Value::Object(out))
+        }
+        rounded => Ok(rounded.clone()),
+    }
 }
 
 fn compile_number_keyword<'a>(
-    keyword: NumberKeyword,
+    written: NumberKeyword,
     parent: &Map<String, Value>,
     value: &'a Value,
 ) -> Result<Box<dyn for<'i> Keyword<'i, CountedJson>>, ValidationError<'a>> {
     // Draft 4 makes a limit exclusive by a second keyword, which is true.
-    let exclusive = match keyword.name {
+    let exclusive = match written.name {
         "minimum" => Some("exclusiveMinimum"),
         "maximum" => Some("exclusiveMaximum"),
         _ => None,
     };
     let is_exclusive = |name: &&str| parent.get(*name) == Some(&Value::Bool(true));
-    let name = exclusive.filter(is_exclusive).unwrap_or(keyword.name);
-    let keyword = NUMBER_KEYWORDS.iter().find(|k| k.name == name).copied().unwrap_or(keyword);
+    let name = exclusive.filter(is_exclusive).unwrap_or(written.name);
+    let keyword = NUMBER_KEYWORDS.iter().find(|k| k.name == name).copied().unwrap_or(written);
     match value {
         Value::Number(number) => {
-            let operand = Decimal::from(number);
+            let exact = parent.get(&format!("{EXACT_OPERAND}{}", written.name));
+            let text =
+                exact.and_then(Value::as_str).map_or_else(|| number.to_string(), str::to_owned);
+            let operand = Decimal::parse(&text).unwrap_or_else(|| Decimal::from(number));
             if name == "multipleOf" && operand.is_multiple_of(&operand).is_none() {
-                return Err(ValidationError::custom("multipleOf takes a number above zero"));
+                return Err(ValidationError::custom(
+                    "multipleOf takes a number above zero, of up to 37 digits",
+                ));
             }
-            Ok(Box::new(NumberCheck { keyword, operand }))
+            Ok(Box::new(NumberCheck { keyword, operand, text }))
         }
         Value::Bool(_) if name.starts_with("exclusive") => Ok(Box::new(Anything)),
         other if name == "const" => Ok(Box::new(Constant(other.clone()))),
@@ -204,7 +266,7 @@ impl<'i> Keyword<'i, CountedJson> for NumberCheck {
         if self.is_valid(instance) {
             return Ok(());
         }
-        Err(ValidationError::custom(format!("{} {}", self.keyword.message, self.operand)))
+        Err(ValidationError::custom(format!("{} {}", self.keyword.message, self.text)))
     }
 
     fn is_valid(&self, instance: CountedNode<'i>) -> bool {
@@ -264,13 +326,22 @@ mod tests {
     use serde_json::json;
     use std::time::Instant;
 
+    fn compile(schema: &str) -> EventSchema {
+        let schema = Body::new(schema.to_owned());
+        EventSchema::compile("s", schema.exact_json().unwrap()).unwrap()
+    }
+
+    fn compile_value(schema: &Value) -> Result<EventSchema, String> {
+        EventSchema::compile("s", ExactJson::from(schema))
+    }
+
     fn errors_of(schema: &EventSchema, event: &Value) -> Vec<String> {
         schema.errors(ExactJson::from(event), &EvaluationBudget::default()).unwrap()
     }
 
     /// Whether the schema accepts a body, both as text.
     fn accepts(schema: &str, body: &str) -> bool {
-        let schema = EventSchema::compile("s", &serde_json::from_str(schema).unwrap()).unwrap();
+        let schema = compile(schema);
         let body = Body::new(body.to_owned());
         let errors = schema.errors(body.exact_json().unwrap(), &EvaluationBudget::default());
         errors.unwrap().is_empty()
@@ -279,7 +350,7 @@ mod tests {
     #[test]
     fn errors_name_places_and_never_quote_the_body() {
         let schema = json!({"properties": {"a": {"type": "integer"}, "b": {"maxLength": 2}}, "required": ["c"]});
-        let schema = EventSchema::compile("s", &schema).unwrap();
+        let schema = compile_value(&schema).unwrap();
         assert!(errors_of(&schema, &json!({"c": 1})).is_empty());
         let errors = errors_of(&schema, &json!({"a": "hunter2", "b": "hunter2"}));
         assert_eq!(errors.len(), 3);
@@ -290,14 +361,14 @@ mod tests {
     #[test]
     fn external_references_and_backtracking_patterns_are_errors() {
         for reference in ["https://example.com/x.json", "file:///etc/passwd"] {
-            assert!(EventSchema::compile("s", &json!({"$ref": reference})).is_err());
+            assert!(compile_value(&json!({"$ref": reference})).is_err());
         }
-        assert!(EventSchema::compile("s", &json!({"pattern": "(?=a)b"})).is_err());
+        assert!(compile_value(&json!({"pattern": "(?=a)b"})).is_err());
     }
 
     #[test]
     fn at_most_ten_errors_are_reported() {
-        let schema = EventSchema::compile("s", &json!({"items": {"type": "integer"}})).unwrap();
+        let schema = compile_value(&json!({"items": {"type": "integer"}})).unwrap();
         let errors = errors_of(&schema, &Value::Array(vec![json!("x"); 1000]));
         assert_eq!(errors.len(), 11);
     }
@@ -306,6 +377,13 @@ mod tests {
     fn numbers_are_compared_with_all_their_digits() {
         for (schema, accepted, rejected) in [
             (r#"{"maximum":9007199254740992}"#, "9007199254740992.0", "9007199254740993"),
+            (r#"{"minimum":18446744073709551617}"#, "18446744073709551617", "18446744073709551616"),
+            (r#"{"const":0.10000000000000000001}"#, "0.10000000000000000001", "0.1"),
+            (
+                r#"{"items":{"multipleOf":100000000000000000001}}"#,
+                "[300000000000000000003]",
+                "[300000000000000000000]",
+            ),
             (r#"{"maximum":18446744073709551615}"#, "18446744073709551615", "18446744073709551616"),
             (r#"{"minimum":0.1}"#, "0.10", "0.09999999999999999999"),
             (r#"{"exclusiveMinimum":1e2}"#, "100.00000000000000000001", "100.0"),
@@ -379,8 +457,7 @@ mod tests {
         ];
         for (schema, body) in cases {
             let name: String = schema.chars().take(120).collect();
-            let schema =
-                EventSchema::compile("s", &serde_json::from_str(&schema).unwrap()).unwrap();
+            let schema = compile(&schema);
             let body = Body::new(body);
             let json = body.exact_json().unwrap();
             let started = Instant::now();
@@ -393,10 +470,53 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_that_expands_at_one_place_takes_no_more_than_the_budget() {
+        // Each definition refers to the next one twice, so that 2^30 of them apply to the value.
+        for (keyword, innermost) in [
+            ("anyOf", r#"{"type":"object"}"#),
+            ("allOf", r#"{"type":"array"}"#),
+            ("oneOf", r#"{"minItems":1}"#),
+            ("anyOf", "false"),
+            ("oneOf", "true"),
+            ("allOf", "true"),
+        ] {
+            let ladder = |levels: usize| {
+                let definition = |n: usize| {
+                    let next = n + 1;
+                    format!(
+                        r##""d{n}":{{"{keyword}":[{{"$ref":"#/$defs/d{next}"}},{{"title":"x","$ref":"#/$defs/d{next}"}}]}}"##
+                    )
+                };
+                let definitions: Vec<_> = (0..levels).map(definition).collect();
+                format!(
+                    r##"{{"$defs":{{{},"d{levels}":{innermost}}},"$ref":"#/$defs/d0"}}"##,
+                    definitions.join(",")
+                )
+            };
+            let refused = Body::new(ladder(30));
+            let refused = EventSchema::compile("s", refused.exact_json().unwrap()).unwrap_err();
+            assert!(refused.contains("more than 100000 subschemas"), "{refused}");
+            // 3 × 2^14 subschemas.
+            let schema = compile(&ladder(14));
+            for body in ["[1]", "5", r#"{"a":1}"#] {
+                let body = Body::new(body);
+                for steps in [1, 100, 4_000_000] {
+                    let started = Instant::now();
+                    let budget = EvaluationBudget::with_steps(steps);
+                    let _ = schema.errors(body.exact_json().unwrap(), &budget);
+                    let elapsed = started.elapsed();
+                    println!("{elapsed:?} {keyword} {innermost} {steps}");
+                    assert!(elapsed.as_secs() < 5, "{elapsed:?} {keyword} {innermost} {steps}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_spent_budget_is_reported_and_never_taken_for_a_verdict() {
         let schema =
             r##"{"properties":{"a":{"oneOf":[{"$ref":"#"},{"$ref":"#","required":["z"]}]}}}"##;
-        let schema = EventSchema::compile("s", &serde_json::from_str(schema).unwrap()).unwrap();
+        let schema = compile(schema);
         let body = Body::new(nested(40));
         let json = body.exact_json().unwrap();
         let verdict = schema.errors(json, &EvaluationBudget::default()).unwrap().is_empty();

@@ -14,6 +14,7 @@ mod event_view;
 mod glob;
 mod glob_trie;
 mod pattern;
+mod schema_expansion;
 
 pub use address::{DataAddress, DataValue};
 pub use condition::{Condition, ConditionError};

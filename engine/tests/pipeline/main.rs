@@ -36,6 +36,7 @@ mod captured_requests;
 mod claims;
 mod clock;
 mod dedupe;
+mod evaluation;
 mod failing_store;
 mod panics;
 mod rate_limits;
@@ -76,7 +77,7 @@ fn pipeline_over(store: Arc<dyn Store>, source: &str, routes: &str, script: Vec<
     let cx = LoadCx {
         registry: &registry,
         environment: &environment,
-        builtin_schemas: &[],
+        builtin_schemas: &[("object", r#"{"type":"object"}"#)],
         handlers: &handlers,
         now: START,
     };

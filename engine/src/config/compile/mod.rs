@@ -7,6 +7,7 @@
 mod answers;
 mod chain;
 mod compile_cx;
+mod exact_block;
 mod plugin;
 mod routes;
 mod schema_file;

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use hookward_core::ExactJson;
 use serde_json::Value;
 
 use super::compile_cx::CompileCx;
+use super::exact_block::exact_block;
 use super::settings::{self, Defaults};
 use super::sources::on_invalid;
 use super::{chain, schema_file, unreachable_routes};
@@ -157,7 +159,10 @@ fn check_source_exists(cx: &mut CompileCx<'_>, at: &str, glob: &TypeGlob) {
 
 fn compile_pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pattern> {
     let at = format!("{at}/match");
-    let errors = match Pattern::compile(hookward_core::ExactJson::from(block)) {
+    let exact = exact_block(&cx.document, &at, block);
+    // Written from a value, so that it can be parsed.
+    let exact = exact.exact_json().unwrap_or_else(|_| ExactJson::from(block));
+    let errors = match Pattern::compile(exact) {
         Ok(pattern) => {
             let headers = pattern.addresses().filter(|a| a.is_header()).map(ToString::to_string);
             for address in headers.collect::<Vec<_>>() {

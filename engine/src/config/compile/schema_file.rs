@@ -1,5 +1,6 @@
 //! `schema:` of a route: a JSON Schema in a file, or a built-in one by `builtin:NAME`.
 
+use hookward_core::{Body, ExactJson};
 use serde_json::Value;
 
 use super::compile_cx::CompileCx;
@@ -26,7 +27,10 @@ pub(super) fn load(cx: &mut CompileCx<'_>, at: &str, written: &str) -> Option<Ev
             return None;
         }
     };
-    match EventSchema::compile(written, &schema) {
+    // For the numbers with many digits. A schema that repeats a key or is very deep has none.
+    let body = Body::new(text);
+    let exact = body.exact_json().unwrap_or_else(|_| ExactJson::from(&schema));
+    match EventSchema::compile(written, exact) {
         Ok(schema) => Some(schema),
         Err(reason) => {
             cx.document
