@@ -16,6 +16,7 @@ mod secrets;
 mod sender;
 mod senders;
 mod server;
+mod sharing;
 mod spec;
 mod tls;
 mod working;

@@ -77,9 +77,24 @@ impl Server {
         Self::spawn(folder, env, Stdio::piped())
     }
 
+    /// Starts the server with this address of the receiving port.
+    pub(crate) fn start_on(folder: &Path, listen: &str) -> Self {
+        Self::spawn_on(listen, folder, &[], Stdio::piped())
+            .unwrap_or_else(|log| panic!("did not start:\n{log}"))
+    }
+
     fn spawn(folder: &Path, env: &[(&str, &str)], stderr: Stdio) -> Result<Self, String> {
+        Self::spawn_on("127.0.0.1:0", folder, env, stderr)
+    }
+
+    fn spawn_on(
+        listen: &str,
+        folder: &Path,
+        env: &[(&str, &str)],
+        stderr: Stdio,
+    ) -> Result<Self, String> {
         let mut child = Command::new(HOOKWARD)
-            .args(["serve", "routes.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["serve", "routes.yaml", "--listen", listen, "--admin", "127.0.0.1:0"])
             .current_dir(folder)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())

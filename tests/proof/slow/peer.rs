@@ -38,8 +38,12 @@ pub(crate) enum Behavior {
     HalfBody,
     /// Sends a body at the slowest allowed pace.
     TricklingBody,
+    /// Sends a body in chunks of one byte, and little faster than the slowest allowed pace.
+    ByteChunks,
     /// Sends a request and never reads its answer.
     Unread,
+    /// Sends many requests at once and never reads their answers.
+    PipelinedUnread,
     /// Sends a request and never reads an answer that is larger than the socket buffers.
     LargeUnread,
     /// Sends the start of a TLS ClientHello.
@@ -69,15 +73,17 @@ pub(crate) struct Peer {
 /// do not read, and one with TLS.
 pub(crate) fn peers(rng: &mut fastrand::Rng, count: usize) -> Vec<Peer> {
     use Behavior::{
-        HalfBody, HalfHead, HalfHello, LargeHalfHead, Silent, TricklingBody, TricklingHead,
+        ByteChunks, HalfBody, HalfHead, HalfHello, LargeHalfHead, PipelinedUnread, Silent,
+        TricklingBody, TricklingHead,
     };
     let heads = [Silent, HalfHead, LargeHalfHead, TricklingHead];
     let kind = |n: usize| match n % 15 {
         0..7 => HalfHead,
         7..10 => heads[n / 15 % heads.len()],
         10 => HalfBody,
-        11 => TricklingBody,
-        12 | 13 => Behavior::Unread,
+        11 => [TricklingBody, ByteChunks][n / 15 % 2],
+        12 => Behavior::Unread,
+        13 => PipelinedUnread,
         _ => HalfHello,
     };
     let mut all: Vec<_> = (0..count).map(|n| Peer::new(kind(n), rng.u64(..))).collect();
@@ -110,7 +116,8 @@ impl Peer {
 
     async fn connect(self, addr: SocketAddr) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
-        if matches!(self.behavior, Behavior::Unread | Behavior::LargeUnread) {
+        use Behavior::{LargeUnread, PipelinedUnread, Unread};
+        if matches!(self.behavior, Unread | LargeUnread | PipelinedUnread) {
             socket.set_recv_buffer_size(4096)?;
         }
         socket.connect(addr).await
@@ -140,6 +147,15 @@ impl Peer {
                 let request = format!("{head}{signature}content-length: 1000000\r\n\r\n");
                 let _ = stream.write_all(request.as_bytes()).await;
                 return trickle(stream, &[b'a'; 40_000], 1500).await;
+            }
+            Behavior::ByteChunks => {
+                let request = format!("{head}{signature}transfer-encoding: chunked\r\n\r\n");
+                let _ = stream.write_all(request.as_bytes()).await;
+                return trickle(stream, &b"1\r\na\r\n".repeat(12_000), 6 * 1200).await;
+            }
+            Behavior::PipelinedUnread => {
+                let _ = stream.write_all(&UNKNOWN_SOURCE_REQUEST.repeat(100)).await;
+                return wait_until_closed(stream).await;
             }
             Behavior::Unread | Behavior::LargeUnread => {
                 // Failed verifications would block this address, which the genuine senders share.
