@@ -12,6 +12,7 @@
 //! | `memory` | what the writer keeps in memory, and the `Batch` that changes it |
 //! | `queue`, `leases`, `interner`, `write_behind_index`, `refill` | the parts of the memory |
 //! | `open`, `lock`, `wal_check`, `migrate`, `recover` | opening a file |
+//! | `high_water_mark`, `continuity`, `file_identity` | whether the files are those that were there |
 //! | `browse`, `read_pool`, `rows`, `reply_codec` | reading |
 //! | `checksum`, `disk_space`, `error`, `probe`, `telemetry` | what all of them need |
 #![warn(missing_docs)]
@@ -21,9 +22,11 @@ mod browse;
 mod checksum;
 mod claim;
 mod command;
+mod continuity;
 mod disk_space;
 mod error;
 mod file_identity;
+mod high_water_mark;
 mod interner;
 mod leases;
 mod lock;

@@ -1,6 +1,11 @@
-//! One owner per store: an OS lock on the file `PATH.lock`. The system frees it when the process
-//! ends, however it ends. The lock, the log and the reserve are found by the name of the database
-//! file, so the file must have only one name.
+//! One owner per store: an OS lock on the file `PATH.lock`, and one on the database itself. The system
+//! frees both when the process ends, however it ends.
+//!
+//! The first one works on every system, and its file says who the owner is. It is found by the name
+//! of the database. A database with several names (hard links, as a backup tool makes them) would
+//! have a lock for each, so on Linux the database is locked as well, whose lock belongs to the file
+//! and not to a name. It is a `flock`, which does not meet the `fcntl` locks of SQLite there;
+//! elsewhere it would, and a database must have one name.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -17,9 +22,13 @@ const LOCK_ATTEMPTS: usize = 10;
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The lock, held while this value lives.
+///
+/// Must be dropped after SQLite has closed the database: the end of any descriptor of a file ends
+/// the `fcntl` locks that the process has on it.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
+    _database: Option<File>,
 }
 
 impl Lock {
@@ -42,7 +51,9 @@ impl Lock {
             .map_err(|e| open_error(&lock_path, &e))?;
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: write_process_id(file) }),
+                Ok(()) => {
+                    return Ok(Self { _file: write_process_id(file), _database: None });
+                }
                 // Blocking forever would hide that another process runs; an error after 0.2 s names
                 // it.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_PAUSE),
@@ -68,13 +79,45 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Locks the database at `path` as well, whatever its other names are.
+    ///
+    /// # Errors
+    ///
+    /// Another owner opened it by another name, or it cannot be opened or locked.
+    pub(crate) fn lock_database(&mut self, path: &Path) -> Result<(), OpenError> {
+        if !cfg!(target_os = "linux") {
+            return Ok(());
+        }
+        let cannot = |e| OpenError::new(format!("{} cannot be locked: {e}", path.display()));
+        let file = File::options().read(true).write(true).open(path);
+        let file = file.map_err(|e| crate::open::not_writable(path, &e))?;
+        for _ in 0..LOCK_ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => {
+                    self._database = Some(file);
+                    return Ok(());
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_PAUSE),
+                Err(TryLockError::Error(e)) => return Err(cannot(e)),
+            }
+        }
+        // Never closed: the owner may be in this process, and would lose SQLite's locks with it.
+        std::mem::forget(file);
+        Err(OpenError::new(format!(
+            "{} is in use by another process, which opened it by another name (a hard link); a \
+             store has one owner: stop that process, or ask it through its admin port",
+            path.display()
+        )))
+    }
+}
+
 /// The path with symbolic links resolved, as SQLite resolves them.
 ///
 /// # Errors
 ///
-/// A symbolic link to nothing, or a file with several hard links: an owner that opened it by
-/// another name would find another lock and another log.
-pub(crate) fn resolve_unique_path(path: &Path) -> Result<PathBuf, OpenError> {
+/// A symbolic link to nothing.
+pub(crate) fn resolve_path(path: &Path) -> Result<PathBuf, OpenError> {
     let file = path.display();
     let Ok(found) = path.symlink_metadata() else {
         // The file does not exist yet. If its folder does not exist either, opening the lock fails
@@ -86,7 +129,7 @@ pub(crate) fn resolve_unique_path(path: &Path) -> Result<PathBuf, OpenError> {
         let folder = if is_current { Path::new(".") } else { folder };
         return Ok(folder.canonicalize().map_or(path.to_owned(), |folder| folder.join(name)));
     };
-    let real = path.canonicalize().map_err(|e| {
+    path.canonicalize().map_err(|e| {
         OpenError::new(match e.kind() {
             ErrorKind::NotFound if found.is_symlink() => format!(
                 "{file} is a symbolic link that points to nothing; remove it, or name the file \
@@ -94,12 +137,24 @@ pub(crate) fn resolve_unique_path(path: &Path) -> Result<PathBuf, OpenError> {
             ),
             _ => format!("{file} cannot be opened: {e}"),
         })
-    })?;
-    match hard_links(&real) {
-        0 | 1 => Ok(real),
+    })
+}
+
+/// Checks the names of a database. A file with several names is opened only by the one that a mark
+/// stands beside, under which the store was opened before: its log lies there as well.
+///
+/// # Errors
+///
+/// The file has several names (hard links), and this is not known to be the one of the store.
+pub(crate) fn check_names(path: &Path, has_mark: bool) -> Result<(), OpenError> {
+    match hard_links(path) {
+        0 | 1 => Ok(()),
+        _ if has_mark && cfg!(target_os = "linux") => Ok(()),
         names => Err(OpenError::new(format!(
-            "{file} is a file of {names} names (hard links), by which it could get two owners; \
-             remove all of them but one"
+            "{} is a file of {names} names (hard links), and the store was not opened by this one \
+             before: its log and what was committed since would lie beside another name. Open it by \
+             the name that it had, or remove all of its names but one",
+            path.display()
         ))),
     }
 }

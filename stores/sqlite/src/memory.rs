@@ -83,7 +83,7 @@ impl Memory {
         self.queue.leases().expired(now)
     }
 
-    /// Number of the last committed event, between two groups.
+    /// Number of the last event, between two groups. Groups that failed are counted as well.
     pub(crate) fn newest_seq(&self) -> i64 {
         self.numbers.next_seq - 1
     }

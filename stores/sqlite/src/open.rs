@@ -11,10 +11,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::checksum;
+use crate::continuity::{self, Content};
 use crate::disk_space::DiskSpace;
 use crate::error::{damaged_file, open_error};
 use crate::file_identity::FileIdentity;
-use crate::lock::{Lock, resolve_unique_path};
+use crate::high_water_mark::{self, LogState, Mark, MarkFile};
+use crate::lock::{Lock, check_names, resolve_path};
 use crate::migrate::migrate;
 use crate::private_file;
 use crate::writer::Writer;
@@ -41,24 +43,42 @@ pub(crate) fn open(
             path.join("hookward.db").display()
         )));
     }
-    let path = &resolve_unique_path(path)?;
+    let path = &resolve_path(path)?;
     // First of all: without the lock, this process must not touch a file of another owner.
-    let lock = Lock::acquire(path)?;
+    let mut lock = Lock::acquire(path)?;
     let disk_space = DiskSpace::new(path);
     let open_error = |e: rusqlite::Error| open_error(path, &e);
-    // Before SQLite opens the file: it drops a damaged log without a report.
-    crate::wal_check::check(path)?;
+    let mark = high_water_mark::read(path)?;
+    check_names(path, mark.is_some())?;
+    // Before SQLite opens the file: it drops a damaged log without a report, removes the log of an
+    // empty file, and takes the log of another file for its own.
+    let log = crate::wal_check::check(path)?;
+    continuity::check_before_open(path, mark.as_ref(), &log)?;
     // SQLite gives the log and its index the mode of the file, so that is created first.
     private_file::create_if_missing(path)
         .map_err(|e| OpenError::new(format!(
             "{} cannot be created: {e}; the store needs a folder in which this user may create files",
             path.display()
         )))?;
+    lock.lock_database(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(open_error)?;
+    // A start that fails must leave a log as it was found: closing the connection would move it
+    // into the database, and remove it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log.exists)
+        .map_err(open_error)?;
     check_integrity(&conn, path)?;
+    let content = Content::read(&conn).map_err(open_error)?;
+    continuity::check_content(path, mark.as_ref(), &content)?;
+    // Before the first write: from here on, the log changes in ways that the mark does not know.
+    let mut mark = mark.map(|mark| begin_mark(path, mark)).transpose()?;
     // Before the settings: `auto_vacuum` can be set only before `journal_mode` creates the first
     // page.
     migrate(&conn, path)?;
+    if content.backup.is_some() {
+        // Before the file gets a log: beside one, a backup would look like a file that was put there
+        // in place of another.
+        conn.execute("delete from meta where name = 'backup'", []).map_err(open_error)?;
+    }
     // The checkpoint starts a new log: a half-written commit of the former owner must not lie
     // behind the frames that are written now, or a later recovery could read it as one of them.
     conn.execute_batch(
@@ -79,9 +99,42 @@ pub(crate) fn open(
     // The readers have created the log by now.
     let identity = FileIdentity::read(path)
         .map_err(|e| OpenError::new(format!("{} cannot be checked: {e}", path.display())))?;
-    let writer = Writer::new(conn, lock, disk_space, identity, now, policy).map_err(open_error)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(open_error)?;
+    let mut writer =
+        Writer::new(conn, lock, disk_space, identity, now, policy).map_err(open_error)?;
     sync_folder(path)?;
+    let content = writer.checkpointed_content(content.opens).map_err(open_error)?;
+    start_mark(path, &mut mark, content);
+    writer.set_mark(mark);
     Ok((writer, readers))
+}
+
+/// Writes to the mark of a former owner that the store is being opened.
+fn begin_mark(path: &Path, mark: Mark) -> Result<MarkFile, OpenError> {
+    let opening = Mark { log: LogState::Opening, ..mark };
+    MarkFile::begin(path, opening).map_err(|e| {
+        let mark = high_water_mark::mark_path(path);
+        OpenError::new(format!(
+            "{} cannot be written: {e}; the store needs a file, and a mark beside it, that this user \
+             may read and write",
+            mark.display()
+        ))
+    })
+}
+
+/// Writes to the mark that the store is open, and creates it for a store that has none. An error is
+/// logged: the store works without a mark, and an old one says less than it could.
+fn start_mark(path: &Path, mark: &mut Option<MarkFile>, content: Mark) {
+    let mut written = Ok(());
+    if mark.is_none() {
+        written = MarkFile::begin(path, content).map(|file| *mark = Some(file));
+    }
+    if let (Some(mark), true) = (mark.as_mut(), written.is_ok()) {
+        written = mark.open(path, content);
+    }
+    if let Err(e) = written {
+        crate::telemetry::mark_failed(&high_water_mark::mark_path(path), &e);
+    }
 }
 
 /// Syncs the folder once the log exists. The log stays the same file until the store is closed, so
@@ -140,6 +193,15 @@ fn check_integrity(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     let found: String =
         conn.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(open_error)?;
     if found == "ok" { Ok(()) } else { Err(damaged_file(path, &found)) }
+}
+
+/// The error for a database that this user may not open.
+pub(crate) fn not_writable(path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::new(format!(
+        "{} cannot be written ({error}); the store needs a file, and a folder, that this user may \
+         write",
+        path.display()
+    ))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

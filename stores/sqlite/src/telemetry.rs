@@ -1,5 +1,6 @@
 //! The metrics and log lines of this store, one function each.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hookward_core::store::StoreError;
@@ -56,4 +57,22 @@ pub(crate) fn disk_space_recovered(free: u64) {
 /// The disk is full, and the reserve file was removed. Logged at WARN.
 pub(crate) fn reserve_released() {
     tracing::warn!("store disk full: released the reserve so that in-flight work can commit");
+}
+
+/// The high-water mark could not be written. Logged once until a write succeeds, at WARN: the store
+/// works without it, but the next start may not find that files were lost.
+pub(crate) fn mark_failed(path: &Path, error: &std::io::Error) {
+    tracing::warn!(
+        path = %path.display(),
+        %error,
+        "store mark not written: a start may not find that files were lost"
+    );
+}
+
+/// The high-water mark cannot be understood. Logged at start, at WARN.
+pub(crate) fn mark_unreadable(path: &Path) {
+    tracing::warn!(
+        path = %path.display(),
+        "store mark unreadable: whether files were lost cannot be checked; it is written anew"
+    );
 }

@@ -28,15 +28,27 @@ struct Damage {
     commits: usize,
 }
 
-/// Returns an error if the log beside `path` is damaged before its last commit. Changes nothing.
-pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+/// What a log holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogSummary {
+    /// There is a log, even if nothing in it can be read.
+    pub(crate) exists: bool,
+    /// The salts of an intact header, which name the log.
+    pub(crate) salts: Option<(u32, u32)>,
+    /// Commits that SQLite reads.
+    pub(crate) commits: usize,
+}
+
+/// Reads the log beside `path`. Returns an error if it is damaged before its last commit. Changes
+/// nothing.
+pub(crate) fn check(path: &Path) -> Result<LogSummary, OpenError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let log = Path::new(&log);
     let file = match File::open(log) {
         Ok(file) => file,
         // A store that was closed regularly has no log.
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(LogSummary::default()),
         Err(e) => {
             return Err(OpenError::new(format!(
                 "{} cannot be read: {e}; the store needs a file, and a log beside it, that this \
@@ -45,10 +57,10 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
             )));
         }
     };
-    let damage = find_damage(BufReader::with_capacity(1 << 16, file));
-    let damage =
-        damage.map_err(|e| OpenError::new(format!("{} cannot be read: {e}", log.display())))?;
-    let Some(Damage { at, commits }) = damage else { return Ok(()) };
+    let read = read_log(BufReader::with_capacity(1 << 16, file));
+    let (summary, damage) =
+        read.map_err(|e| OpenError::new(format!("{} cannot be read: {e}", log.display())))?;
+    let Some(Damage { at, commits }) = damage else { return Ok(summary) };
     let log = log.display();
     Err(OpenError::new(format!(
         "{log} is damaged at byte {at}, and {commits} of its commits end behind the damage; \
@@ -58,10 +70,11 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     )))
 }
 
-fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
+fn read_log(mut log: impl Read) -> std::io::Result<(LogSummary, Option<Damage>)> {
     let mut header = [0; HEADER_BYTES];
+    let mut summary = LogSummary { exists: true, ..LogSummary::default() };
     if !read_or_end(&mut log, &mut header)? {
-        return Ok(None);
+        return Ok((summary, None));
     }
     // Fields are big-endian; the words of the checksum are as the last bit of the magic says.
     let field = |bytes: &[u8], n| read_word(bytes, n, true);
@@ -75,6 +88,7 @@ fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
     // A log is overwritten from its start after a checkpoint. Frames of an earlier round have other
     // salts and do not belong to it.
     let mut salts = is_intact.then(|| (field(&header, 4), field(&header, 5)));
+    summary.salts = salts;
     let (mut at, mut damaged) = (HEADER_BYTES as u64, (!is_intact).then_some(0));
     let (mut frame, mut commits) = (vec![0; FRAME_HEADER_BYTES + page], 0);
     // A frame that the file ends within was being written, and ends the log.
@@ -92,14 +106,17 @@ fn find_damage(mut log: impl Read) -> std::io::Result<Option<Damage>> {
         }
         // The first damaged frame counts even with other salts: the damage may be in the salts. The
         // last frame of a commit has the size of the file after it, all others have zero.
-        if damaged.is_some_and(|from| is_own || from == at) {
-            commits += usize::from(field(&frame, 1) != 0);
+        let commit = usize::from(field(&frame, 1) != 0);
+        match damaged {
+            None => summary.commits += commit,
+            Some(from) if is_own || from == at => commits += commit,
+            Some(_) => {}
         }
         at += frame.len() as u64;
     }
     // One commit was being written. Frames behind it that end no commit are of an earlier commit
     // that was interrupted, and whose place it took.
-    Ok(damaged.filter(|_| commits > 1).map(|at| Damage { at, commits }))
+    Ok((summary, damaged.filter(|_| commits > 1).map(|at| Damage { at, commits })))
 }
 
 /// Reads a whole buffer; `false` at the end of the file.

@@ -8,13 +8,15 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 
 use hookward_core::Timestamp;
 use hookward_core::store::{Job, JobOutcome, Settlement, StoreError, StorePolicy};
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, Result, Row};
 use tokio::sync::oneshot;
 
 use crate::command::{Command, Operation, Output, Status};
+use crate::continuity::Content;
 use crate::disk_space::DiskSpace;
-use crate::error::store_error;
+use crate::error::{store_error, unreadable};
 use crate::file_identity::FileIdentity;
+use crate::high_water_mark::{LogState, Mark, MarkFile};
 use crate::lock::Lock;
 use crate::memory::{Batch, Memory};
 use crate::queue::Counts;
@@ -40,6 +42,8 @@ pub(crate) struct Writer {
     backlog: VecDeque<Command>,
     /// Why the store is failed: after an I/O error it must not be used until it is opened again.
     failed: Option<StoreError>,
+    /// How far the store was committed, for the next start; `None` where it cannot be written.
+    mark: Option<MarkFile>,
     _lock: Lock,
 }
 
@@ -65,12 +69,37 @@ impl Writer {
             status: Arc::default(),
             backlog: VecDeque::new(),
             failed: None,
+            mark: None,
             _lock: lock,
         };
         // Last: a start that fails must not leave a reserve beside the file.
         writer.disk_space.begin();
         writer.status.set_next_due(writer.memory.next_due());
         Ok(writer)
+    }
+
+    /// Moves the first commit of this owner into the database, and returns what the high-water mark
+    /// says from now on. `opens_before`: how often the store was opened before.
+    pub(crate) fn checkpointed_content(&self, opens_before: i64) -> Result<Mark> {
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (busy, log, moved): (i64, i64, i64) =
+            self.conn.query_row("pragma wal_checkpoint(passive)", [], row)?;
+        let content = Content::read(&self.conn)?;
+        let Some(store_id) = content.store_id else { return Err(unreadable("the store's id")) };
+        // Another program that reads the file, such as a backup, can hold a checkpoint up.
+        let is_complete = busy == 0 && log == moved;
+        Ok(Mark {
+            store_id,
+            opens: content.opens,
+            opens_in_database: if is_complete { content.opens } else { opens_before },
+            last_seq: content.last_seq,
+            log: LogState::Opening,
+        })
+    }
+
+    /// Gives the writer the mark, to which it writes after each commit of events.
+    pub(crate) fn set_mark(&mut self, mark: Option<MarkFile>) {
+        self.mark = mark;
     }
 
     /// What other threads may read without a command.
@@ -119,7 +148,12 @@ impl Writer {
         self.commit_group(backlog);
         if self.failed.is_none() {
             // Optional: what stays in the log is read at the next start.
-            let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");
+            let checkpoint = "pragma wal_checkpoint(truncate)";
+            let busy = self.conn.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+            // Only of a log that is empty: while another program reads the file, it is not.
+            if let (Ok(0), Some(mark)) = (busy, self.mark.take()) {
+                mark.close();
+            }
         }
         // Before the reply: whoever closed the store may open the file again immediately.
         drop(self);
@@ -163,6 +197,7 @@ impl Writer {
             Some(error) => Err(error.clone()),
             None => self.prepare_memory(&operations),
         };
+        let newest_before = self.memory.newest_seq();
         // From here on nothing but the batch can change the memory, until it is consumed.
         let mut batch = Batch::new(&mut self.memory, replies);
         let outcome = prepared
@@ -174,6 +209,14 @@ impl Writer {
             Ok(outputs) => batch.commit(outputs),
             Err(error) => batch.rollback(error),
         };
+        // A group that failed takes numbers as well, which no commit has.
+        if answers.error().is_none() && self.memory.newest_seq() > newest_before {
+            let newest = self.memory.newest_seq();
+            // Before the answers: after a kill, the mark knows every event that was acknowledged.
+            if let Some(mark) = &mut self.mark {
+                mark.record(newest);
+            }
+        }
         match answers.error() {
             // A commit proves that the store works. It does not prove that there is space for
             // deliveries.

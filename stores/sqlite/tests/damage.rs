@@ -161,6 +161,7 @@ async fn a_corrupt_dedupe_key_drops_no_new_event() {
     let hash = |id: &str| delivery(id).events[0].keys[0].hash;
     conn.execute("insert into keys values (?1, 2, 0)", [hash("7")]).unwrap();
     conn.execute_batch("update keys set at = 9000000000000").unwrap();
+    drop(conn);
     let store = damaged.open().await;
     let accepted = store.accept(vec![delivery("7")]).await.unwrap();
     assert!(matches!(accepted[0], Acceptance::Accepted { .. }));

@@ -76,10 +76,8 @@ async fn a_second_owner_cannot_open_the_file_by_another_of_its_names() {
     open(&link).await.close().await;
     assert!(open_error(&nowhere).await.contains("points to nothing"));
     std::fs::hard_link(&path, &hard).unwrap();
-    for name in [&path, &hard] {
-        let message = open_error(name).await;
-        assert!(message.contains("2 names"), "{message}");
-    }
+    let message = open_error(&hard).await;
+    assert!(message.contains("2 names"), "{message}");
 }
 
 #[tokio::test]
@@ -258,8 +256,8 @@ async fn child_that_accepts_until_it_is_killed() {
 
 #[tokio::test]
 async fn accepted_events_are_in_the_file_after_a_kill() {
-    let (_folder, path) = folder();
     for round in 0..3 {
+        let (_folder, path) = folder();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_accepts_until_it_is_killed", "--nocapture"])
             .env(CHILD, &path)
@@ -289,7 +287,6 @@ async fn accepted_events_are_in_the_file_after_a_kill() {
         let check: String =
             conn.pragma_query_value(None, "integrity_check", |row| row.get(0)).unwrap();
         assert_eq!(check, "ok");
-        std::fs::remove_file(&path).unwrap();
     }
 }
 
@@ -308,7 +305,7 @@ async fn files_of_the_store_can_be_opened_by_its_user_alone() {
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
         files.push(entry.file_name().into_string().unwrap());
     }
-    for end in ["hookward.db", "hookward.db-wal", "hookward.db.lock"] {
+    for end in ["hookward.db", "hookward.db-wal", "hookward.db.lock", "hookward.db.mark"] {
         assert!(files.iter().any(|file| file == end), "{end} is not among {files:?}");
     }
     store.close().await;

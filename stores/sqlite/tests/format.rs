@@ -11,7 +11,7 @@ use hookward_testkit::store::{delivery, now};
 use rusqlite::Connection;
 
 /// The format that this version writes.
-const NEWEST_FORMAT: i64 = 4;
+const NEWEST_FORMAT: i64 = 5;
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ async fn a_newer_format_is_not_opened_and_the_error_says_what_to_use() {
         drop(conn);
         let message = open_error(&path).await;
         assert!(message.contains(&format!("format {newer}")), "{message}");
-        assert!(message.contains("up to 4") && message.contains("newer"), "{message}");
+        assert!(message.contains("up to 5") && message.contains("newer"), "{message}");
         assert_eq!(format(&path), newer, "the file is not changed");
     }
 }

@@ -357,8 +357,11 @@ fn count_lost_without_log() -> Result<usize, String> {
     std::thread::sleep(Duration::from_millis(500));
     server.kill();
     load.stop();
-    let log = fixture.place.path("disk/events.db-wal");
-    std::fs::remove_file(log).map_err(|e| format!("the write-ahead log cannot be removed: {e}"))?;
+    // Without its mark as well: beside it, the missing log would be found at the start.
+    for name in ["disk/events.db-wal", "disk/events.db.mark"] {
+        std::fs::remove_file(fixture.place.path(name))
+            .map_err(|e| format!("{name} cannot be removed: {e}"))?;
+    }
     let server = fixture.place.start();
     let stored = stored_events(&server)?;
     let sent = fixture.sent.lock().unwrap();

@@ -21,7 +21,7 @@ fn log_after_kill() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
 }
 
 fn damage(bytes: &[u8]) -> Option<Damage> {
-    find_damage(bytes).unwrap()
+    read_log(bytes).unwrap().1
 }
 
 /// Flips that are not found are in the last commit, where they look like a write in progress.
