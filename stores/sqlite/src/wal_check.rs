@@ -104,12 +104,15 @@ fn read_log(mut log: impl Read) -> std::io::Result<(LogSummary, Option<Damage>)>
                 damaged = Some(at);
             }
         }
-        // The first damaged frame counts even with other salts: the damage may be in the salts. The
-        // last frame of a commit has the size of the file after it, all others have zero.
+        // The first damaged frame counts even with a wrong salt: the damage may be in the salt. With
+        // two wrong salts it is of an earlier round, in the place of a frame that was being
+        // written. The last frame of a commit has the size of the file after it, all others have
+        // zero.
+        let is_near = salts.is_some_and(|own| own.0 == salt.0 || own.1 == salt.1);
         let commit = usize::from(field(&frame, 1) != 0);
         match damaged {
             None => summary.commits += commit,
-            Some(from) if is_own || from == at => commits += commit,
+            Some(from) if is_own || (from == at && is_near) => commits += commit,
             Some(_) => {}
         }
         at += frame.len() as u64;

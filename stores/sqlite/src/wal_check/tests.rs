@@ -83,6 +83,32 @@ fn frames_of_an_earlier_round_are_not_damage() {
     assert_eq!(damage(&log), None);
 }
 
+/// A power cut loses the middle of the last commit, where frames of the earlier round then stand. Each
+/// of those was the end of a commit.
+#[test]
+fn a_torn_commit_over_frames_of_an_earlier_round_is_not_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let read = || std::fs::read(folder.path().join("a.db-wal")).unwrap();
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("pragma journal_mode = wal; create table t (x)").unwrap();
+    for n in 0..20 {
+        conn.execute("insert into t values (?1)", [n]).unwrap();
+    }
+    conn.execute_batch("pragma wal_checkpoint(restart)").unwrap();
+    conn.execute("insert into t values (1)", []).unwrap();
+    let before = read();
+    conn.execute("insert into t values (zeroblob(30000))", []).unwrap();
+    let mut log = read();
+    let frame = |n: usize| {
+        let at = HEADER_BYTES + n * (FRAME_HEADER_BYTES + 4096);
+        at..at + FRAME_HEADER_BYTES + 4096
+    };
+    log[frame(2)].copy_from_slice(&before[frame(2)]);
+    assert_ne!(before[frame(2)][4..8], [0; 4], "it ends a commit");
+    assert_eq!(damage(&log), None);
+}
+
 #[tokio::test]
 async fn a_store_with_a_log_damaged_in_the_middle_opens_after_the_truncation_in_its_error() {
     let folder = tempfile::tempdir().unwrap();
