@@ -15,7 +15,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobOutcome, Lease,
-    NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, Settled, StoreError,
+    NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState, Settled, StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
 
@@ -88,6 +88,14 @@ impl Store for CatchPanics {
 
     async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         catch("purge", async { self.0.purge(what).await }).await
+    }
+
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        catch("retention_state", async { self.0.retention_state().await }).await
+    }
+
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        catch("save_retention_state", async { self.0.save_retention_state(state).await }).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

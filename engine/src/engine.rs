@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use hookward_core::crypto::tokens_equal;
 use hookward_core::keys::{KeySource, NoKeys};
+use hookward_core::store::StoreError;
 use hookward_core::{Clock, Head, Reply, Store, Timestamp};
 use tokio::sync::Notify;
 
@@ -115,6 +116,19 @@ impl Engine {
     /// The clock used for retention and the dedupe window.
     pub(crate) fn retention_clock(&self) -> &RetentionClock {
         &self.retention_clock
+    }
+
+    /// Reads from the store where the retention clock was when it was saved last. Until then nothing
+    /// expires, and every repetition is a duplicate, so it is best called before the first request;
+    /// the worker tries again where it fails.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start_retention_clock(&self) -> Result<(), StoreError> {
+        if !self.retention_clock.is_started() {
+            self.retention_clock.start(self.store.retention_state().await?);
+        }
+        Ok(())
     }
 
     /// Reads the clocks, so that a step of the wall clock is noticed while no request arrives.

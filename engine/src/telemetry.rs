@@ -9,6 +9,8 @@ use std::time::Duration;
 use hookward_core::store::JobId;
 use metrics::{counter, gauge, histogram};
 
+use crate::retention_clock::Doubt;
+
 // Metrics.
 
 /// Counts `hookward_requests_total{source,outcome}`: requests on known paths, by how they ended:
@@ -151,10 +153,19 @@ pub(crate) fn log_clock_step(by: Duration, forward: bool) {
     tracing::warn!(%by, forward, "wall clock stepped: stale signatures get 503 for a minute");
 }
 
-/// Logs that the wall clock is ahead of the retention clock, which follows it after a day.
-pub(crate) fn log_clock_ahead(by: Duration) {
+/// Logs that the wall clock differs from the retention clock, which follows it after a day.
+pub(crate) fn log_clock_in_doubt(doubt: Doubt) {
+    let (by, ahead) = match doubt {
+        Doubt::Ahead(by) => (by, true),
+        Doubt::Behind(by) => (by, false),
+        Doubt::Unread => return,
+    };
     let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
-    tracing::warn!(%by, "wall clock ahead: retention does not follow it for a day");
+    tracing::warn!(
+        %by,
+        ahead,
+        "wall clock in doubt: retention does not follow it for a day, and no dead letter is removed"
+    );
 }
 
 /// Logs a failed call of the store. A sender that waited for it got 503 and tries again.

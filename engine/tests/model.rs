@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, Job, JobId, JobOutcome, Lease, NewDelivery, PurgeRequest,
-    QueueDepth, Settled, Settlement, StoreError,
-};
+    QueueDepth, Settled, Settlement, StoreError, RetentionState};
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
 use hookward_testkit::store::Subject;
@@ -111,6 +110,12 @@ impl Store for Flawed {
     async fn purge(&self, mut what: PurgeRequest) -> Result<u64, StoreError> {
         what.limit += usize::from(matches!(self.flaw, Flaw::PurgesTooMuch));
         self.inner.purge(what).await
+    }
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.inner.retention_state().await
+    }
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        self.inner.save_retention_state(state).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventFilter, EventStatus, Job, JobOutcome, Lease,
-    NewDelivery, PurgeRequest, QueueDepth, Settled, StoreError,
-};
+    NewDelivery, PurgeRequest, QueueDepth, Settled, StoreError, RetentionState};
 use hookward_core::{Body, EventDraft, Handler, Secret, Store, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::compiled::CompiledConfig;
@@ -134,6 +133,12 @@ impl Store for SlowClaimStore {
     }
     async fn purge(&self, batch: PurgeRequest) -> Result<u64, StoreError> {
         self.inner.purge(batch).await
+    }
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.inner.retention_state().await
+    }
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        self.inner.save_retention_state(state).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await

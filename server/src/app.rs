@@ -259,7 +259,12 @@ impl App {
             Some(keys) => keys.clone(),
             None => Arc::new(NetworkKeys::new(clock.clone()).map_err(AppError::Keys)?),
         };
-        Ok(Engine::with_keys(config, store, clock.clone(), keys))
+        let engine = Engine::with_keys(config, store, clock.clone(), keys);
+        // Before the first request. After an error nothing expires, and the worker tries again.
+        if let Err(error) = engine.start_retention_clock().await {
+            telemetry::retention_clock_unread(&error);
+        }
+        Ok(engine)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use hookward_core::store::StoreError;
 use hookward_engine::config::Diagnostics;
 
 /// Warnings of a configuration that is about to be in force. Logs nothing if the list is empty.
@@ -14,6 +15,14 @@ pub(crate) fn config_warnings(warnings: &Diagnostics) {
 /// The new routes.yaml has a mistake, or a change that needs a restart.
 pub(crate) fn reload_failed(reason: &str) {
     tracing::error!(reason, "reload failed: the previous configuration stays in force");
+}
+
+/// The store could not tell where the retention clock was when the last process ended.
+pub(crate) fn retention_clock_unread(error: &StoreError) {
+    tracing::error!(
+        %error,
+        "retention clock not read from the store: nothing expires until it can be read"
+    );
 }
 
 /// The store loses its events when the process ends, as `memory:` does.

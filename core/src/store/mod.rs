@@ -34,7 +34,8 @@ pub use job_queue::{JobQueue, QueuedJob};
 pub use open::{OpenCx, OpenError, OpenFuture, StorePolicy};
 pub use records::{
     Acceptance, ClaimRequest, DedupeKey, DedupeKeyKind, Job, JobOutcome, Lease, NewDelivery,
-    NewEvent, NewJob, NewStatus, PurgeRequest, QueueDepth, RouteDepth, Settled, Settlement,
+    NewEvent, NewJob, NewStatus, PurgeRequest, QueueDepth, RetentionState, RouteDepth, Settled,
+    Settlement,
 };
 
 pub use crate::id::JobId;
@@ -83,6 +84,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Removes events past their retention, at most [`limit`](PurgeRequest::limit) of them; returns
     /// how many. The caller repeats it until the count is below the limit.
     async fn purge(&self, request: PurgeRequest) -> Result<u64, StoreError>;
+
+    /// The state of the retention clock that was saved last, by this process or a former one; `None`
+    /// if none was ever saved.
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError>;
+
+    /// Saves the state of the retention clock, as durably as an event.
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError>;
 
     /// When a claim can next return a job: when the next pending job is due or the next lease
     /// expires, whichever is earlier. `None` where no job is pending or running. The store does not

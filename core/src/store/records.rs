@@ -2,6 +2,7 @@
 //! to settle.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -49,8 +50,11 @@ pub struct NewDelivery {
     pub body: Body,
     /// The kept headers: lower-case names, only those on the provider's allow-list.
     pub headers: Arc<[(String, String)]>,
-    /// When the delivery was received.
+    /// When the delivery was received, by the clock that retention and the dedupe window go by.
     pub received_at: Timestamp,
+    /// From when on its jobs may be claimed. Differs from `received_at` where the wall clock, by
+    /// which jobs are claimed, is behind the clock of retention.
+    pub due: Timestamp,
     /// The answer that the sender gets, now and for every repetition.
     pub answer: Reply,
     /// Start of the dedupe window: a dedupe key counts only if its owner was received at this time
@@ -73,16 +77,24 @@ impl NewDelivery {
             body,
             headers: Arc::default(),
             received_at,
+            due: received_at,
             answer,
             dedupe_since: Timestamp::from_millis(i64::MIN),
             events: Vec::new(),
         }
     }
 
+    /// Sets the time at which it was received, and from which its jobs are due.
+    #[must_use]
+    pub fn with_received_at(mut self, received_at: Timestamp) -> Self {
+        (self.received_at, self.due) = (received_at, received_at);
+        self
+    }
+
     setters! {
         with_body => body: Body;
         with_headers => headers: Arc<[(String, String)]>;
-        with_received_at => received_at: Timestamp;
+        with_due => due: Timestamp;
         with_answer => answer: Reply;
         with_dedupe_since => dedupe_since: Timestamp;
         with_events => events: Vec<NewEvent>;
@@ -415,5 +427,23 @@ impl RouteDepth {
     /// The depth of one route.
     pub fn new(route: impl Into<Arc<str>>, open: u64, dead: u64) -> Self {
         Self { route: route.into(), open, dead }
+    }
+}
+
+/// The state of the engine's retention clock, which a store keeps for the next process. A wall clock
+/// that is wrong at a start is noticed only by comparison with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetentionState {
+    /// The time that the clock showed.
+    pub at: Timestamp,
+    /// For how long the wall clock had been in doubt, in running time, over restarts.
+    pub in_doubt_for: Duration,
+}
+
+impl RetentionState {
+    /// A state of these two values.
+    pub const fn new(at: Timestamp, in_doubt_for: Duration) -> Self {
+        Self { at, in_doubt_for }
     }
 }

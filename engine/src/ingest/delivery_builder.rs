@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use hookward_core::store::{JobId, NewDelivery, NewEvent, NewStatus};
-use hookward_core::{DeliveryOutcome, EventId, Receipt, ReceiptEvent, Reply, Timestamp, Verified};
+use hookward_core::{DeliveryOutcome, EventId, Receipt, ReceiptEvent, Reply, Verified};
 
 use super::RequestCx;
 use super::answer::make_reply;
 use super::dedupe::DedupeKeyBuilder;
 use super::rejection::Rejection;
 use super::route::{RoutedEvent, Routing};
+use crate::retention_clock::RetentionTime;
 
 /// Collects the routed events of one delivery.
 pub(super) struct DeliveryBuilder<'a> {
@@ -70,7 +71,7 @@ impl<'a> DeliveryBuilder<'a> {
     pub(super) fn build(
         self,
         verified: Arc<Verified>,
-        retention_now: Timestamp,
+        retention: RetentionTime,
     ) -> Result<(NewDelivery, DeliverySummary), Rejection> {
         let Self { cx, headers, events, rejections, .. } = self;
         // One event that is to be stored outweighs all that are rejected: the sender gets one
@@ -88,14 +89,25 @@ impl<'a> DeliveryBuilder<'a> {
             first_event: events.first().map(|e| (e.id.to_string(), e.event_type.clone())),
             jobs: events.iter().map(|e| e.jobs.len()).sum(),
         };
+        let mut events = events;
+        if let Some(stamp) = retention.later_stamp {
+            let note = format!(
+                "the clock of this machine showed {}, which is in doubt; it was received at {stamp} \
+                 by the retention clock",
+                cx.received_at
+            );
+            events.iter_mut().for_each(|event| event.notes.push(note.clone()));
+        }
         let delivery = NewDelivery::new(
             cx.source.name.clone(),
             verified.body().clone(),
-            cx.received_at,
+            retention.later_stamp.unwrap_or(cx.received_at),
             answer,
         )
+        // By the wall clock, as claims.
+        .with_due(cx.received_at)
         .with_headers(headers)
-        .with_dedupe_since(retention_now.minus(cx.config.retention.events))
+        .with_dedupe_since(retention.now.minus(cx.config.retention.events))
         .with_events(events);
         Ok((delivery, summary))
     }

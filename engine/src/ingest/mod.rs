@@ -176,7 +176,7 @@ impl Ingest {
         for event in self.router.route(cx, &verified, delivery.headers(), events).await? {
             delivery.add(&verified, event);
         }
-        let (delivery, summary) = delivery.build(verified, self.retention_clock.read().now)?;
+        let (delivery, summary) = delivery.build(verified, self.retention_clock.read())?;
         let rate = self.source_rates.reserve(cx.source, cx.received_at).await?;
         let acceptance = self.commit(delivery, budget, rate).await?;
         Ok(answer(cx.source, acceptance, summary))

@@ -15,8 +15,7 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildError, StoreConfig};
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, Job, JobOutcome, Lease, NewDelivery, OpenCx, OpenFuture,
-    PurgeRequest, QueueDepth, Settled, Store, StoreError, StorePolicy,
-};
+    PurgeRequest, QueueDepth, Settled, Store, StoreError, StorePolicy, RetentionState};
 use hookward_core::{Timestamp, register_store};
 
 use state::MemoryState;
@@ -107,6 +106,14 @@ impl Store for MemoryStore {
 
     async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         self.with(|s| s.purge(what))
+    }
+
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.with(|s| s.retention_state)
+    }
+
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        self.with(|s| s.retention_state = Some(state))
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use hookward_core::store::{
     Acceptance, ContentDuplicate, DedupeKey, DedupeKeyKind, JobId, JobQueue, JobState, NewDelivery,
-    NewEvent, PurgeRequest, QueueDepth, QueuedJob, RouteDepth, StorePolicy, batch_item,
-};
+    NewEvent, PurgeRequest, QueueDepth, QueuedJob, RouteDepth, StorePolicy, batch_item, RetentionState};
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
 use super::rows::{ActiveLease, EventRow, JobKey, JobRow};
@@ -27,6 +26,7 @@ pub(super) struct MemoryState {
     pub(super) unfinished: BTreeSet<JobKey>,
     last_sequence: u64,
     pub(super) last_token: u64,
+    pub(super) retention_state: Option<RetentionState>,
 }
 
 impl MemoryState {
@@ -42,6 +42,7 @@ impl MemoryState {
             unfinished: BTreeSet::new(),
             last_sequence: 0,
             last_token: 0,
+            retention_state: None,
         }
     }
 
@@ -116,7 +117,7 @@ impl MemoryState {
             .with_event_id(new.event_id.clone())
             .with_headers(delivery.headers.clone()),
         );
-        let due = delivery.received_at;
+        let due = delivery.due;
         let jobs: Vec<_> = new.jobs.iter().cloned().map(|job| JobRow::new(job, due)).collect();
         for (n, job) in (0..).zip(&jobs) {
             self.enqueue((sequence, n), queued_job((sequence, n), job, due));

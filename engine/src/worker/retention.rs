@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{EventFilter, PurgeRequest};
+use hookward_core::store::{PurgeRequest, StoreError};
 
 use super::Shared;
 use crate::compiled::Retention;
 use crate::engine::Engine;
+use crate::retention_clock::RetentionTime;
 use crate::telemetry;
 
 /// How often the queue's gauges are published.
@@ -29,11 +30,7 @@ pub(super) async fn retention_loop(shared: Arc<Shared>) {
     let engine = &shared.engine;
     // A purge is due immediately: events may have expired while no process ran.
     let mut since_purge = MAX_PURGE_INTERVAL;
-    let mut was_ahead = false;
-    // Before the first purge: a wall clock that is wrong at the start would expire everything.
-    if let Some(received_at) = newest_event(engine).await {
-        engine.retention_clock().restart_from_newest_event(received_at);
-    }
+    let mut was_in_doubt = false;
     loop {
         // Without requests nobody else would notice that the clock was set.
         engine.observe_clock();
@@ -41,20 +38,29 @@ pub(super) async fn retention_loop(shared: Arc<Shared>) {
         // Read anew each time: a reload may have changed it.
         let interval = purge_interval(engine.config().retention);
         if since_purge >= interval {
-            let time = engine.retention_clock().read();
-            let is_ahead = time.wall_clock_ahead > Duration::ZERO;
-            // Logged once, not with each purge of the day that it lasts.
-            if is_ahead && !was_ahead {
-                telemetry::log_clock_ahead(time.wall_clock_ahead);
+            match save_retention_state(engine).await {
+                Ok(()) => {
+                    let time = engine.retention_clock().read();
+                    // Logged once, not with each purge of the day that it lasts.
+                    if let (Some(doubt), false) = (time.doubt, was_in_doubt) {
+                        telemetry::log_clock_in_doubt(doubt);
+                    }
+                    was_in_doubt = time.doubt.is_some();
+                    purge(&shared, time).await;
+                    since_purge = Duration::ZERO;
+                }
+                // Nothing is purged by a clock that the next process would not know.
+                Err(error) => engine.run_state().report_store_error("retention_state", &error),
             }
-            was_ahead = is_ahead;
-            purge(&shared, time.now).await;
-            since_purge = Duration::ZERO;
         }
         let pause = interval.min(GAUGE_INTERVAL);
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = shared.stop.cancelled() => {
+                // The next process starts from it; from an older one after an error.
+                let _ = save_retention_state(engine).await;
+                return;
+            }
             // Added up from sleeps, because the wall clock may be set meanwhile.
             () = tokio::time::sleep(pause) => since_purge += pause,
         }
@@ -66,21 +72,28 @@ fn purge_interval(retention: Retention) -> Duration {
     (shortest / 10).clamp(MIN_PURGE_INTERVAL, MAX_PURGE_INTERVAL)
 }
 
-/// When the newest event of the store was received; `None` for an empty store and one that cannot
-/// list.
-async fn newest_event(engine: &Engine) -> Option<Timestamp> {
-    let page = engine.store().browse()?.list(&EventFilter::default(), 1, None).await.ok()?;
-    page.events.first().map(|event| event.received_at)
+/// Starts the retention clock where that failed before, and saves its state.
+async fn save_retention_state(engine: &Engine) -> Result<(), StoreError> {
+    engine.start_retention_clock().await?;
+    // Read once more, so that a wall clock that is in doubt is noticed before the state is saved.
+    engine.retention_clock().read();
+    match engine.retention_clock().state() {
+        Some(state) => engine.store().save_retention_state(state).await,
+        None => Ok(()),
+    }
 }
 
 /// Purges batch after batch until nothing more has expired.
-async fn purge(shared: &Shared, now: Timestamp) {
-    let engine = &shared.engine;
+async fn purge(shared: &Shared, time: RetentionTime) {
+    let (engine, now) = (&shared.engine, time.now);
+    let never = Timestamp::from_millis(i64::MIN);
     while !shared.stop.is_cancelled() {
         let retention = engine.config().retention;
         let batch = PurgeRequest::new(
             now.minus(retention.events),
-            now.minus(retention.dead),
+            // A dead letter is the only trace of what was not done, and none is removed by a clock
+            // that may be wrong.
+            if time.doubt.is_some() { never } else { now.minus(retention.dead) },
             PURGE_BATCH_EVENTS,
         );
         match engine.store().purge(batch).await {

@@ -7,6 +7,7 @@ use super::*;
 #[tokio::test]
 async fn a_repeated_delivery_is_a_duplicate_until_its_window_has_passed() {
     let pipeline = pipeline("", ALL_EVENTS, vec![]);
+    pipeline.engine.start_retention_clock().await.unwrap();
     let first = pipeline.post("id-1", "{}").await;
     assert_eq!(pipeline.post("id-1", "{}").await, first);
     pipeline.clock.advance(Duration::from_secs(7 * 86_400));

@@ -90,6 +90,14 @@ impl Store for FailingStore {
         self.maybe_panic();
         self.inner.purge(batch).await
     }
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.maybe_fail().await?;
+        self.inner.retention_state().await
+    }
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        self.maybe_fail().await?;
+        self.inner.save_retention_state(state).await
+    }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.maybe_panic();
         self.inner.next_due().await

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventStatus, Job, JobOutcome,
-    JobState, Lease, NewDelivery, PurgeRequest, QueueDepth, Settled, StoreError,
+    JobState, Lease, NewDelivery, PurgeRequest, QueueDepth, RetentionState, Settled, StoreError,
 };
 use hookward_core::{
     Body, Clock, EventDraft, Handler, Head, IdentifyError, Identity, Provider, Reply, Request,

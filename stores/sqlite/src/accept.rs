@@ -277,8 +277,8 @@ fn write_jobs(
              values (?1, ?2, ?3, ?4, 0, ?5, checksum(?1, ?2, ?3, 0, ?4, 0, 0, 0, 0, null,
                      null, ?5, null, null, null, null, null))",
         )?;
-        add.execute(params![seq, n, route, delivery.received_at.as_millis(), job.order_key,])?;
-        let queued = QueuedJob::new((seq, n), job.route.clone(), delivery.received_at)
+        add.execute(params![seq, n, route, delivery.due.as_millis(), job.order_key,])?;
+        let queued = QueuedJob::new((seq, n), job.route.clone(), delivery.due)
             .with_order_key(job.order_key.as_deref().map(Into::into));
         // Queued at the commit: a worker must not run a job that a power cut could undo.
         batch.update(CacheUpdate::Added(queued, event.clone()));

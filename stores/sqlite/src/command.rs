@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use hookward_core::Timestamp;
 use hookward_core::store::{
     Acceptance, ClaimRequest, Job, JobOutcome, Lease, NewDelivery, PurgeRequest, ReplayJob,
-    Settled, StoreError,
+    RetentionState, Settled, StoreError,
 };
 use tokio::sync::oneshot;
 
@@ -27,6 +27,7 @@ pub(crate) enum Operation {
     Extend(Vec<Lease>, Timestamp),
     Purge(PurgeRequest),
     Replay(Timestamp, Vec<ReplayJob>),
+    SaveRetentionState(RetentionState),
     /// Writes one small row, to find out whether a store with a health problem works again.
     Probe,
     /// Ends the thread after the current group.

@@ -52,10 +52,9 @@ pub(crate) struct Mark {
 pub(crate) enum LogState {
     /// The store was being opened, which moves the log into the database: nothing is known.
     Opening,
-    /// The store was open, with a log that had these salts.
-    Open(Salts),
-    /// The store was closed, and everything was in the database.
-    Closed,
+    /// The last log had these salts. A regular end removes the log, and a power cut soon after can
+    /// bring it back.
+    Known(Salts),
 }
 
 impl Mark {
@@ -63,8 +62,7 @@ impl Mark {
     pub(crate) fn allows_log(&self, salts: Salts) -> bool {
         match self.log {
             LogState::Opening => true,
-            LogState::Closed => false,
-            LogState::Open(known) => {
+            LogState::Known(known) => {
                 salts == known
                     || (1..=MAX_LOG_RESTARTS).contains(&salts.0.wrapping_sub(known.0))
             }
@@ -74,8 +72,7 @@ impl Mark {
     fn encode(&self, turn: u64) -> Vec<u8> {
         let log = match self.log {
             LogState::Opening => "opening".to_owned(),
-            LogState::Closed => "closed".to_owned(),
-            LogState::Open((a, b)) => format!("{a:08x}.{b:08x}"),
+            LogState::Known((a, b)) => format!("{a:08x}.{b:08x}"),
         };
         let text = format!(
             "{FORMAT} turn={turn} store={:016x} opens={} database={} events={} log={log}",
@@ -105,11 +102,10 @@ impl Mark {
         let last_seq = value("events")?.parse().ok()?;
         let log = match value("log")? {
             "opening" => LogState::Opening,
-            "closed" => LogState::Closed,
             salts => {
                 let (a, b) = salts.split_once('.')?;
                 let salt = |hex| u32::from_str_radix(hex, 16).ok();
-                LogState::Open((salt(a)?, salt(b)?))
+                LogState::Known((salt(a)?, salt(b)?))
             }
         };
         Some((turn, Self { store_id, opens, opens_in_database, last_seq, log }))
@@ -196,7 +192,7 @@ impl MarkFile {
         // Reading the log by another descriptor is safe: SQLite's locks are on other files.
         self.log = File::open(PathBuf::from(log)).ok();
         self.mark = mark;
-        self.mark.log = self.salts().map_or(LogState::Opening, LogState::Open);
+        self.mark.log = self.salts().map_or(LogState::Opening, LogState::Known);
         self.write()?;
         self.file.sync_all()
     }
@@ -205,7 +201,7 @@ impl MarkFile {
     pub(crate) fn record(&mut self, seq: i64) {
         self.mark.last_seq = seq;
         if let Some(salts) = self.salts() {
-            self.mark.log = LogState::Open(salts);
+            self.mark.log = LogState::Known(salts);
         }
         // Without it the mark says less than it could, and nothing else depends on it.
         match self.write() {
@@ -218,10 +214,9 @@ impl MarkFile {
         }
     }
 
-    /// Records that everything is in the database and that the log is removed.
-    pub(crate) fn close(mut self) {
-        self.mark.log = LogState::Closed;
-        if let Err(e) = self.write().and_then(|()| self.file.sync_all()) {
+    /// Syncs the last record, so that it survives a power cut after a regular end.
+    pub(crate) fn close(self) {
+        if let Err(e) = self.file.sync_all() {
             telemetry::mark_failed(&self.path, &e);
         }
     }
@@ -249,7 +244,7 @@ mod tests {
     use super::*;
 
     fn mark(last_seq: i64) -> Mark {
-        let log = LogState::Open((0xffff_fff0, 7));
+        let log = LogState::Known((0xffff_fff0, 7));
         Mark { store_id: -5, opens: 3, opens_in_database: 2, last_seq, log }
     }
 
@@ -261,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written() {
-        for log in [LogState::Opening, LogState::Closed, LogState::Open((1, u32::MAX))] {
+        for log in [LogState::Opening, LogState::Known((1, u32::MAX))] {
             let (_folder, path) = store();
             let written = Mark { log, ..mark(1_200) };
             MarkFile::begin(&path, written).unwrap();
@@ -307,7 +302,6 @@ mod tests {
         assert!(allows(0xffff_fff1, 99) && allows(5, 99), "restarted");
         assert!(!allows(0xffff_fff0, 8), "another log");
         assert!(!allows(0xffff_ffef, 7) && !allows(0x7fff_0000, 7), "another log");
-        assert!(!Mark { log: LogState::Closed, ..mark(1) }.allows_log((0xffff_fff0, 7)));
         assert!(Mark { log: LogState::Opening, ..mark(1) }.allows_log((1, 1)));
     }
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `store` | the [`SqliteStore`] that the engine calls; sends each call as a `command` |
 //! | `writer` | the thread: groups commands, commits, answers |
-//! | `accept`, `claim`, `settle`, `purge`, `replay` | one operation each, over a `transaction` |
+//! | `accept`, `claim`, `settle`, `purge`, `replay`, `retention` | one operation each, over a `transaction` |
 //! | `memory` | what the writer keeps in memory, and the `Batch` that changes it |
 //! | `queue`, `leases`, `interner`, `write_behind_index`, `refill` | the parts of the memory |
 //! | `open`, `lock`, `wal_check`, `migrate`, `recover` | opening a file |
@@ -42,6 +42,7 @@ mod recover;
 mod refill;
 mod replay;
 mod reply_codec;
+mod retention;
 mod rows;
 mod settle;
 mod store;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobOutcome, Lease,
-    NewDelivery, OpenError, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RouteDepth, Settled,
-    Store, StoreError, StorePolicy,
+    NewDelivery, OpenError, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState, RouteDepth,
+    Settled, Store, StoreError, StorePolicy,
 };
 use hookward_core::{EventId, Timestamp};
 use tokio::sync::oneshot;
@@ -22,6 +22,7 @@ use crate::file_identity::FileIdentity;
 use crate::probe::Probe;
 use crate::queue::Counts;
 use crate::read_pool::ReadPool;
+use crate::retention;
 use crate::writer::Writer;
 
 /// Commands that may wait for the writer. Further ones get an error immediately: an answer that
@@ -118,6 +119,12 @@ impl SqliteStore {
 
 /// The payload of an output whose kind belongs to the operation that was sent.
 macro_rules! expect {
+    ($output:expr, Done) => {
+        match $output {
+            Output::Done => Ok(()),
+            other => Err(StoreError::Unavailable(format!("the writer returned {other:?}"))),
+        }
+    };
     ($output:expr, $kind:ident) => {
         match $output {
             Output::$kind(payload) => Ok(payload),
@@ -150,6 +157,14 @@ impl Store for SqliteStore {
 
     async fn purge(&self, purge: PurgeRequest) -> Result<u64, StoreError> {
         expect!(self.execute(Operation::Purge(purge)).await?, Count)
+    }
+
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.read_pool.read(retention::read_state).await
+    }
+
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        expect!(self.execute(Operation::SaveRetentionState(state)).await?, Done)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -24,7 +24,7 @@ use crate::recover;
 use crate::settle::{self, requeue_expired, without_alive};
 use crate::telemetry;
 use crate::transaction::Transaction;
-use crate::{accept, claim, purge, replay};
+use crate::{accept, claim, purge, replay, retention};
 
 /// Commands that share one commit.
 const MAX_GROUP_COMMANDS: usize = 512;
@@ -148,12 +148,10 @@ impl Writer {
         self.commit_group(backlog);
         if self.failed.is_none() {
             // Optional: what stays in the log is read at the next start.
-            let checkpoint = "pragma wal_checkpoint(truncate)";
-            let busy = self.conn.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
-            // Only of a log that is empty: while another program reads the file, it is not.
-            if let (Ok(0), Some(mark)) = (busy, self.mark.take()) {
-                mark.close();
-            }
+            let _ = self.conn.execute_batch("pragma wal_checkpoint(truncate)");
+        }
+        if let Some(mark) = self.mark.take() {
+            mark.close();
         }
         // Before the reply: whoever closed the store may open the file again immediately.
         drop(self);
@@ -394,6 +392,10 @@ fn execute(
         Operation::Purge(purge) => Output::Count(purge::purge(transaction, batch, purge)?),
         Operation::Replay(now, jobs) => {
             Output::Count(replay::replay(transaction, batch, now, jobs)?)
+        }
+        Operation::SaveRetentionState(state) => {
+            retention::write_state(transaction, state)?;
+            Output::Done
         }
         // A row that changes each time: an unchanged row would not be written, and nothing would be
         // proven.

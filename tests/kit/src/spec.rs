@@ -145,6 +145,14 @@ pub const STORE: &[Rule] = &[
         "STORE-28",
         "dead-letter a job that was running at more deaths of the process than the crash limit allows",
     ),
+    rule(
+        "STORE-29",
+        "return the state of the retention clock that was saved last, also over a restart",
+    ),
+    rule(
+        "STORE-30",
+        "let jobs be claimed from the delivery's `due` on, and purge its events by `received_at`",
+    ),
 ];
 
 /// The rule with this number.

@@ -10,8 +10,7 @@ use async_trait::async_trait;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, DedupeKeyKind, Job, JobOutcome, Lease, NewDelivery,
-    PurgeRequest, QueueDepth, Settled, StoreError,
-};
+    PurgeRequest, QueueDepth, Settled, StoreError, RetentionState};
 use hookward_core::{Head, Reply, Store, SystemClock, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};
@@ -105,6 +104,12 @@ impl Store for WrappedStore {
     }
     async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         self.inner.purge(what).await
+    }
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.inner.retention_state().await
+    }
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        self.inner.save_retention_state(state).await
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due().await

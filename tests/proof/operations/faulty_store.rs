@@ -10,8 +10,7 @@ use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobId, JobOutcome,
     Lease, NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, Settled, Settlement,
-    StoreError,
-};
+    StoreError, RetentionState};
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::time::Instant;
 
@@ -254,6 +253,18 @@ impl Store for FaultyStore {
     async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         let inner = self.inner.clone();
         self.call("purge", async move { inner.purge(what).await }, no_entries).await
+    }
+
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        let inner = self.inner.clone();
+        let call = async move { inner.retention_state().await };
+        self.call("retention_state", call, no_entries).await
+    }
+
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        let call = async move { inner.save_retention_state(state).await };
+        self.call("save_retention_state", call, no_entries).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

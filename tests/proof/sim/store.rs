@@ -11,8 +11,7 @@ use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, EventSummary, Job,
     JobCounts, JobDetail, JobOutcome, JobState, Lease, NewDelivery, PageCursor, PurgeRequest,
-    QueueDepth, ReplayJob, RouteDepth, Settled, StoreError,
-};
+    QueueDepth, ReplayJob, RouteDepth, Settled, StoreError, RetentionState};
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -73,6 +72,7 @@ enum Write {
     Extend(Vec<Lease>, Timestamp),
     Purge(PurgeRequest),
     Replay(Timestamp, Vec<ReplayJob>),
+    SaveRetentionState(RetentionState),
 }
 
 #[derive(Debug)]
@@ -217,6 +217,10 @@ fn apply(disk: &mut Disk, write: Write) -> Answer {
             }
             Answer::Count(removed)
         }
+        Write::SaveRetentionState(state) => {
+            disk.retention_state = Some(state);
+            Answer::Count(1)
+        }
         Write::Replay(now, jobs) => {
             let replayed = jobs.iter().filter(|job| disk.replay(now, job)).count();
             trace!("replay {jobs:?} {replayed}");
@@ -274,6 +278,14 @@ impl Store for SimStore {
 
     async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
         expect!(self.write(Write::Purge(what)).await?, Count)
+    }
+
+    async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {
+        self.read(|disk| disk.retention_state)
+    }
+
+    async fn save_retention_state(&self, state: RetentionState) -> Result<(), StoreError> {
+        expect!(self.write(Write::SaveRetentionState(state)).await?, Count).map(drop)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -1,4 +1,4 @@
-//! STORE-21, STORE-24 and STORE-25: purge, queue depth and closing.
+//! STORE-21, STORE-24, STORE-25 and STORE-30: purge, queue depth and closing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use hookward_core::store::{Acceptance, PurgeRequest, Settlement, StoreError};
@@ -53,6 +53,22 @@ impl Suite {
         self.store.accept(unrouted).await.unwrap();
         assert_eq!(purge(after(1), after(1), 3).await.unwrap(), 3, "at most `limit` events");
         assert_eq!(purge(after(1), after(1), 3).await.unwrap(), 2);
+    }
+
+    pub async fn store_30_claims_by_due_and_purges_by_received_at(self) {
+        // The wall clock, by which jobs are claimed, is behind.
+        let behind = delivery("behind").with_received_at(after(1_000)).with_due(now());
+        let stored = self.accept(behind).await;
+        assert_eq!(self.store.next_due().await.unwrap(), Some(now()));
+        let Some(job) = self.claim(now(), 1).await.pop() else { panic!("it is not due") };
+        assert_eq!(job.event.received_at(), after(1_000));
+        self.settle(&job, Settlement::Done).await;
+        let purge = |before| self.store.purge(PurgeRequest::new(before, before, 9));
+        assert_eq!(purge(after(1_000)).await.unwrap(), 0);
+        let again = delivery("behind").with_dedupe_since(after(900));
+        let again = self.store.accept(vec![again]).await.unwrap();
+        assert!(matches!(again[0], Acceptance::Duplicate { of, .. } if of == stored[0]));
+        assert_eq!(purge(after(1_001)).await.unwrap(), 1);
     }
 
     pub async fn store_24_reports_the_queue_depth(self) {

@@ -33,7 +33,7 @@ pub trait Subject: Send + Sync {
     async fn open(&self, now: Timestamp) -> Arc<dyn Store>;
 }
 
-/// Writes one test for each rule of `docs/spec/store.md`, STORE-1 to STORE-28:
+/// Writes one test for each rule of `docs/spec/store.md`, STORE-1 to STORE-30:
 /// `store_suite!(MySubject::new());`. The argument is evaluated once per test. A failing test prints the
 /// number and sentence of its rule. The rules about a restart apply to [`durable`](Store::durable) stores.
 #[macro_export]
@@ -68,6 +68,8 @@ macro_rules! store_suite {
             store_26_keeps_events_and_jobs_over_a_restart
             store_27_records_a_crash_and_reruns_the_job
             store_28_dead_letters_a_poison_job
+            store_29_keeps_the_state_of_the_retention_clock
+            store_30_claims_by_due_and_purges_by_received_at
         );
     };
     (@tests $subject:expr; $($rule:ident)+) => {

@@ -1,8 +1,11 @@
-//! STORE-26 to STORE-28: the state that a new owner finds.
+//! STORE-26 to STORE-29: the state that a new owner finds.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use hookward_core::store::{
-    Acceptance, AttemptOutcome, Cause, DedupeKeyKind, EventStatus, JobState, Settled, Settlement,
+    Acceptance, AttemptOutcome, Cause, DedupeKeyKind, EventStatus, JobState, RetentionState,
+    Settled, Settlement, StoreError,
 };
 
 use super::Suite;
@@ -49,6 +52,27 @@ impl Suite {
             let detail = browse.show(id).await.unwrap().unwrap();
             assert_eq!(detail.summary.status, status);
         }
+    }
+
+    pub async fn store_29_keeps_the_state_of_the_retention_clock(mut self) {
+        assert_eq!(self.store.retention_state().await.unwrap(), None);
+        let mut saved = RetentionState::new(now(), Duration::ZERO);
+        self.store.save_retention_state(saved).await.unwrap();
+        assert_eq!(self.store.retention_state().await.unwrap(), Some(saved));
+        // Also back: a clock can have been ahead.
+        saved = RetentionState::new(
+            now().minus(Duration::from_secs(86_400)),
+            Duration::from_millis(7_200_001),
+        );
+        self.store.save_retention_state(saved).await.unwrap();
+        assert_eq!(self.store.retention_state().await.unwrap(), Some(saved));
+        if self.store.durable() {
+            self.restart(after(1)).await;
+            assert_eq!(self.store.retention_state().await.unwrap(), Some(saved));
+        }
+        self.store.close().await;
+        assert_eq!(self.store.retention_state().await, Err(StoreError::Closed));
+        assert_eq!(self.store.save_retention_state(saved).await, Err(StoreError::Closed));
     }
 
     pub async fn store_27_records_a_crash_and_reruns_the_job(mut self) {

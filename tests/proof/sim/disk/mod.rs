@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hookward_core::store::{
     Acceptance, AttemptOutcome, ContentDuplicate, DedupeKey, DedupeKeyKind, JobId, JobQueue,
-    JobState, NewDelivery, NewEvent, QueuedJob, batch_item,
+    JobState, NewDelivery, NewEvent, QueuedJob, RetentionState, batch_item,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 use hookward_engine::STORE_POLICY;
@@ -56,6 +56,7 @@ pub(crate) struct Disk {
     pub(crate) rows: BTreeMap<u64, EventRow>,
     pub(crate) positions: HashMap<EventId, u64>,
     keys: HashMap<DedupeKey, (u64, Timestamp)>,
+    pub(crate) retention_state: Option<RetentionState>,
     last_position: u64,
     last_token: u64,
     pub(crate) journal: Vec<JournalEntry>,
@@ -75,6 +76,7 @@ impl Disk {
             rows: BTreeMap::new(),
             positions: HashMap::new(),
             keys: HashMap::new(),
+            retention_state: None,
             last_position: 0,
             last_token: 0,
             journal: Vec::new(),
@@ -215,7 +217,7 @@ impl Disk {
             answer: delivery.answer.clone(),
             keys: new.keys.clone(),
             content_duplicates: Vec::new(),
-            jobs: new.jobs.iter().map(|job| JobRow::new(job, at)).collect(),
+            jobs: new.jobs.iter().map(|job| JobRow::new(job, delivery.due)).collect(),
         };
         self.rows.insert(position, row);
         (0..jobs).for_each(|n| self.enqueue((position, n)));
