@@ -15,7 +15,8 @@ use std::task::Poll;
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobOutcome, Lease,
-    NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState, Settled, StoreError,
+    NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState, Settled,
+    StoreError,
 };
 use hookward_core::{EventId, Store, Timestamp};
 

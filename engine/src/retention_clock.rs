@@ -197,10 +197,9 @@ mod tests {
             assert_eq!(forward.advance(now.plus(step), monotonic), ahead(now, step));
             assert_eq!(back.advance(now.minus(step), monotonic), behind(now.minus(step), step));
         }
-        for (mut reference, wall) in [
-            (forward, START.plus(HOUR * 25).plus(step)),
-            (back, START.plus(HOUR * 25).minus(step)),
-        ] {
+        for (mut reference, wall) in
+            [(forward, START.plus(HOUR * 25).plus(step)), (back, START.plus(HOUR * 25).minus(step))]
+        {
             assert_eq!(reference.advance(wall, HOUR * 25), followed(wall));
         }
     }

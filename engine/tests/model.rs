@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, Job, JobId, JobOutcome, Lease, NewDelivery, PurgeRequest,
-    QueueDepth, Settled, Settlement, StoreError, RetentionState};
+    QueueDepth, RetentionState, Settled, Settlement, StoreError,
+};
 use hookward_core::{Store, Timestamp};
 use hookward_engine::memory::MemoryStore;
 use hookward_testkit::store::Subject;

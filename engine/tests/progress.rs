@@ -13,7 +13,8 @@ use bytes::Bytes;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventFilter, EventStatus, Job, JobOutcome, Lease,
-    NewDelivery, PurgeRequest, QueueDepth, Settled, StoreError, RetentionState};
+    NewDelivery, PurgeRequest, QueueDepth, RetentionState, Settled, StoreError,
+};
 use hookward_core::{Body, EventDraft, Handler, Secret, Store, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::compiled::CompiledConfig;

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildError, StoreConfig};
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, Job, JobOutcome, Lease, NewDelivery, OpenCx, OpenFuture,
-    PurgeRequest, QueueDepth, Settled, Store, StoreError, StorePolicy, RetentionState};
+    PurgeRequest, QueueDepth, RetentionState, Settled, Store, StoreError, StorePolicy,
+};
 use hookward_core::{Timestamp, register_store};
 
 use state::MemoryState;

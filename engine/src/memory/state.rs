@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use hookward_core::store::{
     Acceptance, ContentDuplicate, DedupeKey, DedupeKeyKind, JobId, JobQueue, JobState, NewDelivery,
-    NewEvent, PurgeRequest, QueueDepth, QueuedJob, RouteDepth, StorePolicy, batch_item, RetentionState};
+    NewEvent, PurgeRequest, QueueDepth, QueuedJob, RetentionState, RouteDepth, StorePolicy,
+    batch_item,
+};
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
 use super::rows::{ActiveLease, EventRow, JobKey, JobRow};

@@ -103,7 +103,10 @@ async fn events_that_arrive_under_a_wrong_clock_expire_nothing_at_the_next_resta
         let store = store_with_a_dead_letter().await;
         for n in 0..4 {
             let pipeline = restarted(&store, wrong).await;
-            assert_eq!(pipeline.post(&format!("new-{n}"), &format!("{{\"m\":{n}}}")).await.status, 200);
+            assert_eq!(
+                pipeline.post(&format!("new-{n}"), &format!("{{\"m\":{n}}}")).await.status,
+                200
+            );
             run_three_minutes(&pipeline).await;
             assert_eq!(stored(&pipeline).await.len(), 3 + n, "at {wrong}, restart {n}");
             for (id, body) in [("dead", "{}"), ("done", "{\"n\":1}"), ("new-0", "{\"m\":0}")] {

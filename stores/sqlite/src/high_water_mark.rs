@@ -63,8 +63,7 @@ impl Mark {
         match self.log {
             LogState::Opening => true,
             LogState::Known(known) => {
-                salts == known
-                    || (1..=MAX_LOG_RESTARTS).contains(&salts.0.wrapping_sub(known.0))
+                salts == known || (1..=MAX_LOG_RESTARTS).contains(&salts.0.wrapping_sub(known.0))
             }
         }
     }
@@ -169,8 +168,12 @@ impl MarkFile {
     /// The file cannot be created, written or synced.
     pub(crate) fn begin(path: &Path, mark: Mark) -> std::io::Result<Self> {
         let path = mark_path(path);
-        let mut file =
-            private_file::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let mut file = private_file::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let turn = newest_slot(&bytes).map_or(0, |(turn, _)| turn);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobOutcome, Lease,
-    NewDelivery, OpenError, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState, RouteDepth,
-    Settled, Store, StoreError, StorePolicy,
+    NewDelivery, OpenError, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState,
+    RouteDepth, Settled, Store, StoreError, StorePolicy,
 };
 use hookward_core::{EventId, Timestamp};
 use tokio::sync::oneshot;

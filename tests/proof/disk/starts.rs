@@ -51,7 +51,9 @@ pub(super) fn check_failing_starts() -> Result<String, String> {
     case("on another user's file", Some(NOBODY_UID), &["cannot be", "this user may"])?;
 
     disk.fill()?;
-    for name in ["events.db", "events.db-wal", "events.db-shm", "events.db.reserve", "events.db.mark"] {
+    for name in
+        ["events.db", "events.db-wal", "events.db-shm", "events.db.reserve", "events.db.mark"]
+    {
         let _ = std::fs::remove_file(disk.at.join(name));
     }
     disk.fill()?;

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::Registry;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, DedupeKeyKind, Job, JobOutcome, Lease, NewDelivery,
-    PurgeRequest, QueueDepth, Settled, StoreError, RetentionState};
+    PurgeRequest, QueueDepth, RetentionState, Settled, StoreError,
+};
 use hookward_core::{Head, Reply, Store, SystemClock, Timestamp};
 use hookward_engine::Engine;
 use hookward_engine::config::{LoadCx, SystemEnvironment, load_text};

@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, Job, JobId, JobOutcome,
-    Lease, NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, Settled, Settlement,
-    StoreError, RetentionState};
+    Lease, NewDelivery, PageCursor, PurgeRequest, QueueDepth, ReplayJob, RetentionState, Settled,
+    Settlement, StoreError,
+};
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::time::Instant;
 

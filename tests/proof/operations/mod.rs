@@ -34,8 +34,21 @@ const PARALLEL_RUNS: usize = 4;
 
 /// All operations of a store that can fail. The workload calls each of them.
 const OPERATIONS: [&str; 15] = [
-    "accept", "check", "claim", "close", "depth", "extend", "find", "list", "next_due", "purge",
-    "replay", "retention_state", "save_retention_state", "settle", "show",
+    "accept",
+    "check",
+    "claim",
+    "close",
+    "depth",
+    "extend",
+    "find",
+    "list",
+    "next_due",
+    "purge",
+    "replay",
+    "retention_state",
+    "save_retention_state",
+    "settle",
+    "show",
 ];
 
 pub(crate) fn run(options: &RunOptions) -> Result<String, String> {

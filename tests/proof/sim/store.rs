@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use hookward_core::store::{
     Acceptance, Browse, ClaimRequest, EventDetail, EventFilter, EventPage, EventSummary, Job,
     JobCounts, JobDetail, JobOutcome, JobState, Lease, NewDelivery, PageCursor, PurgeRequest,
-    QueueDepth, ReplayJob, RouteDepth, Settled, StoreError, RetentionState};
+    QueueDepth, ReplayJob, RetentionState, RouteDepth, Settled, StoreError,
+};
 use hookward_core::{EventId, Store, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
