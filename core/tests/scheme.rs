@@ -94,6 +94,41 @@ fn a_replay_token_must_be_signed_and_excludes_a_batch() {
     assert_eq!(compile(batch).unwrap_err().0, "/replay_token");
 }
 
+#[tokio::test]
+async fn numbers_in_ids_and_in_signed_messages_keep_all_their_digits() {
+    let text = json!({
+        "signature": { "in": "header", "name": "x-signature", "encoding": "hex" },
+        "message": "{json:/id}",
+        "alg": "hmac-sha256",
+        "event_id": "/id",
+        "replay_token": "/id"
+    });
+    let provider = compile(text).unwrap();
+    let secrets = SecretSet::from_texts(["orchard"]).unwrap();
+    let now = Timestamp::from_secs(1_760_000_000);
+    // Whether a body with `id` verifies under the tag of `signed`, and the id of its event.
+    let identify = async |id: &str, signed: &str| {
+        let mut head = Head::default();
+        head.headers.insert("x-signature", tag(signed).parse().unwrap());
+        let request = Request::new(head, Body::new(format!(r#"{{"id":{id}}}"#)));
+        let cx = VerifyCx::new(now, secrets.active(now), &NoKeys);
+        match prove(&provider, request, &cx).await {
+            Ok(Proof::Genuine(delivery)) => {
+                let identity = provider.identify(&delivery).unwrap().remove(0);
+                Ok(identity.event_id.map(|id| id.value))
+            }
+            Ok(_) => panic!("a handshake"),
+            Err(error) => Err(error),
+        }
+    };
+    for id in ["9007199254740993", "18446744073709551617", "-123456789012345678901234567890"] {
+        assert_eq!(identify(id, id).await.unwrap().as_deref(), Some(id));
+    }
+    // Its neighbour is the same `f64`.
+    assert!(identify("18446744073709551618", "18446744073709551617").await.is_err());
+    assert_eq!(identify("1.5", "1.5").await.unwrap(), None, "a fraction identifies nothing");
+}
+
 fn tag(message: &str) -> String {
     let mut mac = HmacContext::new(HmacAlgorithm::Sha256, b"orchard").unwrap();
     mac.update(message.as_bytes());

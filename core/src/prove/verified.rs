@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::body::{Body, BodyError};
+use crate::exact_json::ExactJson;
 use crate::request::{Head, Request};
 
 /// A delivery whose sender is proven. [`prove`](crate::prove) is its only maker; it has no public
@@ -36,6 +37,15 @@ impl Verified {
     /// [`BodyError`] where the body is not strict JSON.
     pub fn json(&self) -> Result<&serde_json::Value, &BodyError> {
         self.request.body.json()
+    }
+
+    /// Like [`json`](Self::json), with every digit of its numbers; see
+    /// [`Body::exact_json`](crate::Body::exact_json).
+    ///
+    /// # Errors
+    /// [`BodyError`] where the body is not strict JSON.
+    pub fn exact_json(&self) -> Result<ExactJson<'_>, &BodyError> {
+        self.request.body.exact_json()
     }
 
     /// The value of a header; `None` where the header is absent or has several different values.

@@ -1,7 +1,10 @@
 //! Where a value stands in a request: in the JSON body, in a header or in a form field.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
+use crate::exact_json::ExactJson;
 use crate::prove::Verified;
 use crate::scheme::error::SchemeError;
 use crate::scheme::form::form_value;
@@ -64,48 +67,55 @@ impl FieldLocation {
     }
 
     /// The value in a proven delivery; `item` is the event's item of a batch, or the body. `None`
-    /// for an empty text and for anything but a string and an integer of up to 64 bits.
-    pub(crate) fn read(&self, delivery: &Verified, item: Option<&Value>) -> Option<String> {
+    /// for an empty text and for anything but a string and an integer.
+    pub(crate) fn read(&self, delivery: &Verified, item: Option<ExactJson<'_>>) -> Option<String> {
         let found = match self {
             Self::Header(name) => delivery.header(name).map(str::to_owned),
             Self::Form(field) => form_value(delivery.body().bytes(), field).ok().flatten(),
-            Self::Root(pointer) => identifier_text(delivery.json().ok()?.pointer(pointer)?),
+            Self::Root(pointer) => identifier_text(delivery.exact_json().ok()?.pointer(pointer)?),
             Self::Pointer(pointer) => identifier_text(item?.pointer(pointer)?),
         };
         found.filter(|text| !text.is_empty())
     }
 }
 
-/// The text of a value that identifies something. A number with a fraction or of over 64 bits was
-/// rounded when it was parsed, so that two different ids could become equal: such a number has
-/// none.
-fn identifier_text(value: &Value) -> Option<String> {
-    if value.is_f64() { None } else { scalar_text(value) }
+/// The text of a value that identifies something. An integer keeps all its digits, whatever its
+/// size. A number with a fraction or an exponent identifies nothing: one number has many such texts.
+fn identifier_text(value: ExactJson<'_>) -> Option<String> {
+    match value.value() {
+        Value::Number(_) => {
+            let text = value.number_text()?;
+            let digits = text.strip_prefix('-').unwrap_or(&text);
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| text.into_owned())
+        }
+        _ => scalar_text(value),
+    }
 }
 
-/// A string as it is, a number in decimal; `None` for other values.
-fn scalar_text(value: &Value) -> Option<String> {
-    match value {
+/// A string as it is, a number in decimal with all its digits; `None` for other values. Two numbers
+/// never have the same text, so that no digit of a signed one can be changed.
+fn scalar_text(value: ExactJson<'_>) -> Option<String> {
+    match value.value() {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(_) => value.number_text().map(Cow::into_owned),
         _ => None,
     }
 }
 
 /// The texts at a JSON pointer in which one segment may be `*`: one text for every item. `None`
 /// where any of them is absent.
-pub(super) fn texts_at_pointer(value: &Value, pointer: &str) -> Option<Vec<String>> {
+pub(super) fn texts_at_pointer(value: ExactJson<'_>, pointer: &str) -> Option<Vec<String>> {
     let Some((before, after)) = pointer.split_once("/*") else {
         return Some(vec![scalar_text(value.pointer(pointer)?)?]);
     };
-    let items = value.pointer(before)?.as_array()?;
-    items.iter().map(|item| item.pointer(after).and_then(scalar_text)).collect()
+    let items = value.pointer(before).filter(|list| list.value().is_array())?;
+    items.items().map(|item| item.pointer(after).and_then(scalar_text)).collect()
 }
 
 /// The text at a JSON pointer, for a part of the signed message: missing and empty are errors, so
 /// that a body without the field cannot be taken for one with an empty field.
 pub(super) fn required_json_text(
-    json: Option<&Value>,
+    json: Option<ExactJson<'_>>,
     pointer: &str,
 ) -> Result<String, VerifyError> {
     let found =

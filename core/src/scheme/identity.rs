@@ -1,8 +1,7 @@
 //! Where a proven delivery names its events. Part of every compiled scheme, and used alone by
 //! providers whose signature is not a scheme.
 
-use serde_json::Value;
-
+use crate::exact_json::ExactJson;
 use crate::identity::{IdentifyError, Identity, ProviderEventId};
 use crate::prove::Verified;
 use crate::request::Head;
@@ -93,30 +92,30 @@ impl IdentityRules {
     ) -> Result<Vec<Identity>, IdentifyError> {
         let Some(batch) = &self.batch else {
             let reads_json = self.locations().any(FieldLocation::reads_json);
-            let item = if reads_json { delivery.json().ok() } else { None };
+            let item = if reads_json { delivery.exact_json().ok() } else { None };
             return Ok(vec![self.identity(delivery, item, None, &is_signed)]);
         };
-        let body = delivery.json().map_err(|e| IdentifyError::new(e.to_string()))?;
-        let items = body.pointer(batch).and_then(|v| v.as_array()).ok_or_else(|| {
-            IdentifyError::new(format!("there is no array of events at `{batch}`"))
-        })?;
-        if items.len() > MAX_BATCH_EVENTS {
-            let reason = format!(
-                "the batch has {} events; at most {MAX_BATCH_EVENTS} are allowed",
-                items.len()
-            );
+        let body = delivery.exact_json().map_err(|e| IdentifyError::new(e.to_string()))?;
+        let items =
+            body.pointer(batch).filter(|list| list.value().is_array()).ok_or_else(|| {
+                IdentifyError::new(format!("there is no array of events at `{batch}`"))
+            })?;
+        let events = items.value().as_array().map_or(0, Vec::len);
+        if events > MAX_BATCH_EVENTS {
+            let reason =
+                format!("the batch has {events} events; at most {MAX_BATCH_EVENTS} are allowed");
             return Err(IdentifyError::new(reason));
         }
         let identity_of = |(n, item)| {
             self.identity(delivery, Some(item), Some(format!("{batch}/{n}")), &is_signed)
         };
-        Ok(items.iter().enumerate().map(identity_of).collect())
+        Ok(items.items().enumerate().map(identity_of).collect())
     }
 
     fn identity(
         &self,
         delivery: &Verified,
-        item: Option<&Value>,
+        item: Option<ExactJson<'_>>,
         item_pointer: Option<String>,
         is_signed: &impl Fn(&FieldLocation) -> bool,
     ) -> Identity {

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use crate::crypto::Tag;
+use crate::exact_json::ExactJson;
 use crate::request::{Head, Request};
 use crate::scheme::compiled::CompiledScheme;
 use crate::scheme::field_location::texts_at_pointer;
@@ -51,7 +50,7 @@ impl CompiledScheme {
     pub(super) fn extract_from_body<'a>(
         &'a self,
         request: &Request,
-        json: Option<&Value>,
+        json: Option<ExactJson<'_>>,
     ) -> Result<ExtractedSignature<'a>, VerifyError> {
         let name = self.signature.name.as_str();
         if self.signature.location == SignatureLocation::Form {

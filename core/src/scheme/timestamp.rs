@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::clock::Timestamp;
+use crate::exact_json::ExactJson;
 use crate::request::Request;
 use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
 use crate::scheme::field_location::{FieldLocation, required_json_text};
@@ -24,7 +23,7 @@ impl CompiledTimestamp {
         &self,
         signature: &ExtractedSignature<'a>,
         request: &'a Request,
-        json: Option<&Value>,
+        json: Option<ExactJson<'_>>,
     ) -> Result<Cow<'a, str>, VerifyError> {
         Ok(match &self.location {
             TimestampLocation::SignatureList(key) => Cow::Borrowed(signature.list_value(key)?),

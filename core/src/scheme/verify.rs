@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use crate::crypto::{ProofAlgorithm, Tag, tokens_equal};
+use crate::exact_json::ExactJson;
 use crate::request::{Head, Request};
 use crate::scheme::compiled::CompiledScheme;
 use crate::scheme::compiled_timestamp::TimestampLocation;
@@ -37,7 +36,7 @@ impl CompiledScheme {
         let in_head = self.read_head(&request.head)?;
         // A body that is not strict JSON fails where a part of the proof is read from it, not here:
         // the signature may cover its bytes all the same.
-        let json = if self.needs_json() { request.body.json().ok() } else { None };
+        let json = if self.needs_json() { request.body.exact_json().ok() } else { None };
         let signature = match in_head {
             Some(signature) => signature,
             None => self.extract_from_body(request, json)?,
@@ -159,7 +158,7 @@ impl CompiledScheme {
         signature: &ExtractedSignature<'a>,
         timestamp: Option<&'a str>,
         request: &'a Request,
-        json: Option<&Value>,
+        json: Option<ExactJson<'_>>,
         cx: &VerifyCx<'_>,
     ) -> Result<Vec<MessagePart<'a>>, VerifyError> {
         let owned = |text: String| Cow::Owned(text.into_bytes());

@@ -116,14 +116,15 @@ pub(crate) fn is_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// Returns a field as Adyen signs it; `None` for an array or an object.
+/// Returns a field as Adyen signs it; `None` for an array, an object or a number with a fraction.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        // A number over 64 bits is rounded: its last digits could be changed, and Adyen sends none.
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         Value::Bool(truth) => Some(truth.to_string()),
-        Value::Array(_) | Value::Object(_) => None,
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
