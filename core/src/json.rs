@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -57,7 +58,21 @@ pub(crate) struct ParsedJson {
 
 /// Like [`parse_strict`]; also keeps the numbers that do not fit, and estimates the memory.
 pub(crate) fn parse_strict_exact(bytes: &[u8]) -> Result<ParsedJson, serde_json::Error> {
-    let mut de = serde_json::Deserializer::from_slice(bytes);
+    match parse_range(bytes, bytes) {
+        Err(e) if e.to_string().starts_with(OUT_OF_RANGE) => {
+            parse_range(&clamp_numbers(bytes).ok_or(e)?, bytes)
+        }
+        parsed => parsed,
+    }
+}
+
+/// How serde_json names a number that an `f64` cannot hold.
+const OUT_OF_RANGE: &str = "number out of range";
+
+/// Parses `clamped`, in which numbers beyond the range of an `f64` are replaced; all others stand at
+/// the same places in `bytes`.
+fn parse_range(clamped: &[u8], bytes: &[u8]) -> Result<ParsedJson, serde_json::Error> {
+    let mut de = serde_json::Deserializer::from_slice(clamped);
     let parsing = Parsing {
         bytes,
         memory_left: Cell::new(MAX_JSON_MEMORY_BYTES),
@@ -91,27 +106,62 @@ impl<'a> Parsing<'a> {
     /// text is found by its ordinal. All calls together read the body once.
     fn number_text(&self) -> Option<&'a str> {
         let (mut at, mut numbers) = self.scanned.get();
-        let mut found = None;
-        while found.is_none() {
-            let rest = self.bytes.get(at..)?;
-            let start = rest.iter().position(|b| matches!(b, b'"' | b'-' | b'0'..=b'9'))?;
-            let token = rest.get(start..)?;
-            let length = if token.first() == Some(&b'"') {
-                string_length(token)?
-            } else {
-                let is_end = |b: &u8| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-                let length = token.iter().position(is_end).unwrap_or(token.len());
-                numbers += 1;
-                if numbers == self.numbers.get() {
-                    found = token.get(..length);
-                }
-                length
-            };
-            at += start + length;
+        loop {
+            let number = next_number(self.bytes, at)?;
+            (at, numbers) = (number.end, numbers + 1);
+            if numbers == self.numbers.get() {
+                self.scanned.set((at, numbers));
+                return std::str::from_utf8(self.bytes.get(number)?).ok();
+            }
         }
-        self.scanned.set((at, numbers));
-        std::str::from_utf8(found?).ok()
     }
+}
+
+/// The place of the first number of a JSON text at or after a position between two tokens.
+fn next_number(json: &[u8], mut at: usize) -> Option<Range<usize>> {
+    loop {
+        let rest = json.get(at..)?;
+        at += rest.iter().position(|b| matches!(b, b'"' | b'-' | b'0'..=b'9'))?;
+        let token = json.get(at..)?;
+        if token.first() == Some(&b'"') {
+            at += string_length(token)?;
+            continue;
+        }
+        let is_end = |b: &u8| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        return Some(at..at + token.iter().position(is_end).unwrap_or(token.len()));
+    }
+}
+
+/// Whether a text that [`str::parse`] reads as an `f64` is a number in JSON, too.
+fn is_json_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let starts_well = whole == "0" || !whole.starts_with(['0', '+']);
+    starts_well && !whole.is_empty() && !fraction.is_empty()
+}
+
+/// A copy of a JSON text in which each number beyond the range of an `f64` is the largest one that
+/// has as many characters; `None` where there is no such number. serde_json rejects them, and other
+/// parsers do not: an event must not be lost for one.
+fn clamp_numbers(json: &[u8]) -> Option<Vec<u8>> {
+    // No number out of range is shorter than `1e309`.
+    const LARGEST: &[u8] = b"9e307";
+    let mut clamped = None;
+    let mut at = 0;
+    while let Some(number) = next_number(json, at) {
+        at = number.end;
+        let text = json.get(number.clone()).and_then(|text| std::str::from_utf8(text).ok());
+        let is_beyond = text.is_some_and(|text| text.parse().is_ok_and(f64::is_infinite));
+        if is_beyond && text.is_some_and(is_json_number) {
+            let start = number.start + usize::from(json.get(number.start) == Some(&b'-'));
+            let copy = clamped.get_or_insert_with(|| json.to_vec());
+            let place = copy.get_mut(start..number.end)?;
+            place.fill(b' ');
+            place.get_mut(..LARGEST.len())?.copy_from_slice(LARGEST);
+        }
+    }
+    clamped
 }
 
 /// The length of the string literal that the text starts with, its quotes included.
@@ -282,6 +332,38 @@ mod tests {
         assert!(is_rejected(members(520_000)));
         let text = format!(r#""{}""#, "x".repeat(MAX_JSON_MEMORY_BYTES / 2));
         assert!(!is_rejected(text));
+    }
+
+    #[test]
+    fn numbers_beyond_the_range_of_a_float_keep_their_digits() {
+        let text = r#"[1e309, -1E+400 ,{"a\"1e999":1e-999},"1e999", 1]"#;
+        let huge = format!("[{}]", "9".repeat(400));
+        let body = crate::body::Body::new(text);
+        let json = body.exact_json().unwrap();
+        let number = |at| json.item(at).unwrap().number_text().unwrap().into_owned();
+        assert_eq!(
+            (number(0), number(1), number(4)),
+            ("1e309".into(), "-1E+400".into(), "1".into())
+        );
+        assert!(json.value()[0].as_f64().unwrap() > 1e307);
+        assert!(json.value()[1].as_f64().unwrap() < -1e307);
+        assert_eq!(json.value()[3], "1e999");
+        assert_eq!(crate::body::Body::new(huge.clone()).exact_json().unwrap().to_string(), huge);
+        for wrong in [
+            "[1e309",
+            "[1e309,]",
+            "1e3099x",
+            "[1e999999-]",
+            "[01e400]",
+            "[1e309,1e]",
+            "[1e309,01e400]",
+            "[1e309,1.e400]",
+            "[1e309,-.1e400]",
+            "[1e309,+1e400]",
+            "[1e309 1e309]",
+        ] {
+            assert!(parse_strict(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub fn run(data: &[u8]) {
             assert!(is_same(strict, lax), "the strict parser and serde_json differ");
             assert!(depth(strict) <= usize::from(MAX_JSON_DEPTH));
         }
+        // serde_json has no numbers beyond the range of an `f64`.
+        (Ok(_), Err(e)) if e.to_string().starts_with("number out of range") => return,
         (Ok(_), Err(e)) => panic!("the strict parser accepts what is not JSON: {e}"),
         (Err(e), Ok(_)) => {
             let reason = e.to_string();
