@@ -33,9 +33,9 @@ pub use error::StoreError;
 pub use job_queue::{JobQueue, QueuedJob};
 pub use open::{OpenCx, OpenError, OpenFuture, StorePolicy};
 pub use records::{
-    Acceptance, ClaimRequest, DedupeKey, DedupeKeyKind, Job, JobOutcome, Lease, NewDelivery,
-    NewEvent, NewJob, NewStatus, PurgeRequest, QueueDepth, RetentionState, RouteDepth, Settled,
-    Settlement,
+    Acceptance, ClaimRequest, DedupeKey, DedupeKeyKind, Job, JobOutcome, KeepKeys, Lease,
+    NewDelivery, NewEvent, NewJob, NewStatus, PurgeRequest, QueueDepth, RetentionState, RouteDepth,
+    Settled, Settlement, UnsignedId,
 };
 
 pub use crate::id::JobId;

@@ -116,6 +116,13 @@ pub struct NewEvent {
     /// Its dedupe keys. The event is a duplicate if another event owns any of them; the first such
     /// key in this order decides of which event.
     pub keys: Vec<DedupeKey>,
+    /// Keys of which the event claims one: the first, in this order, that no event owns within the
+    /// window. They bound how many events one signed body makes under unsigned words. An event
+    /// that finds all of them owned is a content duplicate of the owner of the first. Empty: not
+    /// bounded.
+    pub variant_keys: Vec<[u8; 16]>,
+    /// The id of the event, where the sender does not sign it.
+    pub unsigned_id: Option<UnsignedId>,
     /// Whether routing gave it jobs.
     pub status: NewStatus,
     /// Notes for the operator, such as which route's schema the event failed and where.
@@ -133,6 +140,8 @@ impl NewEvent {
             event_id: None,
             item_pointer: None,
             keys: Vec::new(),
+            variant_keys: Vec::new(),
+            unsigned_id: None,
             status,
             notes: Vec::new(),
             jobs: Vec::new(),
@@ -144,9 +153,32 @@ impl NewEvent {
         with_event_id => event_id: into Option<String>;
         with_item_pointer => item_pointer: into Option<String>;
         with_keys => keys: Vec<DedupeKey>;
+        with_variant_keys => variant_keys: Vec<[u8; 16]>;
+        with_unsigned_id => unsigned_id: into Option<UnsignedId>;
         with_status => status: NewStatus;
         with_notes => notes: Vec<String>;
         with_jobs => jobs: Vec<NewJob>;
+    }
+}
+
+/// An event id that anybody can change without breaking the proof. It makes no event a duplicate:
+/// an attacker could claim the id of an event that is still to come. It only confirms that an event
+/// with equal bytes is the same event, sent again.
+///
+/// The newest event with the id owns the hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnsignedId {
+    /// A hash over source, id and scope.
+    pub hash: [u8; 16],
+    /// The note that the event gets if another event owned the hash within the window.
+    pub note: String,
+}
+
+impl UnsignedId {
+    /// An unsigned id with this hash, and the note for an event that reuses it.
+    pub fn new(hash: [u8; 16], note: impl Into<String>) -> Self {
+        Self { hash, note: note.into() }
     }
 }
 
@@ -202,7 +234,16 @@ pub enum Acceptance {
         of: EventId,
         /// The kind of the dedupe key that matched. A duplicate by content alone is also recorded
         /// with the event ([`ContentDuplicate`](crate::store::ContentDuplicate)), so that an
-        /// operator can find a legitimate delivery that merely had the same bytes.
+        /// operator can find a legitimate delivery that merely had the same bytes. A content key
+        /// counts as [`DedupeKeyKind::Id`] where the same event also owns the delivery's
+        /// [`UnsignedId`].
+        by: DedupeKeyKind,
+    },
+    /// Every event of the delivery is a duplicate, and the event that decides the answer was
+    /// purged: only its dedupe keys are left ([`PurgeRequest::keep_keys`]). Nothing is stored. The
+    /// engine words the answer again.
+    DuplicateOfPurged {
+        /// The kind of the dedupe key that matched.
         by: DedupeKeyKind,
     },
 }
@@ -373,8 +414,8 @@ pub enum Settled {
 ///
 /// An event is kept as long as its dedupe keys, because repetitions are answered with its answer.
 /// Where `dead_before` is later than `events_before`, `events_before` therefore also holds for
-/// events with dead jobs.
-#[derive(Debug, Clone, Copy)]
+/// events with dead jobs. The keys of the sources in `keep_keys` outlive their events.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PurgeRequest {
     /// Removes events without pending, running or dead jobs that were received before this time,
@@ -385,12 +426,37 @@ pub struct PurgeRequest {
     pub dead_before: Timestamp,
     /// The maximum number of events to remove in one call.
     pub limit: usize,
+    /// The sources whose dedupe keys stay when an event is removed: a captured request of such a
+    /// source can be sent again for longer than events are kept. Kept keys that are older than
+    /// every `since` are removed.
+    pub keep_keys: Vec<KeepKeys>,
 }
 
 impl PurgeRequest {
-    /// A request to remove at most `limit` events.
+    /// A request to remove at most `limit` events together with their dedupe keys.
     pub const fn new(events_before: Timestamp, dead_before: Timestamp, limit: usize) -> Self {
-        Self { events_before, dead_before, limit }
+        Self { events_before, dead_before, limit, keep_keys: Vec::new() }
+    }
+
+    setters! {
+        with_keep_keys => keep_keys: Vec<KeepKeys>;
+    }
+}
+
+/// A source whose dedupe keys outlive its events.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct KeepKeys {
+    /// The source's name in routes.yaml.
+    pub source: Arc<str>,
+    /// Keys of events that were received at this time or later are kept.
+    pub since: Timestamp,
+}
+
+impl KeepKeys {
+    /// Keeps the keys of the source's events that were received at `since` or later.
+    pub fn new(source: impl Into<Arc<str>>, since: Timestamp) -> Self {
+        Self { source: source.into(), since }
     }
 }
 

@@ -15,16 +15,12 @@ use crate::telemetry;
 pub(super) fn answer(source: &Source, acceptance: Acceptance, summary: DeliverySummary) -> Reply {
     match acceptance {
         Acceptance::Duplicate { answer, of, by } => {
-            let by = match by {
-                DedupeKeyKind::Id => "id",
-                DedupeKeyKind::Content => {
-                    telemetry::count_content_duplicate(&source.name);
-                    "content"
-                }
-            };
-            telemetry::count_request(&source.name, "duplicate");
-            telemetry::log_duplicate(&source.name, &of.to_string(), by);
+            record_duplicate(source, &of.to_string(), by);
             answer
+        }
+        Acceptance::DuplicateOfPurged { by } => {
+            record_duplicate(source, "purged", by);
+            summary.answer_if_purged
         }
         Acceptance::Accepted { .. } => {
             let outcome = match summary.outcome {
@@ -41,6 +37,18 @@ pub(super) fn answer(source: &Source, acceptance: Acceptance, summary: DeliveryS
             summary.answer
         }
     }
+}
+
+fn record_duplicate(source: &Source, of: &str, by: DedupeKeyKind) {
+    let by = match by {
+        DedupeKeyKind::Id => "id",
+        DedupeKeyKind::Content => {
+            telemetry::count_content_duplicate(&source.name);
+            "content"
+        }
+    };
+    telemetry::count_request(&source.name, "duplicate");
+    telemetry::log_duplicate(&source.name, of, by);
 }
 
 /// The answer to an accepted delivery: the source's `reply:`, or else what the provider answers.

@@ -26,6 +26,9 @@ pub(super) struct DeliveryBuilder<'a> {
 /// What remains of a delivery for the answer and the log, once the store owns the rest.
 pub(super) struct DeliverySummary {
     pub(super) answer: Reply,
+    /// The answer where the delivery repeats an event that was purged, and the stored answer with
+    /// it: the provider's own, of an event without jobs.
+    pub(super) answer_if_purged: Reply,
     pub(super) outcome: DeliveryOutcome,
     /// Id and type of the first event.
     pub(super) first_event: Option<(String, Option<String>)>,
@@ -81,10 +84,11 @@ impl<'a> DeliveryBuilder<'a> {
         }
         // Worded before the commit, because it is stored with the event: a duplicate gets it byte
         // for byte.
-        let receipt = build_receipt(&events);
+        let receipt = build_receipt(&events, true);
         let answer = make_reply(cx.source, &verified, &receipt);
         let summary = DeliverySummary {
             answer: answer.clone(),
+            answer_if_purged: make_reply(cx.source, &verified, &build_receipt(&events, false)),
             outcome: receipt.outcome,
             first_event: events.first().map(|e| (e.id.to_string(), e.event_type.clone())),
             jobs: events.iter().map(|e| e.jobs.len()).sum(),
@@ -113,8 +117,9 @@ impl<'a> DeliveryBuilder<'a> {
     }
 }
 
-/// Builds what the provider learns about the delivery before it makes the answer.
-fn build_receipt(events: &[NewEvent]) -> Receipt {
+/// Builds what the provider learns about the delivery before it makes the answer. `with_jobs` is
+/// false where the jobs will never exist.
+fn build_receipt(events: &[NewEvent], with_jobs: bool) -> Receipt {
     let has = |status| events.iter().any(|e| e.status == status);
     let outcome = if has(NewStatus::Routed) {
         DeliveryOutcome::Accepted
@@ -127,7 +132,7 @@ fn build_receipt(events: &[NewEvent]) -> Receipt {
         ReceiptEvent::new(e.id)
             .with_event_type(e.event_type.clone())
             .with_event_id(e.event_id.clone())
-            .with_job((!e.jobs.is_empty()).then_some(JobId { event: e.id, n: 0 }))
+            .with_job((with_jobs && !e.jobs.is_empty()).then_some(JobId { event: e.id, n: 0 }))
     };
     Receipt::new(outcome, events.iter().map(receipt_event).collect())
 }

@@ -106,7 +106,7 @@ impl Store for MemoryStore {
     }
 
     async fn purge(&self, what: PurgeRequest) -> Result<u64, StoreError> {
-        self.with(|s| s.purge(what))
+        self.with(|s| s.purge(&what))
     }
 
     async fn retention_state(&self) -> Result<Option<RetentionState>, StoreError> {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookward_core::store::{
-    AttemptRecord, Cause, ContentDuplicate, DedupeKey, EventDetail, EventStatus, EventSummary,
-    JobCounts, JobDetail, JobState, NewJob,
+    AttemptRecord, Cause, ContentDuplicate, EventDetail, EventStatus, EventSummary, JobCounts,
+    JobDetail, JobState, NewJob,
 };
 use hookward_core::{Event, Reply, Timestamp};
+
+use super::state::KeyHash;
 
 /// Identifies a job: the sequence number of its event, and the job's number in that event. Keys
 /// sort by the order of acceptance.
@@ -23,7 +25,7 @@ pub(super) struct EventRow {
     /// The answer to the delivery, which a repeated delivery gets again.
     pub(super) answer: Reply,
     /// The dedupe keys that this event claimed.
-    pub(super) keys: Vec<DedupeKey>,
+    pub(super) keys: Vec<KeyHash>,
     pub(super) content_duplicates: Vec<ContentDuplicate>,
     /// The jobs by their number.
     pub(super) jobs: Vec<JobRow>,

@@ -1,17 +1,26 @@
 //! The contents of the memory store, and how events enter and leave it. Everything here runs under
 //! the store's one lock, so each call is atomic.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use hookward_core::store::{
-    Acceptance, ContentDuplicate, DedupeKey, DedupeKeyKind, JobId, JobQueue, JobState, NewDelivery,
-    NewEvent, PurgeRequest, QueueDepth, QueuedJob, RetentionState, RouteDepth, StorePolicy,
-    batch_item,
+    Acceptance, ContentDuplicate, DedupeKeyKind, JobId, JobQueue, JobState, NewDelivery, NewEvent,
+    PurgeRequest, QueueDepth, QueuedJob, RetentionState, RouteDepth, StorePolicy, batch_item,
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
 use super::rows::{ActiveLease, EventRow, JobKey, JobRow};
+
+/// Hash of a dedupe key.
+pub(super) type KeyHash = [u8; 16];
+
+/// What a new event owns from now on.
+struct KeyClaims {
+    hashes: Vec<KeyHash>,
+    /// Whether another event had the same unsigned id within the window.
+    reuses_id: bool,
+}
 
 /// Events, their dedupe keys and their jobs.
 #[derive(Debug)]
@@ -21,7 +30,9 @@ pub(super) struct MemoryState {
     pub(super) events: BTreeMap<u64, EventRow>,
     pub(super) sequence_by_id: HashMap<EventId, u64>,
     /// The event that owns each dedupe key, and when it was received.
-    key_owners: HashMap<DedupeKey, (u64, Timestamp)>,
+    key_owners: HashMap<KeyHash, (u64, Timestamp)>,
+    /// The keys whose owner was purged.
+    purged_keys: HashSet<KeyHash>,
     pub(super) queue: JobQueue<JobKey>,
     pub(super) leases: HashMap<JobId, ActiveLease>,
     /// Pending and running jobs, the oldest first.
@@ -39,6 +50,7 @@ impl MemoryState {
             events: BTreeMap::new(),
             sequence_by_id: HashMap::new(),
             key_owners: HashMap::new(),
+            purged_keys: HashSet::new(),
             queue: JobQueue::new(),
             leases: HashMap::new(),
             unfinished: BTreeSet::new(),
@@ -52,12 +64,12 @@ impl MemoryState {
         let mut known = Vec::new();
         let mut inserted = 0;
         for event in &delivery.events {
-            match self.key_owner(event, delivery.dedupe_since) {
-                None => {
+            match self.look_up_keys(event, delivery.dedupe_since) {
+                Ok(claims) => {
                     inserted += 1;
-                    self.insert(&delivery, event);
+                    self.insert(&delivery, event, claims);
                 }
-                Some((sequence, by)) => {
+                Err((sequence, by)) => {
                     if by == DedupeKeyKind::Content {
                         self.record_content_duplicate(sequence, event, delivery.received_at);
                     }
@@ -68,22 +80,55 @@ impl MemoryState {
         // Where nothing is new, the answer is that of the event accepted last: if this batch was
         // accepted before, when some of its events were already known, that event came with it and
         // carries the answer that the batch got.
-        let last = known.iter().max_by_key(|(sequence, _)| *sequence).filter(|_| inserted == 0);
-        match last.and_then(|(sequence, by)| Some((self.events.get(sequence)?, *by))) {
-            Some((row, by)) => {
-                Acceptance::Duplicate { answer: row.answer.clone(), of: row.event.id(), by }
-            }
+        match known.iter().max_by_key(|(sequence, _)| *sequence).filter(|_| inserted == 0) {
             None => Acceptance::Accepted { known: known.len() },
+            Some((sequence, by)) => match self.events.get(sequence) {
+                Some(row) => {
+                    let (answer, of) = (row.answer.clone(), row.event.id());
+                    Acceptance::Duplicate { answer, of, by: *by }
+                }
+                None => Acceptance::DuplicateOfPurged { by: *by },
+            },
         }
     }
 
-    /// The event that owns one of the new event's keys, received at `since` or later.
-    fn key_owner(&self, event: &NewEvent, since: Timestamp) -> Option<(u64, DedupeKeyKind)> {
-        let owner = |key: &DedupeKey| {
-            let (sequence, at) = *self.key_owners.get(key)?;
-            (at >= since && self.events.contains_key(&sequence)).then_some((sequence, key.kind))
+    /// What a new event claims, or the event that it repeats.
+    fn look_up_keys(
+        &self,
+        event: &NewEvent,
+        since: Timestamp,
+    ) -> Result<KeyClaims, (u64, DedupeKeyKind)> {
+        let owner = |hash: &KeyHash| {
+            self.key_owners.get(hash).filter(|(_, at)| *at >= since).map(|(sequence, _)| *sequence)
         };
-        event.keys.iter().find_map(owner)
+        let confirming = event.unsigned_id.as_ref().and_then(|id| owner(&id.hash));
+        for key in &event.keys {
+            if let Some(sequence) = owner(&key.hash) {
+                let is_confirmed = confirming == Some(sequence);
+                return Err((sequence, if is_confirmed { DedupeKeyKind::Id } else { key.kind }));
+            }
+        }
+        let mut hashes: Vec<_> = event.keys.iter().map(|key| key.hash).collect();
+        let (mut first, mut claimed) = (None, None);
+        for hash in &event.variant_keys {
+            match owner(hash) {
+                // The bytes are the same, and the id confirms it: a repetition whatever its type.
+                Some(sequence) if confirming == Some(sequence) => {
+                    return Err((sequence, DedupeKeyKind::Id));
+                }
+                Some(sequence) => first = first.or(Some(sequence)),
+                None => {
+                    claimed = Some(*hash);
+                    break;
+                }
+            }
+        }
+        match (claimed, first) {
+            (None, Some(first)) => return Err((first, DedupeKeyKind::Content)),
+            (claimed, _) => hashes.extend(claimed),
+        }
+        hashes.extend(event.unsigned_id.as_ref().map(|id| id.hash));
+        Ok(KeyClaims { hashes, reuses_id: confirming.is_some() })
     }
 
     fn record_content_duplicate(
@@ -101,12 +146,14 @@ impl MemoryState {
     }
 
     /// Stores a new event, claims its dedupe keys and queues its jobs.
-    fn insert(&mut self, delivery: &NewDelivery, new: &NewEvent) {
+    fn insert(&mut self, delivery: &NewDelivery, new: &NewEvent, claims: KeyClaims) {
         self.last_sequence += 1;
         let sequence = self.last_sequence;
-        for key in &new.keys {
-            self.key_owners.insert(*key, (sequence, delivery.received_at));
+        for hash in &claims.hashes {
+            self.key_owners.insert(*hash, (sequence, delivery.received_at));
         }
+        let id_note = new.unsigned_id.as_ref().filter(|_| claims.reuses_id);
+        let id_note = id_note.map(|id| id.note.clone());
         let item = new.item_pointer.as_deref().and_then(|part| batch_item(&delivery.body, part));
         let event = Event::new(
             EventParts::new(
@@ -128,9 +175,9 @@ impl MemoryState {
         let row = EventRow {
             event,
             status_without_jobs: new.status.into(),
-            notes: new.notes.clone(),
+            notes: new.notes.iter().cloned().chain(id_note).collect(),
             answer: delivery.answer.clone(),
-            keys: new.keys.clone(),
+            keys: claims.hashes,
             content_duplicates: Vec::new(),
             jobs,
         };
@@ -154,7 +201,7 @@ impl MemoryState {
     }
 
     /// Removes finished events past their retention, and returns their number.
-    pub(super) fn purge(&mut self, purge: PurgeRequest) -> u64 {
+    pub(super) fn purge(&mut self, purge: &PurgeRequest) -> u64 {
         let dead_before = purge.dead_before.min(purge.events_before);
         let is_expired = |row: &EventRow| {
             let counts = row.job_counts();
@@ -171,14 +218,40 @@ impl MemoryState {
         for sequence in &expired {
             let Some(row) = self.events.remove(sequence) else { continue };
             self.sequence_by_id.remove(&row.event.id());
+            let mut keep =
+                purge.keep_keys.iter().filter(|keep| *keep.source == *row.event.source());
+            let is_kept = keep.any(|keep| keep.since <= row.event.received_at());
             for key in row.keys {
+                if is_kept {
+                    self.purged_keys.insert(key);
+                    continue;
+                }
                 // After the dedupe window, a later event may have claimed the same key.
                 if self.key_owners.get(&key).is_some_and(|(owner, _)| owner == sequence) {
                     self.key_owners.remove(&key);
                 }
             }
         }
+        self.remove_kept_keys(purge);
         expired.len() as u64
+    }
+
+    /// Removes the keys of purged events that count for no source any more, and forgets that a key
+    /// was kept where a later event owns it.
+    fn remove_kept_keys(&mut self, purge: &PurgeRequest) {
+        let earliest = purge.keep_keys.iter().map(|keep| keep.since).min();
+        let Self { purged_keys, key_owners, events, .. } = self;
+        purged_keys.retain(|key| {
+            let Some((sequence, at)) = key_owners.get(key) else { return false };
+            if events.contains_key(sequence) {
+                return false;
+            }
+            let is_kept = earliest.is_some_and(|earliest| *at >= earliest);
+            if !is_kept {
+                key_owners.remove(key);
+            }
+            is_kept
+        });
     }
 
     /// When the next job becomes claimable: it is due, or its lease expires.

@@ -29,29 +29,30 @@ pub(crate) fn accept(
     let mut known = Vec::new();
     for event in &delivery.events {
         match look_up_keys(transaction, batch, event, delivery.dedupe_since)? {
-            KeyLookup::New { expired } => {
-                for (seq, hash) in expired {
-                    release_key(transaction, batch, seq, &hash)?;
+            KeyLookup::New(claims) => {
+                for (seq, hash) in &claims.released {
+                    release_key(transaction, batch, *seq, hash)?;
                 }
-                write_event(transaction, batch, delivery, source, first, event)?;
+                write_event(transaction, batch, delivery, source, first, event, &claims)?;
             }
-            KeyLookup::Duplicate { seq, by } => {
+            KeyLookup::Duplicate(duplicate) => {
                 // Only by content: the sender sees another id, so an operator may have to explain
-                // why there was no event for it.
-                if by == DedupeKeyKind::Content {
-                    let limit = batch.policy().max_content_duplicates;
+                // why there was no event for it. A purged event has no list any more.
+                if duplicate.by == DedupeKeyKind::Content && !duplicate.purged {
+                    let (seq, limit) = (duplicate.seq, batch.policy().max_content_duplicates);
                     write_content_duplicate(transaction, seq, event, delivery.received_at, limit)?;
                 }
-                known.push((seq, by));
+                known.push(duplicate);
             }
         }
     }
     // The newest of the known events decides the answer. If this batch was accepted before, that
     // event came with it, even if others of it were known at that time already.
-    match known.iter().max_by_key(|(seq, _)| *seq) {
-        Some((seq, by)) if batch.next_seq() == first => {
-            answer_duplicate(transaction, delivery, *seq, *by)
-        }
+    match known.iter().max_by_key(|duplicate| duplicate.seq) {
+        Some(newest) if batch.next_seq() == first => match newest.purged {
+            true => Ok(Acceptance::DuplicateOfPurged { by: newest.by }),
+            false => answer_duplicate(transaction, delivery, newest.seq, newest.by),
+        },
         _ => {
             write_delivery(transaction, delivery, first, batch.next_seq() - first)?;
             Ok(Acceptance::Accepted { known: known.len() })
@@ -61,10 +62,45 @@ pub(crate) fn accept(
 
 /// The result of looking up the dedupe keys of an event.
 enum KeyLookup {
-    /// No event in the dedupe window has one of the keys; `expired`: older events that have one.
-    New { expired: Vec<(i64, Hash)> },
-    /// The event `seq` has one of the keys.
-    Duplicate { seq: i64, by: DedupeKeyKind },
+    /// The event is new.
+    New(KeyClaims),
+    /// Another event has one of the keys.
+    Duplicate(Duplicate),
+}
+
+/// What a new event owns from now on.
+#[derive(Default)]
+struct KeyClaims {
+    /// All hashes that the event claims.
+    hashes: Vec<Hash>,
+    /// Those of them that an older event has, which loses them.
+    released: Vec<(i64, Hash)>,
+    /// Whether another event had the same unsigned id within the window.
+    reuses_id: bool,
+}
+
+impl KeyClaims {
+    fn add(&mut self, hash: Hash, owner: Option<FoundOwner>) {
+        self.hashes.push(hash);
+        let owner = owner.filter(|owner| !owner.purged);
+        self.released.extend(owner.map(|owner| (owner.seq, hash)));
+    }
+}
+
+/// The event that a duplicate repeats.
+#[derive(Clone, Copy)]
+struct Duplicate {
+    seq: i64,
+    by: DedupeKeyKind,
+    purged: bool,
+}
+
+/// The owner of a dedupe key, in the table of events or, once purged, in that of kept keys.
+#[derive(Clone, Copy)]
+struct FoundOwner {
+    seq: i64,
+    at: i64,
+    purged: bool,
 }
 
 /// Looks up the dedupe keys of an event: it is new, or the duplicate of another event.
@@ -74,29 +110,75 @@ fn look_up_keys(
     event: &NewEvent,
     since: Timestamp,
 ) -> Result<KeyLookup> {
+    let find = |hash: &Hash| find_owner(conn, batch, hash);
+    let in_window = |owner: &FoundOwner| owner.at >= since.as_millis();
+    let id_owner = match &event.unsigned_id {
+        Some(id) => find(&id.hash)?,
+        None => None,
+    };
+    let confirming = id_owner.filter(in_window).map(|owner| owner.seq);
+    let duplicate = |owner: FoundOwner, kind| {
+        let by = if confirming == Some(owner.seq) { DedupeKeyKind::Id } else { kind };
+        Ok(KeyLookup::Duplicate(Duplicate { seq: owner.seq, by, purged: owner.purged }))
+    };
+    let mut claims = KeyClaims::default();
+    for DedupeKey { kind, hash, .. } in &event.keys {
+        match find(hash)? {
+            Some(owner) if in_window(&owner) => return duplicate(owner, *kind),
+            expired => claims.add(*hash, expired),
+        }
+    }
+    let mut first_variant = None;
+    for (n, hash) in event.variant_keys.iter().enumerate() {
+        match find(hash)? {
+            Some(owner) if in_window(&owner) => {
+                // The bytes are the same, and the id confirms it: a repetition whatever its type.
+                if confirming == Some(owner.seq) {
+                    return duplicate(owner, DedupeKeyKind::Id);
+                }
+                let first = *first_variant.get_or_insert(owner);
+                if n + 1 == event.variant_keys.len() {
+                    return duplicate(first, DedupeKeyKind::Content);
+                }
+            }
+            expired => {
+                claims.add(*hash, expired);
+                break;
+            }
+        }
+    }
+    if let Some(id) = &event.unsigned_id {
+        claims.reuses_id = confirming.is_some();
+        claims.add(id.hash, id_owner);
+    }
+    Ok(KeyLookup::New(claims))
+}
+
+/// The owner of a key. Memory comes first: it has the newest owner, of which the tables may not
+/// know yet.
+fn find_owner(conn: &Connection, batch: &Batch<'_>, hash: &Hash) -> Result<Option<FoundOwner>> {
+    if let Some(KeyOwner { seq, at }) = batch.key_owner(hash) {
+        return Ok(Some(FoundOwner { seq, at, purged: false }));
+    }
     // A key counts only while its event has it too: with a key that is corrupt on the disk, an
     // event that was never seen would be dropped as a duplicate.
-    let mut key_rows = conn.prepare_cached(
+    let mut rows = conn.prepare_cached(
         "select k.event, e.received_at from keys k join events e on e.seq = k.event
          where k.hash = ?1 and instr(e.keys, ?1) > 0",
     )?;
-    let mut expired = Vec::new();
-    for DedupeKey { kind, hash, .. } in &event.keys {
-        let read = |row: &Row<'_>| Ok(KeyOwner { seq: row.get(0)?, at: row.get(1)? });
-        let owner = match batch.key_owner(hash) {
-            // Memory first. It has the newest owner, of which the table may not know yet.
-            None => key_rows.query_row([hash], read).optional()?,
-            in_memory => in_memory,
-        };
-        match owner {
-            Some(KeyOwner { seq, at }) if at >= since.as_millis() => {
-                return Ok(KeyLookup::Duplicate { seq, by: *kind });
-            }
-            Some(KeyOwner { seq, .. }) => expired.push((seq, *hash)),
-            None => {}
-        }
+    let read =
+        |purged| move |row: &Row<'_>| Ok(FoundOwner { seq: row.get(0)?, at: row.get(1)?, purged });
+    let found = rows.query_row([hash], read(false)).optional()?;
+    // Skipped where nothing was ever kept, which is the usual case: it would read one more random
+    // page for each new key.
+    if found.is_some() || !batch.has_purged_keys() {
+        return Ok(found);
     }
-    Ok(KeyLookup::New { expired })
+    let mut kept = conn.prepare_cached(
+        "select event, at from purged_keys
+         where hash = ?1 and sum = checksum(hash, event, at) order by at desc limit 1",
+    )?;
+    kept.query_row([hash], read(true)).optional()
 }
 
 /// Removes a key from an event whose dedupe window is over, in its row too: after a purge of the
@@ -209,19 +291,22 @@ fn write_event(
     source: i64,
     delivery_id: i64,
     new: &NewEvent,
+    claims: &KeyClaims,
 ) -> Result<()> {
     let seq = batch.take_seq();
     let at = delivery.received_at.as_millis();
-    for key in &new.keys {
+    for hash in &claims.hashes {
         // Immediately, because the next delivery of this group may have the same key.
-        batch.set_key_owner(key.hash, KeyOwner { seq, at });
+        batch.set_key_owner(*hash, KeyOwner { seq, at });
     }
     if let Some(event_id) = &new.event_id {
         batch.add_event_id(seq, event_id);
     }
     // The keys are in the event's row as well: a start reads those that were not flushed yet.
-    let keys: Vec<u8> = new.keys.iter().flat_map(|key| key.hash).collect();
-    let notes = (!new.notes.is_empty()).then(|| serde_json::to_string(&new.notes)).transpose();
+    let keys = claims.hashes.concat();
+    let id_note = new.unsigned_id.as_ref().filter(|_| claims.reuses_id).map(|id| &id.note);
+    let notes: Vec<&String> = new.notes.iter().chain(id_note).collect();
+    let notes = (!notes.is_empty()).then(|| serde_json::to_string(&notes)).transpose();
     let mut add = transaction.prepare_cached(
         "insert into events (seq, delivery, id, source, received_at, status, event_type,
                              event_id, part, keys, notes, sum)

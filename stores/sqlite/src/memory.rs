@@ -42,6 +42,9 @@ pub(crate) struct Memory {
     numbers: Numbers,
     /// Where the last purge stopped.
     purge_cursor: PurgeCursor,
+    /// Whether the table of kept keys may have rows. Set before a group that adds some is
+    /// committed, and never reset: a look-up in an empty table costs little.
+    has_purged_keys: bool,
 }
 
 impl Memory {
@@ -61,6 +64,11 @@ impl Memory {
             index: WriteBehindIndex::read(conn)?,
             numbers,
             purge_cursor: None,
+            has_purged_keys: conn.query_row(
+                "select exists (select 1 from purged_keys)",
+                [],
+                |row| row.get(0),
+            )?,
         };
         // Counted in the table, not in the queue, which holds only part of the open jobs.
         refill::count_jobs(conn, &memory.names, &mut memory.queue)?;

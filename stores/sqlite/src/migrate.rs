@@ -16,12 +16,13 @@ type AfterSql = fn(&Connection) -> Result<()>;
 
 /// The migrations: number N leads to format N. They never change once released, or files
 /// of one format would differ.
-const MIGRATIONS: [(&str, AfterSql); 5] = [
+const MIGRATIONS: [(&str, AfterSql); 6] = [
     (include_str!("migrations/0001_first.sql"), |_| Ok(())),
     (include_str!("migrations/0002_late_index.sql"), hash_event_ids),
     (include_str!("migrations/0003_checksums.sql"), |_| Ok(())),
     (include_str!("migrations/0004_content_duplicates.sql"), |_| Ok(())),
     (include_str!("migrations/0005_store_id.sql"), |_| Ok(())),
+    (include_str!("migrations/0006_purged_keys.sql"), |_| Ok(())),
 ];
 
 /// Migrates a file to the newest format; an empty file starts at format 0.

@@ -21,8 +21,13 @@ const MAX_PAGE_EVENTS: usize = 200;
 /// one call returns to the file system at most.
 const SPARE_PAGES: i64 = 256;
 
+/// Kept keys that one call examines, beside four for each event that it removes, so that keys never
+/// pile up faster than they are removed.
+const MAX_EXAMINED_KEYS: i64 = 1_000;
+
 struct ExpiredEvent {
     position: (i64, i64),
+    source: i64,
     delivery: i64,
     keys: Option<Vec<u8>>,
     event_id: Option<String>,
@@ -33,7 +38,7 @@ struct ExpiredEvent {
 pub(crate) fn purge(
     transaction: &Transaction<'_>,
     batch: &mut Batch<'_>,
-    purge: PurgeRequest,
+    purge: &PurgeRequest,
 ) -> Result<u64> {
     let start = batch.take_purge_cursor();
     let (mut at, mut wrapped) = (start, start.is_none());
@@ -53,6 +58,7 @@ pub(crate) fn purge(
         examined += page.len();
         for event in page {
             if is_removable(transaction, &event, purge)? {
+                keep_keys(transaction, batch, &event, purge)?;
                 remove(transaction, batch, &event)?;
                 removed += 1;
             }
@@ -64,6 +70,9 @@ pub(crate) fn purge(
         }
     }
     batch.set_purge_cursor(at);
+    if batch.has_purged_keys() {
+        remove_kept_keys(transaction, purge, removed)?;
+    }
     if removed > 0 {
         // The next owner numbers events by the last row, which may be gone now. A `seq` must not be
         // used a second time.
@@ -79,7 +88,7 @@ pub(crate) fn purge(
 
 fn read_page(
     conn: &Connection,
-    purge: PurgeRequest,
+    purge: &PurgeRequest,
     after: PurgeCursor,
     limit: usize,
 ) -> Result<Vec<ExpiredEvent>> {
@@ -87,7 +96,7 @@ fn read_page(
     // time.
     let (at, seq) = after.unwrap_or((i64::MIN, 0));
     let mut found = conn.prepare_cached(
-        "select received_at, seq, delivery, keys, event_id from events
+        "select received_at, seq, delivery, keys, event_id, source from events
          where received_at < ?1 and (received_at, seq) > (?2, ?3)
          order by received_at, seq limit ?4",
     )?;
@@ -97,6 +106,7 @@ fn read_page(
             delivery: row.get(2)?,
             keys: row.get(3)?,
             event_id: row.get(4)?,
+            source: row.get(5)?,
         })
     };
     let before = purge.events_before.as_millis();
@@ -104,7 +114,7 @@ fn read_page(
 }
 
 /// Whether an event may be removed: it has no open job, and its dead jobs are past their retention.
-fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: PurgeRequest) -> Result<bool> {
+fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: &PurgeRequest) -> Result<bool> {
     let mut state =
         conn.prepare_cached("select min(state) from jobs where event = ?1 and state in (0, 2)")?;
     let state = state.query_row([event.position.1], |row| row.get::<_, Option<i64>>(0))?;
@@ -113,6 +123,45 @@ fn is_removable(conn: &Connection, event: &ExpiredEvent, purge: PurgeRequest) ->
         Some(rows::STATE_DEAD) => event.position.0 < purge.dead_before.as_millis(),
         Some(_) => false,
     })
+}
+
+/// Keeps the dedupe keys of an event that is about to be removed, where its source says so.
+fn keep_keys(
+    transaction: &Transaction<'_>,
+    batch: &mut Batch<'_>,
+    event: &ExpiredEvent,
+    purge: &PurgeRequest,
+) -> Result<()> {
+    let (at, seq) = event.position;
+    let Some(keys) = event.keys.as_deref().filter(|keys| !keys.is_empty()) else { return Ok(()) };
+    let source = batch.name(event.source);
+    let mut since = purge.keep_keys.iter().filter(|keep| keep.source == source);
+    if !since.any(|keep| keep.since.as_millis() <= at) {
+        return Ok(());
+    }
+    let mut add = transaction.prepare_cached(
+        "insert into purged_keys (hash, event, at, sum) values (?1, ?2, ?3, checksum(?1, ?2, ?3))",
+    )?;
+    for hash in keys.as_chunks::<16>().0 {
+        add.execute(params![hash, seq, at])?;
+    }
+    batch.set_has_purged_keys();
+    Ok(())
+}
+
+/// Removes kept keys that count for no source any more. They lie in the order in which their events
+/// were purged, which is nearly that of their age, so only the first of them are examined.
+fn remove_kept_keys(conn: &Connection, purge: &PurgeRequest, removed_events: usize) -> Result<()> {
+    let earliest = purge.keep_keys.iter().map(|keep| keep.since.as_millis()).min();
+    // Nothing is kept for any source: all keys may go.
+    let earliest = earliest.unwrap_or(i64::MAX);
+    let limit = MAX_EXAMINED_KEYS.saturating_add((removed_events as i64).saturating_mul(4));
+    let mut free = conn.prepare_cached(
+        "delete from purged_keys where at < ?1 and id in
+             (select id from purged_keys order by id limit ?2)",
+    )?;
+    free.execute(params![earliest, limit])?;
+    Ok(())
 }
 
 fn remove(

@@ -389,7 +389,7 @@ fn execute(
             Output::Settled(results.collect::<Result<_>>()?)
         }
         Operation::Extend(leases, until) => Output::Settled(settle::extend(batch, &leases, until)),
-        Operation::Purge(purge) => Output::Count(purge::purge(transaction, batch, purge)?),
+        Operation::Purge(purge) => Output::Count(purge::purge(transaction, batch, &purge)?),
         Operation::Replay(now, jobs) => {
             Output::Count(replay::replay(transaction, batch, now, jobs)?)
         }

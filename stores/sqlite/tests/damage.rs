@@ -201,7 +201,7 @@ async fn rows_of_a_format_2_file_are_used_without_checksums_until_they_change() 
         "alter table deliveries drop column answer_sum;
          alter table deliveries drop column body_sum;
          alter table events drop column sum; alter table jobs drop column sum;
-         alter table content_duplicates rename to twins;
+         drop table purged_keys; alter table content_duplicates rename to twins;
          alter table twins drop column sum; alter table names drop column sum;
          alter table meta drop column sum; pragma user_version = 2",
     )

@@ -11,7 +11,7 @@ use hookward_testkit::store::{delivery, now};
 use rusqlite::Connection;
 
 /// The format that this version writes.
-const NEWEST_FORMAT: i64 = 5;
+const NEWEST_FORMAT: i64 = 6;
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ async fn a_newer_format_is_not_opened_and_the_error_says_what_to_use() {
         drop(conn);
         let message = open_error(&path).await;
         assert!(message.contains(&format!("format {newer}")), "{message}");
-        assert!(message.contains("up to 5") && message.contains("newer"), "{message}");
+        assert!(message.contains("up to 6") && message.contains("newer"), "{message}");
         assert_eq!(format(&path), newer, "the file is not changed");
     }
 }
@@ -93,8 +93,11 @@ async fn content_duplicates_of_a_format_3_file_are_shown_added_to_and_purged() {
     store.accept(vec![first, duplicate("b")]).await.unwrap();
     store.close().await;
     let conn = Connection::open(&path).unwrap();
-    conn.execute_batch("alter table content_duplicates rename to twins; pragma user_version = 3")
-        .unwrap();
+    conn.execute_batch(
+        "drop table purged_keys; alter table content_duplicates rename to twins;
+         pragma user_version = 3",
+    )
+    .unwrap();
     drop(conn);
 
     let store = open(&path).await;

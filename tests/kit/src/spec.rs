@@ -153,6 +153,18 @@ pub const STORE: &[Rule] = &[
         "STORE-30",
         "let jobs be claimed from the delivery's `due` on, and purge its events by `received_at`",
     ),
+    rule(
+        "STORE-31",
+        "take no event for a duplicate by its unsigned id alone, note the reuse, and report a content duplicate of the id's owner as a duplicate by id",
+    ),
+    rule(
+        "STORE-32",
+        "give each new event the first free of its variant keys, and answer an event that finds none free as a content duplicate of the first one's owner",
+    ),
+    rule(
+        "STORE-33",
+        "keep the dedupe keys of the sources in `keep_keys` after a purge, also over a restart, until they are older than every `since`",
+    ),
 ];
 
 /// The rule with this number.

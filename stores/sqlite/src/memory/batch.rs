@@ -169,6 +169,16 @@ impl Batch<'_> {
         self.memory.index.owner(hash)
     }
 
+    /// Whether keys of purged events may be in their table.
+    pub(crate) fn has_purged_keys(&self) -> bool {
+        self.memory.has_purged_keys
+    }
+
+    /// Records that the group adds keys of purged events.
+    pub(crate) fn set_has_purged_keys(&mut self) {
+        self.memory.has_purged_keys = true;
+    }
+
     /// Gives a key to a new event.
     pub(crate) fn set_key_owner(&mut self, hash: Hash, owner: KeyOwner) {
         self.memory.index.set_owner(hash, owner, &mut self.index_undo);

@@ -66,6 +66,7 @@ impl Suite {
                 Acceptance::Duplicate { answer: stored, .. } => {
                     assert_eq!(stored.status, answer("").status);
                 }
+                Acceptance::DuplicateOfPurged { .. } => panic!("nothing was purged"),
             }
         }
         assert_eq!(new, 4);

@@ -3,6 +3,7 @@
 
 mod accepting;
 mod browsing;
+mod deduping;
 mod keeping;
 pub mod model;
 mod replaying;
@@ -33,7 +34,7 @@ pub trait Subject: Send + Sync {
     async fn open(&self, now: Timestamp) -> Arc<dyn Store>;
 }
 
-/// Writes one test for each rule of `docs/spec/store.md`, STORE-1 to STORE-30:
+/// Writes one test for each rule of `docs/spec/store.md`, STORE-1 to STORE-33:
 /// `store_suite!(MySubject::new());`. The argument is evaluated once per test. A failing test prints the
 /// number and sentence of its rule. The rules about a restart apply to [`durable`](Store::durable) stores.
 #[macro_export]
@@ -70,6 +71,9 @@ macro_rules! store_suite {
             store_28_dead_letters_a_poison_job
             store_29_keeps_the_state_of_the_retention_clock
             store_30_claims_by_due_and_purges_by_received_at
+            store_31_confirms_by_an_unsigned_id
+            store_32_bounds_events_by_variant_keys
+            store_33_keeps_keys_after_a_purge
         );
     };
     (@tests $subject:expr; $($rule:ident)+) => {

@@ -123,10 +123,26 @@ impl Disk {
     }
 
     fn dedupe_owner(&self, new: &NewEvent, since: Timestamp) -> Option<(u64, DedupeKeyKind)> {
-        new.keys.iter().find_map(|key| {
-            let (position, at) = *self.keys.get(key)?;
-            (at >= since).then_some((position, key.kind))
-        })
+        let id_owner = id_key(new).and_then(|key| self.key_owner(&key, since));
+        let of = |position, kind| match id_owner == Some(position) {
+            true => (position, DedupeKeyKind::Id),
+            false => (position, kind),
+        };
+        let by_key = new.keys.iter().find_map(|key| Some((self.key_owner(key, since)?, key.kind)));
+        if let Some((position, kind)) = by_key {
+            return Some(of(position, kind));
+        }
+        let mut owners = Vec::new();
+        for key in variant_keys(new) {
+            owners.push(self.key_owner(&key, since)?);
+        }
+        let confirmed = owners.iter().find(|owner| id_owner == Some(**owner));
+        confirmed.or(owners.first()).map(|owner| of(*owner, DedupeKeyKind::Content))
+    }
+
+    fn key_owner(&self, key: &DedupeKey, since: Timestamp) -> Option<u64> {
+        let (position, at) = *self.keys.get(key)?;
+        (at >= since).then_some(position)
     }
 
     /// Returns what [`Self::accept`] would answer now, without storing anything.
@@ -181,7 +197,12 @@ impl Disk {
     fn insert_event(&mut self, delivery: &NewDelivery, new: &NewEvent) {
         self.last_position += 1;
         let (position, at) = (self.last_position, delivery.received_at);
-        for key in &new.keys {
+        let since = delivery.dedupe_since;
+        let variant = variant_keys(new).find(|key| self.key_owner(key, since).is_none());
+        // The journal has the keys that only one event may own; an unsigned id is none of them.
+        let keys: Vec<_> = new.keys.iter().copied().chain(variant).collect();
+        let claimed: Vec<_> = keys.iter().copied().chain(id_key(new)).collect();
+        for key in &claimed {
             self.keys.insert(*key, (position, at));
         }
         let item = new.item_pointer.as_deref().and_then(|part| batch_item(&delivery.body, part));
@@ -197,7 +218,6 @@ impl Disk {
             .with_headers(delivery.headers.clone()),
         );
         let jobs = u32::try_from(new.jobs.len()).expect("few jobs");
-        let (keys, since) = (new.keys.clone(), delivery.dedupe_since);
         let (body, answer) = (event.body().bytes().clone(), delivery.answer.clone());
         let event_id = new.id;
         self.journal.push(JournalEntry::Accepted {
@@ -215,7 +235,7 @@ impl Disk {
             status_without_jobs: new.status.into(),
             notes: new.notes.clone(),
             answer: delivery.answer.clone(),
-            keys: new.keys.clone(),
+            keys: claimed,
             content_duplicates: Vec::new(),
             jobs: new.jobs.iter().map(|job| JobRow::new(job, delivery.due)).collect(),
         };
@@ -239,4 +259,13 @@ impl Disk {
     fn job_mut(&mut self, (position, n): Key) -> Option<&mut JobRow> {
         self.rows.get_mut(&position)?.jobs.get_mut(n as usize)
     }
+}
+
+fn variant_keys(new: &NewEvent) -> impl Iterator<Item = DedupeKey> + '_ {
+    new.variant_keys.iter().map(|hash| DedupeKey::new(DedupeKeyKind::Content, *hash))
+}
+
+fn id_key(new: &NewEvent) -> Option<DedupeKey> {
+    let id = new.unsigned_id.as_ref()?;
+    Some(DedupeKey::new(DedupeKeyKind::Id, id.hash))
 }

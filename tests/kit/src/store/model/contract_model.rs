@@ -266,7 +266,7 @@ impl ContractModel {
     }
 
     /// The positions of the events that a purge may remove.
-    pub(super) fn expired_events(&self, request: PurgeRequest) -> Vec<usize> {
+    pub(super) fn expired_events(&self, request: &PurgeRequest) -> Vec<usize> {
         let is_expired = |event: &ModelEvent| {
             let dead = event.jobs.iter().any(|job| job.state == JobState::Dead);
             let dead_before = request.dead_before.min(request.events_before);

@@ -218,9 +218,9 @@ impl<S: Subject> Runner<S> {
             // Without `browse` the runner cannot see which events were purged.
             request.limit = usize::MAX;
         }
-        let expired_events = self.model.expired_events(request);
-        let actual = self.store.purge(request).await.map_err(|e| e.to_string())?;
+        let expired_events = self.model.expired_events(&request);
         let expected = expired_events.len().min(request.limit);
+        let actual = self.store.purge(request).await.map_err(|e| e.to_string())?;
         if usize::try_from(actual) != Ok(expected) {
             return Err(format!("it removed {actual}, not {expected}"));
         }
