@@ -7,7 +7,10 @@ use crate::event::Event;
 use crate::handler::HandlerCx;
 
 /// Renders an event as one line of JSON, without a line end: the members `id`, `source`,
-/// `eventType`, `eventId`, `receivedAt`, `route`, `attempt` and `body`, in this order.
+/// `eventType`, `eventId`, `receivedAt`, `route`, `attempt`, `headers` and `body`, in this order.
+///
+/// `headers` is an object of the kept headers, with names in lower case. Most senders do not sign
+/// them.
 ///
 /// The body stays as the sender wrote it, except that line ends are removed. Where the body is not
 /// strict JSON ([`parse_strict`](crate::parse_strict)), the last member is `bodyText`, a string;
@@ -21,6 +24,7 @@ pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
     push_member(&mut line, ',', "receivedAt", &json_string(&event.received_at().to_string()));
     push_member(&mut line, ',', "route", &json_string(&cx.route));
     push_member(&mut line, ',', "attempt", &cx.attempt.to_string());
+    push_member(&mut line, ',', "headers", &render_headers(event));
     let (name, body) = render_body(event);
     push_member(&mut line, ',', name, &body);
     line.push('}');
@@ -36,6 +40,22 @@ fn render_body(event: &Event) -> (&'static str, String) {
         Ok(other) => ("bodyText", json_string(other)),
         Err(_) => ("bodyBase64", json_string(&BASE64.encode(event.body().bytes()))),
     }
+}
+
+/// The kept headers as a JSON object. Each name occurs once, because only a header with one value
+/// is kept.
+fn render_headers(event: &Event) -> String {
+    let mut object = String::from("{");
+    for (n, (name, value)) in event.headers().iter().enumerate() {
+        if n > 0 {
+            object.push(',');
+        }
+        object.push_str(&json_string(name));
+        object.push(':');
+        object.push_str(&json_string(value));
+    }
+    object.push('}');
+    object
 }
 
 fn push_member(line: &mut String, before: char, name: &str, json: &str) {
@@ -73,7 +93,12 @@ mod tests {
             Timestamp::from_secs(1_760_000_000),
             Body::new(body.to_vec()),
         );
-        let event = Event::new(parts.with_event_id("evt\n1".to_owned()));
+        let headers = [
+            ("x-shopify-shop-domain".to_owned(), "a.myshopify.com".to_owned()),
+            ("x-title".to_owned(), "a \"b\"\tc".to_owned()),
+        ];
+        let parts = parts.with_event_id("evt\n1".to_owned()).with_headers(headers.into());
+        let event = Event::new(parts);
         let job = JobId { event: id, n: 0 };
         let cx =
             HandlerCx::new("paid", "file", job, Duration::from_secs(30), Arc::new(SystemClock))
@@ -87,6 +112,7 @@ mod tests {
             line_of(b"{\"b\": 1,\r\n \"a\": 12345678901234567890123}\n"),
             "{\"id\":\"07070707-0707-0707-0707-070707070707\",\"source\":\"partner\",\"eventType\":null,\
              \"eventId\":\"evt\\n1\",\"receivedAt\":\"2025-10-09T08:53:20Z\",\"route\":\"paid\",\"attempt\":2,\
+             \"headers\":{\"x-shopify-shop-domain\":\"a.myshopify.com\",\"x-title\":\"a \\\"b\\\"\\tc\"},\
              \"body\":{\"b\": 1, \"a\": 12345678901234567890123}}"
         );
     }

@@ -1,7 +1,10 @@
 //! Set-up handshakes: what a sender asks before its first event. A provider answers from what is
 //! proven or harmless and says what else has to be done; the engine does that before it answers.
 
+use http::{Method, header};
+
 use crate::reply::Reply;
+use crate::request::{Head, Request};
 use crate::secret::Secret;
 use crate::verify_error::VerifyError;
 
@@ -56,6 +59,42 @@ pub enum HandshakeEffect {
     /// Store this as the source's secret: the sender chose it and sends it only now. The engine
     /// stores it only while the source has no secret, and rejects the handshake otherwise.
     KeepSecret(Secret),
+}
+
+/// The largest body of an unsigned probe, in bytes.
+const MAX_PROBE_BYTES: usize = 1024;
+
+/// Whether a head may be that of an unsigned probe, by which a sender tries a URL: a POST without
+/// the signature header, whose announced body has at most 1 KiB.
+///
+/// Some senders try a URL before they have a secret, or with a request that they sign at no time.
+/// A provider whose sender does so lets such a head pass [`Provider::precheck`], compares the whole
+/// body with the documented probe by [`unsigned_probe_body`], and rejects anything else. The answer
+/// to a probe is empty or constant: nothing of the request is reflected or stored.
+///
+/// [`Provider::precheck`]: crate::Provider::precheck
+///
+/// ```
+/// use hookward_core::{Head, may_be_unsigned_probe};
+/// use http::{HeaderMap, HeaderValue, Method};
+///
+/// let mut headers = HeaderMap::new();
+/// assert!(may_be_unsigned_probe(&Head::new(Method::POST, "/in", headers.clone()), "x-signature"));
+/// headers.insert("x-signature", HeaderValue::from_static("v0=00ff"));
+/// assert!(!may_be_unsigned_probe(&Head::new(Method::POST, "/in", headers), "x-signature"));
+/// ```
+pub fn may_be_unsigned_probe(head: &Head, signature_header: &str) -> bool {
+    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    let is_small = length.is_none_or(|n| n.parse().is_ok_and(|n: usize| n <= MAX_PROBE_BYTES));
+    head.method == Method::POST && !head.headers.contains_key(signature_header) && is_small
+}
+
+/// The body of a request that may be an unsigned probe; `None` where its head may not be one, or
+/// its body has more than 1 KiB.
+pub fn unsigned_probe_body<'a>(request: &'a Request, signature_header: &str) -> Option<&'a [u8]> {
+    let body = request.body.bytes();
+    let may_be = may_be_unsigned_probe(&request.head, signature_header);
+    (may_be && body.len() <= MAX_PROBE_BYTES).then_some(body)
 }
 
 /// The longest token that is echoed, in bytes.

@@ -193,7 +193,9 @@ pub use event::{Event, EventParts};
 pub use event_json::event_json;
 pub use exact_json::ExactJson;
 pub use handler::{Flow, Handler, HandlerCx, HandlerError, ProbeError, RetryDecision};
-pub use handshake::{Handshake, HandshakeEffect, check_echo_token};
+pub use handshake::{
+    Handshake, HandshakeEffect, check_echo_token, may_be_unsigned_probe, unsigned_probe_body,
+};
 pub use header_policy::is_credential_header;
 pub use id::{EventId, JobId, ParseEventIdError, ParseJobIdError};
 pub use identity::{IdentifyError, Identity, ProviderEventId};

@@ -10,6 +10,7 @@ mod listener;
 mod operating;
 mod page;
 mod quickstart;
+mod real_senders;
 mod reliability;
 mod repository;
 mod secrets;

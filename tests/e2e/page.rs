@@ -80,11 +80,12 @@ fn page() -> String {
 
 /// The section of a provider crate, taken from its README.
 fn section(provider: &ProviderDescriptor) -> String {
-    const PARAGRAPHS: [&str; 6] = [
+    const PARAGRAPHS: [&str; 7] = [
         "**What is signed.**",
         "**The token.**",
         "**Type and id.**",
         "**The handshake.**",
+        "**The answer.**",
         "**Not covered by the signature.**",
         "**What the signature does not cover.**",
     ];
@@ -130,6 +131,9 @@ fn catalogue() -> String {
         if let Some(source) = &entry.source {
             line(&mut notes, &format!("Source: <{source}>."));
         }
+        let about =
+            entry.answer.source.map(|page| format!(" Source: <{page}>.")).unwrap_or_default();
+        line(&mut notes, &format!("\nThe answer: {}{about}", entry.answer.notes));
         line(&mut notes, &format!("\n{}", evidence(&vectors(&entry.name))));
         line(&mut notes, &format!("\nNot covered by the signature, and notes: {}", entry.notes));
     }
@@ -248,6 +252,14 @@ fn every_provider_readme_states_what_is_signed_and_what_is_not() {
             silent.push(name);
         }
     }
+    let no_answer = |name: &&str| {
+        let folder = repository().join("providers").join(name.replace('_', "-"));
+        let readme = std::fs::read_to_string(folder.join("README.md"));
+        readme.is_ok_and(|text| !text.contains("**The answer.**"))
+    };
+    let unanswered: Vec<_> =
+        Registry::linked().unwrap().names("provider").into_iter().filter(no_answer).collect();
+    assert!(unanswered.is_empty(), "what their senders do with the answer: {unanswered:?}");
     // These have no scheme of their own: routes.yaml describes it, or nothing is verified.
     silent.retain(|name| !["hmac", "none"].contains(name));
     assert!(silent.is_empty(), "{silent:?}");

@@ -1,5 +1,5 @@
-//! Builds the headers of a forwarded request: those of the step's `headers:`, and those sent with
-//! every event.
+//! Builds the headers of a forwarded request: those of the step's `headers:`, those sent with every
+//! event, and the kept headers of the sender.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,8 @@ use bytes::Bytes;
 use hookward_core::plugin::BuildError;
 use hookward_core::{Event, HandlerCx, Secret};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+use crate::SourceHeaders;
 
 /// Headers that the HTTP connection sets, in addition to all that begin with `proxy-`. A configured
 /// value could contradict the real message framing and let a proxy read a different request
@@ -24,6 +26,13 @@ const RESERVED_HEADERS: [&str; 10] = [
     "http2-settings",
 ];
 
+/// What the names of the sender's headers begin with, unless they are sent unchanged.
+const SOURCE_HEADER_PREFIX: &str = "x-hookward-source-header-";
+
+/// Headers by which a proxy vouches for the client. The receiver may trust them from this server,
+/// and the sender could have written anything into them.
+const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+
 /// Parses `headers:`; an error points to the name.
 pub(crate) fn configured(headers: &BTreeMap<String, Secret>) -> Result<HeaderMap, BuildError> {
     let mut map = HeaderMap::new();
@@ -32,7 +41,7 @@ pub(crate) fn configured(headers: &BTreeMap<String, Secret>) -> Result<HeaderMap
         let Ok(name) = HeaderName::try_from(written.as_str()) else {
             return Err(BuildError::at(at, format!("`{written}` is not a valid header name")));
         };
-        if RESERVED_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+        if is_reserved(&name) {
             let message = format!("`{written}` is set by the HTTP connection");
             return Err(BuildError::at(at, message).help("remove it"));
         }
@@ -50,11 +59,51 @@ pub(crate) fn configured(headers: &BTreeMap<String, Secret>) -> Result<HeaderMap
     Ok(map)
 }
 
+/// Whether the HTTP connection sets this header.
+fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("proxy-")
+}
+
+/// Adds the kept headers of the sender. Headers of the connection, and those that this handler
+/// makes itself, are never taken over.
+fn add_source_headers(map: &mut HeaderMap, event: &Event, mode: SourceHeaders) {
+    for (name, value) in event.headers() {
+        // These two have a header of their own in the request.
+        if matches!(name.as_str(), "content-type" | "traceparent") {
+            continue;
+        }
+        let prefixed;
+        let sent_name = match mode {
+            SourceHeaders::None => return,
+            SourceHeaders::Prefixed => {
+                prefixed = format!("{SOURCE_HEADER_PREFIX}{name}");
+                prefixed.as_str()
+            }
+            SourceHeaders::Unchanged => name.as_str(),
+        };
+        let Ok(sent_name) = HeaderName::try_from(sent_name) else { continue };
+        let Ok(sent_value) = HeaderValue::try_from(value.as_str()) else { continue };
+        let claims_a_client = PROXY_HEADERS.contains(&name.as_str())
+            || sent_name.as_str().starts_with("x-forwarded-");
+        let imitates_ours =
+            mode == SourceHeaders::Unchanged && sent_name.as_str().starts_with("x-hookward-");
+        if is_reserved(&sent_name)
+            || imitates_ours
+            || (mode == SourceHeaders::Unchanged && claims_a_client)
+            || map.contains_key(&sent_name)
+        {
+            continue;
+        }
+        map.insert(sent_name, sent_value);
+    }
+}
+
 /// Returns the headers of a request. `configured` headers replace default ones with the same name.
 pub(crate) fn request_headers(
     event: &Event,
     cx: &HandlerCx,
     media_type: Option<&'static str>,
+    source_headers: SourceHeaders,
     configured: &HeaderMap,
 ) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -75,6 +124,9 @@ pub(crate) fn request_headers(
     put("x-hookward-attempt", &cx.attempt.to_string());
     put("idempotency-key", &cx.idempotency_key());
     put("traceparent", &traceparent(event));
+    // After the headers of this handler, which a sender must not replace, and before those of the
+    // step, which replace any other.
+    add_source_headers(&mut map, event, source_headers);
     for (name, value) in configured {
         map.insert(name, value.clone());
     }

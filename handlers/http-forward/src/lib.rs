@@ -62,6 +62,21 @@ pub struct HttpForwardConfig {
     /// handler writes.
     #[serde(default)]
     body: ForwardBody,
+    /// How the kept headers of the sender are sent: `prefixed`, each as
+    /// `X-Hookward-Source-Header-NAME`; `unchanged`, each under its own name; or `none`. Most
+    /// senders do not sign them.
+    #[serde(default)]
+    source_headers: SourceHeaders,
+}
+
+/// How the headers that the event was received with are sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SourceHeaders {
+    #[default]
+    Prefixed,
+    Unchanged,
+    None,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -109,8 +124,16 @@ impl HandlerConfig for HttpForwardConfig {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build(https);
         let headers = headers::configured(&self.headers)?;
-        let content = self.body;
-        Ok(Arc::new(HttpForward { uri, origin, method, headers, content, client, connector }))
+        Ok(Arc::new(HttpForward {
+            uri,
+            origin,
+            method,
+            headers,
+            content: self.body,
+            source_headers: self.source_headers,
+            client,
+            connector,
+        }))
     }
 }
 
@@ -138,6 +161,7 @@ struct HttpForward {
     method: Method,
     headers: HeaderMap,
     content: ForwardBody,
+    source_headers: SourceHeaders,
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     connector: Connector,
 }
@@ -149,6 +173,7 @@ impl fmt::Debug for HttpForward {
             .field("origin", &self.origin)
             .field("headers", &self.headers)
             .field("content", &self.content)
+            .field("source_headers", &self.source_headers)
             .finish_non_exhaustive()
     }
 }
@@ -163,7 +188,8 @@ impl Handler for HttpForward {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers::request_headers(&event, cx, media_type, &self.headers);
+        *request.headers_mut() =
+            headers::request_headers(&event, cx, media_type, self.source_headers, &self.headers);
         let (head, body) = match self.client.request(request).await {
             Ok(response) => response.into_parts(),
             Err(error) => return Err(self.request_error(&error)),

@@ -340,3 +340,58 @@ fn debug_shows_neither_path_nor_query_nor_header_values() {
     let shown = format!("{:?}", try_build(with).unwrap());
     assert!(shown.contains("https://hooks.example.com") && !shown.contains("k3y"), "{shown}");
 }
+
+/// An event with headers of every kind.
+fn event_with_headers() -> Event {
+    let headers = [
+        ("connection", "close"),
+        ("content-type", "application/json"),
+        ("forwarded", "for=127.0.0.1"),
+        ("host", "elsewhere.example"),
+        ("idempotency-key", "theirs"),
+        ("transfer-encoding", "chunked"),
+        ("user-agent", "Shopify-Captain-Hook"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-hookward-attempt", "99"),
+        ("x-shopify-shop-domain", "orchard.myshopify.com"),
+        ("x-team", "red"),
+    ];
+    let owned = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Event::new(sample_parts("order.paid", "{}").with_headers(Arc::from(owned)))
+}
+
+#[tokio::test]
+async fn kept_headers_are_sent_with_a_prefix_by_default() {
+    let seen = sent(json!({}), &event_with_headers()).await;
+    let prefixed = |name: &str| seen.header(&format!("x-hookward-source-header-{name}"));
+    assert_eq!(prefixed("x-shopify-shop-domain"), Some("orchard.myshopify.com"));
+    assert_eq!(prefixed("user-agent"), Some("Shopify-Captain-Hook"));
+    assert_eq!(prefixed("x-hookward-attempt"), Some("99"));
+    assert_eq!(prefixed("content-type"), None, "it is sent as Content-Type");
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+    assert_eq!(seen.header("x-hookward-attempt"), Some("1"));
+    assert_eq!(seen.header("x-shopify-shop-domain"), None);
+}
+
+#[tokio::test]
+async fn kept_headers_sent_unchanged_replace_no_header_of_the_handler_or_the_connection() {
+    let with = json!({ "source_headers": "unchanged", "headers": { "X-Team": "blue" } });
+    let event = event_with_headers();
+    let seen = sent(with, &event).await;
+    assert_eq!(seen.header("x-shopify-shop-domain"), Some("orchard.myshopify.com"));
+    assert_eq!(seen.header("x-team"), Some("blue"), "the step's own header wins");
+    assert_eq!(seen.header("x-hookward-attempt"), Some("1"));
+    assert_eq!(seen.header("idempotency-key"), Some(format!("{}:sample", event.id()).as_str()));
+    assert!(seen.header("user-agent").unwrap().starts_with("hookward/"));
+    assert!(seen.header("host").unwrap().starts_with("127.0.0.1:"));
+    for name in ["connection", "transfer-encoding", "forwarded", "x-forwarded-for"] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn kept_headers_are_not_sent_where_the_step_says_none() {
+    let seen = sent(json!({ "source_headers": "none" }), &event_with_headers()).await;
+    assert_eq!(seen.header("x-hookward-source-header-x-shopify-shop-domain"), None);
+    assert_eq!(seen.header("x-shopify-shop-domain"), None);
+}

@@ -10,6 +10,8 @@ use hookward_core::scheme::Scheme;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::provider::DataProvider;
+
 /// Description of one sender, from its data file. The build script makes the descriptor from the
 /// same keys.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,10 +44,46 @@ pub struct Entry {
     /// Headers that are stored with an event, in lower case.
     #[serde(default)]
     pub keep_headers: Vec<String>,
+    /// What the sender does with the answer.
+    pub answer: Answer,
+    /// The request by which the sender tries a URL without a signature, if it does so.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// Events for `hookward send`: `event_type`, `id_prefix`, `body`.
     pub samples: Vec<Value>,
     /// What the signature does not cover, and what else to know.
     pub notes: String,
+}
+
+/// What the sender does with the answer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// What the sender does with the status and the body, in a sentence or two.
+    pub notes: String,
+    /// URL of the sender's page that says so, if one is known.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Whether the answer is an empty 200, for senders that read the body. Otherwise it is the
+    /// default JSON.
+    #[serde(default)]
+    pub empty: bool,
+}
+
+/// A request without a signature by which a sender tries a URL. It is answered with an empty 200,
+/// and nothing is stored. All members that are present must fit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Name and value of a header.
+    #[serde(default)]
+    pub header: Option<(String, String)>,
+    /// The only field of a form body; its value is a number.
+    #[serde(default)]
+    pub form_number: Option<String>,
+    /// The JSON body.
+    #[serde(default)]
+    pub json: Option<Value>,
 }
 
 /// The `with:` block of a sender with one scheme: it has no keys.
@@ -108,7 +146,14 @@ pub(crate) fn build(text: &str, with: Value) -> Result<Arc<dyn Provider>, BuildE
     let scheme = entry.selected_scheme(with)?.clone();
     let scheme: Scheme = serde_json::from_value(scheme)
         .map_err(|e| BuildError::at("", format!("data file: {e}")))?;
-    Ok(Arc::new(scheme.compile()?))
+    let signature_header = scheme.signature.name.to_ascii_lowercase();
+    Ok(Arc::new(DataProvider {
+        scheme: scheme.compile()?,
+        signature_header,
+        probe: entry.probe,
+        answers_head: entry.methods.iter().any(|method| method == "HEAD"),
+        empty_answer: entry.answer.empty,
+    }))
 }
 
 /// Returns the scheme that a `with:` block selects, in the scheme grammar.

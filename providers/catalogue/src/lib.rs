@@ -6,8 +6,9 @@
 #![warn(missing_docs)]
 
 mod entry;
+mod provider;
 
-pub use entry::Entry;
+pub use entry::{Answer, Entry, Probe};
 
 const ORIGIN: hookward_core::plugin::Origin =
     hookward_core::plugin::Origin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
-    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, SampleEvent,
+    Secret, SecretError, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -92,6 +92,14 @@ impl Provider for CloudEvents {
         self.precheck(&request.head)?;
         let secret = self.token.verify(request, cx)?;
         Ok(Verification::Genuine { secret })
+    }
+
+    /// 202 without a body: the delivery is accepted and not processed yet (HTTP 1.1 Web Hooks for
+    /// Event Delivery, section 2.2, <https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md>).
+    /// A broker reads a body as an event in reply: Knative Eventing answers one that is none with
+    /// an error and delivers again.
+    fn reply(&self, _: &Verified, _: &Receipt) -> Reply {
+        Reply::empty(StatusCode::ACCEPTED)
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {

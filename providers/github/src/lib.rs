@@ -50,6 +50,7 @@ impl ProviderConfig for GithubConfig {
         "x-github-hook-id",
         "x-github-hook-installation-target-type",
         "x-github-hook-installation-target-id",
+        "x-github-enterprise-host",
     ];
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 

@@ -51,6 +51,12 @@ impl ProviderConfig for GooglePubsubConfig {
     const SUMMARY: &'static str = "Google Cloud Pub/Sub push, with an OpenID Connect token";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const NEEDS_SECRET: bool = false;
+    const KEEP_HEADERS: &'static [&'static str] = &[
+        "x-goog-pubsub-subscription-name",
+        "x-goog-pubsub-message-id",
+        "x-goog-pubsub-publish-time",
+        "x-goog-pubsub-ordering-key",
+    ];
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

@@ -1,6 +1,7 @@
 //! The validation of an endpoint: Microsoft sends `POST ?validationToken=…` when a subscription is
 //! created. No secret is agreed on yet, so the returned token is limited in length and characters,
-//! and its media type is plain text.
+//! and its media type is plain text. SharePoint writes the parameter in lower case
+//! (<https://learn.microsoft.com/sharepoint/dev/apis/webhooks/overview-sharepoint-webhooks>).
 
 use hookward_core::scheme::form_value;
 use hookward_core::{Head, Reply, VerifyError, check_echo_token};
@@ -9,7 +10,16 @@ use http::{Method, StatusCode};
 /// Returns a reply with the decoded token as plain text; `None` if the request is not a validation.
 pub(crate) fn answer(head: &Head) -> Result<Option<Reply>, VerifyError> {
     let query = head.query().filter(|_| head.method == Method::POST).unwrap_or_default();
-    let Some(token) = form_value(query.as_bytes(), "validationToken")? else { return Ok(None) };
+    let [graph, sharepoint] =
+        ["validationToken", "validationtoken"].map(|name| form_value(query.as_bytes(), name));
+    let token = match (graph?, sharepoint?) {
+        (Some(_), Some(_)) => {
+            let what = "the query has the validation token under two names";
+            return Err(VerifyError::invalid_format(what));
+        }
+        (Some(token), None) | (None, Some(token)) => token,
+        (None, None) => return Ok(None),
+    };
     check_echo_token(&token, "the validation token")?;
     Ok(Some(Reply::text(StatusCode::OK, token)))
 }

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, OneOrMore, Scheme};
 use hookward_core::{
-    Body, EventDraft, Head, Provider, Request, SampleEvent, Secret, SignError, Signer,
-    Verification, VerifyCx, VerifyError,
+    Body, EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret,
+    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -118,6 +118,15 @@ impl Provider for MicrosoftGraph {
             publisher.verify(body, cx).await?;
         }
         Ok(Verification::Genuine { secret })
+    }
+
+    /// SharePoint's notifications name no kind of change: their type is `event`.
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let mut events = self.scheme.identify(delivery)?;
+        for event in &mut events {
+            event.event_type.get_or_insert_with(|| "event".to_owned());
+        }
+        Ok(events)
     }
 
     /// Two changes of the same resource may have the same bytes, so equal content is no duplicate.

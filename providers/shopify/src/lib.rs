@@ -49,6 +49,8 @@ impl ProviderConfig for ShopifyConfig {
         "x-shopify-event-id",
         "x-shopify-api-version",
         "x-shopify-triggered-at",
+        "x-shopify-sub-topic",
+        "x-shopify-name",
         "shopify-topic",
         "shopify-action",
         "shopify-shop-domain",

@@ -2,7 +2,7 @@
 //!
 //! Its signature scheme is data (`scheme.json`). The set-up handshake, in which Slack sends a
 //! signed challenge that the reply must return as text, and the forms of slash commands and
-//! interactivity need code.
+//! interactivity need code, and so do the answers: Slack reads them.
 #![warn(missing_docs)]
 
 mod forms;
@@ -16,11 +16,15 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified, VerifyCx,
-    VerifyError,
+    Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, SampleEvent, Verification,
+    Verified, VerifyCx, VerifyError, may_be_unsigned_probe,
 };
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// The header that carries the signature.
+const SIGNATURE_HEADER: &str = "x-slack-signature";
 
 hookward_core::register_provider!(SlackConfig);
 
@@ -56,11 +60,21 @@ impl Provider for Slack {
         Some(&self.scheme)
     }
 
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        if may_be_unsigned_probe(head, SIGNATURE_HEADER) && handshake::is_form(head) {
+            return Ok(());
+        }
+        self.scheme.precheck(head)
+    }
+
     async fn verify(
         &self,
         request: &Request,
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
+        if handshake::is_unsigned_ssl_check(request) {
+            return Ok(Verification::Handshake(Reply::empty(StatusCode::OK).into()));
+        }
         let secret = self.scheme.verify(request, cx)?;
         // The body is read after the signature is verified: a challenge that Slack did not sign is
         // never returned.
@@ -75,5 +89,16 @@ impl Provider for Slack {
             return Ok(vec![forms::identify(delivery.body().bytes())]);
         }
         self.scheme.identify(delivery)
+    }
+
+    /// An empty 200 to every kind of request, because Slack reads the body of most of them. It
+    /// closes the view of a `view_submission` and the dialog of a `dialog_submission`, and shows
+    /// an error to the user for a body that it does not know
+    /// (<https://docs.slack.dev/surfaces/modals>, <https://docs.slack.dev/legacy/legacy-dialogs>).
+    /// The body of an answer to a slash command is shown to the user as a message
+    /// (<https://docs.slack.dev/interactivity/implementing-slash-commands>). The Events API reads
+    /// the status alone (<https://docs.slack.dev/apis/events-api>).
+    fn reply(&self, _: &Verified, _: &Receipt) -> Reply {
+        Reply::empty(StatusCode::OK)
     }
 }

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod identity;
+mod reply;
 mod samples;
 mod signature;
 mod url;
@@ -17,8 +18,8 @@ use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SignError,
-    Signer, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, SampleEvent,
+    Secret, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -66,6 +67,10 @@ impl Provider for Twilio {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         identity::identify(&self.json, delivery)
+    }
+
+    fn reply(&self, delivery: &Verified, receipt: &Receipt) -> Reply {
+        reply::reply(delivery, receipt)
     }
 
     /// The signature itself. Parameters are signed without separators, so one signed text can be

@@ -68,6 +68,10 @@ pub struct Vector {
     /// The event id of an accepted request; not compared where it is absent.
     #[serde(default)]
     pub event_id: Option<String>,
+    /// The answer to an accepted request whose events have a route; not compared where it is
+    /// absent.
+    #[serde(default)]
+    pub reply: Option<ExpectedResponse>,
 }
 
 /// Stand-ins for keys that a receiver fetches from the sender and for settings of the provider.
@@ -128,7 +132,7 @@ pub struct HandshakeVector {
     pub response: ExpectedResponse,
 }
 
-/// The answer that a handshake must get.
+/// The answer that a handshake or an accepted request must get.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ExpectedResponse {
     /// The HTTP status.

@@ -97,7 +97,7 @@ pub fn run_vectors(make: impl Fn(&str) -> Option<Arc<dyn Provider>>, file: &Vect
 
 fn describe_disagreement(vector: &Vector, outcome: &VectorOutcome) -> String {
     format!(
-        "{}: expected {:?} type {:?} id {:?}, found {:?} ({:?}) type {:?} id {:?}",
+        "{}: expected {:?} type {:?} id {:?}, found {:?} ({:?}) type {:?} id {:?} answer {:?}",
         vector.name,
         vector.expect,
         vector.event_type,
@@ -106,5 +106,6 @@ fn describe_disagreement(vector: &Vector, outcome: &VectorOutcome) -> String {
         outcome.code,
         outcome.event_type,
         outcome.event_id,
+        outcome.reply,
     )
 }
