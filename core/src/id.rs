@@ -22,12 +22,17 @@ use crate::clock::Timestamp;
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// A fresh id for an event accepted at `now`. Its 74 random bits distinguish ids of the same
-    /// millisecond; they come from a fast generator, so an id is not a secret.
+    /// A fresh id for an event accepted at `now`. Its 74 random bits come from a cryptographic
+    /// generator: whoever has seen ids of other events cannot guess the next one.
     pub fn generate(now: Timestamp) -> Self {
-        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         let mut random = [0; 10];
-        fastrand::fill(&mut random);
+        rand::fill(&mut random);
+        Self::from_random(now, random)
+    }
+
+    /// The id of an event accepted at `now`, with these random bits.
+    pub fn from_random(now: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 

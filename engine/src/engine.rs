@@ -2,6 +2,7 @@
 //! need beside them. One per process.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use arc_swap::ArcSwap;
 use hookward_core::crypto::tokens_equal;
 use hookward_core::keys::{KeySource, NoKeys};
 use hookward_core::store::StoreError;
-use hookward_core::{Clock, Head, Reply, Store, Timestamp};
+use hookward_core::{Clock, EventId, Head, Reply, Store, Timestamp};
 use tokio::sync::Notify;
 
 use crate::catch_panics::CatchPanics;
 use crate::compiled::{CompiledConfig, CompiledServer};
-use crate::ingest::{self, Ingest, ReadBody, Rejection};
+use crate::ingest::{GenerateEventId, Ingest, ReadBody, Rejection};
 use crate::retention_clock::RetentionClock;
 use crate::run_state::RunState;
 use crate::telemetry;
@@ -64,6 +65,18 @@ impl Engine {
         clock: Arc<dyn Clock>,
         keys: Arc<dyn KeySource>,
     ) -> Arc<Self> {
+        Self::with_event_ids(config, store, clock, keys, EventId::generate)
+    }
+
+    /// Puts an engine together whose events get their ids from a function of the caller: for
+    /// simulations, which repeat a run with the same ids.
+    pub fn with_event_ids(
+        config: CompiledConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        keys: Arc<dyn KeySource>,
+        generate_event_id: GenerateEventId,
+    ) -> Arc<Self> {
         // First of all, so that ingest, worker and operators can only reach the wrapped store.
         let store = CatchPanics::around(store);
         let retention_clock = Arc::new(RetentionClock::new(clock.clone()));
@@ -75,6 +88,7 @@ impl Engine {
             retention_clock.clone(),
             run_state.clone(),
             work.clone(),
+            generate_event_id,
         );
         let config = ArcSwap::from_pointee(config);
         Arc::new(Self { config, store, clock, ingest, retention_clock, run_state, work })
@@ -89,8 +103,8 @@ impl Engine {
 
     /// Counts and logs a request that the server rejects by itself, and renders the reply. `source`
     /// is empty where the path names none.
-    pub fn reject(&self, source: &str, rejection: &Rejection) -> Reply {
-        ingest::reject(source, rejection)
+    pub fn reject(&self, source: &str, client: Option<IpAddr>, rejection: &Rejection) -> Reply {
+        self.ingest.reject(source, client, rejection)
     }
 
     /// The configuration in force. The caller keeps it unchanged across a reload.

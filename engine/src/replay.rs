@@ -128,14 +128,22 @@ impl Engine {
     }
 }
 
-/// Finds the jobs of an event on a blocking thread: its routes may read all of it.
+/// Finds the jobs of an event; on a blocking thread where its conditions cost more than the thread
+/// of a request has time for.
 async fn find_jobs(
     config: &Arc<CompiledConfig>,
     detail: EventDetail,
     route: Option<String>,
 ) -> Vec<ReplayJob> {
+    let budget = EvaluationBudget::inline();
+    let jobs = jobs_to_replay(config, &detail, route.as_deref(), &budget);
+    if !budget.is_spent() {
+        return jobs;
+    }
     let config = config.clone();
-    let finding = spawn_blocking(move || jobs_to_replay(&config, &detail, route.as_deref()));
+    let finding = spawn_blocking(move || {
+        jobs_to_replay(&config, &detail, route.as_deref(), &EvaluationBudget::default())
+    });
     // A panic in a condition leaves the event as it is.
     finding.await.unwrap_or_default()
 }
@@ -145,6 +153,7 @@ fn jobs_to_replay(
     config: &CompiledConfig,
     detail: &EventDetail,
     route: Option<&str>,
+    budget: &EvaluationBudget,
 ) -> Vec<ReplayJob> {
     let event = detail.event.id();
     let is_wanted = |name: &str| route.is_none_or(|r| r == name);
@@ -170,26 +179,28 @@ fn jobs_to_replay(
         }
     };
     if routes.is_empty() && detail.jobs.iter().all(|job| job.state == JobState::Unrouted) {
-        routes = matching_routes(config, detail);
+        routes = matching_routes(config, detail, budget);
     }
     routes
         .into_iter()
         .filter(|r| !is_unfinished(&r.name))
-        .map(|r| ReplayJob::Add { event, job: new_job(r, detail) })
+        .map(|r| ReplayJob::Add { event, job: new_job(r, detail, budget) })
         .collect()
 }
 
-fn new_job(route: &Route, detail: &EventDetail) -> NewJob {
-    let budget = EvaluationBudget::default();
-    let view = EventView::of_event(&detail.event, &budget);
+fn new_job(route: &Route, detail: &EventDetail, budget: &EvaluationBudget) -> NewJob {
+    let view = EventView::of_event(&detail.event, budget);
     let order_key = route.order_by.as_ref().zip(view).and_then(|(at, view)| at.order_key(&view));
     NewJob::new(route.name.clone()).with_order_key(order_key)
 }
 
 /// The routes that match a stored event under the configuration in force.
-fn matching_routes<'a>(config: &'a CompiledConfig, detail: &EventDetail) -> Vec<&'a Arc<Route>> {
-    let budget = EvaluationBudget::default();
-    let Some(view) = EventView::of_event(&detail.event, &budget) else { return Vec::new() };
+fn matching_routes<'a>(
+    config: &'a CompiledConfig,
+    detail: &EventDetail,
+    budget: &EvaluationBudget,
+) -> Vec<&'a Arc<Route>> {
+    let Some(view) = EventView::of_event(&detail.event, budget) else { return Vec::new() };
     let candidates = config.route_table.find(view.source, view.event_type);
     candidates.into_iter().filter(|r| r.evaluate(&view) == RouteDecision::Matches).collect()
 }

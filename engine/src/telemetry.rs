@@ -112,21 +112,32 @@ pub(crate) fn log_duplicate(source: &str, of: &str, by: &'static str) {
 }
 
 /// Logs a rejected request: the code that the sender sees, and the reason that it does not see.
-pub(crate) fn log_rejection(source: &str, code: &'static str, status: u16, reason: &str) {
-    tracing::info!(source, code, status, reason, "request rejected");
+/// `left_out` counts the rejections of this source and code that were not logged before this one.
+pub(crate) fn log_rejection(
+    source: &str,
+    code: &'static str,
+    status: u16,
+    client: Option<IpAddr>,
+    reason: &str,
+    left_out: u64,
+) {
+    let client = client.map(tracing::field::display);
+    let left_out = (left_out > 0).then_some(left_out);
+    tracing::info!(source, code, status, client, reason, left_out, "request rejected");
 }
 
 /// Logs a request on a path of no source: the path, the source that was probably meant and in what
-/// its path differs, and how many such requests since the last line were not logged.
+/// its path differs, and how many such requests before it were not logged (`left_out`).
 pub(crate) fn log_unknown_path(
     path: &str,
     client: Option<IpAddr>,
     nearest: Option<&str>,
     differs_by: Option<&str>,
-    omitted: u64,
+    left_out: u64,
 ) {
     let client = client.map(tracing::field::display);
-    tracing::info!(path, client, nearest, differs_by, omitted, "unknown path");
+    let left_out = (left_out > 0).then_some(left_out);
+    tracing::info!(path, client, nearest, differs_by, left_out, "unknown path");
 }
 
 /// Logs an answered set-up handshake.

@@ -52,10 +52,10 @@ fn health_page() -> MethodRouter<Arc<Shared>> {
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    if let Err(rejection) = head_validation::validate_head(&mut parts) {
-        return into_response(shared.engine.reject("", &rejection));
-    }
     let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+    if let Err(rejection) = head_validation::validate_head(&mut parts) {
+        return into_response(shared.engine.reject("", client, &rejection));
+    }
     let target = parts.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
     // Memory is shared by the address that sends, and not by the proxy before this server.
     let sender = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {

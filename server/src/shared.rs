@@ -8,6 +8,7 @@ use hookward_engine::worker::Worker;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use crate::admin::token_attempts::TokenAttempts;
 use crate::body_memory::BodyMemory;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) loader: Loader,
     pub(crate) metrics: Metrics,
     pub(crate) body_memory: Arc<BodyMemory>,
+    pub(crate) token_attempts: TokenAttempts,
     last_reload_error: Mutex<Option<String>>,
     worker: Mutex<Option<Worker>>,
     metrics_upkeep: JoinHandle<()>,
@@ -50,6 +52,7 @@ impl Shared {
             loader,
             metrics,
             body_memory,
+            token_attempts: TokenAttempts::default(),
             last_reload_error: Mutex::new(None),
             worker: Mutex::new(worker),
             metrics_upkeep,

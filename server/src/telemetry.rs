@@ -1,6 +1,7 @@
 //! Every log line of the server. Those of requests and jobs are in the engine's telemetry.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use hookward_core::store::StoreError;
 use hookward_engine::config::Diagnostics;
@@ -52,6 +53,12 @@ pub(crate) fn connections_limited(wanted: usize, allowed: usize) {
         allowed,
         "connections limited by the number of open files: raise it (ulimit -n)"
     );
+}
+
+/// A call of the admin port had a wrong token, the `wrong`-th one of its address within a minute.
+pub(crate) fn admin_token_rejected(client: Option<IpAddr>, wrong: u32) {
+    let client = client.map(tracing::field::display);
+    tracing::warn!(client, wrong, "admin token rejected");
 }
 
 /// No handler for SIGTERM or SIGINT could be installed.

@@ -54,7 +54,7 @@ fn the_store_cannot_be_changed_by_a_reload() {
 #[test]
 fn the_admin_port_requires_its_token_and_rejects_other_origins() {
     let dir = ServerDir::new(&format!(
-        "store: \"memory:\"\nadmin: {{ token: s3cret-token }}\n{SOURCES}routes: []\n"
+        "store: \"memory:\"\nadmin: {{ token: s3cret-token-of-e2e }}\n{SOURCES}routes: []\n"
     ));
     let server = dir.start();
     let ask = |headers: &[(&str, &str)]| {
@@ -64,11 +64,75 @@ fn the_admin_port_requires_its_token_and_rejects_other_origins() {
     };
     assert_eq!(ask(&[]), 401);
     assert_eq!(ask(&[("authorization", "Bearer wrong")]), 401);
-    assert_eq!(ask(&[("authorization", "Bearer s3cret-token")]), 200);
-    let foreign = [("authorization", "Bearer s3cret-token"), ("origin", "https://evil.example")];
+    assert_eq!(ask(&[("authorization", "Bearer s3cret-token-of-e2e")]), 200);
+    let foreign =
+        [("authorization", "Bearer s3cret-token-of-e2e"), ("origin", "https://evil.example")];
     assert_eq!(ask(&foreign), 403);
     let probe = http::send(&server.admin, "GET", "/readyz", &[], b"").unwrap();
     assert_eq!(probe.status, 200);
+}
+
+#[test]
+fn wrong_admin_tokens_are_logged_with_their_address_and_slowed() {
+    let dir = ServerDir::new(&format!(
+        "store: \"memory:\"\nadmin: {{ token: s3cret-token-of-e2e }}\n{SOURCES}routes: []\n"
+    ));
+    let server = dir.start();
+    let ask = |token: &str| {
+        let headers = [("authorization".to_owned(), format!("Bearer {token}"))];
+        http::send(&server.admin, "GET", "/api/v1/events", &headers, b"").unwrap().status
+    };
+    for n in 0..12 {
+        assert_eq!(ask(&format!("guess-number-{n}")), 401);
+    }
+    assert_eq!(ask("s3cret-token-of-e2e"), 200, "the right token is never refused");
+    eventually("wrong tokens are logged", || {
+        server.log().contains("admin token rejected client=127.0.0.1 wrong=1")
+    });
+    assert!(!server.log().contains("guess-number"), "{}", server.log());
+}
+
+#[test]
+fn an_admin_call_whose_body_is_not_declared_as_json_is_rejected() {
+    let dir = server_dir(NOOP);
+    let server = dir.start();
+    let post = |content_type: Option<&str>, body: &str| {
+        let headers: Vec<_> =
+            content_type.map(|t| ("content-type".to_owned(), t.to_owned())).into_iter().collect();
+        let body = body.as_bytes();
+        http::send(&server.admin, "POST", "/api/v1/replay", &headers, body).unwrap()
+    };
+    for declared in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
+        let answer = post(declared, r#"{"dryRun":true}"#);
+        assert_eq!(answer.status, 415, "{declared:?}");
+        assert_eq!(answer.json()["code"], "UNSUPPORTED_MEDIA_TYPE");
+    }
+    assert_eq!(post(Some("text/plain"), "").status, 415);
+    for declared in ["application/json", "Application/JSON; charset=utf-8"] {
+        assert_eq!(post(Some(declared), r#"{"dryRun":true}"#).status, 202, "{declared}");
+    }
+    assert_eq!(post(None, "").status, 202);
+}
+
+#[test]
+fn a_flood_of_rejected_requests_leaves_a_few_lines_that_name_the_address() {
+    let dir = server_dir(NOOP);
+    let server = dir.start();
+    for n in 0..50 {
+        let forged = paid(&format!("evt_{n}")).with("stripe-signature", "t=1,v1=00");
+        assert_eq!(forged.post(&server.addr).status, 401);
+        let unknown = http::send(&server.addr, "POST", "/webhooks/nobody", &[], b"").unwrap();
+        assert_eq!(unknown.status, 404);
+    }
+    paid("evt_genuine").post(&server.addr);
+    eventually("the event is logged", || server.log().contains("delivery stored"));
+    let log = server.log();
+    for what in ["INVALID_FORMAT", "unknown path"] {
+        let lines: Vec<_> = log.lines().filter(|l| l.contains(what)).collect();
+        assert!((1..=6).contains(&lines.len()), "{lines:#?}");
+        assert!(lines.iter().all(|l| l.contains("client=127.0.0.1")), "{lines:#?}");
+    }
+    assert_eq!(server.metric("hookward_rejected_total{source=\"stripe\""), 50.0);
 }
 
 #[test]

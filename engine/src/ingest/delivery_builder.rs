@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hookward_core::store::{JobId, NewDelivery, NewEvent, NewStatus};
-use hookward_core::{DeliveryOutcome, EventId, Receipt, ReceiptEvent, Reply, Verified};
+use hookward_core::{DeliveryOutcome, Receipt, ReceiptEvent, Reply, Verified};
 
 use super::RequestCx;
 use super::answer::make_reply;
@@ -59,7 +59,7 @@ impl<'a> DeliveryBuilder<'a> {
         let index = self.events.len();
         let keys = self.dedupe_keys.keys_of_event(self.cx.source, verified, &identity, index);
         self.events.push(
-            NewEvent::new(EventId::generate(self.cx.received_at), status)
+            NewEvent::new((self.cx.generate_event_id)(self.cx.received_at), status)
                 .with_event_type(identity.event_type)
                 .with_event_id(identity.event_id.map(|id| id.value))
                 .with_item_pointer(identity.item_pointer)

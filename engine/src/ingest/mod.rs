@@ -21,6 +21,7 @@ mod handshake;
 mod head_checks;
 mod identify;
 mod rejection;
+mod rejection_log;
 mod route;
 mod source_rate;
 mod unknown_path;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hookward_core::keys::KeySource;
-use hookward_core::{Clock, Head, Proof, Reply, Store, Timestamp};
+use hookward_core::{Clock, EventId, Head, Proof, Reply, Store, Timestamp};
 use tokio::sync::Notify;
 
 pub use body_budget::ReadBody;
@@ -54,9 +55,10 @@ use delivery_builder::DeliveryBuilder;
 use failed_proofs::FailedProofs;
 use handshake::answer_head_probe;
 use identify::identify;
+use rejection_log::RejectionLog;
 use route::Router;
 use source_rate::SourceRates;
-use unknown_path::UnknownPaths;
+use unknown_path::log_unknown_path;
 use validate::validate;
 
 /// The pipeline and everything that bounds it. One per process; the `Engine` owns
@@ -71,12 +73,16 @@ pub(crate) struct Ingest {
     work: Arc<Notify>,
     source_rates: SourceRates,
     failed_proofs: FailedProofs,
-    unknown_paths: UnknownPaths,
     commit_permits: CommitPermits,
     clock_steps: ClockStepDetector,
     json_memory: JsonMemory,
     router: Router,
+    rejection_log: RejectionLog,
+    generate_event_id: GenerateEventId,
 }
+
+/// Makes the id of a new event that is accepted at this time.
+pub type GenerateEventId = fn(Timestamp) -> EventId;
 
 /// One request as all stages see it: the configuration with which it began, and the facts of its
 /// arrival.
@@ -86,6 +92,7 @@ pub(crate) struct RequestCx<'a> {
     /// The sender's address, behind trusted proxies the one that they name.
     client: Option<IpAddr>,
     received_at: Timestamp,
+    generate_event_id: GenerateEventId,
 }
 
 impl Ingest {
@@ -98,6 +105,7 @@ impl Ingest {
         retention_clock: Arc<RetentionClock>,
         run_state: Arc<RunState>,
         work: Arc<Notify>,
+        generate_event_id: GenerateEventId,
     ) -> Self {
         Self {
             store,
@@ -108,11 +116,12 @@ impl Ingest {
             work,
             source_rates: SourceRates::default(),
             failed_proofs: FailedProofs::default(),
-            unknown_paths: UnknownPaths::default(),
             commit_permits: CommitPermits::default(),
             clock_steps: ClockStepDetector::default(),
             json_memory: JsonMemory::default(),
             router: Router::default(),
+            rejection_log: RejectionLog::default(),
+            generate_event_id,
         }
     }
 
@@ -131,16 +140,16 @@ impl Ingest {
         // Exact: a prefix or a trailing slash would be a second address of a source, which its
         // sender does not know and its limits were not meant for.
         let Some(source) = config.sources_by_path.get(path) else {
-            self.unknown_paths.report(config, path, head.client, self.clock.now());
-            return reject("", &Rejection::UnknownSource);
+            return self.reject_unknown_path(config, path, head.client);
         };
         // One reading for the whole request: signature, secrets, limits and the stored event agree
         // on it.
         let received_at = self.clock.now();
-        let cx = RequestCx { config, source, client: head.client, received_at };
+        let (client, generate_event_id) = (head.client, self.generate_event_id);
+        let cx = RequestCx { config, source, client, received_at, generate_event_id };
         let reply = match self.receive(&cx, head, body).await {
             Ok(reply) => reply,
-            Err(rejection) => reject(&source.name, &rejection),
+            Err(rejection) => self.reject(&source.name, client, &rejection),
         };
         telemetry::record_request_duration(started.elapsed());
         reply
@@ -182,6 +191,42 @@ impl Ingest {
         Ok(answer(cx.source, acceptance, summary))
     }
 
+    /// Counts a rejection, logs it unless there are too many like it, and renders its reply.
+    /// `source` is empty where the path names none.
+    pub(crate) fn reject(
+        &self,
+        source: &str,
+        client: Option<IpAddr>,
+        rejection: &Rejection,
+    ) -> Reply {
+        let code = rejection.code();
+        telemetry::count_rejection(source, code);
+        if !source.is_empty() {
+            telemetry::count_request(source, "rejected");
+        }
+        if let Some(left_out) = self.rejection_log.sample(source, code, client, self.clock.now()) {
+            let (status, reason) = (rejection.status().as_u16(), rejection.reason());
+            telemetry::log_rejection(source, code, status, client, &reason, left_out);
+        }
+        rejection.reply()
+    }
+
+    /// Like [`Self::reject`], for a path that belongs to no source: the log line shows the path.
+    fn reject_unknown_path(
+        &self,
+        config: &CompiledConfig,
+        path: &str,
+        client: Option<IpAddr>,
+    ) -> Reply {
+        let rejection = Rejection::UnknownSource;
+        let code = rejection.code();
+        telemetry::count_rejection("", code);
+        if let Some(left_out) = self.rejection_log.sample("", code, client, self.clock.now()) {
+            log_unknown_path(config, path, client, left_out);
+        }
+        rejection.reply()
+    }
+
     /// Reads the clocks, so that a step of the wall clock between two requests is noticed.
     pub(crate) fn observe_clock(&self) {
         self.clock_steps.observe(&*self.clock);
@@ -192,20 +237,6 @@ impl Ingest {
     pub(crate) fn has_stalled_commits(&self) -> bool {
         self.commit_permits.has_stalled_commits()
     }
-}
-
-/// Counts and logs a rejection, and renders its reply. `source` is empty where the path names none.
-pub(crate) fn reject(source: &str, rejection: &Rejection) -> Reply {
-    let code = rejection.code();
-    telemetry::count_rejection(source, code);
-    if !source.is_empty() {
-        telemetry::count_request(source, "rejected");
-    }
-    // `unknown_path.rs` logs these, with the path.
-    if !matches!(rejection, Rejection::UnknownSource) {
-        telemetry::log_rejection(source, code, rejection.status().as_u16(), &rejection.reason());
-    }
-    rejection.reply()
 }
 
 impl fmt::Debug for Ingest {

@@ -2,16 +2,20 @@
 //! machine. Browser pages of other origins are rejected in both cases, because a browser on an
 //! operator's machine can reach the port as well as the operator.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::body::HttpBody;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hookward_core::crypto::tokens_equal;
 
 use crate::admin::error::AdminError;
+use crate::admin::token_attempts;
 use crate::shared::Shared;
+use crate::telemetry;
 
 /// Passes the requests of operators on and rejects all others with 401 or 403.
 pub(crate) async fn require_operator(
@@ -20,14 +24,30 @@ pub(crate) async fn require_operator(
     next: Next,
 ) -> Response {
     let reject = |status, message: &str| AdminError::new(status, message).into_response();
+    let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let headers = request.headers();
     if !is_same_origin(headers) {
         return reject(StatusCode::FORBIDDEN, "requests from other origins are rejected");
     }
     match &shared.engine.config().admin.token {
         Some(token) => {
+            if shared.token_attempts.wait_for_turn(client).await.is_err() {
+                let mut response = reject(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too many wrong tokens from this address",
+                );
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+                return response;
+            }
             let given = bearer_token(headers).unwrap_or_default();
             if !tokens_equal(given.as_bytes(), token.expose().as_bytes()) {
+                // Without a token there is nothing guessed, only a page that was opened.
+                if !given.is_empty() {
+                    let wrong = shared.token_attempts.count_wrong(client);
+                    if token_attempts::is_logged(wrong) {
+                        telemetry::admin_token_rejected(client, wrong);
+                    }
+                }
                 let mut response = reject(StatusCode::UNAUTHORIZED, "a bearer token is needed");
                 let challenge = HeaderValue::from_static("Bearer");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -45,6 +65,23 @@ pub(crate) async fn require_operator(
         None => {}
     }
     next.run(request).await
+}
+
+/// Rejects calls with a body that is not declared as JSON, with 415. A page of another origin can
+/// make a browser post a form, and never JSON without asking first.
+pub(crate) async fn require_json(request: Request, next: Next) -> Response {
+    let declared = request.headers().get(header::CONTENT_TYPE);
+    let is_json = declared.is_some_and(|value| {
+        let media_type = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        media_type.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    });
+    // Without a body there is nothing to declare: `curl -X POST` sends neither.
+    let is_empty = declared.is_none() && request.body().is_end_stream();
+    if request.method() != Method::POST || is_json || is_empty {
+        return next.run(request).await;
+    }
+    let message = "the body must be JSON, declared by `content-type: application/json`";
+    AdminError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response()
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {

@@ -9,6 +9,7 @@ mod events;
 mod overview;
 mod query;
 mod replay;
+pub(crate) mod token_attempts;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/routes", get(overview::routes))
         .route("/api/v1/plugins", get(overview::plugins))
         .route("/api/v1/stats", get(overview::stats))
+        .layer(axum::middleware::from_fn(auth::require_json))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), auth::require_operator));
     probes
         .merge(guarded)

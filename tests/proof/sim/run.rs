@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookward_core::Store;
+use hookward_core::keys::NoKeys;
 use hookward_core::store::{EventFilter, EventStatus, JobState};
+use hookward_core::{EventId, Store};
 use hookward_engine::Engine;
 use hookward_engine::worker::Worker;
 use tokio::time::Instant;
@@ -97,7 +98,15 @@ impl Simulation<'_> {
         let store = SimStore::open(world.disk.clone(), lifetime.clone(), world.scenario.clone());
         let store = Arc::new(store);
         let config = self.configs.compiled(self.second_config, self.scenario.retention_secs);
-        let engine = Engine::new(config, store.clone(), world.clock.clone());
+        // From the seed, like everything else, so that a run can be repeated.
+        let seeded_id = |now| {
+            let mut random = [0; 10];
+            fastrand::fill(&mut random);
+            EventId::from_random(now, random)
+        };
+        let (store_handle, clock) = (store.clone(), world.clock.clone());
+        let engine =
+            Engine::with_event_ids(config, store_handle, clock, Arc::new(NoKeys), seeded_id);
         let worker = Worker::start(engine.clone(), tokio::runtime::Handle::current());
         *lock(&world.process) = Some((engine.clone(), lifetime.clone()));
         trace!("start");

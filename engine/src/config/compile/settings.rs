@@ -15,6 +15,8 @@ use crate::config::document::Location;
 use crate::config::raw_config;
 use crate::config::suggest::quoted_list;
 
+/// Shortest admin token: 16 random characters cannot be guessed over a network.
+const MIN_ADMIN_TOKEN_CHARS: usize = 16;
 const MIB: usize = 1024 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -66,6 +68,16 @@ pub(super) fn compile_admin(cx: &mut CompileCx<'_>) -> CompiledAdmin {
     let raw: raw_config::Admin = cx.decode("/admin");
     let listen = raw.listen.map_or(loopback(8081), |l| l.0);
     let token = raw.token.filter(|t| !t.expose().is_empty());
+    if let Some(length) = token.as_ref().map(|t| t.expose().chars().count())
+        && length < MIN_ADMIN_TOKEN_CHARS
+    {
+        cx.document
+            .error(
+                Location::Value("/admin/token"),
+                format!("the admin token has {length} characters; at least {MIN_ADMIN_TOKEN_CHARS} are needed, or it could be guessed"),
+            )
+            .help("make one: openssl rand -hex 32");
+    }
     if !listen.ip().is_loopback() && token.is_none() && !cx.document.has_error_at("/admin/token") {
         let is_empty = cx.contains("/admin/token");
         let diagnostic = cx.document.error(
