@@ -49,10 +49,17 @@ impl<T> Payload<T> {
 
 impl<T: DeserializeOwned> Payload<T> {
     fn decode(event: Event) -> Result<Self, HandlerError> {
-        let value = event.json().map_err(HandlerError::fatal)?;
-        let data = T::deserialize(value).map_err(|e| {
-            HandlerError::fatal(describe_mismatch(std::any::type_name::<T>(), &e.to_string()))
-        })?;
+        let json = event.body().exact_json().map_err(HandlerError::fatal)?;
+        // A value rounds numbers over 64 bits, and a type such as `u128` takes none that is
+        // rounded. The bytes are parsed again for it alone.
+        let exact =
+            json.has_rounded_numbers().then(|| serde_json::from_slice(event.body().bytes()).ok());
+        let data = match exact.flatten() {
+            Some(data) => data,
+            None => T::deserialize(json.value()).map_err(|e| {
+                HandlerError::fatal(describe_mismatch(std::any::type_name::<T>(), &e.to_string()))
+            })?,
+        };
         Ok(Self { data, event })
     }
 }
@@ -215,7 +222,26 @@ impl<F: HandlerFn<Args>, Args: 'static> Handler for FnHandler<F, Args> {
 
 #[cfg(test)]
 mod tests {
-    use super::describe_mismatch;
+    use super::{Payload, describe_mismatch};
+    use hookward_core::{Body, Event, EventId, EventParts, Timestamp};
+
+    #[test]
+    fn integers_of_128_bits_reach_the_function_with_all_their_digits() {
+        #[derive(serde::Deserialize)]
+        struct Transfer {
+            amount: u128,
+        }
+        let decode = |body: &'static str| {
+            let id = EventId::from_bytes([7; 16]);
+            let parts = EventParts::new(id, "bank", Timestamp::from_secs(0), Body::new(body));
+            Payload::<Transfer>::decode(Event::new(parts))
+        };
+        let payload = decode(r#"{"amount":18446744073709551617,"fee":0.1}"#).unwrap();
+        assert_eq!(payload.amount, 18_446_744_073_709_551_617);
+        let error = decode(r#"{"amount":"secret","fee":1e999}"#).map(|_| ()).unwrap_err();
+        let error = format!("{error:?}");
+        assert!(error.contains("somewhere u128 is expected"), "{error}");
+    }
 
     #[derive(Debug, serde::Deserialize)]
     #[allow(dead_code, reason = "read by the decoder alone")]

@@ -90,32 +90,37 @@ impl Router {
         headers: &Arc<[(String, String)]>,
         events: Vec<ValidatedEvent>,
     ) -> Result<Vec<RoutedEvent>, Rejection> {
-        let task = Arc::new(Task {
+        let task = Task {
             config: cx.config.clone(),
             source: cx.source.clone(),
             verified: verified.clone(),
             headers: headers.clone(),
             events,
-        });
-        let routings = match task.route(&EvaluationBudget::inline()) {
-            Ok(routings) => routings,
-            Err(BudgetSpent) => self.route_costly(&task).await?,
+        };
+        let (events, routings) = match task.route(&EvaluationBudget::inline()) {
+            Ok(routings) => (task.events, routings),
+            Err(BudgetSpent) => self.route_costly(task).await?,
         };
         for routing in &routings {
             routing.failed_conditions.iter().for_each(|r| telemetry::count_condition_error(r));
             routing.unaffordable.iter().for_each(|r| telemetry::count_unaffordable(r));
         }
-        let identities = task.events.iter().map(|event| event.identity.clone());
-        let routed = identities.zip(routings);
-        Ok(routed.map(|(identity, routing)| RoutedEvent { identity, routing }).collect())
+        let routed = events.into_iter().zip(routings);
+        let routed =
+            routed.map(|(event, routing)| RoutedEvent { identity: event.identity, routing });
+        Ok(routed.collect())
     }
 
     /// Routes a delivery with its whole budget, on a blocking thread.
-    async fn route_costly(&self, task: &Arc<Task>) -> Result<Vec<Routing>, Rejection> {
+    async fn route_costly(
+        &self,
+        task: Task,
+    ) -> Result<(Vec<ValidatedEvent>, Vec<Routing>), Rejection> {
         let waiting = self.costly.clone().acquire_owned();
         let Ok(Ok(permit)) = timeout(QUEUE_TIMEOUT, waiting).await else {
             return Err(Rejection::QueueFull);
         };
+        let task = Arc::new(task);
         let running = spawn_blocking({
             let task = task.clone();
             move || {
@@ -125,12 +130,15 @@ impl Router {
                 routings
             }
         });
-        match timeout(MAX_ANSWER_DELAY, running).await {
-            Ok(Ok(routings)) => Ok(routings),
+        let routings = match timeout(MAX_ANSWER_DELAY, running).await {
+            Ok(Ok(routings)) => routings,
             // A panic in a condition, or an operation that does not end: neither is a reason to
             // lose the events.
-            Ok(Err(_)) | Err(_) => Ok(task.route_within(&EvaluationBudget::with_steps(0))),
-        }
+            Ok(Err(_)) | Err(_) => task.route_within(&EvaluationBudget::with_steps(0)),
+        };
+        // Shared only with a thread that nobody waits for.
+        let events = Arc::try_unwrap(task).map_or_else(|task| task.events.clone(), |t| t.events);
+        Ok((events, routings))
     }
 }
 

@@ -9,6 +9,7 @@ use hookward_core::{Identity, Verified};
 use super::identify::{IdentifiedEvent, MAX_NAME_BYTES};
 
 /// One event whose readability is known.
+#[derive(Clone)]
 pub(super) struct ValidatedEvent {
     pub(super) identity: Identity,
     /// Why the event cannot be routed; `None`: it has a type.
