@@ -89,7 +89,7 @@ impl ReadBody for BoundedBody {
                     return Err(e);
                 }
             };
-            let Some(frame) = frame else { return self.buffer.finish() };
+            let Some(frame) = frame else { return self.buffer.finish().await };
             let Ok(data) = frame.into_data() else { continue };
             // Before the bytes are copied: a body without Content-Length shows its size only here.
             if self.buffer.len() + data.len() > limit {
@@ -104,6 +104,10 @@ impl ReadBody for BoundedBody {
 
     fn try_reserve(&mut self, bytes: usize) -> bool {
         self.buffer.try_reserve(bytes)
+    }
+
+    fn mark_proven(&mut self) {
+        self.buffer.mark_proven();
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookward_engine::ingest::{ReadError, client_group};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// A body up to this size is small and may use the reserve. Almost all events of almost all senders
 /// are smaller.
@@ -38,6 +38,16 @@ const CHARGE_DURATION: Duration = Duration::from_secs(60);
 
 /// A client that was charged may hold this part of the memory in large bodies.
 const CHARGED_CLIENT_DIVISOR: usize = 4;
+
+/// The complete large bodies of a client whose sender is not proven yet may hold this part of the
+/// memory for large bodies, because nobody can take it from them. Most proofs take milliseconds, but
+/// some wait for a key that is fetched.
+const UNPROVEN_DIVISOR: usize = 2;
+
+/// How long a complete large body waits for others of its client to be proven, and how often it
+/// looks.
+const UNPROVEN_TIMEOUT: Duration = Duration::from_secs(2);
+const UNPROVEN_PAUSE: Duration = Duration::from_millis(5);
 
 /// The number of clients at which those are looked for that hold nothing any more.
 const MIN_SWEEP_CLIENTS: usize = 1024;
@@ -65,6 +75,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Client {
     held: usize,
+    /// The part of `held` in complete large bodies that are not proven.
+    unproven: usize,
     /// Its bodies that are still arriving.
     arriving: Vec<Arc<Account>>,
     /// The bytes of its bodies that were too slow, and until when they count as held.
@@ -286,6 +298,8 @@ pub(crate) struct BodyBuffer {
     memory: Arc<BodyMemory>,
     account: Arc<Account>,
     arriving: bool,
+    /// What this body counts as in [`Client::unproven`].
+    unproven: usize,
 }
 
 impl BodyBuffer {
@@ -301,7 +315,7 @@ impl BodyBuffer {
             bytes: Mutex::default(),
             eviction: Notify::new(),
         });
-        Self { memory, account, arriving: false }
+        Self { memory, account, arriving: false, unproven: 0 }
     }
 
     /// Appends a part of a body whose declared length is `declared`, 0 if it has none.
@@ -362,11 +376,27 @@ impl BodyBuffer {
     }
 
     /// Takes the complete body out. Its memory is held until this buffer is dropped, and nobody can
-    /// take it any more.
+    /// take it any more. Waits while its client has too much in bodies that are not proven; until
+    /// then another body may take the memory of this one.
     ///
     /// # Errors
-    /// [`ReadError::NoMemory`] if another body took the memory of this one.
-    pub(crate) fn finish(&mut self) -> Result<Bytes, ReadError> {
+    /// [`ReadError::NoMemory`] if another body took the memory of this one, or the wait is too long.
+    pub(crate) async fn finish(&mut self) -> Result<Bytes, ReadError> {
+        let len = self.len();
+        if len > SMALL_BODY_BYTES {
+            let deadline = Instant::now() + UNPROVEN_TIMEOUT;
+            while !self.count_unproven(len) {
+                self.mark_arriving();
+                tokio::select! {
+                    biased;
+                    () = self.evicted() => return Err(ReadError::NoMemory),
+                    () = sleep(UNPROVEN_PAUSE) => {}
+                }
+                if Instant::now() >= deadline {
+                    return Err(ReadError::NoMemory);
+                }
+            }
+        }
         if self.arriving {
             self.arriving = false;
             let mut state = self.memory.lock();
@@ -382,6 +412,29 @@ impl BodyBuffer {
             self.memory.lock().release(&self.account, spare);
         }
         Ok(bytes.into())
+    }
+
+    /// Counts a complete large body as not proven, if its client may have one more.
+    fn count_unproven(&mut self, bytes: usize) -> bool {
+        let mut state = self.memory.lock();
+        let client = state.client(self.account.client);
+        let limit = self.memory.large_limit / UNPROVEN_DIVISOR;
+        // One is always allowed, because its size is bounded by that of its source.
+        if client.unproven > 0 && client.unproven + bytes > limit {
+            return false;
+        }
+        client.unproven += bytes;
+        self.unproven = bytes;
+        true
+    }
+
+    /// The sender of the complete body is proven.
+    pub(crate) fn mark_proven(&mut self) {
+        if self.unproven > 0 {
+            let mut state = self.memory.lock();
+            state.client(self.account.client).unproven -= self.unproven;
+            self.unproven = 0;
+        }
     }
 
     /// Takes `bytes` more if they are free, for what is made of the body. They count as large.
@@ -403,6 +456,7 @@ impl BodyBuffer {
 
 impl Drop for BodyBuffer {
     fn drop(&mut self) {
+        self.mark_proven();
         let mut state = self.memory.lock();
         if self.arriving {
             state.remove_arriving(&self.account);
@@ -460,7 +514,8 @@ mod tests {
         for _ in 0..4 {
             let mut body = arriving(&memory, 1, 12 * MIB);
             // Complete, so that nobody can take its memory.
-            body.finish().unwrap();
+            body.finish().await.unwrap();
+            body.mark_proven();
             large.push(body);
         }
         let mut refused = BodyBuffer::new(memory.clone(), ip(2));
@@ -483,10 +538,10 @@ mod tests {
         // The oldest body of the first client is gone, and its memory with it.
         tokio::time::timeout(Duration::from_millis(1), most[0].evicted()).await.unwrap();
         assert_eq!(append(&mut most[0], 1), Err(ReadError::NoMemory));
-        assert_eq!(most[0].finish(), Err(ReadError::NoMemory));
+        assert_eq!(most[0].finish().await, Err(ReadError::NoMemory));
         assert_eq!(used(&memory).0, 39 * MIB);
-        assert_eq!(most[1].finish().unwrap().len(), 18 * MIB);
-        assert_eq!(less.finish().unwrap().len(), 20 * MIB);
+        assert_eq!(most[1].finish().await.unwrap().len(), 18 * MIB);
+        assert_eq!(less.finish().await.unwrap().len(), 20 * MIB);
         drop((most, less, body));
         assert_eq!(used(&memory), (0, 0, 0));
     }
@@ -498,14 +553,30 @@ mod tests {
         let mut second = arriving(&memory, 2, 24 * MIB);
         assert_eq!(append(&mut second, 1), Err(ReadError::NoMemory));
         assert_eq!(append(&mut first, 1), Err(ReadError::NoMemory));
-        assert!(first.finish().is_ok() && second.finish().is_ok());
+        assert!(first.finish().await.is_ok());
+        assert!(second.finish().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_wait_for_their_proof_leave_half_to_other_clients() {
+        let memory = memory();
+        let mut waiting = [arriving(&memory, 1, 20 * MIB), arriving(&memory, 1, 10 * MIB)];
+        waiting[0].finish().await.unwrap();
+        assert_eq!(waiting[1].finish().await, Err(ReadError::NoMemory));
+        waiting[0].mark_proven();
+        let mut next = arriving(&memory, 1, 8 * MIB);
+        next.finish().await.unwrap();
+        drop((waiting, next));
+        assert_eq!(used(&memory), (0, 0, 0));
+        // A single body may be larger.
+        arriving(&memory, 1, 40 * MIB).finish().await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn complete_bodies_keep_their_memory() {
         let memory = memory();
         let mut complete = arriving(&memory, 1, 48 * MIB);
-        complete.finish().unwrap();
+        complete.finish().await.unwrap();
         let mut body = BodyBuffer::new(memory.clone(), ip(2));
         assert_eq!(append(&mut body, MIB), Err(ReadError::NoMemory));
     }
@@ -531,7 +602,10 @@ mod tests {
         tokio::time::advance(SMALL_BODY_PATIENCE).await;
         let mut genuine = BodyBuffer::new(memory.clone(), ip(1));
         append(&mut genuine, 3 * KIB).unwrap();
-        let ended = trickling.iter_mut().filter_map(|body| body.finish().err()).count();
+        let mut ended = 0;
+        for body in &mut trickling {
+            ended += usize::from(body.finish().await.is_err());
+        }
         assert_eq!(ended, 1);
     }
 

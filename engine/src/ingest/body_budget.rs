@@ -1,8 +1,10 @@
 //! Memory that bodies take: their bytes, and their parsed JSON. Accounted in one place, a
 //! [`BodyBudget`] that lives exactly as long as the bytes do.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +13,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::client_ip::client_group;
 use super::rejection::{ReadError, Rejection};
 
-/// Memory for all JSON that is being parsed at the same time. Also the most that one body may take.
+/// Memory for the JSON that the bodies of one client are parsed into at the same time. Also the most
+/// that one body may take.
 const MAX_JSON_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+/// The same for all clients together: one whose proofs take long, as while a key is fetched, leaves
+/// as much to the others.
+const TOTAL_JSON_MEMORY_BYTES: usize = 2 * MAX_JSON_MEMORY_BYTES;
+/// The number of clients at which those are forgotten that have no body.
+const MAX_IDLE_CLIENTS: usize = 1024;
 /// Bodies up to this size reserve no JSON memory: at most one per thread is parsed at a time, so
 /// that all of them together take little.
 const MAX_UNRESERVED_BODY_BYTES: usize = 64 * 1024;
@@ -38,6 +47,10 @@ pub trait ReadBody: Send + 'static {
     fn try_reserve(&mut self, _bytes: usize) -> bool {
         true
     }
+
+    /// The sender is proven. Until then, one client may hold less memory for bodies that are
+    /// complete, because nobody can take it back.
+    fn mark_proven(&mut self) {}
 }
 
 /// A body that is in memory already. It reserves nothing.
@@ -50,18 +63,34 @@ impl ReadBody for Bytes {
 /// The memory in which bodies are parsed as JSON, shared by all requests of a process. Small JSON
 /// values take up to a hundred times their text, so the text's size is no bound.
 #[derive(Debug, Clone)]
-pub(super) struct JsonMemory(Arc<Semaphore>);
+pub(super) struct JsonMemory {
+    total: Arc<Semaphore>,
+    /// What each client may take. An entry is used while a body has its semaphore.
+    clients: Arc<Mutex<HashMap<Option<IpAddr>, Arc<Semaphore>>>>,
+}
 
 impl Default for JsonMemory {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_JSON_MEMORY_BYTES)))
+        let total = Arc::new(Semaphore::new(TOTAL_JSON_MEMORY_BYTES));
+        Self { total, clients: Arc::default() }
     }
+}
+
+/// JSON memory that is reserved for a body: the client's part and that of all.
+#[derive(Debug)]
+struct ReservedJson {
+    _client: OwnedSemaphorePermit,
+    _total: OwnedSemaphorePermit,
 }
 
 impl JsonMemory {
     /// Reserves what parsing this body may take at most; `None` for a body so small that it need
     /// not.
-    async fn reserve(&self, body: &Body) -> Result<Option<OwnedSemaphorePermit>, Rejection> {
+    async fn reserve(
+        &self,
+        body: &Body,
+        client: Option<IpAddr>,
+    ) -> Result<Option<ReservedJson>, Rejection> {
         if body.bytes().len() <= MAX_UNRESERVED_BODY_BYTES {
             return Ok(None);
         }
@@ -69,11 +98,24 @@ impl JsonMemory {
         // the cap.
         let bytes = body.max_memory_size().min(MAX_JSON_MEMORY_BYTES);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        match timeout(JSON_MEMORY_TIMEOUT, self.0.clone().acquire_many_owned(bytes)).await {
-            // The semaphore is never closed, so a permit is always there.
-            Ok(permit) => Ok(permit.ok()),
-            Err(_) => Err(Rejection::QueueFull),
+        let client = self.client(client.map(client_group));
+        // First that of the client: who waits for it must not hold what others wait for.
+        let reserved = timeout(JSON_MEMORY_TIMEOUT, async {
+            let client = client.acquire_many_owned(bytes).await.ok()?;
+            let total = self.total.clone().acquire_many_owned(bytes).await.ok()?;
+            Some(ReservedJson { _client: client, _total: total })
+        });
+        // The semaphores are never closed, so permits are always there.
+        reserved.await.map_err(|_| Rejection::QueueFull)
+    }
+
+    fn client(&self, client: Option<IpAddr>) -> Arc<Semaphore> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MAX_IDLE_CLIENTS {
+            clients.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
         }
+        let new = || Arc::new(Semaphore::new(MAX_JSON_MEMORY_BYTES));
+        clients.entry(client).or_insert_with(new).clone()
     }
 }
 
@@ -82,20 +124,31 @@ pub(super) struct BodyBudget<B> {
     /// Holds what the server counts for the bytes in flight.
     reader: B,
     /// Held from before the proof, which may parse JSON, until [`Self::count_parsed_json`].
-    json: Option<OwnedSemaphorePermit>,
+    json: Option<ReservedJson>,
 }
 
 impl<B: ReadBody> BodyBudget<B> {
-    /// Reads a body, and reserves the memory in which it is parsed.
-    pub(super) async fn read(
-        mut reader: B,
-        limit: usize,
-        json_memory: &JsonMemory,
-    ) -> Result<(Body, Self), Rejection> {
+    /// Reads a body.
+    pub(super) async fn read(mut reader: B, limit: usize) -> Result<(Body, Self), Rejection> {
         let body = Body::new(reader.read(limit).await?);
-        // Before the proof: some providers parse the body to find the signature in it.
-        let json = json_memory.reserve(&body).await?;
-        Ok((body, Self { reader, json }))
+        Ok((body, Self { reader, json: None }))
+    }
+
+    /// Reserves the memory in which the body is parsed. Before the proof: some providers parse the
+    /// body to find the signature in it.
+    pub(super) async fn reserve_json(
+        &mut self,
+        body: &Body,
+        client: Option<IpAddr>,
+        json_memory: &JsonMemory,
+    ) -> Result<(), Rejection> {
+        self.json = json_memory.reserve(body, client).await?;
+        Ok(())
+    }
+
+    /// The sender of the body is proven.
+    pub(super) fn mark_proven(&mut self) {
+        self.reader.mark_proven();
     }
 
     /// Counts the parsed JSON as bytes in flight, because it stays with the delivery until the
@@ -149,18 +202,40 @@ mod tests {
         format!("[{}0]", "0,".repeat(MAX_UNRESERVED_BODY_BYTES)).into()
     }
 
+    /// Reads a body of this client and reserves its JSON memory.
+    async fn read(
+        reader: Reader,
+        client: u8,
+        memory: &JsonMemory,
+    ) -> Result<(Body, BodyBudget<Reader>), Rejection> {
+        let (body, mut budget) = BodyBudget::read(reader, 0).await?;
+        let client = IpAddr::from([192, 0, 2, client]);
+        budget.reserve_json(&body, Some(client), memory).await?;
+        Ok((body, budget))
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_large_body_is_rejected_while_other_bodies_hold_the_json_memory() {
+    async fn a_large_body_is_rejected_while_others_of_its_client_hold_the_json_memory() {
         let memory = JsonMemory::default();
-        let (_, other) = BodyBudget::read(Reader(large_json(), true), 0, &memory).await.unwrap();
-        let free = u32::try_from(memory.0.available_permits()).unwrap();
-        let rest = memory.0.clone().try_acquire_many_owned(free).unwrap();
-        let rejected = BodyBudget::read(Reader(large_json(), true), 0, &memory).await;
-        assert!(matches!(rejected, Err(Rejection::QueueFull)));
-        let small = BodyBudget::read(Reader(Bytes::from_static(b"[]"), true), 0, &memory).await;
+        let huge = || Reader(vec![b' '; MAX_JSON_MEMORY_BYTES / 10].into(), true);
+        let (_, first) = read(huge(), 1, &memory).await.unwrap();
+        assert!(matches!(read(huge(), 1, &memory).await, Err(Rejection::QueueFull)));
+        let small = read(Reader(Bytes::from_static(b"[]"), true), 1, &memory).await;
         assert!(small.is_ok(), "a small body needs no reservation");
-        drop((other, rest));
-        assert!(BodyBudget::read(Reader(large_json(), true), 0, &memory).await.is_ok());
+        // One client leaves memory to another, and two leave none to a third.
+        let (_, other) = read(huge(), 2, &memory).await.unwrap();
+        assert!(matches!(read(huge(), 3, &memory).await, Err(Rejection::QueueFull)));
+        drop((first, other));
+        assert!(read(huge(), 3, &memory).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn clients_without_a_body_are_forgotten() {
+        let memory = JsonMemory::default();
+        for n in 0..5000_u32 {
+            memory.client(Some(IpAddr::from(n.to_be_bytes())));
+        }
+        assert!(memory.clients.lock().unwrap().len() <= MAX_IDLE_CLIENTS);
     }
 
     #[tokio::test]
@@ -168,12 +243,12 @@ mod tests {
         let memory = JsonMemory::default();
         for has_memory in [true, false] {
             let reader = Reader(large_json(), has_memory);
-            let (mut body, mut budget) = BodyBudget::read(reader, 0, &memory).await.unwrap();
-            assert!(memory.0.available_permits() < MAX_JSON_MEMORY_BYTES);
+            let (mut body, mut budget) = read(reader, 1, &memory).await.unwrap();
+            assert!(memory.total.available_permits() < TOTAL_JSON_MEMORY_BYTES);
             assert!(body.json().is_ok());
             budget.count_parsed_json(&mut body);
             assert_eq!(body.memory_size() > body.bytes().len(), has_memory);
-            assert_eq!(memory.0.available_permits(), MAX_JSON_MEMORY_BYTES, "it is released");
+            assert_eq!(memory.total.available_permits(), TOTAL_JSON_MEMORY_BYTES, "it is released");
         }
     }
 }

@@ -23,17 +23,20 @@ impl Ingest {
         let head = precheck(&*source.provider, head).map_err(|e| self.reject_unverified(cx, e))?;
         check_declared_size(source, head.head())?;
 
-        let (body, budget) = BodyBudget::read(body, source.limits.body, &self.json_memory).await?;
+        let (body, mut budget) = BodyBudget::read(body, source.limits.body).await?;
         let verify_cx =
             VerifyCx::new(cx.received_at, source.secrets_at(cx.received_at), &*self.keys)
                 .with_tolerance(source.tolerance)
                 .with_public_url(cx.config.server.public_url.as_deref());
         let slot = self.failed_proofs.proof_slot(source, cx.client, cx.received_at).await;
+        // After the slot: who waits for one must not hold memory that others wait for.
+        budget.reserve_json(&body, cx.client, &self.json_memory).await?;
         let proved = head.prove(body, &verify_cx).await;
         drop(slot);
         let proof = proved.map_err(|e| self.reject_unverified(cx, e))?;
         match &proof {
             Proof::Genuine(verified) => {
+                budget.mark_proven();
                 telemetry::count_secret_match(&source.name, verified.secret_index());
                 self.failed_proofs.record_genuine(source, cx.client, cx.received_at);
             }
