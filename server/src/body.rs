@@ -16,6 +16,7 @@ use hyper::body::Frame;
 use tokio::time::{Instant, sleep_until};
 
 use crate::body_memory::{BodyBuffer, BodyMemory};
+use crate::connection_table::ConnectionProgress;
 
 /// A body that is not complete within this time is answered with 408. Senders give up on their side
 /// after 5 to 30 s, so a slower body would be sent again anyway.
@@ -40,12 +41,20 @@ const PACE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct BoundedBody {
     body: axum::body::Body,
     buffer: BodyBuffer,
+    /// Of the connection; `None` with another listener than this server's.
+    progress: Option<ConnectionProgress>,
 }
 
 impl BoundedBody {
     /// A body that `client` sends, read into `memory`.
     pub(crate) fn new(body: axum::body::Body, memory: Arc<BodyMemory>, client: IpAddr) -> Self {
-        Self { body, buffer: BodyBuffer::new(memory, client) }
+        Self { body, buffer: BodyBuffer::new(memory, client), progress: None }
+    }
+
+    /// Reports to the connection when the body is complete and when it is proven.
+    pub(crate) fn with_progress(mut self, progress: Option<ConnectionProgress>) -> Self {
+        self.progress = progress;
+        self
     }
 
     /// The next frame, `None` at the end.
@@ -89,7 +98,13 @@ impl ReadBody for BoundedBody {
                     return Err(e);
                 }
             };
-            let Some(frame) = frame else { return self.buffer.finish().await };
+            let Some(frame) = frame else {
+                let bytes = self.buffer.finish().await?;
+                if let Some(progress) = &self.progress {
+                    progress.proving();
+                }
+                return Ok(bytes);
+            };
             let Ok(data) = frame.into_data() else { continue };
             // Before the bytes are copied: a body without Content-Length shows its size only here.
             if self.buffer.len() + data.len() > limit {
@@ -108,6 +123,9 @@ impl ReadBody for BoundedBody {
 
     fn mark_proven(&mut self) {
         self.buffer.mark_proven();
+        if let Some(progress) = &self.progress {
+            progress.body_complete();
+        }
     }
 }
 

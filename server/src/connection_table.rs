@@ -22,8 +22,11 @@ use tokio::time::{Instant, sleep};
 /// before a body that is as old.
 const BODY_GRACE: Duration = Duration::from_secs(2);
 
-/// A request that is complete is being answered. Longer than this takes only what waits for
-/// something that others hold up.
+/// A proof takes milliseconds, unless it waits for a key that is fetched.
+const PROOF_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a complete request is being answered. Longer takes only what waits for something that
+/// others hold up.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
 /// The most connections that are chosen at once. Choosing looks at all connections, which would take
@@ -48,8 +51,10 @@ enum Phase {
     Waiting = 0,
     /// The head is complete, and the peer owes the body.
     Body = 1,
+    /// The request is complete, and its sender is not proven yet.
+    Proving = 2,
     /// The request is complete, and the server owes the answer.
-    Answering = 2,
+    Answering = 3,
 }
 
 /// The open connections of one listener.
@@ -220,14 +225,16 @@ fn encode(phase: Phase, now_ms: u64) -> u64 {
 fn due(phase: u64, now: u64) -> Option<u64> {
     let millis = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     let since = phase >> 2;
-    if phase & 3 == Phase::Waiting as u64 {
-        Some(since)
-    } else if phase & 3 == Phase::Body as u64 {
-        Some(since + millis(BODY_GRACE))
-    } else {
-        let due = since + millis(ANSWER_GRACE);
-        (due <= now).then_some(due)
+    let phase = phase & 3;
+    if phase == Phase::Waiting as u64 {
+        return Some(since);
     }
+    if phase == Phase::Body as u64 {
+        return Some(since + millis(BODY_GRACE));
+    }
+    let grace = if phase == Phase::Proving as u64 { PROOF_GRACE } else { ANSWER_GRACE };
+    let due = since + millis(grace);
+    (due <= now).then_some(due)
 }
 
 /// A place in the table, which is free again when this is dropped.
@@ -282,7 +289,12 @@ impl ConnectionProgress {
         self.set(Phase::Body);
     }
 
-    /// The request is complete.
+    /// The body is complete, and its sender is not proven yet.
+    pub(crate) fn proving(&self) {
+        self.set(Phase::Proving);
+    }
+
+    /// The request is complete and, where that matters, proven.
     pub(crate) fn body_complete(&self) {
         self.set(Phase::Answering);
     }
@@ -377,6 +389,22 @@ mod tests {
         after_ms(1).await;
         assert!(table.open(ip(2), false).is_some());
         assert!(is_evicted(&first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_not_proven_keeps_its_place_for_a_second() {
+        let table = ConnectionTable::new(2);
+        let [waiting, proven] = [(); 2].map(|()| table.open(ip(1), false).unwrap());
+        for connection in [&waiting, &proven] {
+            connection.progress().head_complete(None);
+            connection.progress().proving();
+        }
+        proven.progress().body_complete();
+        after_ms(999).await;
+        assert!(table.open(ip(2), false).is_none());
+        after_ms(1).await;
+        assert!(table.open(ip(2), false).is_some());
+        assert!(is_evicted(&waiting) && !is_evicted(&proven));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use hookward_engine::ingest::{Rejection, resolve_client};
 use http::{Method, StatusCode};
 
 use crate::body::BoundedBody;
+use crate::connection_table::ConnectionProgress;
 use crate::head_validation;
 use crate::response::into_response;
 use crate::shared::Shared;
@@ -61,8 +62,9 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let sender = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
         resolve_client(peer, &parts.headers, &shared.engine.config().server.trusted_proxies)
     });
+    let progress = parts.extensions.remove::<ConnectionProgress>();
+    let body = BoundedBody::new(body, shared.body_memory.clone(), sender).with_progress(progress);
     let head = Head::new(parts.method, target, parts.headers).with_client(client);
-    let body = BoundedBody::new(body, shared.body_memory.clone(), sender);
     into_response(shared.engine.receive(head, body).await)
 }
 

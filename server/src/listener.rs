@@ -428,6 +428,7 @@ async fn serve_request(
     let mut request =
         request.map(|body| axum::body::Body::new(TrackedBody::new(body, progress.clone())));
     request.extensions_mut().insert(ConnectInfo(*peer));
+    request.extensions_mut().insert(progress.clone());
     let mut response =
         hyper::service::Service::call(&TowerToHyperService::new(cx.app), request).await;
     if framing.closes_after(number)
