@@ -68,7 +68,8 @@ pub(crate) fn read(stream: &mut impl Read) -> std::io::Result<Answer> {
             n => answer.body.extend_from_slice(&chunk[..n]),
         }
     }
-    if length.is_none() {
+    // A 204 has no body, and its connection stays open.
+    if length.is_none() && answer.status != 204 {
         stream.read_to_end(&mut answer.body)?;
     }
     Ok(answer)

@@ -28,7 +28,8 @@ fn vectors(name: &str) -> VectorFile {
 fn replay(addr: &str, recorded: &HandshakeVector) -> Answer {
     let request = &recorded.request;
     let query = request.url.split_once('?').map(|(_, query)| format!("?{query}"));
-    let target = format!("/webhooks/{}{}", recorded.provider, query.unwrap_or_default());
+    let source = recorded.provider.replace('-', "_");
+    let target = format!("/webhooks/{source}{}", query.unwrap_or_default());
     let headers: Vec<_> = request
         .headers
         .iter()
@@ -54,7 +55,8 @@ fn recorded_probes_get_their_answers_and_nothing_is_stored() {
         .filter(|probe| !probe.request.headers.iter().any(|(n, _)| n == "X-Slack-Signature"))
         .collect();
     assert!(recorded.len() >= 20, "only {} requests", recorded.len());
-    let secret_of = |name: &str| recorded.iter().find(|p| p.provider == name).unwrap();
+    let secret_of =
+        |name: &str| recorded.iter().find(|p| p.provider.replace('-', "_") == name).unwrap();
     let sources: serde_json::Map<_, _> = PROBING_SENDERS
         .iter()
         .map(|name| ((*name).to_owned(), json!({ "secrets": [secret_of(name).secret] })))
