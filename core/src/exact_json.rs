@@ -66,7 +66,7 @@ impl<'a> ExactJson<'a> {
         self.texts.is_some()
     }
 
-    /// The value at a JSON pointer (RFC 6901); `None` where there is none.
+    /// The value at a JSON pointer (RFC 6901); `None` where the pointer leads nowhere.
     pub fn pointer(self, pointer: &str) -> Option<Self> {
         if pointer.is_empty() {
             return Some(self);
@@ -80,7 +80,7 @@ impl<'a> ExactJson<'a> {
         })
     }
 
-    /// The member of an object; `None` where there is none.
+    /// The member of an object; `None` for another name or value.
     pub fn member(self, name: &str) -> Option<Self> {
         let value = self.value.as_object()?.get(name)?;
         let texts = match self.texts {
@@ -90,7 +90,7 @@ impl<'a> ExactJson<'a> {
         Some(Self { value, texts })
     }
 
-    /// The item of an array; `None` where there is none.
+    /// The item of an array; `None` past its end and for other values.
     pub fn item(self, index: usize) -> Option<Self> {
         let value = self.value.as_array()?.get(index)?;
         let texts = match self.texts {

@@ -50,7 +50,7 @@ pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 /// A parsed value with what its `Value` cannot hold.
 pub(crate) struct ParsedJson {
     pub(crate) value: Value,
-    /// The texts of the numbers that an `f64` rounds; `None` where there are none.
+    /// The texts of the numbers that an `f64` rounds; `None` where every number fits.
     pub(crate) number_texts: Option<Box<NumberTexts>>,
     /// An estimate of the bytes of memory that all of it takes.
     pub(crate) memory_size: usize,
@@ -101,7 +101,7 @@ impl<'a> Parsing<'a> {
         self.numbers.set(self.numbers.get() + 1);
     }
 
-    /// The text of the number that was counted last. serde_json hands out the rounded value alone,
+    /// The text of the number that was counted last. serde_json returns the rounded value alone,
     /// and its feature for exact numbers changes how every crate of a program reads them, so the
     /// text is found by its ordinal. All calls together read the body once.
     fn number_text(&self) -> Option<&'a str> {

@@ -15,7 +15,7 @@ const MAX_STEPS: u64 = 4_000_000;
 const MAX_INLINE_STEPS: u64 = 20_000;
 /// How long the conditions of one delivery may take on their own thread.
 pub(crate) const MAX_EVALUATION_TIME: Duration = Duration::from_secs(2);
-/// The clock is read once for so many steps.
+/// The number of steps between two reads of the clock.
 const STEPS_PER_CLOCK_READ: u64 = 4096;
 
 /// What is left for the conditions of one delivery, or of one stored event that is replayed or
@@ -46,7 +46,7 @@ impl EvaluationBudget {
         Self::with_steps(MAX_INLINE_STEPS)
     }
 
-    /// A budget of so many steps, and of two seconds from now.
+    /// A budget of this number of steps, and of two seconds from now.
     pub(crate) fn with_steps(steps: u64) -> Self {
         Self {
             steps_left: Cell::new(steps),

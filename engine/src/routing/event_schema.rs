@@ -125,7 +125,7 @@ fn describe(error: ValidationError<'_>) -> String {
     text.text
 }
 
-/// A text that takes no more than so many characters.
+/// A text that takes a limited number of characters.
 struct CutText {
     text: String,
     chars_left: usize,

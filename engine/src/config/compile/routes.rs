@@ -159,7 +159,7 @@ fn check_source_exists(cx: &mut CompileCx<'_>, at: &str, glob: &TypeGlob) {
 
 fn compile_pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pattern> {
     let at = format!("{at}/match");
-    let exact = exact_block(&cx.document, &at, block);
+    let exact = exact_block(cx.document, &at, block);
     // Written from a value, so that it can be parsed.
     let exact = exact.exact_json().unwrap_or_else(|_| ExactJson::from(block));
     let errors = match Pattern::compile(exact) {

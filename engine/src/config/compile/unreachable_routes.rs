@@ -32,7 +32,7 @@ pub(super) fn warn(
     }
     let Some(match_block) = match_block else { return };
     let match_at = format!("{at}/match");
-    let exact = exact_block(&cx.document, &match_at, match_block);
+    let exact = exact_block(cx.document, &match_at, match_block);
     let exact = exact.exact_json().unwrap_or_else(|_| ExactJson::from(match_block));
     for address in match_block.as_object().into_iter().flat_map(|block| block.keys()) {
         let Some(wanted) = exact.member(address) else { continue };
@@ -72,8 +72,9 @@ fn names_type(cx: &CompileCx<'_>, route: &Arc<Route>, event_type: &str) -> bool 
 fn is_empty_range(pairs: ExactJson<'_>) -> bool {
     // A bound and whether it is open, which excludes the bound itself; of two equal bounds the open
     // one is tighter.
-    let (mut low, mut high): (Option<(Decimal, bool)>, Option<(Decimal, bool)>) = (None, None);
-    let tighten = |to: &mut Option<(Decimal, bool)>, bound: &Decimal, open: bool, above: bool| {
+    type Bound = Option<(Decimal, bool)>;
+    let (mut low, mut high): (Bound, Bound) = (None, None);
+    let tighten = |to: &mut Bound, bound: &Decimal, open: bool, above: bool| {
         let is_tighter = to.as_ref().is_none_or(|(known, _)| match bound.cmp(known) {
             Ordering::Equal => open,
             order => (order == Ordering::Greater) == above,
