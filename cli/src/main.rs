@@ -46,6 +46,8 @@ enum Command {
     Events(commands::events::EventsArgs),
     Dead(commands::events::DeadArgs),
     New(commands::new::NewArgs),
+    Backup(commands::backup::BackupArgs),
+    VerifyStore(commands::backup::VerifyStoreArgs),
     Completions(commands::completions::CompletionsArgs),
 }
 
@@ -77,6 +79,8 @@ async fn run(command: Command, registry: &Registry) -> ExitCode {
         Command::Events(args) => commands::events::run(args).await,
         Command::Dead(args) => commands::events::run_dead(args).await,
         Command::New(args) => commands::new::run(&args, registry),
+        Command::Backup(args) => commands::backup::run(&args),
+        Command::VerifyStore(args) => commands::backup::run_verify(&args),
         Command::Completions(args) => commands::completions::run::<Cli>(&args),
     }
 }

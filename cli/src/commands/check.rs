@@ -33,6 +33,12 @@ pub(crate) async fn run(args: CheckArgs) -> ExitCode {
     if !warnings.is_empty() {
         output::note(warnings.render(output::colour()).trim_end());
     }
+    if config.store.descriptor.name == "sqlite" {
+        let path = config.base_dir.join(&config.store.rest);
+        for problem in hookward_store_sqlite::find_open_permissions(&path) {
+            output::note(format!("warning: {problem}"));
+        }
+    }
     summary(&config);
     if args.live { live(&config).await } else { ExitCode::SUCCESS }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use hookward::{App, Metrics};
 use hookward_engine::config::Loaded;
 
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod events;

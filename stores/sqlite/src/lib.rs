@@ -13,11 +13,13 @@
 //! | `queue`, `leases`, `interner`, `write_behind_index`, `refill` | the parts of the memory |
 //! | `open`, `lock`, `wal_check`, `migrate`, `recover` | opening a file |
 //! | `high_water_mark`, `continuity`, `file_identity` | whether the files are those that were there |
+//! | `backup`, `file_report`, `permissions` | what operators do with the files |
 //! | `browse`, `read_pool`, `rows`, `reply_codec` | reading |
 //! | `checksum`, `disk_space`, `error`, `probe`, `telemetry` | what all of them need |
 #![warn(missing_docs)]
 
 mod accept;
+mod backup;
 mod browse;
 mod checksum;
 mod claim;
@@ -26,6 +28,7 @@ mod continuity;
 mod disk_space;
 mod error;
 mod file_identity;
+mod file_report;
 mod high_water_mark;
 mod interner;
 mod leases;
@@ -33,6 +36,7 @@ mod lock;
 mod memory;
 mod migrate;
 mod open;
+mod permissions;
 mod private_file;
 mod probe;
 mod purge;
@@ -58,6 +62,9 @@ use hookward_core::plugin::{BuildError, StoreConfig};
 use hookward_core::store::{OpenCx, OpenFuture};
 use hookward_core::{Store, register_store};
 
+pub use backup::backup;
+pub use file_report::{FileReport, verify_file};
+pub use permissions::{find_open_permissions, warn_of_open_permissions};
 pub use store::SqliteStore;
 
 /// The plugin that opens `sqlite:PATH` of routes.yaml.

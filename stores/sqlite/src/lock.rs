@@ -112,6 +112,13 @@ impl Lock {
     }
 }
 
+/// Whether a process has the store at `path` open, as far as its lock file says. Creates nothing.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let file = File::open(lock_file_path(path));
+    // Released with the file, a moment later.
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// The path with symbolic links resolved, as SQLite resolves them.
 ///
 /// # Errors

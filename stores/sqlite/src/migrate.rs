@@ -9,14 +9,17 @@ use crate::error::open_error;
 use crate::write_behind_index::id_hash;
 
 /// `HKWD`, in the header of each file of this store.
-const APPLICATION_ID: i32 = 0x484b_5744;
+pub(crate) const APPLICATION_ID: i32 = 0x484b_5744;
+
+/// The format that this version writes.
+pub(crate) const NEWEST_FORMAT: usize = 6;
 
 /// The part of a migration that SQL cannot do, in the same transaction.
 type AfterSql = fn(&Connection) -> Result<()>;
 
 /// The migrations: number N leads to format N. They never change once released, or files
 /// of one format would differ.
-const MIGRATIONS: [(&str, AfterSql); 6] = [
+const MIGRATIONS: [(&str, AfterSql); NEWEST_FORMAT] = [
     (include_str!("migrations/0001_first.sql"), |_| Ok(())),
     (include_str!("migrations/0002_late_index.sql"), hash_event_ids),
     (include_str!("migrations/0003_checksums.sql"), |_| Ok(())),

@@ -18,6 +18,7 @@ use crate::file_identity::FileIdentity;
 use crate::high_water_mark::{self, LogState, Mark, MarkFile};
 use crate::lock::{Lock, check_names, resolve_path};
 use crate::migrate::migrate;
+use crate::permissions;
 use crate::private_file;
 use crate::writer::Writer;
 
@@ -28,7 +29,7 @@ pub(crate) const READ_CONNECTIONS: usize = 3;
 const MAX_INTEGRITY_CHECK_BYTES: i64 = 32 * 1024 * 1024;
 
 /// How long a statement waits for a lock of another process, such as a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the file at `path`, or creates it. Blocks the thread.
 pub(crate) fn open(
@@ -106,6 +107,7 @@ pub(crate) fn open(
     let content = writer.checkpointed_content(content.opens).map_err(open_error)?;
     start_mark(path, &mut mark, content);
     writer.set_mark(mark);
+    permissions::warn_of_open_permissions(path);
     Ok((writer, readers))
 }
 
@@ -140,7 +142,7 @@ fn start_mark(path: &Path, mark: &mut Option<MarkFile>, content: Mark) {
 /// Syncs the folder once the log exists. The log stays the same file until the store is closed, so
 /// once is enough. SQLite does this too, but ignores an error; then a power cut could remove the
 /// log from the folder, with everything that was answered since.
-fn sync_folder(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     match std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {

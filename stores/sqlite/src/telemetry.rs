@@ -69,6 +69,11 @@ pub(crate) fn mark_failed(path: &Path, error: &std::io::Error) {
     );
 }
 
+/// Other users of the machine can read or change a file of the store. Logged at start, at WARN.
+pub(crate) fn open_permissions(problem: &str) {
+    tracing::warn!(problem, "store open to others: its files hold payloads as they were received");
+}
+
 /// The high-water mark cannot be understood. Logged at start, at WARN.
 pub(crate) fn mark_unreadable(path: &Path) {
     tracing::warn!(
