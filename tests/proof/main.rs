@@ -20,12 +20,14 @@
 mod adversary;
 mod causes;
 mod checker;
+mod clocks;
 mod descriptors;
 mod disk;
 mod duplicates;
 mod effect_sink;
 mod failed_start;
 mod fault;
+mod files;
 mod flips;
 mod genuine_sender;
 #[path = "../e2e/http.rs"]
@@ -110,7 +112,7 @@ fn main() -> ExitCode {
         let short = until.is_none() && value("--runs").is_none();
         RunOptions { seed, runs, until, short }
     };
-    let suites: [(&str, Suite); 17] = [
+    let suites: [(&str, Suite); 19] = [
         ("kill", kill::run),
         ("sim", sim::run),
         ("power-cut", power_cut::run),
@@ -127,6 +129,8 @@ fn main() -> ExitCode {
         ("order", order::run),
         ("timing", timing::run),
         ("flips", flips::run),
+        ("files", files::run),
+        ("clocks", clocks::run),
         ("adversary", adversary::run),
     ];
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
