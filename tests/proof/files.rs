@@ -64,11 +64,28 @@ use Injury::{
 };
 
 const ALL: [Injury; 22] = [
-    DatabaseMoved, DatabaseEmptied, DatabaseAndLogDeleted, LogDeleted, LogEmptied, LogShortened,
-    LogOfAnotherStore, DatabaseOfAnotherStore, AllOfAnotherStore, OlderBackup,
-    OlderBackupWithoutLog, FolderRenamed, CopiedToAnotherPlace, DatabaseLinked, AllLinked,
-    OpenedByAnotherProgram, MovedWhileRunning, LogDeletedWhileRunning, ReplacedWhileRunning,
-    EmptiedWhileRunning, LogEmptiedWhileRunning, LinkedWhileRunning,
+    DatabaseMoved,
+    DatabaseEmptied,
+    DatabaseAndLogDeleted,
+    LogDeleted,
+    LogEmptied,
+    LogShortened,
+    LogOfAnotherStore,
+    DatabaseOfAnotherStore,
+    AllOfAnotherStore,
+    OlderBackup,
+    OlderBackupWithoutLog,
+    FolderRenamed,
+    CopiedToAnotherPlace,
+    DatabaseLinked,
+    AllLinked,
+    OpenedByAnotherProgram,
+    MovedWhileRunning,
+    LogDeletedWhileRunning,
+    ReplacedWhileRunning,
+    EmptiedWhileRunning,
+    LogEmptiedWhileRunning,
+    LinkedWhileRunning,
 ];
 
 impl Injury {

@@ -85,10 +85,9 @@ fn copy(source: &Path, copy: &Path, now: Timestamp) -> Result<i64, OpenError> {
     };
     // Reads one state of the store, and writes a file without a log.
     conn.execute("vacuum into ?1", [name]).map_err(|e| match e.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => OpenError::new(format!(
-            "there is no disk space for {}: {e}",
-            copy.display()
-        )),
+        Some(rusqlite::ErrorCode::DiskFull) => {
+            OpenError::new(format!("there is no disk space for {}: {e}", copy.display()))
+        }
         _ => open_error(source, &e),
     })?;
     let made = Connection::open_with_flags(copy, flags).map_err(|e| open_error(copy, &e))?;

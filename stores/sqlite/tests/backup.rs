@@ -135,7 +135,9 @@ async fn a_backup_overwrites_nothing_and_leaves_nothing_behind() {
     }
     // A store that a start refuses is not copied as if it were whole.
     std::fs::write(&path, "").unwrap();
-    assert!(backup(&path, &folder.path().join("c.db"), now()).unwrap_err().message.contains("empty"));
+    assert!(
+        backup(&path, &folder.path().join("c.db"), now()).unwrap_err().message.contains("empty")
+    );
 }
 
 #[tokio::test]
@@ -160,7 +162,10 @@ async fn a_backup_beside_the_files_of_a_newer_store_is_not_opened() {
     assert!(message.contains("is a backup made at") && message.contains("1 event"), "{message}");
     std::fs::remove_file(folder.path().join("killed.db.mark")).unwrap();
     open(&killed).await.close().await;
-    assert_eq!(std::fs::read(&copy).unwrap().len(), std::fs::metadata(&copy).unwrap().len() as usize);
+    assert_eq!(
+        std::fs::read(&copy).unwrap().len(),
+        std::fs::metadata(&copy).unwrap().len() as usize
+    );
 }
 
 #[tokio::test]
@@ -175,9 +180,12 @@ async fn each_kind_of_damage_is_named() {
         ("delete from events where seq = 5", "1 jobs without their event"),
         ("delete from deliveries where id = 5", "1 events without their delivery"),
         ("delete from events where seq = 5", "1 deliveries without an event"),
-        ("drop index jobs_open; create index jobs_open on jobs (route, event, n) where state = 7; \
+        (
+            "drop index jobs_open; create index jobs_open on jobs (route, event, n) where state = 7; \
           pragma writable_schema = on; update sqlite_schema set sql = \
-          replace(sql, 'state = 7', 'state = 0') where name = 'jobs_open'", "its structure is damaged"),
+          replace(sql, 'state = 7', 'state = 0') where name = 'jobs_open'",
+            "its structure is damaged",
+        ),
         ("delete from events where seq > 15", "it is an older copy"),
         ("pragma user_version = 99", "format 99"),
     ] {
@@ -196,10 +204,9 @@ async fn each_kind_of_damage_is_named() {
     std::fs::write(&path, bytes).unwrap();
     assert!(!verify_file(&path).unwrap().problems.is_empty());
     assert!(backup(&path, &folder.path().join("c.db"), now()).is_err());
-    for (name, bytes, text) in [
-        ("empty.db", &b""[..], "is empty"),
-        ("text.db", &[b'x'; 2_000], "not an SQLite database"),
-    ] {
+    for (name, bytes, text) in
+        [("empty.db", &b""[..], "is empty"), ("text.db", &[b'x'; 2_000], "not an SQLite database")]
+    {
         std::fs::write(folder.path().join(name), bytes).unwrap();
         let message = verify_file(&folder.path().join(name)).unwrap_err().message;
         assert!(message.contains(text), "{message}");

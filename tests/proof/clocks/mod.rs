@@ -64,8 +64,10 @@ impl FakeClock {
     fn set(&self, seconds: i64) -> Result<(), String> {
         use std::os::unix::fs::FileExt;
         // In place: a running server has mapped the file.
-        let file = std::fs::File::options().create(true).truncate(false).write(true).open(self.file());
-        file.and_then(|file| file.write_all_at(&seconds.to_ne_bytes(), 0)).map_err(|e| e.to_string())
+        let file =
+            std::fs::File::options().create(true).truncate(false).write(true).open(self.file());
+        file.and_then(|file| file.write_all_at(&seconds.to_ne_bytes(), 0))
+            .map_err(|e| e.to_string())
     }
 
     fn file(&self) -> PathBuf {
