@@ -25,9 +25,9 @@ const SMALL_BODY_BYTES: usize = 64 * 1024;
 /// A body that has received nothing for this time gives way to another body of its own client.
 const STALL_DURATION: Duration = Duration::from_secs(1);
 
-/// A body that has been arriving for this time gives way to a small body of its own client, which
-/// arrives at once if it is genuine.
-const SMALL_BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// A body that has been arriving for this time gives way to a small body of its own client. Genuine
+/// small bodies arrive within a round trip or two.
+const SMALL_BODY_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A body that has been arriving for this time gives way to a large body of its own client. Not
 /// earlier: slow uploads from one address would otherwise end one another for ever.
@@ -253,8 +253,19 @@ impl State {
         let gives_way = |body: &&Arc<Account>| {
             now - body.last_progress() >= STALL_DURATION || now - body.start >= patience
         };
-        let own = own?.arriving.iter().filter(helps).filter(gives_way);
-        own.min_by_key(|body| body.last_progress()).cloned()
+        let own = own.into_iter().flat_map(|own| &own.arriving).filter(helps).filter(gives_way);
+        if let Some(slowest) = own.min_by_key(|body| body.last_progress()) {
+            return Some(slowest.clone());
+        }
+        // Last, whatever has stalled: many clients that hold little each may be one party with many
+        // addresses.
+        let is_stalled = |body: &&Arc<Account>| now - body.last_progress() >= STALL_DURATION;
+        let all = self.clients.values().flat_map(|client| &client.arriving);
+        let stalled = all.filter(helps).filter(is_stalled);
+        stalled
+            .filter(|_| shortage != Shortage::Charged)
+            .min_by_key(|body| body.last_progress())
+            .cloned()
     }
 
     /// Ends a body that is still arriving and frees its memory.
@@ -593,6 +604,18 @@ mod tests {
         append(&mut large, 5 * MIB).unwrap();
         assert!(stalled.account.evicted.load(Ordering::Relaxed));
         assert!(!moving.account.evicted.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_bodies_of_many_clients_give_way_to_one_that_needs_more_than_each_holds() {
+        let memory = memory();
+        let stalled: Vec<_> = (0..192).map(|n| arriving(&memory, n, 256 * KIB)).collect();
+        let mut body = BodyBuffer::new(memory.clone(), ip(200));
+        assert_eq!(append(&mut body, MIB), Err(ReadError::NoMemory));
+        tokio::time::advance(STALL_DURATION).await;
+        append(&mut body, MIB).unwrap();
+        let evicted = |body: &&BodyBuffer| body.account.evicted.load(Ordering::Relaxed);
+        assert_eq!(stalled.iter().filter(evicted).count(), 4);
     }
 
     #[tokio::test(start_paused = true)]

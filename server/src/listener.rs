@@ -349,7 +349,7 @@ async fn begin_connection(
         biased;
         read = timeout_at(start + cx.limits.head, reading) => match read {
             Ok(Ok(true)) if head.starts_with(PREFACE_START) => {
-                refuse_http2(stream).await;
+                answer_and_close(stream, HTTP_1_1_REQUIRED, place).await;
                 return None;
             }
             Ok(any) => return any.ok()?.then_some((stream, head)),
@@ -358,29 +358,32 @@ async fn begin_connection(
         () = place.evicted() => false,
     };
     // A silent peer has asked nothing, so it is closed without an answer.
-    if !head.is_empty() {
-        let answer = async {
-            if !is_late {
-                // Not waited for: the file descriptor belongs to another connection already.
-                stream.write_all(&OVERLOADED_RESPONSE).await?;
-                return stream.flush().await;
-            }
-            stream.write_all(&REQUEST_TIMEOUT_RESPONSE).await?;
-            stream.shutdown().await
-        };
-        let limit = if is_late { TIMEOUT_RESPONSE_TIMEOUT } else { OVERLOAD_CLOSE_TIMEOUT };
-        let _ = timeout(limit, answer).await;
+    if head.is_empty() {
+        return None;
+    }
+    if is_late {
+        answer_and_close(stream, &REQUEST_TIMEOUT_RESPONSE, place).await;
+    } else {
+        // Closing is not waited for: the place belongs to another connection already.
+        let _ = timeout(OVERLOAD_CLOSE_TIMEOUT, async {
+            stream.write_all(&OVERLOADED_RESPONSE).await?;
+            stream.flush().await
+        })
+        .await;
     }
     None
 }
 
-/// Answers a peer that speaks HTTP/2, and closes the connection.
-async fn refuse_http2(mut stream: Stream) {
-    let _ = timeout(TIMEOUT_RESPONSE_TIMEOUT, async {
-        stream.write_all(HTTP_1_1_REQUIRED).await?;
+/// Writes an answer and closes the connection, which may lose its place meanwhile.
+async fn answer_and_close(mut stream: Stream, answer: &[u8], place: &OpenConnection) {
+    let answered = timeout(TIMEOUT_RESPONSE_TIMEOUT, async {
+        stream.write_all(answer).await?;
         stream.shutdown().await
-    })
-    .await;
+    });
+    tokio::select! {
+        _ = answered => {}
+        () = place.evicted() => {}
+    }
 }
 
 async fn tls_handshake(

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -28,8 +28,10 @@ const HOARDED_BODIES: [(usize, usize); 4] =
     [(10 * 1024 * 1024, 6), (64 * 1024, 64), (4 * 1024, 32), (256, 64)];
 /// Pause between hoarded bodies of two sizes, in which those of the larger size arrive.
 const HOARDING_PAUSE: Duration = Duration::from_millis(400);
-/// Silent connections a second.
-const SILENT_CONNECTIONS_PER_SECOND: usize = 1200;
+/// New connections a second.
+const CONNECTIONS_PER_SECOND: usize = 1200;
+/// Addresses of the attack from many, from 127.0.0.2 on.
+const HOSTILE_ADDRESSES: usize = 49;
 /// Pause between two requests of one hostile connection.
 const REQUEST_PAUSE: Duration = Duration::from_millis(5);
 /// How long an answer is awaited.
@@ -61,6 +63,14 @@ pub(crate) enum Attack {
     HoardedBodies,
     /// Opens connections and sends nothing.
     SilentConnections,
+    /// The same from many addresses.
+    ManyAddresses,
+    /// Opens connections and sends the start of a head.
+    HalfHeads,
+    /// Opens connections, sends one request on each, and keeps them.
+    IdleConnections,
+    /// Opens connections and sends a body on each, little faster than the slowest allowed pace.
+    TricklingBodies,
     /// Sends one captured request again and again.
     Duplicates,
     /// Sends proven bodies that a recursive schema evaluates twice per level.
@@ -70,10 +80,14 @@ pub(crate) enum Attack {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Forgeries,
         Self::HoardedBodies,
         Self::SilentConnections,
+        Self::ManyAddresses,
+        Self::HalfHeads,
+        Self::IdleConnections,
+        Self::TricklingBodies,
         Self::Duplicates,
         Self::RecursiveSchema,
         Self::BatchesWithWhen,
@@ -83,7 +97,11 @@ impl Attack {
     /// 10,000 after 9 s, before the first of them is closed for its silence.
     pub(crate) fn min_duration(self) -> Duration {
         match self {
-            Self::SilentConnections => Duration::from_secs(13),
+            Self::SilentConnections
+            | Self::ManyAddresses
+            | Self::HalfHeads
+            | Self::IdleConnections
+            | Self::TricklingBodies => Duration::from_secs(13),
             _ => Duration::ZERO,
         }
     }
@@ -104,7 +122,22 @@ impl Attack {
         match self {
             Self::Forgeries => repeat(target, 8, forged_request(), until).await,
             Self::HoardedBodies => hoard_bodies(target, until).await,
-            Self::SilentConnections => connect_silently(target, until).await,
+            Self::SilentConnections => connect_and_keep(target, until, 1, b"", b"").await,
+            Self::ManyAddresses => {
+                connect_and_keep(target, until, HOSTILE_ADDRESSES, b"", b"").await
+            }
+            Self::HalfHeads => {
+                let head = request_head("stripe", 1, &[]);
+                connect_and_keep(target, until, 1, &head.as_bytes()[..60], b"").await
+            }
+            Self::IdleConnections => {
+                let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+                connect_and_keep(target, until, 1, request, b"").await
+            }
+            Self::TricklingBodies => {
+                let head = request_head("stripe", 60_000, &[("stripe-signature", &forged_tag())]);
+                connect_and_keep(target, until, 1, head.as_bytes(), &[b'x'; 1500]).await
+            }
             Self::Duplicates => repeat(target, 2, captured_request(), until).await,
             Self::RecursiveSchema => {
                 repeat(target, 4, partner_request("recursive", &nested_body()), until).await
@@ -120,6 +153,10 @@ impl fmt::Display for Attack {
             Self::Forgeries => "forgeries",
             Self::HoardedBodies => "hoarded bodies",
             Self::SilentConnections => "silent connections",
+            Self::ManyAddresses => "silent connections from 49 addresses",
+            Self::HalfHeads => "half heads",
+            Self::IdleConnections => "idle connections",
+            Self::TricklingBodies => "trickling bodies",
             Self::Duplicates => "duplicates",
             Self::RecursiveSchema => "recursive schema",
             Self::BatchesWithWhen => "batches with `when`",
@@ -202,23 +239,64 @@ async fn hoard_body(target: SocketAddr, size: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Opens connections at a steady pace, and keeps each open until the end.
-async fn connect_silently(target: SocketAddr, until: Instant) -> Onslaught {
-    let mut open = Vec::new();
+/// Opens connections at a steady pace, sends the first bytes on each, and the later bytes once a
+/// second. Keeps each open until the end, or until the server closes it. From one address it is that
+/// of the genuine sender.
+async fn connect_and_keep(
+    target: SocketAddr,
+    until: Instant,
+    addresses: usize,
+    first: &[u8],
+    later: &'static [u8],
+) -> Onslaught {
+    let mut open = JoinSet::new();
     let tick = Duration::from_millis(10);
     let mut next = Instant::now();
+    let mut sent = 0;
     while Instant::now() < until {
-        for _ in 0..SILENT_CONNECTIONS_PER_SECOND / 100 {
-            let connected = timeout_at(until, TcpStream::connect(target)).await;
-            if let Ok(Ok(stream)) = connected {
+        for _ in 0..CONNECTIONS_PER_SECOND / 100 {
+            let source = if addresses == 1 { 1 } else { 2 + sent % addresses };
+            let connected = timeout_at(until, connect_from(source, target)).await;
+            if let Ok(Ok(mut stream)) = connected {
                 let _ = stream.set_zero_linger();
-                open.push(stream);
+                let _ = stream.write_all(first).await;
+                open.spawn(async move {
+                    let _ = timeout_at(until, keep_open(stream, later)).await;
+                });
+                sent += 1;
             }
         }
         next += tick;
         tokio::time::sleep_until(next).await;
     }
-    Onslaught { sent: open.len(), slowest: Duration::ZERO }
+    Onslaught { sent, slowest: Duration::ZERO }
+}
+
+/// Connects from an address of the loopback network, 127.0.0.`source`.
+async fn connect_from(source: usize, target: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    let last = u8::try_from(source).unwrap_or(1);
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+    socket.connect(target).await
+}
+
+/// Sends these bytes once a second, and reads, until the server closes the connection.
+async fn keep_open(mut stream: TcpStream, later: &[u8]) {
+    let (mut reading, mut writing) = stream.split();
+    let write = async {
+        while !later.is_empty() && writing.write_all(later).await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let read = async {
+        let mut buffer = [0; 512];
+        while reading.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
+    };
+    tokio::select! {
+        () = write => {}
+        () = read => {}
+    }
 }
 
 fn request_head(source: &str, length: usize, headers: &[(&str, &str)]) -> String {

@@ -46,7 +46,11 @@ impl Weakness {
         match attack {
             Attack::Forgeries => Some(Self::BlocksAddresses),
             Attack::HoardedBodies => Some(Self::HoldsUnfinishedBodies),
-            Attack::SilentConnections => Some(Self::KeepsSilentConnections),
+            Attack::SilentConnections
+            | Attack::ManyAddresses
+            | Attack::HalfHeads
+            | Attack::IdleConnections
+            | Attack::TricklingBodies => Some(Self::KeepsSilentConnections),
             Attack::Duplicates => Some(Self::ChargesDuplicates),
             Attack::BatchesWithWhen => Some(Self::EvaluatesInline),
             Attack::RecursiveSchema => None,
@@ -152,6 +156,10 @@ async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
     };
     let answer = format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(answer.as_bytes()).await?;
+    // Also one that is idle after its answer, as a listener does that closes none.
+    if state.weakness == Weakness::KeepsSilentConnections {
+        while stream.read_buf(&mut received).await? > 0 {}
+    }
     stream.shutdown().await
 }
 
