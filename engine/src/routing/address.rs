@@ -4,6 +4,7 @@
 use std::fmt;
 
 use hookward_core::{BodyError, ExactJson};
+use serde_json::{Number, Value};
 
 use super::event_view::EventView;
 
@@ -80,14 +81,16 @@ impl DataAddress {
         })
     }
 
-    /// Returns the key by which `order_by` orders the event: the value as text, a number with all
-    /// its digits. `None`, where the value or the body is missing, leaves the event unordered.
+    /// Returns the key by which `order_by` orders the event: the value as text. Equal numbers have one
+    /// key, however they are written, and different ones have different keys. `None`, where the
+    /// value or the body is missing, leaves the event unordered.
     pub fn order_key(&self, event: &EventView<'_>) -> Option<String> {
         Some(match self.get(event).ok().flatten()? {
             DataValue::Text(text) => text.to_owned(),
-            DataValue::Json(json) => match json.value().as_str() {
-                Some(text) => text.to_owned(),
-                None => json.to_string(),
+            DataValue::Json(json) => match json.value() {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number_key(json, number),
+                _ => json.to_string(),
             },
         })
     }
@@ -95,6 +98,20 @@ impl DataAddress {
     /// Whether the value is a header, which most senders' signatures do not cover.
     pub fn is_header(&self) -> bool {
         matches!(self, Self::Header(_))
+    }
+}
+
+/// The shortest text of a number: `100` for `100`, `1e2` and `100.0`.
+fn number_key(json: ExactJson<'_>, number: &Number) -> String {
+    // Beyond, an `f64` prints in scientific notation or is rounded. Adding zero removes the sign of
+    // -0.
+    const MAX_PLAIN: f64 = 9_007_199_254_740_992.0;
+    if json.is_rounded_number() {
+        return json.number().unwrap_or_else(|| number.into()).to_string();
+    }
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(value) if value.fract() == 0.0 && value.abs() < MAX_PLAIN => format!("{:.0}", value + 0.0),
+        _ => number.to_string(),
     }
 }
 
@@ -110,6 +127,42 @@ impl fmt::Display for DataAddress {
             Self::EventType => f.write_str("event:type"),
             Self::EventId => f.write_str("event:id"),
             Self::Source => f.write_str("event:source"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::EvaluationBudget;
+    use hookward_core::Body;
+
+    fn order_key(value: &str) -> String {
+        let body = Body::new(format!(r#"{{"n":{value}}}"#));
+        let budget = EvaluationBudget::default();
+        let event = EventView::new("s", "t", None, &[], &body, &budget);
+        DataAddress::parse("/n").unwrap().order_key(&event).unwrap()
+    }
+
+    #[test]
+    fn a_number_has_one_order_key_however_it_is_written() {
+        for (key, texts) in [
+            ("100", vec!["100", "1e2", "100.0", "1000e-1"]),
+            ("-5", vec!["-5", "-5.0"]),
+            ("1.5", vec!["1.5", "1.50", "15e-1"]),
+            ("abc", vec!["\"abc\""]),
+            ("null", vec!["null"]),
+        ] {
+            texts.iter().for_each(|text| assert_eq!(order_key(text), key, "{text}"));
+        }
+        assert_eq!(order_key("0"), order_key("-0.0"));
+        assert_eq!(order_key("18446744073709551617"), order_key("1.8446744073709551617e19"));
+        for (a, b) in [
+            ("9007199254740993", "9007199254740992"),
+            ("18446744073709551617", "18446744073709551616"),
+            ("0.1", "0.10000000000000000001"),
+        ] {
+            assert_ne!(order_key(a), order_key(b));
         }
     }
 }
