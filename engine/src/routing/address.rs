@@ -110,7 +110,9 @@ fn number_key(json: ExactJson<'_>, number: &Number) -> String {
         return json.number().unwrap_or_else(|| number.into()).to_string();
     }
     match number.as_f64().filter(|_| number.is_f64()) {
-        Some(value) if value.fract() == 0.0 && value.abs() < MAX_PLAIN => format!("{:.0}", value + 0.0),
+        Some(value) if value.fract() == 0.0 && value.abs() < MAX_PLAIN => {
+            format!("{:.0}", value + 0.0)
+        }
         _ => number.to_string(),
     }
 }
