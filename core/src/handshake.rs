@@ -65,7 +65,8 @@ pub enum HandshakeEffect {
 const MAX_PROBE_BYTES: usize = 1024;
 
 /// Whether a head may be that of an unsigned probe, by which a sender tries a URL: a POST without
-/// the signature header, whose announced body has at most 1 KiB.
+/// the signature header, whose announced body has at most 1 KiB. A chunked body is of unknown length
+/// and is not read for it.
 ///
 /// Some senders try a URL before they have a secret, or with a request that they sign at no time.
 /// A provider whose sender does so lets such a head pass [`Provider::precheck`], compares the whole
@@ -86,7 +87,8 @@ const MAX_PROBE_BYTES: usize = 1024;
 pub fn may_be_unsigned_probe(head: &Head, signature_header: &str) -> bool {
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     let is_small = length.is_none_or(|n| n.parse().is_ok_and(|n: usize| n <= MAX_PROBE_BYTES));
-    head.method == Method::POST && !head.headers.contains_key(signature_header) && is_small
+    let has = |name: &str| head.headers.contains_key(name);
+    head.method == Method::POST && !has(signature_header) && !has("transfer-encoding") && is_small
 }
 
 /// The body of a request that may be an unsigned probe; `None` where its head may not be one, or
@@ -126,6 +128,23 @@ pub fn check_echo_token<'a>(text: &'a str, what: &str) -> Result<&'a str, Verify
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_small_post_without_signature_and_chunks_may_be_an_unsigned_probe() {
+        let may_be = |method, headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            });
+            may_be_unsigned_probe(&Head::new(method, "/in", headers.collect()), "x-signature")
+        };
+        assert!(may_be(Method::POST, &[]));
+        assert!(may_be(Method::POST, &[("content-length", "1024")]));
+        assert!(!may_be(Method::POST, &[("content-length", "1025")]));
+        assert!(!may_be(Method::POST, &[("content-length", "many")]));
+        assert!(!may_be(Method::POST, &[("transfer-encoding", "chunked")]));
+        assert!(!may_be(Method::POST, &[("x-signature", "")]));
+        assert!(!may_be(Method::GET, &[]));
+    }
 
     #[test]
     fn plain_tokens_are_echoed_and_markup_json_and_long_text_are_rejected() {

@@ -62,8 +62,5 @@ pub(super) fn make_reply(source: &Source, verified: &Verified, receipt: &Receipt
 /// Answers a proven delivery whose batch is empty. Senders send one to try a URL. There is nothing
 /// to store and nothing to lose, so it counts as a handshake and spends no rate.
 pub(super) fn answer_empty_batch(source: &Source, verified: &Verified) -> Reply {
-    let reply = make_reply(source, verified, &Receipt::new(DeliveryOutcome::NoEvents, Vec::new()));
-    telemetry::count_request(&source.name, "handshake");
-    telemetry::log_handshake(&source.name, reply.status.as_u16());
-    reply
+    make_reply(source, verified, &Receipt::new(DeliveryOutcome::NoEvents, Vec::new()))
 }

@@ -30,13 +30,21 @@ pub(super) fn answer_head_probe(source: &Source, head: &Head) -> Result<Option<R
         return Ok(None);
     }
     check_head(source, head)?;
-    let reply = Reply::empty(StatusCode::OK);
-    telemetry::count_request(&source.name, "handshake");
-    telemetry::log_handshake(&source.name, reply.status.as_u16());
-    Ok(Some(reply))
+    Ok(Some(Reply::empty(StatusCode::OK)))
 }
 
 impl Ingest {
+    /// Counts and logs a request that was answered without an event. Whoever sends one need not be
+    /// proven, so the log lines are sampled like those of rejections.
+    pub(super) fn record_handshake(&self, cx: &RequestCx<'_>, reply: &Reply) {
+        let source = &cx.source.name;
+        telemetry::count_request(source, "handshake");
+        let sampled = self.rejection_log.sample(source, "HANDSHAKE", cx.client, cx.received_at);
+        if sampled.is_some() {
+            telemetry::log_handshake(source, reply.status.as_u16());
+        }
+    }
+
     /// Carries out what the handshake asks for, and returns its answer.
     pub(super) async fn answer_handshake(
         &self,
@@ -47,8 +55,7 @@ impl Ingest {
         if let Some(effect) = handshake.effect {
             self.carry_out(source, effect).await.map_err(Rejection::VerificationFailed)?;
         }
-        telemetry::count_request(&source.name, "handshake");
-        telemetry::log_handshake(&source.name, handshake.reply.status.as_u16());
+        self.record_handshake(cx, &handshake.reply);
         Ok(handshake.reply)
     }
 

@@ -165,6 +165,7 @@ impl Ingest {
     ) -> Result<Reply, Rejection> {
         self.observe_clock();
         if let Some(reply) = answer_head_probe(cx.source, &head)? {
+            self.record_handshake(cx, &reply);
             return Ok(reply);
         }
         let (proof, budget) = self.verify(cx, head, body).await?;
@@ -177,7 +178,9 @@ impl Ingest {
         parse_large_json(verified.body()).await;
         let events = identify(cx.source, &verified);
         if events.is_empty() {
-            return Ok(answer_empty_batch(cx.source, &verified));
+            let reply = answer_empty_batch(cx.source, &verified);
+            self.record_handshake(cx, &reply);
+            return Ok(reply);
         }
         let mut delivery = DeliveryBuilder::new(cx, &verified);
         let events = events.into_iter().map(|event| validate(&verified, event)).collect();

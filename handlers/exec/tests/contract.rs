@@ -37,10 +37,12 @@ async fn failure(what: &str) -> HandlerError {
 #[tokio::test]
 async fn the_event_is_on_standard_input_and_in_the_environment() {
     let dir = tempfile::tempdir().unwrap();
-    let event = sample_event("order.paid", "{\"n\":1}");
+    let headers = [("x-shop".to_owned(), "orchard".to_owned())];
+    let event = Event::new(sample_parts("order.paid", "{\"n\":1}").with_headers(headers.into()));
     script(dir.path(), "cat > in; env | grep ^HOOKWARD_ | sort > env", &event).await.unwrap();
     let line: Value = serde_json::from_slice(&fs::read(dir.path().join("in")).unwrap()).unwrap();
     assert_eq!((&line["body"]["n"], &line["attempt"]), (&json!(1), &json!(2)));
+    assert_eq!(line["headers"], json!({ "x-shop": "orchard" }));
     let id = event.id();
     assert_eq!(
         fs::read_to_string(dir.path().join("env")).unwrap(),

@@ -83,6 +83,10 @@ impl VerifyOutcome {
                     let id = id_of(event).unwrap_or("without an id");
                     lines.push(format!("  event {kind}, {id}"));
                 }
+                if events.is_empty() && unnamed.is_none() {
+                    lines
+                        .push("  an empty batch: it is answered, and nothing is stored".to_owned());
+                }
                 if let Some(reason) = unnamed {
                     lines.push(format!("  its events cannot be identified: {reason}"));
                 }
