@@ -4,6 +4,9 @@
 //! panic, or die with the process, and with senders that repeat, give up and forge, and handlers
 //! that fail.
 //!
+//! Some runs have the real SQLite store beside the simulated one ([`real_store`]): both must agree on
+//! every call, and the invariants check the order in which the real one runs jobs.
+//!
 //! A seed is a run: everything that happens follows from it. The oracle is [`invariants`], which
 //! compares the journal of the simulated store, the runs of the handler and the senders' answers
 //! after each run. The canaries are five flawed stores ([`disk::Flaw`]), of which the oracle must
@@ -17,6 +20,7 @@
 mod config;
 pub(crate) mod disk;
 mod faults;
+mod real_store;
 pub(crate) mod handler;
 pub(crate) mod invariants;
 pub(crate) mod journal;
@@ -38,6 +42,7 @@ use hookward_testkit::store::model::{ModelOptions, find};
 use crate::RunOptions;
 use config::Configs;
 use disk::{Disk, Flaw};
+use real_store::RealStore;
 use scenario::Scenario;
 use store::{ProcessLifetime, SimStore};
 use world::Counts;
@@ -48,6 +53,8 @@ pub(crate) const SCRIPTED_PANIC: &str = "a panic that the suite scripted";
 /// Seeds of the short form; the default of the other suites is too few for runs of some
 /// milliseconds.
 const SHORT_FORM_SEEDS: usize = 300;
+/// One of this number of seeds also runs over the real store, which takes longer.
+const REAL_STORE_SHARE: usize = 15;
 /// A flawed store must be found within this number of seeds.
 const CANARY_SEEDS: u64 = 60;
 /// Seeds that run twice, to compare the traces.
@@ -91,6 +98,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         simulated_ms += result.simulated_ms;
         done += 1;
     }
+    let real = check_real_store(&options, runs)?;
     let enough = done >= SHORT_FORM_SEEDS;
     if let Some(absent) = REQUIRED_COUNTS.iter().find(|what| enough && !counts.contains_key(*what))
     {
@@ -98,7 +106,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
     }
     let counts: Vec<_> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
     Ok(format!(
-        "{done} runs, {} simulated hours, 0 violations; {}; {determinism}; canaries: {canaries}",
+        "{done} runs, {} simulated hours, 0 violations; {}; {real}; {determinism}; canaries: {canaries}",
         simulated_ms / 3_600_000,
         counts.join(", ")
     ))
@@ -113,6 +121,15 @@ struct RunResult {
 }
 
 fn run_seed(seed: u64, flaw: Flaw, retain_trace: bool) -> RunResult {
+    run_seed_over(seed, flaw, retain_trace, None)
+}
+
+fn run_seed_over(
+    seed: u64,
+    flaw: Flaw,
+    retain_trace: bool,
+    real: Option<RealStore>,
+) -> RunResult {
     fastrand::seed(seed);
     trace::begin(retain_trace);
     thread_local! {
@@ -125,13 +142,41 @@ fn run_seed(seed: u64, flaw: Flaw, retain_trace: bool) -> RunResult {
         .expect("a runtime");
     CONFIGS.with(|configs| {
         runtime.block_on(async {
-            let (world, deliveries) = run::simulate(flaw, configs).await;
+            let (world, deliveries) = run::simulate(flaw, real, configs).await;
             let violations = invariants::check(&world, &deliveries);
             let counts = world.counts.lock().expect("no panic while locked").clone();
             let (trace_hash, simulated_ms) = (trace::hash(), world::elapsed_ms());
             RunResult { violations, counts, trace_hash, simulated_ms }
         })
     })
+}
+
+/// Runs a part of the seeds with the real SQLite store as well, and the canary: a crash that loses its
+/// log.
+fn check_real_store(options: &RunOptions, runs: usize) -> Result<String, String> {
+    let canary = (0..CANARY_SEEDS).find_map(|n| {
+        let seed = options.seed.wrapping_add(n);
+        let result = run_seed_over(seed, Flaw::None, false, Some(RealStore::new(true)));
+        result.violations.into_iter().find(|violation| violation.starts_with("sqlite"))
+    });
+    if canary.is_none() {
+        return Err("the canary, an SQLite store that loses its log, was not found".to_owned());
+    }
+    let seeds = (runs / REAL_STORE_SHARE).max(1);
+    let (mut calls, mut opens) = (0, 0);
+    for n in 0..seeds {
+        let seed = options.seed.wrapping_add(n as u64);
+        let result = run_seed_over(seed, Flaw::None, false, Some(RealStore::new(false)));
+        if !result.violations.is_empty() {
+            let first: Vec<_> = result.violations.into_iter().take(3).collect();
+            return Err(format!("seed {seed} over the SQLite store: {}", first.join("\n")));
+        }
+        calls += result.counts.get("calls of the real store").copied().unwrap_or(0);
+        opens += result.counts.get("opens of the real store").copied().unwrap_or(0);
+    }
+    Ok(format!(
+        "{seeds} of the runs over the SQLite store too: {calls} calls, {opens} opens, both stores agree"
+    ))
 }
 
 /// Repeats the run of a seed and writes its trace to a file that the report names.

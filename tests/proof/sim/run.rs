@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 use super::config::Configs;
 use super::disk::{Disk, Flaw};
+use super::journal::JournalEntry;
+use super::real_store::RealStore;
 use super::scenario::Scenario;
 use super::senders::{self, Delivery};
-use super::store::{ProcessLifetime, SimStore, lock};
+use super::store::{ProcessLifetime, SimStore, detail, lock};
 use super::trace::trace;
 use super::world::{World, elapsed_ms, start_time};
 
@@ -55,12 +57,18 @@ struct Simulation<'a> {
 }
 
 /// Runs a seed to its end; the returned world holds what the invariants are checked against.
-pub(crate) async fn simulate(flaw: Flaw, configs: &Configs) -> (Arc<World>, Vec<Delivery>) {
+pub(crate) async fn simulate(
+    flaw: Flaw,
+    real: Option<RealStore>,
+    configs: &Configs,
+) -> (Arc<World>, Vec<Delivery>) {
     start_time();
     let scenario = Scenario::draw();
     trace!("{scenario:?}");
+    let mut disk = Disk::new(flaw);
+    disk.real = real;
     let world = Arc::new(World {
-        disk: Arc::new(Mutex::new(Disk::new(flaw))),
+        disk: Arc::new(Mutex::new(disk)),
         scenario: Arc::new(Mutex::new(scenario.clone())),
         clock: Arc::default(),
         process: Mutex::default(),
@@ -84,12 +92,31 @@ pub(crate) async fn simulate(flaw: Flaw, configs: &Configs) -> (Arc<World>, Vec<
         }
     }
     simulation.drain(&process).await;
+    compare_with_real_store(&world);
     simulation.stop(process).await;
     let panics = lock(&world.disk).panics;
     if panics > 0 {
         lock(&world.counts).insert("panics of the store", panics);
     }
     (world, deliveries)
+}
+
+/// Compares every event with the real store, and records what both stores disagree on.
+fn compare_with_real_store(world: &World) {
+    let mut disk = lock(&world.disk);
+    let Some(mut real) = disk.real.take() else { return };
+    for entry in &disk.journal {
+        let JournalEntry::Accepted { event, .. } = entry else { continue };
+        let row = disk.positions.get(event).and_then(|position| disk.rows.get(position));
+        real.compare_event(*event, row.map(detail).as_ref());
+    }
+    for disagreement in std::mem::take(&mut real.disagreements) {
+        world.record_violation(format!("sqlite: {disagreement}"));
+    }
+    let mut counts = lock(&world.counts);
+    counts.insert("calls of the real store", real.calls);
+    counts.insert("opens of the real store", real.opens);
+    real.close();
 }
 
 impl Simulation<'_> {

@@ -188,7 +188,13 @@ async fn commit_batches(
 fn apply(disk: &mut Disk, write: Write) -> Answer {
     match write {
         Write::Accept(deliveries) => {
-            let answers = deliveries.into_iter().map(|(new, owners)| disk.accept(&new, owners));
+            let answers = deliveries.into_iter().map(|(new, owners)| {
+                let answer = disk.accept(&new, owners);
+                if let Some(real) = &mut disk.real {
+                    real.accept(new, &answer);
+                }
+                answer
+            });
             let answers: Vec<_> = answers.collect();
             trace!("accept {answers:?}");
             Answer::Accepted(answers)
@@ -202,17 +208,34 @@ fn apply(disk: &mut Disk, write: Write) -> Answer {
             Answer::Jobs(jobs)
         }
         Write::Settle(outcomes) => {
-            let answers: Vec<_> = outcomes.iter().map(|outcome| disk.settle(outcome)).collect();
+            let settle = |outcome| {
+                let answer = disk.settle(outcome);
+                if let Some(real) = &mut disk.real {
+                    real.settle(outcome, answer);
+                }
+                answer
+            };
+            let answers: Vec<_> = outcomes.iter().map(settle).collect();
             trace!("settle {outcomes:?} {answers:?}");
             Answer::Settled(answers)
         }
         Write::Extend(leases, until) => {
-            let answers: Vec<_> = leases.iter().map(|lease| disk.extend(*lease, until)).collect();
+            let extend = |lease: &Lease| {
+                let answer = disk.extend(*lease, until);
+                if let Some(real) = &mut disk.real {
+                    real.extend(*lease, until, answer);
+                }
+                answer
+            };
+            let answers: Vec<_> = leases.iter().map(extend).collect();
             trace!("extend {leases:?} {answers:?}");
             Answer::Settled(answers)
         }
         Write::Purge(what) => {
-            let removed = disk.purge(what);
+            let removed = disk.purge(what.clone());
+            if let Some(real) = &mut disk.real {
+                real.purge(what, removed);
+            }
             if removed > 0 {
                 trace!("purge {removed}");
             }
@@ -220,10 +243,20 @@ fn apply(disk: &mut Disk, write: Write) -> Answer {
         }
         Write::SaveRetentionState(state) => {
             disk.retention_state = Some(state);
+            if let Some(real) = &mut disk.real {
+                real.save_retention_state(state);
+            }
             Answer::Count(1)
         }
         Write::Replay(now, jobs) => {
-            let replayed = jobs.iter().filter(|job| disk.replay(now, job)).count();
+            let mut replay = |job: &ReplayJob| {
+                let answer = disk.replay(now, job);
+                if let Some(real) = &mut disk.real {
+                    real.replay(now, job.clone(), answer);
+                }
+                answer
+            };
+            let replayed = jobs.iter().filter(|job| replay(job)).count();
             trace!("replay {jobs:?} {replayed}");
             Answer::Count(replayed as u64)
         }
@@ -317,6 +350,9 @@ impl Store for SimStore {
 
     async fn close(&self) {
         self.lifetime.end();
+        if let Some(real) = &mut lock(&self.disk).real {
+            real.close();
+        }
     }
 
     fn browse(&self) -> Option<&dyn Browse> {

@@ -26,8 +26,30 @@ impl Disk {
                 self.enqueue(active.key);
             }
         }
+        if self.real.is_some() {
+            return self.claim_as_real(want);
+        }
         let claimed = self.queue.claim(want.now, &want.slots, want.max_unrouted);
         claimed.into_iter().filter_map(|entry| self.claim_job(entry.key, want)).collect()
+    }
+
+    /// Claims what the real store claims.
+    fn claim_as_real(&mut self, want: &ClaimRequest) -> Vec<Job> {
+        let Some(mut real) = self.real.take() else { return Vec::new() };
+        let mut jobs = Vec::new();
+        for claimed in real.claim(want) {
+            let JobId { event, n } = claimed.lease.job;
+            let key = self.positions.get(&event).map(|position| (*position, n));
+            let key = key.filter(|key| self.job(*key).is_some_and(|j| j.state == JobState::Pending));
+            let job = key.and_then(|key| {
+                self.queue.remove(key);
+                self.claim_job(key, want)
+            });
+            real.claimed(&claimed, job.as_ref());
+            jobs.extend(job);
+        }
+        self.real = Some(real);
+        jobs
     }
 
     fn claim_job(&mut self, key: Key, want: &ClaimRequest) -> Option<Job> {

@@ -15,6 +15,7 @@ use hookward_core::{Event, EventId, EventParts, Timestamp};
 use hookward_engine::STORE_POLICY;
 
 use super::journal::JournalEntry;
+use super::real_store::RealStore;
 use super::rows::{EventRow, JobRow};
 
 /// A defect of the simulated store, each of which is a canary that the invariants must find.
@@ -57,6 +58,8 @@ pub(crate) struct Disk {
     pub(crate) positions: HashMap<EventId, u64>,
     keys: HashMap<DedupeKey, (u64, Timestamp)>,
     pub(crate) retention_state: Option<RetentionState>,
+    /// The real store that takes the same calls, in some runs.
+    pub(crate) real: Option<RealStore>,
     last_position: u64,
     last_token: u64,
     pub(crate) journal: Vec<JournalEntry>,
@@ -77,6 +80,7 @@ impl Disk {
             positions: HashMap::new(),
             keys: HashMap::new(),
             retention_state: None,
+            real: None,
             last_position: 0,
             last_token: 0,
             journal: Vec::new(),
@@ -89,6 +93,10 @@ impl Disk {
 
     /// Opens the store in a new process: all leases are void, and running jobs count as crashed.
     pub(crate) fn reopen(&mut self) {
+        let now = self.clock.0.max(super::world::START);
+        if let Some(real) = &mut self.real {
+            real.reopen(now);
+        }
         self.journal.push(JournalEntry::Reopened);
         self.queue = JobQueue::new();
         self.leases.clear();
