@@ -20,10 +20,10 @@
 mod config;
 pub(crate) mod disk;
 mod faults;
-mod real_store;
 pub(crate) mod handler;
 pub(crate) mod invariants;
 pub(crate) mod journal;
+mod real_store;
 mod rows;
 mod run;
 mod scenario;
@@ -124,12 +124,7 @@ fn run_seed(seed: u64, flaw: Flaw, retain_trace: bool) -> RunResult {
     run_seed_over(seed, flaw, retain_trace, None)
 }
 
-fn run_seed_over(
-    seed: u64,
-    flaw: Flaw,
-    retain_trace: bool,
-    real: Option<RealStore>,
-) -> RunResult {
+fn run_seed_over(seed: u64, flaw: Flaw, retain_trace: bool, real: Option<RealStore>) -> RunResult {
     fastrand::seed(seed);
     trace::begin(retain_trace);
     thread_local! {

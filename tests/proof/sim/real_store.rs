@@ -93,7 +93,11 @@ impl RealStore {
     }
 
     /// Calls the real store; an error is a disagreement, as the simulated store has none here.
-    fn call<'s, T, F>(&'s mut self, what: &str, call: impl FnOnce(&'s SqliteStore) -> F) -> Option<T>
+    fn call<'s, T, F>(
+        &'s mut self,
+        what: &str,
+        call: impl FnOnce(&'s SqliteStore) -> F,
+    ) -> Option<T>
     where
         F: Future<Output = Result<T, StoreError>> + 's,
     {
@@ -131,7 +135,16 @@ impl RealStore {
     pub(crate) fn claimed(&mut self, real: &Job, model: Option<&Job>) {
         let shown = |job: &Job| {
             let body = job.event.body().bytes().clone();
-            (job.lease.job, job.route.clone(), job.attempt, job.crashes, job.cause, job.replay, job.step.clone(), body)
+            (
+                job.lease.job,
+                job.route.clone(),
+                job.attempt,
+                job.crashes,
+                job.cause,
+                job.replay,
+                job.step.clone(),
+                body,
+            )
         };
         let (real_shown, model_shown) = (Some(shown(real)), model.map(shown));
         self.compare("claim", &real_shown, &model_shown);

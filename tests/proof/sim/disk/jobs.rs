@@ -40,7 +40,8 @@ impl Disk {
         for claimed in real.claim(want) {
             let JobId { event, n } = claimed.lease.job;
             let key = self.positions.get(&event).map(|position| (*position, n));
-            let key = key.filter(|key| self.job(*key).is_some_and(|j| j.state == JobState::Pending));
+            let key =
+                key.filter(|key| self.job(*key).is_some_and(|j| j.state == JobState::Pending));
             let job = key.and_then(|key| {
                 self.queue.remove(key);
                 self.claim_job(key, want)
