@@ -30,6 +30,9 @@ const MIN_BYTES_PER_SECOND: usize = 1024;
 /// [`BODY_TIMEOUT`], so this is a quarter of the pace that it has had.
 const MIN_PACE_DIVISOR: usize = 40;
 
+/// The clock is read once for so many frames that need not be waited for.
+const FRAMES_PER_CHECK: usize = 64;
+
 /// The pace is that of the last two intervals. A network that is interrupted for one of them is no
 /// slow sender.
 const PACE_INTERVAL: Duration = Duration::from_secs(1);
@@ -67,12 +70,16 @@ impl BoundedBody {
             Poll::Pending => None,
         };
         loop {
-            // Also while frames are ready: a peer can send so many small ones that none is waited
-            // for.
-            pace.check(Instant::now(), self.buffer.len())?;
             if let Some(frame) = frame.take() {
+                // Also while frames are ready: a peer can send so many small ones that none is
+                // waited for.
+                pace.frames += 1;
+                if pace.frames % FRAMES_PER_CHECK == 0 {
+                    pace.check(Instant::now(), self.buffer.len())?;
+                }
                 return frame.transpose().map_err(|_| ReadError::Broken);
             }
+            pace.check(Instant::now(), self.buffer.len())?;
             self.buffer.mark_arriving();
             tokio::select! {
                 biased;
@@ -87,7 +94,7 @@ impl BoundedBody {
 impl ReadBody for BoundedBody {
     async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let declared = usize::try_from(self.body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-        let mut pace = Pace::start(Instant::now());
+        let mut pace = Pace::start(self.buffer.start());
         loop {
             let frame = match self.next_frame(&mut pace).await {
                 Ok(frame) => frame,
@@ -124,7 +131,7 @@ impl ReadBody for BoundedBody {
     fn mark_proven(&mut self) {
         self.buffer.mark_proven();
         if let Some(progress) = &self.progress {
-            progress.body_complete();
+            progress.proven();
         }
     }
 }
@@ -137,11 +144,18 @@ struct Pace {
     /// Bytes of the interval before the present one; `None` in the first.
     previous: Option<usize>,
     current: usize,
+    frames: usize,
 }
 
 impl Pace {
     fn start(now: Instant) -> Self {
-        Self { start: now, interval_end: now + PACE_INTERVAL, previous: None, current: 0 }
+        Self {
+            start: now,
+            interval_end: now + PACE_INTERVAL,
+            previous: None,
+            current: 0,
+            frames: 0,
+        }
     }
 
     fn count(&mut self, bytes: usize) {

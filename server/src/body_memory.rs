@@ -308,6 +308,9 @@ impl State {
 pub(crate) struct BodyBuffer {
     memory: Arc<BodyMemory>,
     account: Arc<Account>,
+    /// Length and capacity of the account's bytes, unless they were taken away.
+    len: usize,
+    capacity: usize,
     arriving: bool,
     /// What this body counts as in [`Client::unproven`].
     unproven: usize,
@@ -326,7 +329,7 @@ impl BodyBuffer {
             bytes: Mutex::default(),
             eviction: Notify::new(),
         });
-        Self { memory, account, arriving: false, unproven: 0 }
+        Self { memory, account, len: 0, capacity: 0, arriving: false, unproven: 0 }
     }
 
     /// Appends a part of a body whose declared length is `declared`, 0 if it has none.
@@ -334,26 +337,21 @@ impl BodyBuffer {
     /// # Errors
     /// [`ReadError::NoMemory`] if there is no memory, or another body took that of this one.
     pub(crate) fn append(&mut self, data: &[u8], declared: usize) -> Result<(), ReadError> {
-        let (len, capacity) = {
-            let bytes = self.account.lock_bytes();
-            (bytes.len(), bytes.capacity())
-        };
-        let total = len + data.len();
-        let capacity_after = if total > capacity {
-            let grown = grown_capacity(total, capacity, declared);
+        let total = self.len + data.len();
+        if total > self.capacity {
+            let grown = grown_capacity(total, self.capacity, declared);
             // The memory before the allocation, so that the limit can never be exceeded.
-            self.acquire(grown - capacity, false)?;
-            grown
-        } else {
-            capacity
-        };
+            self.acquire(grown - self.capacity, false)?;
+            self.capacity = grown;
+        }
         let mut bytes = self.account.lock_bytes();
         if self.account.evicted.load(Ordering::Relaxed) {
             return Err(ReadError::NoMemory);
         }
-        bytes.reserve_exact(capacity_after - len);
+        bytes.reserve_exact(self.capacity - self.len);
         bytes.extend_from_slice(data);
         drop(bytes);
+        self.len = total;
         if self.arriving {
             let ms = self.account.start.elapsed().as_millis();
             let ms = usize::try_from(ms).unwrap_or(usize::MAX);
@@ -364,7 +362,12 @@ impl BodyBuffer {
 
     /// The number of bytes so far.
     pub(crate) fn len(&self) -> usize {
-        self.account.lock_bytes().len()
+        self.len
+    }
+
+    /// When the buffer was made.
+    pub(crate) fn start(&self) -> Instant {
+        self.account.start
     }
 
     /// Marks the body as still arriving: from now on another body may take its memory.
@@ -393,7 +396,10 @@ impl BodyBuffer {
     /// # Errors
     /// [`ReadError::NoMemory`] if another body took the memory of this one, or the wait is too long.
     pub(crate) async fn finish(&mut self) -> Result<Bytes, ReadError> {
-        let len = self.len();
+        if self.account.evicted.load(Ordering::Relaxed) {
+            return Err(ReadError::NoMemory);
+        }
+        let len = self.len;
         if len > SMALL_BODY_BYTES {
             let deadline = Instant::now() + UNPROVEN_TIMEOUT;
             while !self.count_unproven(len) {

@@ -289,14 +289,23 @@ impl ConnectionProgress {
         self.set(Phase::Body);
     }
 
-    /// The body is complete, and its sender is not proven yet.
-    pub(crate) fn proving(&self) {
-        self.set(Phase::Proving);
+    /// The request is complete. `waited`: its body did not arrive together with the head.
+    pub(crate) fn body_complete(&self, waited: bool) {
+        if waited {
+            self.set(Phase::Answering);
+        } else {
+            self.continue_as(Phase::Answering);
+        }
     }
 
-    /// The request is complete and, where that matters, proven.
-    pub(crate) fn body_complete(&self) {
-        self.set(Phase::Answering);
+    /// The sender of the complete request is not proven yet.
+    pub(crate) fn proving(&self) {
+        self.continue_as(Phase::Proving);
+    }
+
+    /// The sender of the complete request is proven.
+    pub(crate) fn proven(&self) {
+        self.continue_as(Phase::Answering);
     }
 
     /// The answer is known, and the next head may come.
@@ -310,6 +319,13 @@ impl ConnectionProgress {
     fn set(&self, phase: Phase) {
         let word = encode(phase, self.table.now_ms());
         self.connection.phase.store(word, Ordering::Relaxed);
+    }
+
+    /// Enters a phase with the time of the present one, because reading the clock takes longer than
+    /// everything else here. Only the task of the connection writes the word.
+    fn continue_as(&self, phase: Phase) {
+        let word = self.connection.phase.load(Ordering::Relaxed);
+        self.connection.phase.store(word & !3 | phase as u64, Ordering::Relaxed);
     }
 
     fn set_owner(&self, owner: Owner) {
@@ -366,7 +382,7 @@ mod tests {
                 }
                 assert!(!is_evicted(&genuine));
                 genuine.progress().head_complete(None);
-                genuine.progress().body_complete();
+                genuine.progress().body_complete(false);
             } else {
                 open.push_back(connection);
             }
@@ -382,7 +398,7 @@ mod tests {
         let table = ConnectionTable::new(1);
         let first = table.open(ip(1), false).unwrap();
         first.progress().head_complete(None);
-        first.progress().body_complete();
+        first.progress().body_complete(false);
         assert!(table.open(ip(2), false).is_none());
         after_ms(4999).await;
         assert!(table.open(ip(2), false).is_none());
@@ -399,7 +415,7 @@ mod tests {
             connection.progress().head_complete(None);
             connection.progress().proving();
         }
-        proven.progress().body_complete();
+        proven.progress().proven();
         after_ms(999).await;
         assert!(table.open(ip(2), false).is_none());
         after_ms(1).await;

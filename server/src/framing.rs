@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use memchr::memchr;
+
 /// The bytes of a line that are kept. More than a header needs that delimits a body.
 const MAX_KEPT_LINE_BYTES: usize = 128;
 
@@ -121,18 +123,13 @@ impl FramingMonitor {
                     rest = rest.split_at_mut(skipped).1;
                 }
                 Position::Head | Position::ChunkSize | Position::Trailers => {
-                    let Some(at) = rest.iter().position(|byte| *byte == b'\n') else {
-                        return self.keep(rest);
-                    };
+                    let Some(at) = memchr(b'\n', rest) else { return self.keep(rest) };
                     let (line, after) = rest.split_at_mut(at + 1);
-                    if let Some((end, text)) = line.split_last_mut() {
-                        self.keep(text);
-                        if let Some(reason) = self.end_line() {
-                            self.mark_ambiguous(reason, end);
-                        }
+                    if let Some((end, text)) = line.split_last_mut()
+                        && let Some(reason) = self.end_line(text)
+                    {
+                        self.mark_ambiguous(reason, end);
                     }
-                    self.line.clear();
-                    self.line_bytes = 0;
                     rest = after;
                 }
             }
@@ -150,11 +147,22 @@ impl FramingMonitor {
         self.line_bytes += part.len();
     }
 
-    /// Handles a complete line. Returns why it makes the request ambiguous.
-    fn end_line(&mut self) -> Option<&'static str> {
-        let Some(text) = self.line.strip_suffix(b"\r") else { return Some(BARE_LINE_FEED) };
+    /// Handles a complete line, whose last part is `part`. Returns why it makes the request
+    /// ambiguous.
+    fn end_line(&mut self, part: &[u8]) -> Option<&'static str> {
+        // Mostly a whole line is there, and need not be kept.
+        if self.line.is_empty() {
+            return self.handle_line(part, part.len() > MAX_KEPT_LINE_BYTES);
+        }
+        self.keep(part);
+        let line = std::mem::take(&mut self.line);
+        let is_cut = std::mem::take(&mut self.line_bytes) > MAX_KEPT_LINE_BYTES;
+        self.handle_line(&line, is_cut)
+    }
+
+    fn handle_line(&mut self, line: &[u8], is_cut: bool) -> Option<&'static str> {
+        let Some(text) = line.strip_suffix(b"\r") else { return Some(BARE_LINE_FEED) };
         let is_empty = text.is_empty();
-        let is_cut = self.line_bytes > MAX_KEPT_LINE_BYTES;
         match self.position {
             Position::Head if is_empty => {
                 // Empty lines before a request are not part of it (RFC 9112, 2.2).
@@ -215,6 +223,10 @@ impl FramingMonitor {
 impl Head {
     /// Reads a header line. Returns why it makes the request ambiguous.
     fn read(&mut self, line: &[u8], is_cut: bool) -> Option<&'static str> {
+        // Only these two headers matter; most others are passed over by their first letter.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return None;
+        }
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();

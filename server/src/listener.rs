@@ -299,11 +299,10 @@ fn spawn_connection(
         let monitor = FramingMonitor::new(cx.has_strict_framing(), framing.clone());
         let io = PrefixedIo::new(stream, head.into(), origin.clone(), monitor);
         let timeout = cx.limits.head;
-        let connection =
-            Arc::new(ServedConnection { peer, origin, framing, progress: place.progress() });
-        let service = hyper::service::service_fn(move |request| {
-            serve_request(cx.clone(), request, connection.clone())
-        });
+        let progress = place.progress();
+        let connection = Arc::new(ServedConnection { cx, peer, origin, framing, progress });
+        let service =
+            hyper::service::service_fn(move |request| serve_request(request, connection.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Some senders close their side after the request and still wait for its answer.
@@ -409,6 +408,7 @@ async fn tls_handshake(
 
 /// What the requests of one connection share.
 struct ServedConnection {
+    cx: ConnectionCx,
     peer: SocketAddr,
     origin: ResponseOrigin,
     framing: FramingReport,
@@ -417,11 +417,10 @@ struct ServedConnection {
 
 /// Calls the router for one request and marks its response as the service's.
 async fn serve_request(
-    cx: ConnectionCx,
     request: hyper::Request<Incoming>,
     connection: Arc<ServedConnection>,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
-    let ServedConnection { peer, origin, framing, progress } = &*connection;
+    let ServedConnection { cx, peer, origin, framing, progress } = &*connection;
     let number = framing.begin_request();
     let client = match progress.is_trusted_proxy() {
         true => cx.proxied_client(peer.ip(), request.headers()),
@@ -433,7 +432,7 @@ async fn serve_request(
     request.extensions_mut().insert(ConnectInfo(*peer));
     request.extensions_mut().insert(progress.clone());
     let mut response =
-        hyper::service::Service::call(&TowerToHyperService::new(cx.app), request).await;
+        hyper::service::Service::call(&TowerToHyperService::new(cx.app.clone()), request).await;
     if framing.closes_after(number)
         && let Ok(response) = &mut response
     {

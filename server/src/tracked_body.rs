@@ -2,7 +2,7 @@
 //! the answer, and the connection keeps its place.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -14,21 +14,23 @@ pub(crate) struct TrackedBody {
     body: Incoming,
     /// `None` once the body is complete.
     progress: Option<ConnectionProgress>,
+    /// Whether a part of it had to be waited for.
+    waited: bool,
 }
 
 impl TrackedBody {
     /// The head of the request has been reported as complete.
     pub(crate) fn new(body: Incoming, progress: ConnectionProgress) -> Self {
-        let mut tracked = Self { body, progress: Some(progress) };
-        tracked.report_end();
+        let mut tracked = Self { body, progress: Some(progress), waited: false };
+        if tracked.body.is_end_stream() {
+            tracked.report_end();
+        }
         tracked
     }
 
     fn report_end(&mut self) {
-        if self.body.is_end_stream()
-            && let Some(progress) = self.progress.take()
-        {
-            progress.body_complete();
+        if let Some(progress) = self.progress.take() {
+            progress.body_complete(self.waited);
         }
     }
 }
@@ -41,12 +43,11 @@ impl Body for TrackedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none()
-            && let Some(progress) = self.progress.take()
-        {
-            progress.body_complete();
-        } else {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            self.waited = true;
+            return Poll::Pending;
+        };
+        if frame.is_none() || self.body.is_end_stream() {
             self.report_end();
         }
         Poll::Ready(frame)
