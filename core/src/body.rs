@@ -4,10 +4,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::Value;
 
+use crate::body_reading::{JsonOptions, Media, Reading};
+use crate::content_encoding::MAX_COMPRESSION_RATIO;
 use crate::exact_json::ExactJson;
-use crate::json::{MAX_JSON_MEMORY_BYTES, ParsedJson, parse_strict_exact};
+use crate::form_fields::FormField;
+use crate::json::{MAX_JSON_MEMORY_BYTES, ParsedJson, parse_for_proof};
 
 /// The most memory that parsed JSON takes, as a multiple of its text. Measured: an array of objects
 /// with one short member each comes to 80 times its text, and to 124 times where that member is a
@@ -23,6 +27,12 @@ pub struct BodyError {
     pub reason: String,
 }
 
+impl BodyError {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
 /// The bytes of a delivery, cheap to clone. They are parsed as JSON at the first call of
 /// [`json`](Self::json); all clones share the result.
 ///
@@ -34,6 +44,10 @@ pub struct BodyError {
 /// // The bytes stay as they are: numbers keep their digits, members their order.
 /// assert!(body.bytes().ends_with(b"1.10}"));
 ///
+/// // A form is an object of its fields.
+/// let form = Body::received("type=paid&id=7", Some("application/x-www-form-urlencoded"), None);
+/// assert_eq!(form.json().unwrap()["id"], "7");
+///
 /// // Strict: the same member twice could mean one thing to the proof and another to a handler.
 /// assert!(Body::new(r#"{"id":1,"id":2}"#).json().is_err());
 /// ```
@@ -43,13 +57,43 @@ pub struct Body(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     bytes: Bytes,
+    /// How the bytes are read; `None` where the body was not received: it is JSON or opaque.
+    reading: Option<Reading>,
+    /// The content of a compressed body.
+    decoded: OnceLock<Result<Bytes, BodyError>>,
+    /// The fields of a form; `None` where the content is none.
+    fields: OnceLock<Result<Option<Vec<FormField>>, BodyError>>,
     json: OnceLock<Result<ParsedJson, BodyError>>,
 }
 
 impl Body {
     /// A body of these bytes, not parsed yet.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self(Arc::new(Inner { bytes: bytes.into(), json: OnceLock::new() }))
+        Self(Arc::new(Inner { bytes: bytes.into(), ..Inner::default() }))
+    }
+
+    /// A body as a sender sent it, with the values of its headers `Content-Type` and
+    /// `Content-Encoding`. Its content is decompressed and its forms are read at first use.
+    pub fn received(
+        bytes: impl Into<Bytes>,
+        content_type: Option<&str>,
+        content_encoding: Option<&str>,
+    ) -> Self {
+        Self::with_reading(bytes.into(), Some(Reading::new(content_type, content_encoding)))
+    }
+
+    /// A received body and its kept headers, as a store returns them.
+    ///
+    /// ```
+    /// use hookward_core::Body;
+    ///
+    /// let form = "application/x-www-form-urlencoded".to_owned();
+    /// let body = Body::stored("id=7", &[("content-type".to_owned(), form)]);
+    /// assert_eq!(body.json().unwrap()["id"], "7");
+    /// ```
+    pub fn stored(bytes: impl Into<Bytes>, headers: &[(String, String)]) -> Self {
+        let header = |name| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        Self::received(bytes, header("content-type"), header("content-encoding"))
     }
 
     /// A body that is the compact JSON of a value. It counts as parsed: [`json`](Self::json)
@@ -58,7 +102,54 @@ impl Body {
         let bytes = Bytes::from(value.to_string());
         let memory_size = 8 * bytes.len();
         let parsed = ParsedJson { value, number_texts: None, memory_size };
-        Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok(parsed)) }))
+        Self(Arc::new(Inner { bytes, json: OnceLock::from(Ok(parsed)), ..Inner::default() }))
+    }
+
+    fn with_reading(bytes: Bytes, reading: Option<Reading>) -> Self {
+        Self(Arc::new(Inner { bytes, reading, ..Inner::default() }))
+    }
+
+    /// The same body, read as its head says; unchanged where that is known.
+    pub(crate) fn with_head(self, headers: &HeaderMap) -> Self {
+        match self.0.reading {
+            Some(_) => self,
+            None => Self::with_reading(self.0.bytes.clone(), Some(Reading::of_head(headers))),
+        }
+    }
+
+    /// The same body, read with these options; unchanged where the body was not received. Not
+    /// parsed where the options differ.
+    #[must_use]
+    pub fn with_json_options(&self, options: &JsonOptions) -> Self {
+        match &self.0.reading {
+            Some(reading) if reading.options != *options => {
+                let reading = Reading { options: options.clone(), ..reading.clone() };
+                Self::with_reading(self.0.bytes.clone(), Some(reading))
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// The same body, whose content may have at most this many bytes once it is decompressed.
+    #[must_use]
+    pub fn with_content_limit(&self, bytes: usize) -> Self {
+        match &self.0.reading {
+            Some(reading) if reading.encoding.is_some() => {
+                let reading = Reading { max_content_bytes: bytes, ..reading.clone() };
+                Self::with_reading(self.0.bytes.clone(), Some(reading))
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// Whether a sender sent the body. A step that replaces it makes another one.
+    pub fn is_received(&self) -> bool {
+        self.0.reading.is_some()
+    }
+
+    /// The options with which the body is read.
+    pub fn json_options(&self) -> JsonOptions {
+        self.0.reading.as_ref().map(|reading| reading.options.clone()).unwrap_or_default()
     }
 
     /// The bytes exactly as they were received or made.
@@ -66,10 +157,54 @@ impl Body {
         &self.0.bytes
     }
 
-    /// The body as strict JSON ([`parse_strict`](crate::parse_strict)), parsed at the first call.
+    /// The bytes, decompressed where the body is compressed.
     ///
     /// # Errors
-    /// [`BodyError`] where the body is not strict JSON, the same one at every call.
+    /// [`BodyError`] where they cannot be decompressed, or have more than 64 MiB or
+    /// [`with_content_limit`](Self::with_content_limit).
+    pub fn content(&self) -> Result<&Bytes, &BodyError> {
+        let Some(reading) = &self.0.reading else { return Ok(&self.0.bytes) };
+        let Some(encoding) = reading.encoding else { return Ok(&self.0.bytes) };
+        let decode = || Ok(encoding.decode(&self.0.bytes, reading.max_content_bytes)?);
+        self.0.decoded.get_or_init(decode).as_ref()
+    }
+
+    /// Whether the body has a content encoding that [`content`](Self::content) removes.
+    pub fn is_compressed(&self) -> bool {
+        self.0.reading.as_ref().is_some_and(|reading| reading.encoding.is_some())
+    }
+
+    /// The fields of a form, urlencoded or multipart, in order; `None` where the content is no
+    /// form.
+    ///
+    /// # Errors
+    /// [`BodyError`] where the form is malformed, or has more than 10,000 fields or 1,000 parts.
+    pub fn form_fields(&self) -> Result<Option<&[FormField]>, &BodyError> {
+        let Some(reading) = &self.0.reading else { return Ok(None) };
+        if reading.media == Media::Json {
+            return Ok(None);
+        }
+        let content = self.content()?;
+        self.0.fields.get_or_init(|| reading.form_fields(content)).as_ref().map(Option::as_deref)
+    }
+
+    /// Whether the content is read as the fields of a form, urlencoded or multipart.
+    pub fn is_form(&self) -> bool {
+        self.form_fields().is_ok_and(|fields| fields.is_some())
+    }
+
+    /// Whether the media type is `multipart/form-data`.
+    pub(crate) fn is_multipart(&self) -> bool {
+        matches!(&self.0.reading, Some(Reading { media: Media::Multipart(_), .. }))
+    }
+
+    /// The body as JSON, parsed at the first call: strict JSON
+    /// ([`parse_strict`](crate::parse_strict)), or the object of a form's fields. In that object a
+    /// field is a text, a part of the type `application/json` its value, a file the object
+    /// `{filename, contentType, size}`, and several fields of one name an array.
+    ///
+    /// # Errors
+    /// [`BodyError`] where the body can be read as neither, the same one at every call.
     pub fn json(&self) -> Result<&Value, &BodyError> {
         self.parsed().map(|parsed| &parsed.value)
     }
@@ -92,28 +227,97 @@ impl Body {
     }
 
     fn parsed(&self) -> Result<&ParsedJson, &BodyError> {
-        let read =
-            || parse_strict_exact(&self.0.bytes).map_err(|e| BodyError { reason: e.to_string() });
-        self.0.json.get_or_init(read).as_ref()
+        let parse = || {
+            let content = self.content().map_err(BodyError::clone)?;
+            let fields = self.form_fields().map_err(BodyError::clone)?;
+            self.0.reading.clone().unwrap_or_default().parse(content, fields)
+        };
+        self.0.json.get_or_init(parse).as_ref()
+    }
+
+    /// The JSON in which a proof is looked for: that of [`json`](Self::json) or, where that cannot
+    /// be read, as much as tolerant parsers read of it. So a signed body that is not strict JSON is
+    /// proven, and then kept as an invalid event.
+    ///
+    /// # Errors
+    /// [`BodyError`] where no parser reads the body.
+    pub fn json_for_proof(&self) -> Result<ProofJson<'_>, &BodyError> {
+        self.exact_json().map(|json| ProofJson(ProofJsonKind::Strict(json))).or_else(|error| {
+            match self.content() {
+                Ok(content) if !self.is_form() => {
+                    let parsed = parse_for_proof(content).map_err(|_| error)?;
+                    Ok(ProofJson(ProofJsonKind::Tolerant(parsed)))
+                }
+                _ => Err(error),
+            }
+        })
     }
 
     /// The memory that the body takes now, in bytes, as an estimate. Parsing it as JSON can
     /// multiply this by 80, so whoever parses many bodies at the same time needs a budget for it.
     pub fn memory_size(&self) -> usize {
         let parsed = self.0.json.get().and_then(|read| read.as_ref().ok());
-        self.0.bytes.len() + parsed.map_or(0, |parsed| parsed.memory_size)
+        let decoded = self.0.decoded.get().and_then(|read| read.as_ref().ok());
+        let fields = self.0.fields.get().and_then(|read| read.as_ref().ok()?.as_ref());
+        let field_size = |f: &FormField| size_of::<FormField>() + f.name().len() + f.bytes().len();
+        self.0.bytes.len()
+            + decoded.map_or(0, Bytes::len)
+            + fields.map_or(0, |fields| fields.iter().map(field_size).sum())
+            + parsed.map_or(0, |parsed| parsed.memory_size)
     }
 
     /// The most memory that the parsed JSON of this body can take, in bytes: an upper bound for
     /// what [`memory_size`](Self::memory_size) grows by at the first call of [`json`](Self::json).
     pub fn max_memory_size(&self) -> usize {
-        self.0.bytes.len().saturating_mul(MAX_MEMORY_PER_TEXT_BYTE).min(MAX_JSON_MEMORY_BYTES)
+        // Not decompressed to find out: nobody is proven yet.
+        let ratio = if self.is_compressed() { MAX_COMPRESSION_RATIO } else { 1 };
+        self.0
+            .bytes
+            .len()
+            .saturating_mul(ratio)
+            .saturating_mul(MAX_MEMORY_PER_TEXT_BYTE)
+            .min(MAX_JSON_MEMORY_BYTES)
     }
 
     /// The same bytes, not parsed, so that dropping the original frees its parsed JSON.
     #[must_use]
     pub fn without_parsed_json(&self) -> Self {
-        Self::new(self.0.bytes.clone())
+        Self::with_reading(self.0.bytes.clone(), self.0.reading.clone())
+    }
+}
+
+/// The JSON in which a proof is looked for; see [`Body::json_for_proof`].
+pub struct ProofJson<'a>(ProofJsonKind<'a>);
+
+enum ProofJsonKind<'a> {
+    Strict(ExactJson<'a>),
+    Tolerant(ParsedJson),
+}
+
+impl ProofJson<'_> {
+    /// The value, with the digits of its numbers.
+    pub fn exact(&self) -> ExactJson<'_> {
+        match &self.0 {
+            ProofJsonKind::Strict(json) => *json,
+            ProofJsonKind::Tolerant(parsed) => {
+                ExactJson::new(&parsed.value, parsed.number_texts.as_deref())
+            }
+        }
+    }
+
+    /// The value. Its numbers are rounded where they do not fit.
+    pub fn value(&self) -> &Value {
+        match &self.0 {
+            ProofJsonKind::Strict(json) => json.value(),
+            ProofJsonKind::Tolerant(parsed) => &parsed.value,
+        }
+    }
+}
+
+/// Shows nothing, so that no payload reaches a log.
+impl fmt::Debug for ProofJson<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProofJson")
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::event::Event;
 use crate::handler::HandlerCx;
+use crate::json::without_byte_order_mark;
 
 /// Renders an event as one line of JSON, without a line end: the members `id`, `source`,
 /// `eventType`, `eventId`, `receivedAt`, `route`, `attempt`, `headers` and `body`, in this order.
@@ -12,9 +13,13 @@ use crate::handler::HandlerCx;
 /// `headers` is an object of the kept headers, with names in lower case. Most senders do not sign
 /// them.
 ///
-/// The body stays as the sender wrote it, except that line ends are removed. Where the body is not
-/// strict JSON ([`parse_strict`](crate::parse_strict)), the last member is `bodyText`, a string;
-/// where it is not UTF-8, `bodyBase64`.
+/// The body stays as the sender wrote it, except that it is decompressed and that line ends and a
+/// byte order mark are removed. Where the body is not strict JSON
+/// ([`parse_strict`](crate::parse_strict)), the last member is `bodyText`, a string; where it is not
+/// UTF-8, `bodyBase64`. For a form, `body` is the JSON that routes see ([`Body::json`]), and the form
+/// itself follows as `bodyText` or `bodyBase64`.
+///
+/// [`Body::json`]: crate::Body::json
 pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
     let mut line = String::with_capacity(256 + event.body().bytes().len());
     push_member(&mut line, '{', "id", &json_string(&event.id().to_string()));
@@ -25,20 +30,32 @@ pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
     push_member(&mut line, ',', "route", &json_string(&cx.route));
     push_member(&mut line, ',', "attempt", &cx.attempt.to_string());
     push_member(&mut line, ',', "headers", &render_headers(event));
-    let (name, body) = render_body(event);
-    push_member(&mut line, ',', name, &body);
+    push_body(&mut line, event);
     line.push('}');
     line
 }
 
-/// Name and JSON of the body's member. JSON keeps the sender's text, so that numbers and the order
-/// of keys survive. In valid JSON a raw line end stands only between tokens that something else
+/// Writes the members of the body. JSON keeps the sender's text, so that numbers and the order of
+/// keys survive. In valid JSON a raw line end stands only between tokens that something else
 /// separates too, so removing it changes no value.
-fn render_body(event: &Event) -> (&'static str, String) {
-    match std::str::from_utf8(event.body().bytes()) {
-        Ok(json) if event.json().is_ok() => ("body", json.trim().replace(['\n', '\r'], "")),
-        Ok(other) => ("bodyText", json_string(other)),
-        Err(_) => ("bodyBase64", json_string(&BASE64.encode(event.body().bytes()))),
+fn push_body(line: &mut String, event: &Event) {
+    let body = event.body();
+    let content = body.content().unwrap_or(body.bytes());
+    let content = without_byte_order_mark(content);
+    let text = std::str::from_utf8(content);
+    match (body.exact_json(), text) {
+        (Ok(json), _) if body.is_form() => push_member(line, ',', "body", &json.to_string()),
+        (Ok(_), Ok(json)) => {
+            push_member(line, ',', "body", &json.trim().replace(['\n', '\r'], ""));
+            return;
+        }
+        _ => {}
+    }
+    match text {
+        Ok(other) => push_member(line, ',', "bodyText", &json_string(other)),
+        Err(_) => {
+            push_member(line, ',', "bodyBase64", &json_string(&BASE64.encode(content)));
+        }
     }
 }
 

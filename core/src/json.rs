@@ -1,17 +1,19 @@
 //! Strict JSON: the form that a sender's body must have before anything reads it. Two parsers that
 //! resolve a duplicate key differently let an attacker show a checker one value and the handler
-//! another (RFC 8259, section 4), so ambiguous bodies are rejected here, once and for everyone.
+//! another (RFC 8259, section 4), so ambiguous bodies are rejected here, once and for everyone. A
+//! source whose sender writes such bodies can choose [`DuplicateKeys::Last`].
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::decimal::Decimal;
 use crate::exact_json::NumberTexts;
+use crate::json_repair::{number_length, repair, replace_non_json_numbers, string_length};
 
 /// Deepest nesting of arrays and objects in a body.
 pub const MAX_JSON_DEPTH: u8 = 64;
@@ -29,7 +31,28 @@ const MEMBER_BYTES: usize = 112;
 /// A string's own allocation, beside its text.
 const STRING_OVERHEAD_BYTES: usize = 16;
 
-/// Parses one JSON value.
+/// The UTF-8 form of U+FEFF. RFC 8259, section 8.1, lets a parser ignore it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a key that occurs twice in one object means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DuplicateKeys {
+    /// The body cannot be read as JSON.
+    #[default]
+    Reject,
+    /// The last value counts, as in the parsers of JavaScript, Python and Go.
+    Last,
+}
+
+/// The text without a byte order mark.
+pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+/// Parses one JSON value. A byte order mark before it is ignored; half of a surrogate pair becomes
+/// U+FFFD.
 ///
 /// # Errors
 /// For a duplicate key in an object, nesting deeper than [`MAX_JSON_DEPTH`], a value that would
@@ -44,7 +67,23 @@ const STRING_OVERHEAD_BYTES: usize = 16;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 pub fn parse_strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    parse_strict_exact(bytes).map(|parsed| parsed.value)
+    parse_strict_exact(bytes, DuplicateKeys::Reject).map(|parsed| parsed.value)
+}
+
+/// Reads as much of a value as a proof needs that stands in it: the last of several equal keys,
+/// `null` below the deepest level, an empty text for `NaN`, U+FFFD for bytes that are not UTF-8.
+///
+/// For the proof alone. What is routed and handled is read strictly, so that a body that is read in
+/// two ways is kept as invalid.
+///
+/// # Errors
+/// Where the text is not JSON even so, or its value would take more than 64 MiB of memory.
+pub(crate) fn parse_for_proof(bytes: &[u8]) -> Result<ParsedJson, serde_json::Error> {
+    let text = String::from_utf8_lossy(without_byte_order_mark(bytes));
+    match replace_non_json_numbers(text.as_bytes()) {
+        Some(text) => parse_text(&text, Mode::Proof),
+        None => parse_text(text.as_bytes(), Mode::Proof),
+    }
 }
 
 /// A parsed value with what its `Value` cannot hold.
@@ -57,24 +96,43 @@ pub(crate) struct ParsedJson {
 }
 
 /// Like [`parse_strict`]; also keeps the numbers that do not fit, and estimates the memory.
-pub(crate) fn parse_strict_exact(bytes: &[u8]) -> Result<ParsedJson, serde_json::Error> {
-    match parse_range(bytes, bytes) {
-        Err(e) if e.to_string().starts_with(OUT_OF_RANGE) => {
-            parse_range(&clamp_numbers(bytes).ok_or(e)?, bytes)
+pub(crate) fn parse_strict_exact(
+    bytes: &[u8],
+    duplicate_keys: DuplicateKeys,
+) -> Result<ParsedJson, serde_json::Error> {
+    let text = without_byte_order_mark(bytes);
+    parse_text(text, Mode::Strict(duplicate_keys)).map_err(|e| {
+        match replace_non_json_numbers(text) {
+            Some(_) if e.is_syntax() => serde_json::Error::custom(format_args!(
+                "{e}; a number is NaN or Infinity, which JSON does not have"
+            )),
+            _ => e,
         }
-        parsed => parsed,
-    }
+    })
 }
 
-/// How serde_json names a number that an `f64` cannot hold.
-const OUT_OF_RANGE: &str = "number out of range";
+/// What is read beyond unambiguous JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Strict(DuplicateKeys),
+    Proof,
+}
 
-/// Parses `clamped`, in which numbers beyond the range of an `f64` are replaced; all others stand at
-/// the same places in `bytes`.
-fn parse_range(clamped: &[u8], bytes: &[u8]) -> Result<ParsedJson, serde_json::Error> {
-    let mut de = serde_json::Deserializer::from_slice(clamped);
+/// Parses a text, and again with repairs where it cannot be read as it is.
+fn parse_text(text: &[u8], mode: Mode) -> Result<ParsedJson, serde_json::Error> {
+    parse_once(text, text, mode).or_else(|error| match repair(text) {
+        Some(repaired) => parse_once(&repaired, text, mode),
+        None => Err(error),
+    })
+}
+
+/// Parses `text`. `original` has the same length, and the numbers as the sender wrote them.
+fn parse_once(text: &[u8], original: &[u8], mode: Mode) -> Result<ParsedJson, serde_json::Error> {
+    let mut de = serde_json::Deserializer::from_slice(text);
     let parsing = Parsing {
-        bytes,
+        bytes: original,
+        mode,
+        has_skipped: Cell::new(false),
         memory_left: Cell::new(MAX_JSON_MEMORY_BYTES),
         numbers: Cell::new(0),
         scanned: Cell::new((0, 0)),
@@ -88,6 +146,9 @@ fn parse_range(clamped: &[u8], bytes: &[u8]) -> Result<ParsedJson, serde_json::E
 /// What all values of one body share while it is parsed.
 struct Parsing<'a> {
     bytes: &'a [u8],
+    mode: Mode,
+    /// Whether a value was skipped because it is nested too deep.
+    has_skipped: Cell<bool>,
     /// Bytes of memory that the rest of the body may take.
     memory_left: Cell<usize>,
     /// The number of JSON numbers that were deserialized.
@@ -105,74 +166,30 @@ impl<'a> Parsing<'a> {
     /// and its feature for exact numbers changes how every crate of a program reads them, so the
     /// text is found by its ordinal. All calls together read the body once.
     fn number_text(&self) -> Option<&'a str> {
+        // How many of them stand in skipped values is not known.
+        if self.has_skipped.get() {
+            return None;
+        }
         let (mut at, mut numbers) = self.scanned.get();
-        loop {
-            let number = next_number(self.bytes, at)?;
-            (at, numbers) = (number.end, numbers + 1);
-            if numbers == self.numbers.get() {
-                self.scanned.set((at, numbers));
-                return std::str::from_utf8(self.bytes.get(number)?).ok();
-            }
+        let mut found = None;
+        while found.is_none() {
+            let rest = self.bytes.get(at..)?;
+            let start = rest.iter().position(|b| matches!(b, b'"' | b'-' | b'0'..=b'9'))?;
+            let token = rest.get(start..)?;
+            let length = if token.first() == Some(&b'"') {
+                string_length(token)?
+            } else {
+                let length = number_length(token);
+                numbers += 1;
+                if numbers == self.numbers.get() {
+                    found = token.get(..length);
+                }
+                length
+            };
+            at += start + length;
         }
-    }
-}
-
-/// The place of the first number of a JSON text at or after a position between two tokens.
-fn next_number(json: &[u8], mut at: usize) -> Option<Range<usize>> {
-    loop {
-        let rest = json.get(at..)?;
-        at += rest.iter().position(|b| matches!(b, b'"' | b'-' | b'0'..=b'9'))?;
-        let token = json.get(at..)?;
-        if token.first() == Some(&b'"') {
-            at += string_length(token)?;
-            continue;
-        }
-        let is_end = |b: &u8| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-        return Some(at..at + token.iter().position(is_end).unwrap_or(token.len()));
-    }
-}
-
-/// Whether a text that [`str::parse`] reads as an `f64` is a number in JSON, too.
-fn is_json_number(text: &str) -> bool {
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    let starts_well = whole == "0" || !whole.starts_with(['0', '+']);
-    starts_well && !whole.is_empty() && !fraction.is_empty()
-}
-
-/// A copy of a JSON text in which each number beyond the range of an `f64` is the largest one that
-/// has as many characters; `None` where there is no such number. serde_json rejects them, and other
-/// parsers do not: an event must not be lost for one.
-fn clamp_numbers(json: &[u8]) -> Option<Vec<u8>> {
-    // No number out of range is shorter than `1e309`.
-    const LARGEST: &[u8] = b"9e307";
-    let mut clamped = None;
-    let mut at = 0;
-    while let Some(number) = next_number(json, at) {
-        at = number.end;
-        let text = json.get(number.clone()).and_then(|text| std::str::from_utf8(text).ok());
-        let is_beyond = text.is_some_and(|text| text.parse().is_ok_and(f64::is_infinite));
-        if is_beyond && text.is_some_and(is_json_number) {
-            let start = number.start + usize::from(json.get(number.start) == Some(&b'-'));
-            let copy = clamped.get_or_insert_with(|| json.to_vec());
-            let place = copy.get_mut(start..number.end)?;
-            place.fill(b' ');
-            place.get_mut(..LARGEST.len())?.copy_from_slice(LARGEST);
-        }
-    }
-    clamped
-}
-
-/// The length of the string literal that the text starts with, its quotes included.
-fn string_length(text: &[u8]) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        at += text.get(at..)?.iter().position(|b| matches!(b, b'"' | b'\\'))?;
-        if text.get(at) == Some(&b'"') {
-            return Some(at + 1);
-        }
-        at += 2;
+        self.scanned.set((at, numbers));
+        std::str::from_utf8(found?).ok()
     }
 }
 
@@ -196,13 +213,22 @@ impl StrictSeed<'_> {
         Ok(())
     }
 
-    /// The seed of a nested value.
-    fn nested<E: Error>(self) -> Result<Self, E> {
-        match self.depth {
-            MAX_JSON_DEPTH => {
+    /// The seed of a nested value; `None` at the deepest level.
+    fn nested(self) -> Option<Self> {
+        (self.depth < MAX_JSON_DEPTH).then(|| Self { depth: self.depth + 1, ..self })
+    }
+
+    /// The error of a value that is nested too deep. A proof does not stand there, so a value that
+    /// is read for one ends here.
+    fn check_depth<E: Error>(self) -> Result<(), E> {
+        match self.parsing.mode {
+            Mode::Proof => {
+                self.parsing.has_skipped.set(true);
+                Ok(())
+            }
+            Mode::Strict(_) => {
                 Err(E::custom(format_args!("nested deeper than {MAX_JSON_DEPTH} levels")))
             }
-            depth => Ok(Self { depth: depth + 1, ..self }),
         }
     }
 }
@@ -258,7 +284,12 @@ impl<'de> Visitor<'de> for StrictSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Exact, A::Error> {
-        let inner = self.nested()?;
+        let Some(inner) = self.nested() else {
+            self.check_depth()?;
+            // Not recursive, so this reads any depth.
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok((Value::Null, None));
+        };
         let mut items = Vec::new();
         let mut texts = BTreeMap::new();
         while let Some((item, text)) = seq.next_element_seed(inner)? {
@@ -278,7 +309,11 @@ impl<'de> Visitor<'de> for StrictSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Exact, A::Error> {
-        let inner = self.nested()?;
+        let Some(inner) = self.nested() else {
+            self.check_depth()?;
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok((Value::Null, None));
+        };
         let mut members = Map::new();
         let mut texts = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -289,8 +324,12 @@ impl<'de> Visitor<'de> for StrictSeed<'_> {
                 let first = if texts.is_empty() { FIRST_MEMBER_BYTES } else { 0 };
                 self.reserve_memory(first + MEMBER_BYTES + key.len() + STRING_OVERHEAD_BYTES)?;
                 texts.insert(key.clone(), *text);
+            } else if !texts.is_empty() {
+                // Of the same key before, where it occurs twice.
+                texts.remove(&key);
             }
-            if members.insert(key, value).is_some() {
+            let is_duplicate = members.insert(key, value).is_some();
+            if is_duplicate && self.parsing.mode == Mode::Strict(DuplicateKeys::Reject) {
                 return Err(A::Error::custom("a key occurs twice in one object"));
             }
         }

@@ -156,18 +156,23 @@
 mod setters;
 
 mod body;
+mod body_reading;
 mod clock;
+mod content_encoding;
 pub mod crypto;
 mod decimal;
 mod event;
 mod event_json;
 mod exact_json;
+mod form_fields;
+mod form_pairs;
 mod handler;
 mod handshake;
 mod header_policy;
 mod id;
 mod identity;
 mod json;
+mod json_repair;
 mod key_source;
 pub mod keys;
 pub mod plugin;
@@ -186,12 +191,17 @@ mod units;
 mod verification;
 mod verify_error;
 
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, ProofJson};
+pub use body_reading::JsonOptions;
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use content_encoding::{
+    ContentEncoding, DecodeError, MAX_COMPRESSION_RATIO, MAX_CONTENT_BYTES,
+};
 pub use decimal::Decimal;
 pub use event::{Event, EventParts};
 pub use event_json::event_json;
 pub use exact_json::ExactJson;
+pub use form_fields::FormField;
 pub use handler::{Flow, Handler, HandlerCx, HandlerError, ProbeError, RetryDecision};
 pub use handshake::{
     Handshake, HandshakeEffect, check_echo_token, may_be_unsigned_probe, unsigned_probe_body,
@@ -199,7 +209,7 @@ pub use handshake::{
 pub use header_policy::is_credential_header;
 pub use id::{EventId, JobId, ParseEventIdError, ParseJobIdError};
 pub use identity::{IdentifyError, Identity, ProviderEventId};
-pub use json::{MAX_JSON_DEPTH, parse_strict};
+pub use json::{DuplicateKeys, MAX_JSON_DEPTH, parse_strict};
 pub use key_source::KeySource;
 pub use prove::{PrecheckedHead, Proof, Verified, precheck, prove};
 pub use provider::Provider;

@@ -139,6 +139,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// The field of a form in which the sender puts the JSON of an event, for senders that send
+    /// forms as well as JSON. Routes, schemas and handlers then read the same JSON in both.
+    fn form_json_field(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The answer to the sender, once everything is stored. Called once per accepted delivery and
     /// before it is stored; the store keeps the answer, and repetitions receive the same bytes.
     ///

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::body::BodyError;
+
 /// Why [`prove`](crate::prove) rejects a request.
 ///
 /// The message (`Display`) goes to logs and to `hookward verify`. It never holds a secret, an
@@ -77,6 +79,14 @@ impl VerifyError {
     /// A [`VerifyError::InvalidFormat`]; `what` is the whole message.
     pub fn invalid_format(what: impl Into<Cow<'static, str>>) -> Self {
         Self::InvalidFormat { what: what.into() }
+    }
+
+    /// A [`VerifyError::InvalidFormat`]: the proof stands in a body that cannot be read, so that
+    /// nobody knows whether it is there.
+    pub fn unreadable_proof(error: &BodyError) -> Self {
+        Self::invalid_format(format!(
+            "the signature stands in the body and could not be looked for: {error}"
+        ))
     }
 
     /// A [`VerifyError::InvalidClaim`]; `what` is the whole message.

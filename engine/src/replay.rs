@@ -132,9 +132,10 @@ impl Engine {
 /// of a request has time for.
 async fn find_jobs(
     config: &Arc<CompiledConfig>,
-    detail: EventDetail,
+    mut detail: EventDetail,
     route: Option<String>,
 ) -> Vec<ReplayJob> {
+    detail.event = config.with_json_options(&detail.event);
     let budget = EvaluationBudget::inline();
     let jobs = jobs_to_replay(config, &detail, route.as_deref(), &budget);
     if !budget.is_spent() {

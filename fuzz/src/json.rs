@@ -23,9 +23,12 @@ pub fn run(data: &[u8]) {
             assert!(is_same(strict, lax), "the strict parser and serde_json differ");
             assert!(depth(strict) <= usize::from(MAX_JSON_DEPTH));
         }
-        // serde_json has no numbers beyond the range of an `f64`.
-        (Ok(_), Err(e)) if e.to_string().starts_with("number out of range") => return,
-        (Ok(_), Err(e)) => panic!("the strict parser accepts what is not JSON: {e}"),
+        // A byte order mark, half of a surrogate pair, and a number beyond an `f64`.
+        (Ok(_), Err(e)) => {
+            let reason = e.to_string();
+            let strict_only = ["expected value", "surrogate", "hex escape", "out of range"];
+            assert!(strict_only.iter().any(|word| reason.contains(word)), "{reason}");
+        }
         (Err(e), Ok(_)) => {
             let reason = e.to_string();
             let strict_only = ["twice", "nested", "too many"];
@@ -41,7 +44,10 @@ pub fn run(data: &[u8]) {
             assert!(matches!(part, Some(Ok(part)) if part == *item), "{pointer}");
         });
     }
-    check_event_json(&body, strict.ok());
+    // The line has the sender's text, so serde_json must be able to read it.
+    if lax.is_ok() || strict.is_err() {
+        check_event_json(&body, strict.ok());
+    }
 }
 
 /// Checks that the event's JSON is one line and contains the body.

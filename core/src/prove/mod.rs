@@ -3,6 +3,8 @@
 
 mod verified;
 
+use std::sync::Arc;
+
 pub use verified::Verified;
 
 use crate::body::Body;
@@ -66,6 +68,12 @@ impl PrecheckedHead<'_> {
     /// # Errors
     /// Any [`VerifyError`]. Head and body are dropped with it.
     pub async fn prove(self, body: Body, cx: &VerifyCx<'_>) -> Result<Proof, VerifyError> {
+        let mut body = body.with_head(&self.head.headers);
+        if let (None, Some(field)) =
+            (body.json_options().form_field, self.provider.form_json_field())
+        {
+            body = body.with_json_options(&body.json_options().with_form_field(Arc::from(field)));
+        }
         let request = Request::new(self.head, body);
         match self.provider.verify(&request, cx).await? {
             Verification::Genuine { secret } => Ok(Proof::Genuine(Verified::new(request, secret))),

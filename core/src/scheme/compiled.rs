@@ -170,7 +170,7 @@ impl CompiledScheme {
     /// The signed text that no other delivery carries; `None` where the scheme names no
     /// `replay_token`.
     pub fn replay_token(&self, delivery: &Verified) -> Option<String> {
-        self.replay_token.as_ref()?.read(delivery, None)
+        self.replay_token.as_ref()?.read_for_proof(delivery)
     }
 
     /// Whether the proof covers the value at a location: without that, a changed id would make a

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::body::{BodyError, ProofJson};
 use crate::exact_json::ExactJson;
 use crate::prove::Verified;
 use crate::scheme::error::SchemeError;
-use crate::scheme::form::form_value;
+use crate::scheme::form::body_form_value;
 use crate::verify_error::VerifyError;
 
 /// Where a text value stands in a request.
@@ -19,7 +20,7 @@ pub enum FieldLocation {
     Pointer(String),
     /// A JSON pointer into the body, also in a batch.
     Root(String),
-    /// A field of a form body.
+    /// A field of a form body, urlencoded or multipart.
     Form(String),
 }
 
@@ -71,11 +72,25 @@ impl FieldLocation {
     pub(crate) fn read(&self, delivery: &Verified, item: Option<ExactJson<'_>>) -> Option<String> {
         let found = match self {
             Self::Header(name) => delivery.header(name).map(str::to_owned),
-            Self::Form(field) => form_value(delivery.body().bytes(), field).ok().flatten(),
+            Self::Form(field) => body_form_value(delivery.body(), field).ok().flatten(),
             Self::Root(pointer) => identifier_text(delivery.exact_json().ok()?.pointer(pointer)?),
             Self::Pointer(pointer) => identifier_text(item?.pointer(pointer)?),
         };
         found.filter(|text| !text.is_empty())
+    }
+}
+
+impl FieldLocation {
+    /// The value by which the proof of a delivery is told from others. Read as the proof is read:
+    /// else a captured proof in a body that is read in two ways would count as another one.
+    pub(crate) fn read_for_proof(&self, delivery: &Verified) -> Option<String> {
+        match self {
+            Self::Pointer(pointer) | Self::Root(pointer) => {
+                let json = delivery.body().json_for_proof().ok()?;
+                identifier_text(json.exact().pointer(pointer)?).filter(|text| !text.is_empty())
+            }
+            Self::Header(_) | Self::Form(_) => self.read(delivery, None),
+        }
     }
 }
 
@@ -102,6 +117,35 @@ fn scalar_text(value: ExactJson<'_>) -> Option<String> {
     }
 }
 
+/// The body in which parts of a proof are looked for, or why it cannot be read.
+#[derive(Clone, Copy)]
+pub(super) enum BodyJson<'a> {
+    /// No part of the proof is read from JSON.
+    Unread,
+    Read(ExactJson<'a>),
+    Unreadable(&'a BodyError),
+}
+
+impl<'a> BodyJson<'a> {
+    pub(super) fn new(read: Option<&'a Result<ProofJson<'_>, &'a BodyError>>) -> Self {
+        match read {
+            None => Self::Unread,
+            Some(Ok(json)) => Self::Read(json.exact()),
+            Some(Err(error)) => Self::Unreadable(error),
+        }
+    }
+
+    /// The value. Where the body cannot be read, nobody can say whether the proof is in it, so it
+    /// is not reported as missing.
+    pub(super) fn read(self) -> Result<Option<ExactJson<'a>>, VerifyError> {
+        match self {
+            Self::Read(json) => Ok(Some(json)),
+            Self::Unread => Ok(None),
+            Self::Unreadable(error) => Err(VerifyError::unreadable_proof(error)),
+        }
+    }
+}
+
 /// The texts at a JSON pointer in which one segment may be `*`: one text for every item. `None`
 /// where any of them is absent.
 pub(super) fn texts_at_pointer(value: ExactJson<'_>, pointer: &str) -> Option<Vec<String>> {
@@ -114,11 +158,8 @@ pub(super) fn texts_at_pointer(value: ExactJson<'_>, pointer: &str) -> Option<Ve
 
 /// The text at a JSON pointer, for a part of the signed message: missing and empty are errors, so
 /// that a body without the field cannot be taken for one with an empty field.
-pub(super) fn required_json_text(
-    json: Option<ExactJson<'_>>,
-    pointer: &str,
-) -> Result<String, VerifyError> {
-    let found =
-        json.and_then(|v| v.pointer(pointer)).and_then(scalar_text).filter(|t| !t.is_empty());
+pub(super) fn required_json_text(json: BodyJson<'_>, pointer: &str) -> Result<String, VerifyError> {
+    let found = json.read()?.and_then(|json| json.pointer(pointer)).and_then(scalar_text);
+    let found = found.filter(|text| !text.is_empty());
     found.ok_or_else(|| VerifyError::missing_signature(format!("{pointer} of the body")))
 }

@@ -1,31 +1,10 @@
-//! Form fields (`application/x-www-form-urlencoded`) of bodies and queries, and checks of required
-//! fields and headers.
+//! Form fields of bodies and queries, and checks of required fields and headers.
 
+use crate::body::Body;
+pub use crate::form_pairs::form_pairs;
+use crate::json::without_byte_order_mark;
 use crate::request::Request;
 use crate::verify_error::VerifyError;
-
-/// Iterates over the fields of a form body or a query (WHATWG URL, section 5.1), decoded and in
-/// order.
-///
-/// Names and values are bytes, because a signature may cover some that are not UTF-8. A malformed
-/// percent escape stays as it is.
-///
-/// ```
-/// use hookward_core::scheme::form_pairs;
-///
-/// let pairs: Vec<_> = form_pairs(b"name=Ada+L&id=%37").collect();
-/// assert_eq!(pairs[0], (b"name".to_vec(), b"Ada L".to_vec()));
-/// assert_eq!(pairs[1], (b"id".to_vec(), b"7".to_vec()));
-/// ```
-pub fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
-    bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = match pair.iter().position(|b| *b == b'=') {
-            Some(at) => (pair.get(..at), pair.get(at + 1..)),
-            None => (Some(pair), None),
-        };
-        (percent_decode(name.unwrap_or_default()), percent_decode(value.unwrap_or_default()))
-    })
-}
 
 /// The value of a field of a form body or a query; `None` where the field is absent. Several fields
 /// of the name must have the same value.
@@ -42,8 +21,42 @@ pub fn form_pairs(bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_
 /// # Ok::<(), hookward_core::VerifyError>(())
 /// ```
 pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyError> {
+    single_value(form_pairs(bytes), field)
+}
+
+/// The value of a field of a body that is a form, urlencoded or multipart; `None` where the field
+/// is absent. Several fields of the name must have the same value.
+///
+/// # Errors
+/// [`VerifyError::InvalidFormat`] where the body cannot be read as a form, and where the field has
+/// several different values or is not UTF-8.
+///
+/// ```
+/// use hookward_core::Body;
+/// use hookward_core::scheme::body_form_value;
+///
+/// let part = "--x\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\na\r\n--x--\r\n";
+/// let body = Body::received(part, Some("multipart/form-data; boundary=x"), None);
+/// assert_eq!(body_form_value(&body, "token")?.as_deref(), Some("a"));
+/// # Ok::<(), hookward_core::VerifyError>(())
+/// ```
+pub fn body_form_value(body: &Body, field: &str) -> Result<Option<String>, VerifyError> {
+    let unreadable = |e: &crate::body::BodyError| VerifyError::invalid_format(e.to_string());
+    if body.is_multipart() {
+        let fields = body.form_fields().map_err(unreadable)?.unwrap_or_default();
+        let pairs = fields.iter().map(|f| (f.name().as_bytes().to_vec(), f.bytes().to_vec()));
+        return single_value(pairs, field);
+    }
+    let content = body.content().map_err(unreadable)?;
+    form_value(without_byte_order_mark(content), field)
+}
+
+fn single_value(
+    pairs: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+    field: &str,
+) -> Result<Option<String>, VerifyError> {
     let mut found: Option<String> = None;
-    for (name, value) in form_pairs(bytes) {
+    for (name, value) in pairs {
         if name != field.as_bytes() {
             continue;
         }
@@ -63,7 +76,7 @@ pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyErr
 
 /// The value of a form field that must be present and not empty.
 pub(super) fn required_form_text(request: &Request, field: &str) -> Result<String, VerifyError> {
-    let found = form_value(request.body.bytes(), field)?.filter(|t| !t.is_empty());
+    let found = body_form_value(&request.body, field)?.filter(|t| !t.is_empty());
     found.ok_or_else(|| VerifyError::missing_signature(format!("the form field {field}")))
 }
 
@@ -73,27 +86,6 @@ pub(super) fn non_empty_header<'a>(value: &'a str, name: &str) -> Result<&'a str
         return Err(VerifyError::invalid_format(format!("the header {name} is empty")));
     }
     Ok(value)
-}
-
-/// Decodes `%XX` and `+`.
-fn percent_decode(part: &[u8]) -> Vec<u8> {
-    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
-    let mut out = Vec::with_capacity(part.len());
-    let mut at = 0;
-    while let Some(byte) = part.get(at) {
-        let pair = (digit(part.get(at + 1)), digit(part.get(at + 2)));
-        match (byte, pair) {
-            (b'%', (Some(high), Some(low))) => {
-                out.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                at += 3;
-                continue;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(*byte),
-        }
-        at += 1;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -108,12 +100,5 @@ mod tests {
         assert_eq!(form_value(b"a=1", "b").unwrap(), None);
         assert_eq!(form_value(b"a=%zz", "a").unwrap().as_deref(), Some("%zz"));
         assert!(form_value(b"a=%ff", "a").is_err());
-    }
-
-    #[test]
-    fn form_pairs_keep_their_order_and_bytes() {
-        let pairs: Vec<_> = form_pairs(b"b=2&&a=%ff+&c").collect();
-        let want: [(&[u8], &[u8]); 3] = [(b"b", b"2"), (b"a", b"\xff "), (b"c", b"")];
-        assert_eq!(pairs, want.map(|(name, value)| (name.to_vec(), value.to_vec())));
     }
 }

@@ -96,6 +96,10 @@ impl IdentityRules {
             return Ok(vec![self.identity(delivery, item, None, &is_signed)]);
         };
         let body = delivery.exact_json().map_err(|e| IdentifyError::new(e.to_string()))?;
+        // Stores find an item by its place in the text.
+        if delivery.body().is_form() {
+            return Err(IdentifyError::new("the body is a form, which cannot hold a batch"));
+        }
         let items =
             body.pointer(batch).filter(|list| list.value().is_array()).ok_or_else(|| {
                 IdentifyError::new(format!("there is no array of events at `{batch}`"))

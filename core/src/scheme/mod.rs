@@ -62,7 +62,7 @@ mod verify;
 pub use compiled::CompiledScheme;
 pub use error::SchemeError;
 pub use field_location::FieldLocation;
-pub use form::{form_pairs, form_value};
+pub use form::{body_form_value, form_pairs, form_value};
 pub use identity::IdentityRules;
 pub use one_or_more::OneOrMore;
 pub use spec::{

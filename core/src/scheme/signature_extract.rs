@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 
 use crate::crypto::Tag;
-use crate::exact_json::ExactJson;
 use crate::request::{Head, Request};
 use crate::scheme::compiled::CompiledScheme;
-use crate::scheme::field_location::texts_at_pointer;
+use crate::scheme::field_location::{BodyJson, texts_at_pointer};
 use crate::scheme::form::{form_value, required_form_text};
 use crate::scheme::spec::SignatureLocation;
 use crate::verify_error::VerifyError;
@@ -50,7 +49,7 @@ impl CompiledScheme {
     pub(super) fn extract_from_body<'a>(
         &'a self,
         request: &Request,
-        json: Option<ExactJson<'_>>,
+        json: BodyJson<'_>,
     ) -> Result<ExtractedSignature<'a>, VerifyError> {
         let name = self.signature.name.as_str();
         if self.signature.location == SignatureLocation::Form {
@@ -58,7 +57,8 @@ impl CompiledScheme {
         }
         let missing =
             || VerifyError::missing_signature(format!("the signature at {name} of the body"));
-        let texts = texts_at_pointer(json.ok_or_else(missing)?, name).ok_or_else(missing)?;
+        let texts =
+            texts_at_pointer(json.read()?.ok_or_else(missing)?, name).ok_or_else(missing)?;
         if texts.is_empty() {
             return Err(missing());
         }

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::exact_json::ExactJson;
 use crate::request::Request;
 use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
-use crate::scheme::field_location::{FieldLocation, required_json_text};
+use crate::scheme::field_location::{BodyJson, FieldLocation, required_json_text};
 use crate::scheme::form::{non_empty_header, required_form_text};
 use crate::scheme::signature_extract::ExtractedSignature;
 use crate::scheme::spec::TimeUnit;
@@ -23,7 +22,7 @@ impl CompiledTimestamp {
         &self,
         signature: &ExtractedSignature<'a>,
         request: &'a Request,
-        json: Option<ExactJson<'_>>,
+        json: BodyJson<'_>,
     ) -> Result<Cow<'a, str>, VerifyError> {
         Ok(match &self.location {
             TimestampLocation::SignatureList(key) => Cow::Borrowed(signature.list_value(key)?),

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use crate::crypto::{ProofAlgorithm, Tag, tokens_equal};
-use crate::exact_json::ExactJson;
 use crate::request::{Head, Request};
 use crate::scheme::compiled::CompiledScheme;
 use crate::scheme::compiled_timestamp::TimestampLocation;
-use crate::scheme::field_location::{FieldLocation, required_json_text};
+use crate::scheme::field_location::{BodyJson, FieldLocation, required_json_text};
 use crate::scheme::form::{non_empty_header, required_form_text};
 use crate::scheme::signature_extract::ExtractedSignature;
 use crate::scheme::spec::SignatureLocation;
@@ -34,9 +33,10 @@ impl CompiledScheme {
     /// Any [`VerifyError`] but [`VerifyError::KeyUnavailable`].
     pub fn verify(&self, request: &Request, cx: &VerifyCx<'_>) -> Result<usize, VerifyError> {
         let in_head = self.read_head(&request.head)?;
-        // A body that is not strict JSON fails where a part of the proof is read from it, not here:
-        // the signature may cover its bytes all the same.
-        let json = if self.needs_json() { request.body.exact_json().ok() } else { None };
+        // A body that cannot be read fails where a part of the proof is read from it, not here: the
+        // signature may cover its bytes all the same.
+        let json = self.needs_json().then(|| request.body.json_for_proof());
+        let json = BodyJson::new(json.as_ref());
         let signature = match in_head {
             Some(signature) => signature,
             None => self.extract_from_body(request, json)?,
@@ -158,7 +158,7 @@ impl CompiledScheme {
         signature: &ExtractedSignature<'a>,
         timestamp: Option<&'a str>,
         request: &'a Request,
-        json: Option<ExactJson<'_>>,
+        json: BodyJson<'_>,
         cx: &VerifyCx<'_>,
     ) -> Result<Vec<MessagePart<'a>>, VerifyError> {
         let owned = |text: String| Cow::Owned(text.into_bytes());

@@ -4,6 +4,8 @@
 use serde::de::{Deserialize, IgnoredAny};
 
 use crate::body::Body;
+use crate::json::{parse_strict, without_byte_order_mark};
+use crate::json_repair::string_length;
 
 /// The item of a JSON body at a JSON pointer, byte for byte; `None` where the body is not strict
 /// JSON or has no such item. Nothing is serialised again, so numbers and the order of members
@@ -18,13 +20,16 @@ use crate::body::Body;
 /// assert_eq!(&item.bytes()[..], br#"{"id":2.0}"#);
 /// ```
 pub fn batch_item(body: &Body, pointer: &str) -> Option<Body> {
-    body.json().ok()?.pointer(pointer)?;
-    let mut at = body.bytes().trim_ascii_start();
+    // Whether a duplicate key is accepted was decided when the delivery was routed.
+    body.json_for_proof().ok()?.value().pointer(pointer)?;
+    let content = body.content().ok()?;
+    let mut at = without_byte_order_mark(content).trim_ascii_start();
     for token in pointer.split('/').skip(1) {
         at = enter(at, &token.replace("~1", "/").replace("~0", "~"))?;
     }
     let item = at.get(..read::<IgnoredAny>(at)?.1)?;
-    Some(Body::new(body.bytes().slice_ref(item)))
+    let item = Body::received(content.slice_ref(item), None, None);
+    Some(item.with_json_options(&body.json_options()))
 }
 
 /// The rest of `value`, an object or array, from the start of its member `token`.
@@ -33,19 +38,24 @@ fn enter<'a>(value: &'a [u8], token: &str) -> Option<&'a [u8]> {
     let array = value.first() == Some(&b'[');
     let mut at = value.get(1..)?.trim_ascii_start();
     let mut index = 0_usize;
+    // Of several members with one key the last counts.
+    let mut found = None;
     loop {
-        let here = if array {
-            token.parse() == Ok(index)
-        } else {
-            let (key, length) = read::<String>(at)?;
-            at = at.get(length..)?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-            key == token
-        };
-        if here {
+        if array && token.parse() == Ok(index) {
             return Some(at);
         }
-        at = at.get(read::<IgnoredAny>(at)?.1..)?.trim_ascii_start().strip_prefix(b",")?;
-        at = at.trim_ascii_start();
+        if !array {
+            let length = string_length(at)?;
+            let key = parse_strict(at.get(..length)?).ok()?;
+            at = at.get(length..)?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+            if key == token {
+                found = Some(at);
+            }
+        }
+        let Some(length) = read::<IgnoredAny>(at).map(|read| read.1) else { return found };
+        let rest = at.get(length..).unwrap_or_default().trim_ascii_start();
+        let Some(rest) = rest.strip_prefix(b",") else { return found };
+        at = rest.trim_ascii_start();
         index += 1;
     }
 }
@@ -75,6 +85,13 @@ mod tests {
         assert_eq!(part(body, "/a~1b/2").unwrap(), "12345678901234567890123");
         assert_eq!(part(body, "/c~0").unwrap(), r#""x""#);
         assert_eq!(part(body, "").unwrap(), body.trim());
+    }
+
+    #[test]
+    fn an_item_is_found_in_bodies_that_tolerant_parsers_read() {
+        assert_eq!(part("\u{feff}{\"a\":[1]}", "/a/0").unwrap(), "1");
+        assert_eq!(part(r#"{"a":[1],"b":2,"a":[3]}"#, "/a/0").unwrap(), "3");
+        assert_eq!(part(r#"{"\ud800":1e400,"a":["\udc00"]}"#, "/a/0").unwrap(), r#""\udc00""#);
     }
 
     #[test]

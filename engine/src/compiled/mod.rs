@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::Secret;
 use hookward_core::plugin::StoreDescriptor;
+use hookward_core::{Event, Secret};
 use ipnet::IpNet;
 
 pub use limits::{Limits, Rate};
@@ -62,6 +62,15 @@ impl CompiledConfig {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Returns a stored event whose body is read as its source's `json:` says. A store keeps bytes
+    /// and headers alone.
+    pub fn with_json_options(&self, event: &Event) -> Event {
+        match self.sources.get(event.source()) {
+            Some(source) => event.with_body(event.body().with_json_options(&source.json)),
+            None => event.clone(),
+        }
     }
 
     /// Returns the names of the sources whose requests are not verified (`provider: none`).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::{ActiveSecrets, Provider, Reply, SecretSet, Timestamp};
+use hookward_core::{ActiveSecrets, JsonOptions, Provider, Reply, SecretSet, Timestamp};
 use http::Method;
 
 use super::limits::Limits;
@@ -40,6 +40,8 @@ pub struct Source {
     pub limits: Limits,
     /// Which keys make two deliveries one where the sender does not sign its event id.
     pub dedupe: Dedupe,
+    /// `json:`, how bodies are read as JSON, with the form field of the provider.
+    pub json: JsonOptions,
     /// What happens to a verified body that must be parsed and cannot be.
     pub on_parse_error: OnInvalid,
 }

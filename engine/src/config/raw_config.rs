@@ -138,7 +138,23 @@ pub(super) struct Source {
     pub(super) keep_headers: Option<Vec<Option<String>>>,
     pub(super) reply: Option<SourceReply>,
     pub(super) dedupe: Option<Dedupe>,
+    pub(super) json: Option<SourceJson>,
     pub(super) on_parse_error: Option<OnInvalid>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceJson {
+    pub(super) duplicate_keys: Option<DuplicateKeys>,
+    #[schemars(length(min = 1, max = 100))]
+    pub(super) form_field: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DuplicateKeys {
+    Reject,
+    Last,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -128,9 +128,13 @@ pub(super) struct BodyBudget<B> {
 }
 
 impl<B: ReadBody> BodyBudget<B> {
-    /// Reads a body.
-    pub(super) async fn read(mut reader: B, limit: usize) -> Result<(Body, Self), Rejection> {
-        let body = Body::new(reader.read(limit).await?);
+    /// Reads a body; `read_as` makes it of its bytes.
+    pub(super) async fn read(
+        mut reader: B,
+        limit: usize,
+        read_as: impl FnOnce(Bytes) -> Body,
+    ) -> Result<(Body, Self), Rejection> {
+        let body = read_as(reader.read(limit).await?);
         Ok((body, Self { reader, json: None }))
     }
 
@@ -208,7 +212,7 @@ mod tests {
         client: u8,
         memory: &JsonMemory,
     ) -> Result<(Body, BodyBudget<Reader>), Rejection> {
-        let (body, mut budget) = BodyBudget::read(reader, 0).await?;
+        let (body, mut budget) = BodyBudget::read(reader, 0, Body::new).await?;
         let client = IpAddr::from([192, 0, 2, client]);
         budget.reserve_json(&body, Some(client), memory).await?;
         Ok((body, budget))

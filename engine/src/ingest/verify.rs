@@ -1,6 +1,8 @@
 //! Stage 1, verify: from anyone's bytes to a delivery whose sender is proven.
 
-use hookward_core::{Head, Proof, VerifyCx, VerifyError, precheck};
+use hookward_core::{Body, Head, Proof, VerifyCx, VerifyError, precheck};
+use http::HeaderName;
+use http::header::CONTENT_TYPE;
 
 use super::body_budget::{BodyBudget, ReadBody};
 use super::head_checks::{check_declared_size, check_head};
@@ -23,7 +25,10 @@ impl Ingest {
         let head = precheck(&*source.provider, head).map_err(|e| self.reject_unverified(cx, e))?;
         check_declared_size(source, head.head())?;
 
-        let (body, mut budget) = BodyBudget::read(body, source.limits.body).await?;
+        let content_type = header_text(head.head(), &CONTENT_TYPE);
+        let read_as =
+            |bytes| Body::received(bytes, content_type, None).with_json_options(&source.json);
+        let (body, mut budget) = BodyBudget::read(body, source.limits.body, read_as).await?;
         let verify_cx =
             VerifyCx::new(cx.received_at, source.secrets_at(cx.received_at), &*self.keys)
                 .with_tolerance(source.tolerance)
@@ -78,4 +83,9 @@ impl Ingest {
         }
         Rejection::VerificationFailed(error)
     }
+}
+
+/// The value of a header; `None` where it is absent or not visible ASCII.
+fn header_text<'a>(head: &'a Head, name: &HeaderName) -> Option<&'a str> {
+    head.headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -44,7 +44,8 @@ pub(super) async fn run_attempt(
         return JobOutcome::new(job.lease, Settlement::Unrouted);
     };
     let (started_at, started) = (shared.engine.now(), Instant::now());
-    let attempt = Attempt { shared, job, route, started_at, started };
+    let event = config.with_json_options(&job.event);
+    let attempt = Attempt { shared, job, event, route, started_at, started };
     let first_step = match &job.step {
         None => Some(0),
         // By name, not by index: a reload may have added steps before it.
@@ -64,6 +65,8 @@ pub(super) async fn run_attempt(
 struct Attempt<'a> {
     shared: &'a Shared,
     job: &'a Job,
+    /// The job's event, read as its source says.
+    event: Event,
     route: &'a Arc<Route>,
     started_at: Timestamp,
     /// For the duration: the wall clock may be set meanwhile.
@@ -72,7 +75,7 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run_chain(&self, first_step: usize, stop: &CancellationToken) -> JobOutcome {
-        let mut event = self.job.event.clone();
+        let mut event = self.event.clone();
         let mut is_replaced = false;
         let mut last_step = None;
         for step in self.route.chain.iter().skip(first_step) {
@@ -107,7 +110,7 @@ impl Attempt<'_> {
                     // The body as this step received it, so that the next attempt resumes here. The
                     // store has the received body, so a chain that never replaced it stores
                     // nothing.
-                    let stored = is_replaced || self.job.step.is_some();
+                    let stored = is_replaced || !self.job.event.body().is_received();
                     let body = stored.then(|| event.body().bytes().clone());
                     return self.failure_outcome(step, failure, body);
                 }

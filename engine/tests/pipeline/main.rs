@@ -31,6 +31,7 @@ use serde_json::Value;
 
 mod answers;
 mod attempts;
+mod bodies;
 mod breaker;
 mod captured_requests;
 mod claims;

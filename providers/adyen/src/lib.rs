@@ -108,6 +108,13 @@ impl Provider for Adyen {
         Ok(Verification::Genuine { secret })
     }
 
+    fn replay_token(&self, delivery: &Verified) -> Option<String> {
+        match self.is_header_signed(delivery.head()) {
+            true => None,
+            false => items::replay_token(delivery),
+        }
+    }
+
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         match self.is_header_signed(delivery.head()) {
             true => self.header_scheme.identify(delivery),

@@ -76,6 +76,12 @@ impl Provider for Github {
         Some(&self.scheme)
     }
 
+    /// With the content type `application/x-www-form-urlencoded` GitHub sends the JSON as the field
+    /// `payload`, and signs the form (docs.github.com, "Webhook events and payloads").
+    fn form_json_field(&self) -> Option<&'static str> {
+        Some("payload")
+    }
+
     fn config_warnings(&self) -> Vec<String> {
         match self.hash {
             SignatureHash::Sha256 => Vec::new(),

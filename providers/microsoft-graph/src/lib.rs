@@ -114,8 +114,9 @@ impl Provider for MicrosoftGraph {
         let secret = self.scheme.verify(request, cx)?;
         // The secret is checked first, so that strangers cannot cause requests for Microsoft's
         // keys.
-        if let (Some(publisher), Ok(body)) = (&self.publisher, request.body.json()) {
-            publisher.verify(body, cx).await?;
+        if let Some(publisher) = &self.publisher {
+            let body = request.body.json_for_proof().map_err(VerifyError::unreadable_proof)?;
+            publisher.verify(body.value(), cx).await?;
         }
         Ok(Verification::Genuine { secret })
     }

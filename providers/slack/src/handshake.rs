@@ -37,10 +37,13 @@ fn is_ssl_check(form: &[u8]) -> bool {
 
 /// Returns the reply to a verified request if it is a handshake.
 pub(crate) fn answer(request: &Request) -> Result<Option<Reply>, VerifyError> {
-    let Ok(body) = request.body.json() else {
-        let is_check = is_form(&request.head) && is_ssl_check(request.body.bytes());
-        return Ok(is_check.then(|| Reply::empty(StatusCode::OK)));
-    };
+    if is_form(&request.head) && is_ssl_check(request.body.bytes()) {
+        return Ok(Some(Reply::empty(StatusCode::OK)));
+    }
+    if request.body.is_form() {
+        return Ok(None);
+    }
+    let Ok(body) = request.body.json() else { return Ok(None) };
     if body.get("type").and_then(Value::as_str) != Some("url_verification") {
         return Ok(None);
     }

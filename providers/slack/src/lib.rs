@@ -84,8 +84,14 @@ impl Provider for Slack {
         })
     }
 
+    /// Interactivity is a form whose field `payload` is JSON (docs.slack.dev, "Handling user
+    /// interaction"). Slash commands have no such field.
+    fn form_json_field(&self) -> Option<&'static str> {
+        Some("payload")
+    }
+
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        if delivery.json().is_err() {
+        if delivery.body().is_form() || delivery.json().is_err() {
             return Ok(vec![forms::identify(delivery.body().bytes())]);
         }
         self.scheme.identify(delivery)

@@ -38,12 +38,12 @@ pub(crate) fn read_event(conn: &Connection, seq: i64) -> Result<Option<Event>> {
         if !row.get::<_, bool>(8)? {
             return Err(unreadable("an event"));
         }
-        let body = Body::new(Bytes::from(row.get::<_, Vec<u8>>(6)?));
+        let headers: Vec<(String, String)> =
+            serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|_| unreadable("headers"))?;
+        let body = Body::stored(Bytes::from(row.get::<_, Vec<u8>>(6)?), &headers);
         let part: Option<String> = row.get(7)?;
         // The body of a batch is stored once; each event has a JSON pointer to its own bytes in it.
         let item = part.and_then(|part| batch_item(&body, &part));
-        let headers: Vec<(String, String)> =
-            serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|_| unreadable("headers"))?;
         Ok(Event::new(
             EventParts::new(
                 EventId::from_bytes(row.get(0)?),

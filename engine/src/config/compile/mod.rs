@@ -5,6 +5,7 @@
 //! message, so that one mistake gives one message.
 
 mod answers;
+mod body;
 mod chain;
 mod compile_cx;
 mod exact_block;

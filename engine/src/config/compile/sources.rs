@@ -7,6 +7,7 @@ use std::time::Duration;
 use hookward_core::plugin::ProviderDescriptor;
 
 use super::answers;
+use super::body;
 use super::compile_cx::CompileCx;
 use super::plugin::{self, NO_VERIFICATION, PluginKind};
 use super::secrets;
@@ -122,6 +123,7 @@ fn compile_source(
     let methods = answers::methods(cx, at, raw.methods, &descriptor);
     let keep_headers = answers::stored_headers(cx, at, raw.keep_headers, &descriptor, &*provider);
     let reply = answers::reply(cx, at, raw.reply);
+    let json = body::json_options(raw.json.unwrap_or_default(), &*provider);
     let verified = descriptor.name != NO_VERIFICATION;
     if !verified {
         warn_unverified(cx, at, source_name);
@@ -144,6 +146,7 @@ fn compile_source(
             Some(raw_config::Dedupe::Id) => Dedupe::Id,
             Some(raw_config::Dedupe::IdAndBody) | None => Dedupe::IdAndBody,
         },
+        json,
         on_parse_error: on_invalid(raw.on_parse_error),
     })
 }
