@@ -140,14 +140,7 @@ impl<'a> Message<'a> {
         let time = self.get("Timestamp").and_then(Timestamp::parse_rfc3339);
         let time =
             time.ok_or_else(|| VerifyError::invalid_format("Timestamp is not an RFC 3339 time"))?;
-        let (age, ahead) = (cx.now.since(time), time.since(cx.now));
-        if age > tolerance {
-            return Err(VerifyError::TimestampTooOld { age, tolerance });
-        }
-        if ahead > tolerance {
-            return Err(VerifyError::TimestampInFuture { ahead, tolerance });
-        }
-        Ok(())
+        cx.check_time(time, tolerance, tolerance)
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {

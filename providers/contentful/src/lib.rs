@@ -100,14 +100,7 @@ impl Provider for Contentful {
             }
         }
         let secret = found.ok_or(VerifyError::InvalidSignature)?;
-        let tolerance = cx.tolerance.unwrap_or(TOLERANCE);
-        let (age, ahead) = (cx.now.since(at), at.since(cx.now));
-        if age > tolerance {
-            return Err(VerifyError::TimestampTooOld { age, tolerance });
-        }
-        if ahead > tolerance {
-            return Err(VerifyError::TimestampInFuture { ahead, tolerance });
-        }
+        cx.check_time(at, TOLERANCE, TOLERANCE)?;
         Ok(Verification::Genuine { secret })
     }
 

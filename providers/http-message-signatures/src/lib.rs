@@ -22,7 +22,7 @@ use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
     EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
-    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    SignError, Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -201,20 +201,11 @@ impl Provider for MessageSignatures {
 
 /// Checks that `created` differs from now by at most the tolerance, and that `expires` is not past.
 fn check_time(input: &input::Input, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-    let tolerance = cx.tolerance.unwrap_or(TOLERANCE);
+    cx.check_time(Timestamp::from_secs(input.created), TOLERANCE, TOLERANCE)?;
     let now = cx.now.as_secs();
-    let secs = |n: i64| Duration::from_secs(u64::try_from(n).unwrap_or(0));
-    let age = secs(now.saturating_sub(input.created));
-    let ahead = secs(input.created.saturating_sub(now));
-    if age > tolerance {
-        return Err(VerifyError::TimestampTooOld { age, tolerance });
-    }
-    if ahead > tolerance {
-        return Err(VerifyError::TimestampInFuture { ahead, tolerance });
-    }
     match input.expires {
         Some(expires) if now >= expires => Err(VerifyError::TimestampTooOld {
-            age: secs(now.saturating_sub(expires)),
+            age: Duration::from_secs(u64::try_from(now.saturating_sub(expires)).unwrap_or(0)),
             tolerance: Duration::ZERO,
         }),
         _ => Ok(()),

@@ -68,14 +68,7 @@ impl<'a> Transmission<'a> {
         else {
             return Ok(());
         };
-        let (age, ahead) = (cx.now.since(time), time.since(cx.now));
-        if age > tolerance {
-            return Err(VerifyError::TimestampTooOld { age, tolerance });
-        }
-        if ahead > tolerance {
-            return Err(VerifyError::TimestampInFuture { ahead, tolerance });
-        }
-        Ok(())
+        cx.check_time(time, tolerance, tolerance)
     }
 }
 

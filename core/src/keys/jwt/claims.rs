@@ -175,8 +175,13 @@ impl Claims {
             ));
         }
         let issued = self.numeric_date("iat")?;
+        // Ages count by whole seconds, as in `VerifyCx::check_time`.
+        let whole_seconds = |later: Timestamp, earlier: Timestamp| {
+            let seconds = later.as_secs().saturating_sub(earlier.as_secs());
+            Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        };
         for start in [issued, self.numeric_date("nbf")?].into_iter().flatten() {
-            if start > now.plus(rules.future_leeway) {
+            if whole_seconds(start, now) > rules.future_leeway {
                 let (ahead, tolerance) = (start.since(now), rules.future_leeway);
                 return Err(VerifyError::TimestampInFuture { ahead, tolerance });
             }
@@ -196,7 +201,7 @@ impl Claims {
             (Some(_), None) => {
                 Err(VerifyError::invalid_claim("the token has no time of issue (`iat`)"))
             }
-            (Some(tolerance), Some(issued)) if now.since(issued) > tolerance => {
+            (Some(tolerance), Some(issued)) if whole_seconds(now, issued) > tolerance => {
                 Err(VerifyError::TimestampTooOld { age: now.since(issued), tolerance })
             }
             _ => Ok(()),

@@ -22,6 +22,9 @@ pub(super) async fn tolerance_edges(
             let latest = genuine.now.plus(span);
             let earliest = genuine.now.minus(span);
             expect_code(built, genuine, latest, tolerance, "").await?;
+            // The edge lasts a whole second: a sender that signs whole seconds knows no less.
+            let end_of_second = latest.plus(SECOND - Duration::from_millis(1));
+            expect_code(built, genuine, end_of_second, tolerance, "").await?;
             expect_code(built, genuine, earliest, tolerance, "").await?;
             expect_code(built, genuine, latest.plus(SECOND), tolerance, "TIMESTAMP_TOO_OLD")
                 .await?;
