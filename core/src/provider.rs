@@ -180,6 +180,18 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether no request can be verified without the public URL, because the sender signs the URL
+    /// that it calls. A configuration without `server.public_url` is then an error.
+    ///
+    /// By default that of the scheme, and `false` without one.
+    fn needs_public_url(&self) -> bool {
+        #[cfg(feature = "scheme")]
+        if let Some(scheme) = self.scheme() {
+            return scheme.needs_public_url();
+        }
+        false
+    }
+
     /// The attacks that this configuration leaves open, one sentence each, ending with the setting
     /// that closes it. `hookward check` prints them as warnings.
     fn config_warnings(&self) -> Vec<String> {

@@ -136,6 +136,34 @@ fn a_flood_of_rejected_requests_leaves_a_few_lines_that_name_the_address() {
 }
 
 #[test]
+fn check_rejects_a_source_whose_sender_signs_a_url_that_is_not_known() {
+    let message_signatures = "provider: http_message_signatures, secrets: [\"c2VjcmV0LXNlY3JldC1zZWNyZXQ=\"], with: { alg: hmac-sha256 }";
+    for (source, needs_url) in [
+        ("secrets: [\"12345678901234567890123456789012\"], provider: twilio", true),
+        ("secrets: [\"trello-secret\"], provider: trello", true),
+        (message_signatures, true),
+        ("provider: google_pubsub, with: { email: a@b.iam.gserviceaccount.com }", true),
+        (
+            "provider: google_pubsub, with: { email: a@b.iam.gserviceaccount.com, audience: https://a.example }",
+            false,
+        ),
+        ("secrets: [\"e2e-github\"], provider: github", false),
+    ] {
+        let routes = format!("sources:\n  one: {{ {source} }}\nroutes: []\n");
+        let check = |routes: &str| {
+            let output = ServerDir::new(routes).run(&["check"]);
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (code, messages) = check(&routes);
+        assert_eq!(code, Some(i32::from(needs_url)), "{source}: {messages}");
+        assert_eq!(messages.contains("signs the URL that it calls"), needs_url, "{messages}");
+        let url = "server: { public_url: \"https://hooks.example.com\" }\n";
+        let (code, messages) = check(&format!("{url}{routes}"));
+        assert_eq!(code, Some(0), "{source}: {messages}");
+    }
+}
+
+#[test]
 fn listings_are_filtered_and_paged() {
     let dir = server_dir(NOOP);
     let server = dir.start();

@@ -18,6 +18,11 @@ fn error(reason: &str) -> SignError {
 }
 
 impl CompiledScheme {
+    /// Whether the message contains the URL that the sender calls.
+    pub(crate) fn needs_public_url(&self) -> bool {
+        self.message.iter().any(|segment| matches!(segment, Segment::Url))
+    }
+
     /// Whether requests can be signed: the signature stands in a header, no segment of the message
     /// is a field of the body, and the key is not the public one of a pair.
     pub(crate) fn can_sign(&self) -> bool {

@@ -131,6 +131,11 @@ impl Provider for GooglePubsub {
         Ok(events)
     }
 
+    /// The audience of the token is the URL of the subscription, unless `audience` names another.
+    fn needs_public_url(&self) -> bool {
+        self.audience.is_none()
+    }
+
     fn config_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.email.is_none() {

@@ -118,6 +118,10 @@ impl MessageSignatures {
     }
 }
 
+/// Components (RFC 9421, section 2.2) whose value a server behind a proxy knows from
+/// `server.public_url` alone.
+const URL_COMPONENTS: [&str; 3] = ["@target-uri", "@authority", "@scheme"];
+
 #[async_trait]
 impl Provider for MessageSignatures {
     fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
@@ -130,7 +134,7 @@ impl Provider for MessageSignatures {
         cx: &VerifyCx<'_>,
     ) -> Result<Verification, VerifyError> {
         let input = self.parse_head(&request.head)?;
-        let of_url = ["@target-uri", "@authority", "@scheme"].iter().any(|name| input.covers(name));
+        let of_url = URL_COMPONENTS.iter().any(|name| input.covers(name));
         let base_url = match cx.public_url {
             None if of_url => {
                 return Err(VerifyError::invalid_format(
@@ -183,6 +187,14 @@ impl Provider for MessageSignatures {
                 Err(SecretError::new(text))
             }
         }
+    }
+
+    /// Without `covers`, a signature must cover `@target-uri` or `@authority`.
+    fn needs_public_url(&self) -> bool {
+        self.requirements
+            .covers
+            .as_ref()
+            .is_none_or(|covers| covers.iter().any(|name| URL_COMPONENTS.contains(&name.as_str())))
     }
 
     fn config_warnings(&self) -> Vec<String> {

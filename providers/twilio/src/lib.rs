@@ -65,6 +65,10 @@ impl Provider for Twilio {
         signature::verify(request, cx).map(|secret| Verification::Genuine { secret })
     }
 
+    fn needs_public_url(&self) -> bool {
+        true
+    }
+
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         identity::identify(&self.json, delivery)
     }

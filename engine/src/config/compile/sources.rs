@@ -97,6 +97,20 @@ fn check_path_is_unique(
         .help(format!("write another `path:`; without one, the path of source `{source_name}` is /webhooks/{source_name}"));
 }
 
+/// Reports a source whose sender signs the URL that it calls, where that URL is not known.
+fn report_missing_public_url(cx: &mut CompileCx<'_>, at: &str, source_name: &str) {
+    if cx.document.has_error_at("/server/public_url") {
+        return;
+    }
+    cx.document
+        .error(
+            Location::Key(at),
+            format!("the sender of source `{source_name}` signs the URL that it calls, and that URL is not known"),
+        )
+        .label("every request would be rejected")
+        .help("add `public_url: https://hooks.example.com` to `server`: the scheme and host under which senders reach this server");
+}
+
 /// Compiles one source; `None` where its provider cannot be found or built.
 fn compile_source(
     cx: &mut CompileCx<'_>,
@@ -115,6 +129,9 @@ fn compile_source(
     let secret_file = secrets::compile_secret_file(cx, at, raw.secret_file, descriptor.as_ref());
     for warning in built.map(|provider| provider.config_warnings()).into_iter().flatten() {
         cx.document.warn(Location::Key(at), format!("source `{source_name}`: {warning}"));
+    }
+    if server.public_url.is_none() && built.is_some_and(|provider| provider.needs_public_url()) {
+        report_missing_public_url(cx, at, source_name);
     }
     let limits = limits(cx, at, raw.limits.unwrap_or_default(), defaults, server);
     let (descriptor, provider) = provider?;
