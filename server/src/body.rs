@@ -30,7 +30,7 @@ const MIN_BYTES_PER_SECOND: usize = 1024;
 /// [`BODY_TIMEOUT`], so this is a quarter of the pace that it has had.
 const MIN_PACE_DIVISOR: usize = 40;
 
-/// The clock is read once for so many frames that need not be waited for.
+/// Frames between two readings of the clock while none needs to be waited for.
 const FRAMES_PER_CHECK: usize = 64;
 
 /// The pace is that of the last two intervals. A network that is interrupted for one of them is no
@@ -71,10 +71,10 @@ impl BoundedBody {
         };
         loop {
             if let Some(frame) = frame.take() {
-                // Also while frames are ready: a peer can send so many small ones that none is
-                // waited for.
+                // Also while frames are ready: a peer can send small ones so fast that none has
+                // to be waited for.
                 pace.frames += 1;
-                if pace.frames % FRAMES_PER_CHECK == 0 {
+                if pace.frames.is_multiple_of(FRAMES_PER_CHECK) {
                     pace.check(Instant::now(), self.buffer.len())?;
                 }
                 return frame.transpose().map_err(|_| ReadError::Broken);

@@ -1,9 +1,9 @@
 //! The memory for the bodies of all requests, shared between clients. A client is an address, or
 //! the /64 of an IPv6 address; behind trusted proxies it is the one that they name.
 //!
-//! A client may take all memory that is free. When there is none left, a client that holds less
+//! A client may take all memory that is free. When all is taken, a client that holds less
 //! takes it from the one that holds the most, by ending a body of it that is still arriving. So a
-//! client that holds no more than an equal share is never refused because of what others send. One
+//! client that holds no more than an equal share is never rejected because of what others send. One
 //! quarter is kept for small bodies, because most events are small, and a few large bodies must not
 //! delay all of them.
 
@@ -535,13 +535,13 @@ mod tests {
             body.mark_proven();
             large.push(body);
         }
-        let mut refused = BodyBuffer::new(memory.clone(), ip(2));
-        assert_eq!(append(&mut refused, 65 * KIB), Err(ReadError::NoMemory));
+        let mut rejected = BodyBuffer::new(memory.clone(), ip(2));
+        assert_eq!(append(&mut rejected, 65 * KIB), Err(ReadError::NoMemory));
         let mut small = BodyBuffer::new(memory.clone(), ip(2));
         append(&mut small, 64 * KIB).unwrap();
         // It becomes large, and all of it counts as such.
         assert_eq!(append(&mut small, 1), Err(ReadError::NoMemory));
-        drop((large, small, refused));
+        drop((large, small, rejected));
         assert_eq!(used(&memory), (0, 0, 0));
     }
 
@@ -564,7 +564,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_would_hold_more_than_the_others_is_refused() {
+    async fn a_client_that_would_hold_more_than_the_others_is_rejected() {
         let memory = memory();
         let mut first = arriving(&memory, 1, 24 * MIB);
         let mut second = arriving(&memory, 2, 24 * MIB);

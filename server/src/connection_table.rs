@@ -181,7 +181,7 @@ fn choose<'a>(
     now: u64,
     count: usize,
 ) -> VecDeque<(Arc<Connection>, u64)> {
-    let mut owners: HashMap<Owner, Vec<(u64, &Arc<Connection>, u64)>> = HashMap::new();
+    let mut owners = HashMap::<Owner, Vec<(u64, &Arc<Connection>, u64)>>::new();
     for connection in open {
         let phase = connection.phase.load(Ordering::Relaxed);
         if let Some(due) = due(phase, now) {
@@ -267,7 +267,7 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Tells the table how far the request of a connection is.
+/// Reports to the table how far the request of a connection is.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionProgress {
     table: Arc<ConnectionTable>,

@@ -75,10 +75,10 @@ struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
     Head,
-    /// So many bytes of a body are still to come.
+    /// The number of bytes of a body that are still to come.
     Body(u64),
     ChunkSize,
-    /// So many bytes of a chunk and the end of its line are still to come.
+    /// The number of bytes of a chunk, and of the end of its line, that are still to come.
     Chunk(u64),
     Trailers,
     /// The connection will be closed, so nothing is followed any more.

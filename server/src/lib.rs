@@ -41,7 +41,7 @@ mod framing;
 mod head_reader;
 mod head_validation;
 mod hooks;
-mod http2_refusal;
+mod http2_rejection;
 mod ingress;
 #[doc(hidden)]
 pub mod internal;

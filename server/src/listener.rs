@@ -30,7 +30,7 @@ use crate::error_rewrite::ResponseOrigin;
 use crate::framing::{FramingMonitor, FramingReport};
 use crate::head_reader::{MAX_HEAD_BUFFER, read_first_head};
 use crate::hooks::Hooks;
-use crate::http2_refusal::{HTTP_1_1_REQUIRED, PREFACE_START};
+use crate::http2_rejection::{HTTP_1_1_REQUIRED, PREFACE_START};
 use crate::prefixed_io::PrefixedIo;
 use crate::socket::Socket;
 use crate::tls::{self, Stream};

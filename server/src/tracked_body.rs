@@ -1,4 +1,4 @@
-//! A request body that tells the connection table when it is complete. From then on the server owes
+//! A request body that reports to the connection table when it is complete. From then on the server owes
 //! the answer, and the connection keeps its place.
 
 use std::pin::Pin;

@@ -40,7 +40,7 @@ fn a_target_in_absolute_form_is_accepted_on_both_ports() {
 }
 
 #[test]
-fn http2_without_asking_is_refused_in_http2() {
+fn http2_without_asking_is_rejected_in_http2() {
     let dir = server_dir();
     let server = dir.start();
     let mut stream = connect(&server.addr);

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_is_two_whole_frames() {
+    fn the_rejection_is_two_whole_frames() {
         let (settings, goaway) = HTTP_1_1_REQUIRED.split_at(9);
         assert_eq!(settings[..3], [0, 0, 0]);
         assert_eq!(usize::from(goaway[2]), goaway.len() - 9);
