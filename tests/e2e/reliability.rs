@@ -229,3 +229,55 @@ fn a_server_without_events_ends_when_its_database_is_deleted() {
     eventually("the server is not ready", || server.admin("GET", "/readyz", "").status == 503);
     assert_eq!(server.exit_code(), Some(70));
 }
+
+#[test]
+fn a_backup_of_a_running_server_is_checked_restored_and_never_overwrites() {
+    let dir = server_dir();
+    let server = dir.start();
+    for n in 0..5 {
+        assert_eq!(paid(&format!("evt_{n}")).post(&server.addr).status, 200);
+    }
+    let made = dir.run(&["backup", "copy.db", "--json"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!((&report["ok"], &report["events"]), (&true.into(), &5.into()), "{report}");
+    assert_eq!(paid("evt_5").post(&server.addr).status, 200);
+    let again = dir.run(&["backup", "copy.db"]);
+    assert_eq!(again.status.code(), Some(70));
+    let message = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(message.contains("overwrites nothing"), "{message}");
+    for file in ["events.db", "copy.db"] {
+        let checked = dir.run(&["verify-store", file]);
+        let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert!(checked.status.success() && text.contains(": ok, "), "{file}: {text}");
+    }
+    server.kill();
+    // Beside the log and the mark of the newer store, the backup is refused with the cure.
+    std::fs::copy(dir.path("copy.db"), dir.path("events.db")).unwrap();
+    let log = crate::server::Server::try_start(dir.0.path(), &[]).err().expect("it started");
+    assert!(log.contains("is a backup made at") && log.contains("events.db.mark"), "{log}");
+    let checked = dir.run(&["verify-store", "events.db"]);
+    assert_eq!(checked.status.code(), Some(1));
+    for end in ["-wal", "-shm", ".mark"] {
+        let _ = std::fs::remove_file(dir.path(&format!("events.db{end}")));
+    }
+    let server = dir.start();
+    assert_eq!(server.events("").len(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn check_and_serve_warn_of_a_store_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = server_dir();
+    dir.start().terminate();
+    let quiet = dir.run(&["check"]);
+    assert!(!String::from_utf8_lossy(&quiet.stderr).contains("other users"), "{quiet:?}");
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(dir.path("events.db"), open).unwrap();
+    let warned = dir.run(&["check"]);
+    let text = String::from_utf8_lossy(&warned.stderr).into_owned();
+    assert!(warned.status.success() && text.contains("chmod 600"), "{text}");
+    let server = dir.start();
+    eventually("it warns", || server.log().contains("open to others"));
+}
