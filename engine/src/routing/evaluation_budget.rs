@@ -74,9 +74,11 @@ impl EvaluationBudget {
         !self.is_spent()
     }
 
-    /// Takes the steps for reading a text of `bytes` bytes.
+    /// Takes the steps for reading a text of `bytes` bytes. Reads the clock: what is done with a
+    /// text, such as a format that compiles it as a regular expression, may take long.
     pub(crate) fn charge_text(&self, bytes: usize) -> bool {
         const BYTES_PER_STEP: usize = 8;
+        self.clock_read_in.set(0);
         self.charge(1 + u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX))
     }
 

@@ -454,6 +454,10 @@ mod tests {
             (r#"{"propertyNames":{"anyOf":[{"pattern":"^x"},{"minLength":4},{"enum":["k1"]}]}}"#.to_owned(), names.clone()),
             (r#"{"allOf":[{"pattern":"(a|b)*c"},{"pattern":"(a|aa)*d"},{"pattern":"a{1,50}b"},{"format":"email"}]}"#.to_owned(), text),
             (r#"{"items":{"type":"string"}}"#.to_owned(), numbers),
+            (
+                r#"{"$schema":"http://json-schema.org/draft-07/schema#","items":{"format":"regex"}}"#.to_owned(),
+                format!("[{}]", (0..5000).map(|n| format!("\"((a{{400}}){{400}}){n}\"")).collect::<Vec<_>>().join(",")),
+            ),
         ];
         for (schema, body) in cases {
             let name: String = schema.chars().take(120).collect();
