@@ -30,6 +30,10 @@ pub struct Identity {
     /// relays for others may give each of them ids of its own. Two events are the same only where
     /// their scopes are equal too.
     pub scope: Option<String>,
+    /// Whether the proof covers both `event_type` and `scope`. Where it does not, whoever captured
+    /// one delivery could make any number of events by inventing types, so the engine accepts at
+    /// most eight events of the same bytes. Without effect for an event with a signed id.
+    pub names_are_signed: bool,
 }
 
 impl Identity {
@@ -43,7 +47,23 @@ impl Identity {
         with_event_id => event_id: into Option<ProviderEventId>;
         with_item_pointer => item_pointer: into Option<String>;
         with_scope => scope: into Option<String>;
+        with_names_signed => names_are_signed: bool;
     }
+}
+
+/// A part of a request that a proof may cover: what [`Provider::signs`](crate::Provider::signs) is
+/// asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestPart<'a> {
+    /// The whole body. A bare token vouches for the body as the sender's.
+    Body,
+    /// The header of this lower-case name.
+    Header(&'a str),
+    /// The place from which the event type is read.
+    EventType,
+    /// The place from which the event id is read.
+    EventId,
 }
 
 /// The id that a provider gives an event, and whether the proof covers it.
@@ -52,8 +72,9 @@ impl Identity {
 pub struct ProviderEventId {
     /// The id as the provider writes it. Never empty.
     pub value: String,
-    /// Whether changing the id would break the proof. An attacker could send a captured delivery
-    /// again under another unsigned id, so the engine then compares the bytes as well.
+    /// Whether changing the id would break the proof. Anybody who captured a delivery could send it
+    /// again under another unsigned id, or claim the id of a delivery that is still to come. Such
+    /// an id therefore only confirms that two deliveries with the same bytes are the same one.
     pub signed: bool,
 }
 

@@ -208,7 +208,7 @@ pub use handshake::{
 };
 pub use header_policy::is_credential_header;
 pub use id::{EventId, JobId, ParseEventIdError, ParseJobIdError};
-pub use identity::{IdentifyError, Identity, ProviderEventId};
+pub use identity::{IdentifyError, Identity, ProviderEventId, RequestPart};
 pub use json::{DuplicateKeys, MAX_JSON_DEPTH, parse_strict};
 pub use key_source::KeySource;
 pub use prove::{PrecheckedHead, Proof, Verified, precheck, prove};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::identity::{IdentifyError, Identity};
+use crate::identity::{IdentifyError, Identity, RequestPart};
 use crate::prove::Verified;
 use crate::reply::{Receipt, Reply};
 use crate::request::{Head, Request};
@@ -143,6 +143,34 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// forms as well as JSON. Routes, schemas and handlers then read the same JSON in both.
     fn form_json_field(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether the proof covers a part of the request, so that a change of it breaks the proof.
+    /// `hookward check` warns where a route or a dedupe key depends on a part that it does not
+    /// cover.
+    ///
+    /// By default what the scheme says, and false without one.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        #[cfg(feature = "scheme")]
+        if let Some(scheme) = self.scheme() {
+            return scheme.signs_part(part);
+        }
+        let _ = part;
+        false
+    }
+
+    /// Whether a captured request is genuine for as long as its secret is in use, because the proof
+    /// holds no time that is checked. The engine then keeps dedupe keys for longer than events, so
+    /// that the request is not a new event once the first one was removed. False for a bare token:
+    /// whoever captured it needs no captured request.
+    ///
+    /// By default what the scheme says, and true without one.
+    fn is_valid_indefinitely(&self) -> bool {
+        #[cfg(feature = "scheme")]
+        if let Some(scheme) = self.scheme() {
+            return scheme.is_valid_indefinitely();
+        }
+        true
     }
 
     /// The answer to the sender, once everything is stored. Called once per accepted delivery and

@@ -6,7 +6,7 @@ use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 #[cfg(feature = "keys")]
 use crate::crypto::p256_point_from_spki;
 use crate::crypto::{HmacAlgorithm, ProofAlgorithm};
-use crate::identity::{IdentifyError, Identity};
+use crate::identity::{IdentifyError, Identity, RequestPart};
 use crate::prove::Verified;
 use crate::scheme::check;
 use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
@@ -180,7 +180,12 @@ impl CompiledScheme {
         let signs_body = self.alg.is_none() || self.message.contains(&Segment::Body);
         match location {
             FieldLocation::Header(name) => {
-                self.alg.is_some() && self.message.contains(&Segment::Header(name.clone()))
+                let is_time = self.timestamp.as_ref().is_some_and(|timestamp| {
+                    matches!(&timestamp.location, TimestampLocation::Field(at) if at == location)
+                });
+                self.alg.is_some()
+                    && (self.message.contains(&Segment::Header(name.clone()))
+                        || is_time && self.message.contains(&Segment::Timestamp))
             }
             // In a batch, such a pointer starts at an item; a pointer in the message, at the body.
             FieldLocation::Pointer(_) if self.identity.is_batch() => signs_body,
@@ -203,9 +208,27 @@ impl CompiledScheme {
             }
     }
 
-    /// Whether the signature covers the event type wherever it may stand. `hookward check` warns
-    /// where it does not.
-    pub fn signs_event_type(&self) -> bool {
-        self.identity.type_locations().all(|location| self.signs(location))
+    /// Whether the signature covers a part of the request.
+    ///
+    /// Of several places for type or id, the first decides: a signed body cannot be made to lack
+    /// what it holds, so a later place counts only where the sender left the first one empty.
+    pub fn signs_part(&self, part: RequestPart<'_>) -> bool {
+        match part {
+            RequestPart::Body => self.alg.is_none() || self.message.contains(&Segment::Body),
+            RequestPart::Header(name) => self.signs(&FieldLocation::Header(name.to_owned())),
+            // Without a place every event has the same type.
+            RequestPart::EventType => {
+                self.identity.first_type_location().is_none_or(|location| self.signs(location))
+            }
+            RequestPart::EventId => {
+                self.identity.first_id_location().is_some_and(|location| self.signs(location))
+            }
+        }
+    }
+
+    /// Whether a captured request is genuine for as long as its secret is in use: the signature
+    /// covers no time. False for a bare token.
+    pub fn is_valid_indefinitely(&self) -> bool {
+        self.alg.is_some() && self.timestamp.is_none()
     }
 }

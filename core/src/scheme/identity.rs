@@ -127,9 +127,13 @@ impl IdentityRules {
             let read = |l: &FieldLocation| l.read(delivery, item).map(|text| (is_signed(l), text));
             list.iter().find_map(read)
         };
-        let event_type = match &self.event_type {
-            None => Some(DEFAULT_EVENT_TYPE.to_owned()),
-            Some(list) => first(list).map(|(_, text)| text),
+        let (type_signed, event_type) = match &self.event_type {
+            None => (true, Some(DEFAULT_EVENT_TYPE.to_owned())),
+            Some(list) => match first(list) {
+                Some((signed, text)) => (signed, Some(text)),
+                // A signed body cannot be made to lack its type; a header can be left out.
+                None => (list.iter().all(is_signed), None),
+            },
         };
         let event_id = self.event_id.as_ref().and_then(first);
         let event_id = event_id.map(|(signed, value)| ProviderEventId::new(value, signed));
@@ -137,6 +141,7 @@ impl IdentityRules {
             .with_event_type(event_type)
             .with_event_id(event_id)
             .with_item_pointer(item_pointer)
+            .with_names_signed(type_signed)
     }
 
     /// The headers that name an event of this type and id, as name and value: what a signer sets.
@@ -156,15 +161,37 @@ impl IdentityRules {
         event_type.into_iter().chain(event_id)
     }
 
+    /// The header from which the event type is read first, in lower case; `None` where it is read
+    /// from the body, or every event has the same type.
+    pub fn type_header(&self) -> Option<&str> {
+        header_name(self.first_type_location())
+    }
+
+    /// The header from which the event id is read first, in lower case.
+    pub fn id_header(&self) -> Option<&str> {
+        header_name(self.first_id_location())
+    }
+
     pub(super) fn is_batch(&self) -> bool {
         self.batch.is_some()
     }
 
-    pub(super) fn type_locations(&self) -> impl Iterator<Item = &FieldLocation> {
-        self.event_type.iter().flatten()
+    pub(super) fn first_type_location(&self) -> Option<&FieldLocation> {
+        self.event_type.iter().flatten().next()
+    }
+
+    pub(super) fn first_id_location(&self) -> Option<&FieldLocation> {
+        self.event_id.iter().flatten().next()
     }
 
     fn locations(&self) -> impl Iterator<Item = &FieldLocation> {
         [&self.event_type, &self.event_id].into_iter().flatten().flatten()
+    }
+}
+
+fn header_name(location: Option<&FieldLocation>) -> Option<&str> {
+    match location? {
+        FieldLocation::Header(name) => Some(name),
+        _ => None,
     }
 }

@@ -16,8 +16,8 @@ use hookward_core::keys::KeyRequest;
 use hookward_core::keys::x509::Certificates;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, SampleEvent, Verification,
-    Verified, VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, ProviderEventId, Request, RequestPart, SampleEvent,
+    Verification, Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -131,6 +131,11 @@ impl Provider for AwsSns {
         }
         let body = delivery.body().json_for_proof().ok()?;
         body.value().get("MessageId")?.as_str().map(str::to_owned)
+    }
+
+    /// Type, id, message, subject, topic and time of the body are signed; no header is.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        !matches!(part, RequestPart::Header(_))
     }
 
     fn config_warnings(&self) -> Vec<String> {

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
-    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Secret,
+    SecretError, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -170,6 +170,15 @@ impl Provider for AzureEventGrid {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         identity::identify(delivery)
+    }
+
+    /// A secret or a token vouches for the body as the sender's.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        !matches!(part, RequestPart::Header(_))
+    }
+
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {

@@ -12,8 +12,8 @@ use hookward_core::crypto::Encoding;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
-    SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Secret,
+    SecretError, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -99,6 +99,20 @@ impl Provider for Basic {
         // As with any token, fields of the body count as signed and headers do not.
         self.identity_rules
             .identify(delivery, |address| !matches!(address, FieldLocation::Header(_)))
+    }
+
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        match part {
+            RequestPart::Body => true,
+            RequestPart::EventType => self.identity_rules.type_header().is_none(),
+            RequestPart::EventId => self.identity_rules.id_header().is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whoever captured the password needs no captured request.
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {

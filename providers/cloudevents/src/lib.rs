@@ -16,8 +16,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, SampleEvent,
-    Secret, SecretError, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, RequestPart,
+    SampleEvent, Secret, SecretError, SignError, Signer, Verification, Verified, VerifyCx,
+    VerifyError,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
@@ -104,6 +105,19 @@ impl Provider for CloudEvents {
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         mode::identify(delivery)
+    }
+
+    /// The token covers no byte more than another; its attributes count as the sender's words
+    /// wherever they are.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        match part {
+            RequestPart::Header(name) => name.starts_with("ce-"),
+            _ => true,
+        }
+    }
+
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext, Tag};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
-    SignError, Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Secret,
+    SecretError, SignError, Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -116,6 +116,16 @@ impl Provider for Contentful {
         };
         let event_type = topic.or_else(kind).unwrap_or("event").to_owned();
         Ok(vec![Identity::new().with_event_type(event_type)])
+    }
+
+    /// Which headers are signed differs from request to request; a topic that is not signed is not
+    /// used.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        matches!(part, RequestPart::Body | RequestPart::EventType)
+    }
+
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {

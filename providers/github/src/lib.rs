@@ -12,7 +12,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{CompiledScheme, Scheme};
-use hookward_core::{Provider, SampleEvent};
+use hookward_core::{
+    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified,
+    VerifyCx, VerifyError,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -38,6 +41,9 @@ pub enum SignatureHash {
     /// HMAC-SHA-1, in the header `X-Hub-Signature`.
     Sha1,
 }
+
+/// The header with the number of the webhook or App that delivers.
+const HOOK_ID_HEADER: &str = "x-github-hook-id";
 
 impl ProviderConfig for GithubConfig {
     const NAME: &'static str = "github";
@@ -80,6 +86,35 @@ impl Provider for Github {
     /// `payload`, and signs the form (docs.github.com, "Webhook events and payloads").
     fn form_json_field(&self) -> Option<&'static str> {
         Some("payload")
+    }
+
+    fn precheck(&self, head: &Head) -> Result<(), VerifyError> {
+        self.scheme.precheck(head)?;
+        head.single(HOOK_ID_HEADER).map(drop)
+    }
+
+    async fn verify(
+        &self,
+        request: &Request,
+        cx: &VerifyCx<'_>,
+    ) -> Result<Verification, VerifyError> {
+        request.head.single(HOOK_ID_HEADER)?;
+        let secret = self.scheme.verify(request, cx)?;
+        Ok(Verification::Genuine { secret })
+    }
+
+    /// The delivery id names an event and not a delivery: two Apps, or an App and a webhook of the
+    /// repository, get the same one
+    /// (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#delivery-headers>). So it
+    /// is unique only within the hook.
+    fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
+        let hook = delivery.header(HOOK_ID_HEADER).filter(|hook| !hook.is_empty());
+        let mut events = self.scheme.identify(delivery)?;
+        for event in &mut events {
+            event.scope = hook.map(str::to_owned);
+            event.names_are_signed = false;
+        }
+        Ok(events)
     }
 
     fn config_warnings(&self) -> Vec<String> {

@@ -21,8 +21,8 @@ use hookward_core::crypto::Encoding;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, SecretError,
-    SignError, Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Secret,
+    SecretError, SignError, Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -172,6 +172,25 @@ impl Provider for MessageSignatures {
             }
         }
         Ok(found)
+    }
+
+    /// A header is signed in every request only if `covers` requires it.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        let covers = |name: &str| {
+            let names = self.requirements.covers.as_ref();
+            names.is_some_and(|names| names.iter().any(|covered| covered == name))
+        };
+        match part {
+            RequestPart::Body => true,
+            RequestPart::Header(name) => covers(name),
+            RequestPart::EventType => self.identity_rules.type_header().is_none_or(covers),
+            RequestPart::EventId => self.identity_rules.id_header().is_none_or(covers),
+            _ => false,
+        }
+    }
+
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     fn replay_token(&self, delivery: &Verified) -> Option<String> {

@@ -15,8 +15,8 @@ use hookward_core::keys::{KeyRequest, split_https_url};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified,
-    VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Verification,
+    Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -196,6 +196,21 @@ impl Provider for Jwt {
         let body_is_signed = self.body_hash.is_some();
         let signed = |at: &FieldLocation| body_is_signed && !matches!(at, FieldLocation::Header(_));
         self.identity_rules.identify(delivery, signed)
+    }
+
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        let signs_body = self.body_hash.is_some();
+        match part {
+            RequestPart::Body => signs_body,
+            RequestPart::EventType => signs_body && self.identity_rules.type_header().is_none(),
+            RequestPart::EventId => signs_body && self.identity_rules.id_header().is_none(),
+            _ => false,
+        }
+    }
+
+    /// A token has an end, or is a bare one.
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     fn config_warnings(&self) -> Vec<String> {

@@ -70,6 +70,11 @@ impl Provider for Unverified {
         self.identity_rules.identify(delivery, |_| false)
     }
 
+    /// Nobody needs a captured request where nothing is verified.
+    fn is_valid_indefinitely(&self) -> bool {
+        false
+    }
+
     fn signer(&self) -> Option<&dyn Signer> {
         Some(self)
     }

@@ -13,8 +13,8 @@ use hookward_core::crypto::{Encoding, sha256, tokens_equal};
 use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Secret, Verification, Verified,
-    VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Secret,
+    Verification, Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -113,6 +113,14 @@ impl Provider for Plaid {
             (one, other) => one.or(other).map(str::to_owned),
         };
         Ok(vec![Identity::new().with_event_type(event_type)])
+    }
+
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        matches!(part, RequestPart::Body | RequestPart::EventType)
+    }
+
+    fn is_valid_indefinitely(&self) -> bool {
+        false
     }
 
     /// Plaid sends the same bytes whenever there is more to fetch for an item, so equal content is

@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, HmacAlgorithm, HmacContext};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
-    EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, SampleEvent,
-    Secret, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
+    EventDraft, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, RequestPart,
+    SampleEvent, Secret, SignError, Signer, Verification, Verified, VerifyCx, VerifyError,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
@@ -75,6 +75,11 @@ impl Provider for Twilio {
 
     fn reply(&self, delivery: &Verified, receipt: &Receipt) -> Reply {
         reply::reply(delivery, receipt)
+    }
+
+    /// The signature covers the URL with its query, and the form or the hash of the JSON body.
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        !matches!(part, RequestPart::Header(_))
     }
 
     /// The signature itself. Parameters are signed without separators, so one signed text can be
