@@ -166,7 +166,7 @@ fn every_key_of_a_file_is_compiled() {
     assert_eq!(reply.headers.len(), 1);
     assert_eq!((stripe.limits.body, stripe.limits.allow_ips.len()), (1024 * 1024, 2));
     assert_eq!(stripe.limits.rate.unwrap().burst, Some(20));
-    assert_eq!((stripe.dedupe, stripe.on_parse_error), (Dedupe::Id, OnInvalid::Reject));
+    assert_eq!((stripe.dedupe.clone(), stripe.on_parse_error), (Dedupe::Id, OnInvalid::Reject));
     let partner = &config.sources_by_path["/hooks/partner"];
     assert_eq!(partner.secrets.all()[0].secret.expose(), "$default");
     assert_eq!((partner.tolerance, partner.limits.body), (None, 10 * 1024 * 1024));

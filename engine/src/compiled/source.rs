@@ -8,6 +8,7 @@ use http::Method;
 
 use super::limits::Limits;
 use super::secret_file::SecretFile;
+use crate::routing::DataAddress;
 
 /// One sender: its path, its provider and what it may send.
 #[derive(Debug)]
@@ -38,8 +39,10 @@ pub struct Source {
     pub tolerance: Option<Duration>,
     /// `limits:` of the source over `defaults.limits`.
     pub limits: Limits,
-    /// Which keys make two deliveries one where the sender does not sign its event id.
+    /// What makes two deliveries the same event.
     pub dedupe: Dedupe,
+    /// How long a delivery is a duplicate of an earlier one.
+    pub dedupe_window: Duration,
     /// `json:`, how bodies are read as JSON, with the form field of the provider.
     pub json: JsonOptions,
     /// What happens to a verified body that must be parsed and cannot be.
@@ -57,14 +60,33 @@ impl Source {
     }
 }
 
-/// `dedupe:`, which keys identify a delivery whose event id is an unsigned header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// `dedupe:`, what makes two deliveries the same event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Dedupe {
-    /// The event id, and also the signed bytes: a replayed body with a new id is a duplicate.
+    /// The id where the sender signs it. An unsigned id only confirms that equal bytes are a
+    /// repetition; without a signed id, type and bytes decide.
     #[default]
     IdAndBody,
-    /// The event id alone: a new id is a new delivery, whatever the body.
+    /// The id, and never the bytes alone: a new id is a new event, whatever the body. A delivery
+    /// without an id is a new event.
     Id,
+    /// Type and bytes, whatever the id.
+    Content,
+    /// Nothing: each delivery is an event.
+    None,
+    /// The values at these addresses.
+    Key(Vec<DataAddress>),
+}
+
+impl Dedupe {
+    /// The headers that are part of the key, in lower case.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        let addresses = if let Self::Key(addresses) = self { addresses.as_slice() } else { &[] };
+        addresses.iter().filter_map(|address| match address {
+            DataAddress::Header(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// `on_invalid:` and `on_parse_error:`, what happens to an invalid event.

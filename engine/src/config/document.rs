@@ -222,6 +222,8 @@ impl Document {
         };
         match parts.as_slice() {
             [] => "the file".to_owned(),
+            // What a shorthand stands for, which is what most files have.
+            ["sources", _, "dedupe", "by"] => "`dedupe`".to_owned(),
             ["sources", name, "secrets", n, rest @ ..] => {
                 let n = n.parse::<usize>().map_or(0, |n| n + 1);
                 inner(rest, format!("secret {n} of source `{name}`"))

@@ -3,13 +3,16 @@
 
 use serde_json::{Value, json};
 
-/// Rewrites `events: x` to a list, an item `log` of a chain to `{ handler: log }`, and the text of
-/// a secret to `{ value: … }`.
+/// Rewrites `events: x` to a list, an item `log` of a chain to `{ handler: log }`, the text of a
+/// secret to `{ value: … }`, and `dedupe: id` to `dedupe: { by: id }`.
 pub(super) fn rewrite(value: &mut Value) {
     let sources = value.get_mut("sources").and_then(Value::as_object_mut);
     for source in sources.into_iter().flat_map(|map| map.values_mut()) {
         if let Some(secrets) = source.get_mut("secrets").and_then(Value::as_array_mut) {
             secrets.iter_mut().for_each(|secret| wrap_text(secret, "value"));
+        }
+        if let Some(dedupe) = source.get_mut("dedupe") {
+            wrap_text(dedupe, "by");
         }
     }
     let routes = value.get_mut("routes").and_then(Value::as_array_mut);

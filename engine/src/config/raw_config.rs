@@ -197,11 +197,22 @@ pub(super) struct SourceReply {
     pub(super) body: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dedupe {
+    pub(super) by: Option<DedupeBy>,
+    #[schemars(length(min = 1, max = 8))]
+    pub(super) key: Option<Vec<Option<AddressText>>>,
+    pub(super) window: Option<PositiveDurationText>,
+}
+
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Dedupe {
+pub(super) enum DedupeBy {
     IdAndBody,
     Id,
+    Content,
+    None,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -185,6 +185,11 @@ fn add_shorthands(schema: &mut Value) {
     let source = "/properties/sources/additionalProperties/properties";
     let route = "/properties/routes/items/properties";
     allow_either(&format!("{source}/secrets/items"), text("Short for { value: … }."), true);
+    let by = json!({
+        "enum": ["id_and_body", "id", "content", "none"],
+        "description": "Short for { by: … }.",
+    });
+    allow_either(&format!("{source}/dedupe"), by, true);
     allow_either(&format!("{route}/events"), text("One SOURCE/TYPE."), true);
     allow_either(&format!("{route}/chain/items"), text("Short for { handler: … }."), true);
 }

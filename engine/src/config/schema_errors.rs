@@ -196,6 +196,9 @@ impl Report<'_> {
             ["sources", _, "secrets", _] | ["routes", _, "chain", _] => {
                 return "text or a mapping".to_owned();
             }
+            ["sources", _, "dedupe"] => {
+                return "id_and_body, id, content, none or a mapping".to_owned();
+            }
             ["routes", _, "events"] => return "SOURCE/TYPE or a list".to_owned(),
             _ => {}
         }

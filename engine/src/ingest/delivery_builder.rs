@@ -28,7 +28,8 @@ pub(super) struct DeliverySummary {
     pub(super) answer: Reply,
     /// The answer where the delivery repeats an event that was purged, and the stored answer with
     /// it: the provider's own, of an event without jobs.
-    pub(super) answer_if_purged: Reply,
+    /// `None` where keys do not outlive their events.
+    pub(super) answer_if_purged: Option<Reply>,
     pub(super) outcome: DeliveryOutcome,
     /// Id and type of the first event.
     pub(super) first_event: Option<(String, Option<String>)>,
@@ -57,13 +58,16 @@ impl<'a> DeliveryBuilder<'a> {
         let Routing { status, jobs, notes, rejection, .. } = routing;
         self.rejections.extend(rejection);
         let index = self.events.len();
-        let keys = self.dedupe_keys.keys_of_event(self.cx.source, verified, &identity, index);
+        let found = self.dedupe_keys.keys_of_event(self.cx.source, verified, &identity, index);
+        let notes = notes.into_iter().chain(found.note.map(str::to_owned)).collect();
         self.events.push(
             NewEvent::new((self.cx.generate_event_id)(self.cx.received_at), status)
                 .with_event_type(identity.event_type)
                 .with_event_id(identity.event_id.map(|id| id.value))
                 .with_item_pointer(identity.item_pointer)
-                .with_keys(keys)
+                .with_keys(found.keys)
+                .with_variant_keys(found.variant_keys)
+                .with_unsigned_id(found.unsigned_id)
                 .with_notes(notes)
                 .with_jobs(jobs),
         );
@@ -88,7 +92,8 @@ impl<'a> DeliveryBuilder<'a> {
         let answer = make_reply(cx.source, &verified, &receipt);
         let summary = DeliverySummary {
             answer: answer.clone(),
-            answer_if_purged: make_reply(cx.source, &verified, &build_receipt(&events, false)),
+            answer_if_purged: (cx.source.dedupe_window > cx.config.retention.events)
+                .then(|| make_reply(cx.source, &verified, &build_receipt(&events, false))),
             outcome: receipt.outcome,
             first_event: events.first().map(|e| (e.id.to_string(), e.event_type.clone())),
             jobs: events.iter().map(|e| e.jobs.len()).sum(),
@@ -111,7 +116,7 @@ impl<'a> DeliveryBuilder<'a> {
         // By the wall clock, as claims.
         .with_due(cx.received_at)
         .with_headers(headers)
-        .with_dedupe_since(retention.now.minus(cx.config.retention.events))
+        .with_dedupe_since(retention.now.minus(cx.source.dedupe_window))
         .with_events(events);
         Ok((delivery, summary))
     }

@@ -20,13 +20,14 @@ pub(super) struct IdentifiedEvent {
 pub(super) fn identify(source: &Source, verified: &Verified) -> Vec<IdentifiedEvent> {
     let unidentified = |problem| vec![IdentifiedEvent { identity: Identity::default(), problem }];
     match source.provider.identify(verified) {
-        Ok(identities) => identities.into_iter().map(without_oversized_id).collect(),
+        Ok(identities) => identities.into_iter().map(without_unusable_id).collect(),
         Err(error) => unidentified(Some(error.to_string())),
     }
 }
 
-fn without_oversized_id(mut identity: Identity) -> IdentifiedEvent {
-    // Nobody could search for such an id, and each index entry would be as large.
-    identity.event_id.take_if(|id| id.value.len() > MAX_NAME_BYTES);
+fn without_unusable_id(mut identity: Identity) -> IdentifiedEvent {
+    // Nobody could search for a longer one, and each index entry would be as large. An empty one is
+    // no id: all deliveries without one would be the same event.
+    identity.event_id.take_if(|id| id.value.is_empty() || id.value.len() > MAX_NAME_BYTES);
     IdentifiedEvent { identity, problem: None }
 }

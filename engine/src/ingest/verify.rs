@@ -23,6 +23,9 @@ impl Ingest {
         check_head(source, &head)?;
         self.check_capacity()?;
         let head = precheck(&*source.provider, head).map_err(|e| self.reject_unverified(cx, e))?;
+        for name in source.dedupe.headers() {
+            head.head().single(name).map_err(|e| self.reject_unverified(cx, e))?;
+        }
         check_declared_size(source, head.head())?;
 
         let content_type = header_text(head.head(), &CONTENT_TYPE);

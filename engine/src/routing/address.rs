@@ -40,6 +40,19 @@ impl<'a> DataValue<'a> {
             Self::Text(text) => Some(text),
         }
     }
+
+    /// The value as a key: text as it is, an equal number always as the same text, and other JSON as
+    /// JSON.
+    pub(crate) fn to_text(self) -> String {
+        match self {
+            Self::Text(text) => text.to_owned(),
+            Self::Json(json) => match json.value() {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number_key(json, number),
+                _ => json.to_string(),
+            },
+        }
+    }
 }
 
 impl DataAddress {
@@ -85,19 +98,7 @@ impl DataAddress {
     /// key, however they are written, and different ones have different keys. `None`, where the
     /// value or the body is missing, leaves the event unordered.
     pub fn order_key(&self, event: &EventView<'_>) -> Option<String> {
-        Some(match self.get(event).ok().flatten()? {
-            DataValue::Text(text) => text.to_owned(),
-            DataValue::Json(json) => match json.value() {
-                Value::String(text) => text.clone(),
-                Value::Number(number) => number_key(json, number),
-                _ => json.to_string(),
-            },
-        })
-    }
-
-    /// Whether the value is a header, which most senders' signatures do not cover.
-    pub fn is_header(&self) -> bool {
-        matches!(self, Self::Header(_))
+        self.get(event).ok().flatten().map(DataValue::to_text)
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use hookward_core::BodyError;
 use minijinja::{Environment, ErrorKind, Expression, State, UndefinedBehavior, Value};
 
+use super::address::DataAddress;
 use super::evaluation_budget::BudgetSpent;
 use super::event_view::EventView;
 
@@ -125,6 +126,42 @@ impl Condition {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// Returns the headers and the members of `event` that the expression names, each once. A use
+    /// of `headers` that names no header, such as a loop over all, is the header `*`.
+    pub(crate) fn named_addresses(&self) -> Vec<DataAddress> {
+        let mut found = Vec::new();
+        let mut rest = self.text.as_str();
+        let mut before = ' ';
+        while let Some(c) = rest.chars().next() {
+            let is_name = |c: char| c.is_alphanumeric() || c == '_';
+            let after = rest.get(c.len_utf8()..).unwrap_or_default();
+            if c == '\'' || c == '"' {
+                // Quoted text names nothing.
+                rest = after.split_once(c).map_or("", |(_, rest)| rest);
+                before = c;
+                continue;
+            }
+            // A member of another value may have the same name.
+            if is_name(c) && !is_name(before) && before != '.' {
+                let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+                let (word, behind) = rest.split_at(end);
+                let address = match (word, member(behind)) {
+                    ("headers", name) => {
+                        Some(DataAddress::Header(name.unwrap_or("*").to_ascii_lowercase()))
+                    }
+                    ("event", Some("type")) => Some(DataAddress::EventType),
+                    ("event", Some("id")) => Some(DataAddress::EventId),
+                    _ => None,
+                };
+                found.extend(address.filter(|address| !found.contains(address)));
+                (rest, before) = (behind, 'x');
+                continue;
+            }
+            (rest, before) = (after, c);
+        }
+        found
+    }
 }
 
 /// Why an expression has no result.
@@ -141,6 +178,18 @@ pub enum ConditionError {
 
 /// The names that an expression may use: the three values of an event and minijinja's functions.
 const VISIBLE_NAMES: &[&str] = &["body", "event", "headers", "range", "dict", "namespace", "debug"];
+
+/// The member that `.name`, `['name']` or `["name"]` at the start of a text names.
+fn member(text: &str) -> Option<&str> {
+    let text = text.trim_start();
+    if let Some(text) = text.strip_prefix('.') {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        return text.get(..end).filter(|name| !name.is_empty());
+    }
+    let text = text.strip_prefix('[')?.trim_start();
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    text.get(1..)?.split_once(quote).map(|(name, _)| name)
+}
 
 /// Finds the first filter (`| name`) or test (`is name`) that minijinja does not have, and returns
 /// its kind and name. minijinja itself reports it only when the expression is evaluated.
@@ -302,6 +351,21 @@ mod tests {
         assert!(Condition::compile("true) or (false").is_err());
         assert!(Condition::compile("__after(1, 2)").is_err());
         assert_eq!(evaluate("1 if body.draft else 0"), Ok(false));
+    }
+
+    #[test]
+    fn the_headers_and_event_members_that_an_expression_names_are_found() {
+        let named = |text: &str| {
+            let addresses = Condition::compile(text).unwrap().named_addresses();
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            named("headers['X-A'] == '1' and headers.etag == headers [\"x-a\"]"),
+            ["header:x-a", "header:etag"]
+        );
+        assert_eq!(named("event.type == 'headers.x' and event['id']"), ["event:type", "event:id"]);
+        assert_eq!(named("headers | length > 3"), ["header:*"]);
+        assert!(named("body.headers.x == body.event.type and event.source").is_empty());
     }
 
     #[test]

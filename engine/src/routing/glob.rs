@@ -72,6 +72,11 @@ impl TypeGlob {
         &self.source
     }
 
+    /// Whether the glob takes an event whatever its type.
+    pub(crate) fn takes_every_type(&self) -> bool {
+        self.segments.iter().all(|segment| *segment == Segment::Any)
+    }
+
     /// Returns the segments of the type part.
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments

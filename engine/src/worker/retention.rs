@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::Timestamp;
-use hookward_core::store::{PurgeRequest, StoreError};
+use hookward_core::store::{KeepKeys, PurgeRequest, StoreError};
 
 use super::Shared;
-use crate::compiled::Retention;
+use crate::compiled::{Retention, Source};
 use crate::engine::Engine;
 use crate::retention_clock::RetentionTime;
 use crate::telemetry;
@@ -88,14 +88,24 @@ async fn purge(shared: &Shared, time: RetentionTime) {
     let (engine, now) = (&shared.engine, time.now);
     let never = Timestamp::from_millis(i64::MIN);
     while !shared.stop.is_cancelled() {
-        let retention = engine.config().retention;
+        let config = engine.config();
+        let retention = config.retention;
+        // While the clock is in doubt, no key goes either: a captured request must not become new.
+        let keep = |source: &Arc<Source>| {
+            let since = now.minus(source.dedupe_window);
+            let since = if time.doubt.is_some() { never } else { since };
+            (source.dedupe_window > retention.events)
+                .then(|| KeepKeys::new(source.name.clone(), since))
+        };
+        let keep_keys = config.sources.values().filter_map(keep).collect();
         let batch = PurgeRequest::new(
             now.minus(retention.events),
             // A dead letter is the only trace of what was not done, and none is removed by a clock
             // that may be wrong.
             if time.doubt.is_some() { never } else { now.minus(retention.dead) },
             PURGE_BATCH_EVENTS,
-        );
+        )
+        .with_keep_keys(keep_keys);
         match engine.store().purge(batch).await {
             // A full batch: there is probably more.
             Ok(removed) if removed >= PURGE_BATCH_EVENTS as u64 => {

@@ -16,7 +16,8 @@ use hookward_core::store::OpenError;
 use hookward_core::store::{OpenCx, OpenFuture};
 use hookward_core::{
     Event, Flow, Handler, HandlerCx, HandlerError, Head, HumanDuration, IdentifyError, Identity,
-    Provider, Request, Secret, SecretError, Verification, Verified, VerifyCx, VerifyError,
+    Provider, Request, RequestPart, Secret, SecretError, Verification, Verified, VerifyCx,
+    VerifyError,
 };
 use hookward_engine::config::Environment;
 use schemars::JsonSchema;
@@ -51,6 +52,9 @@ impl Provider for PrefixProvider {
     }
     async fn verify(&self, _: &Request, _: &VerifyCx<'_>) -> Result<Verification, VerifyError> {
         Ok(Verification::Genuine { secret: 0 })
+    }
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        !matches!(part, RequestPart::Header(_))
     }
     fn identify(&self, _: &Verified) -> Result<Vec<Identity>, IdentifyError> {
         Ok(vec![])

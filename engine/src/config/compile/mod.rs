@@ -8,6 +8,7 @@ mod answers;
 mod body;
 mod chain;
 mod compile_cx;
+mod dedupe;
 mod exact_block;
 mod plugin;
 mod routes;
@@ -17,6 +18,7 @@ mod settings;
 mod sources;
 mod tls;
 mod unreachable_routes;
+mod unsigned_words;
 
 use std::path::Path;
 
@@ -39,7 +41,7 @@ pub(super) fn compile(
     let admin = settings::compile_admin(&mut cx);
     let store = settings::compile_store(&mut cx);
     let (sources, sources_by_path) = sources::compile(&mut cx, &defaults, &server);
-    let (routes, in_file_order) = routes::compile(&mut cx, &defaults);
+    let (routes, in_file_order) = routes::compile(&mut cx, &defaults, &sources);
     if cx.document.has_errors() {
         return None;
     }

@@ -10,13 +10,14 @@ use super::compile_cx::CompileCx;
 use super::exact_block::exact_block;
 use super::settings::{self, Defaults};
 use super::sources::on_invalid;
-use super::{chain, schema_file, unreachable_routes};
-use crate::compiled::Route;
+use super::unsigned_words::Reading;
+use super::{chain, schema_file, unreachable_routes, unsigned_words};
+use crate::compiled::{Route, Source};
 use crate::config::document::Location;
 use crate::config::scalars::GlobText;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{key_docs, pointer, raw_config};
-use crate::routing::{Pattern, TypeGlob};
+use crate::routing::{Condition, Pattern, TypeGlob};
 
 type RoutesByName = BTreeMap<Arc<str>, Arc<Route>>;
 
@@ -33,6 +34,7 @@ struct SeenRoutes {
 pub(super) fn compile(
     cx: &mut CompileCx<'_>,
     defaults: &Defaults,
+    sources: &BTreeMap<Arc<str>, Arc<Source>>,
 ) -> (RoutesByName, Vec<Arc<Route>>) {
     let mut by_name = RoutesByName::new();
     let mut in_file_order = Vec::new();
@@ -43,12 +45,13 @@ pub(super) fn compile(
             continue;
         }
         let raw: raw_config::Route = cx.decode(&at);
-        if let Some(route) = compile_route(cx, &at, raw, defaults, &mut seen) {
+        if let Some(route) = compile_route(cx, &at, raw, defaults, sources, &mut seen) {
             in_file_order.push(Arc::clone(&route));
             by_name.insert(Arc::clone(&route.name), route);
         }
     }
     warn_unused_sources(cx, &seen.used_sources);
+    unsigned_words::warn_types(cx, &in_file_order, sources.values());
     (by_name, in_file_order)
 }
 
@@ -59,6 +62,7 @@ fn compile_route(
     at: &str,
     raw: raw_config::Route,
     defaults: &Defaults,
+    sources: &BTreeMap<Arc<str>, Arc<Source>>,
     seen: &mut SeenRoutes,
 ) -> Option<Arc<Route>> {
     if let Some(name) = &raw.name {
@@ -67,9 +71,6 @@ fn compile_route(
     let events = compile_globs(cx, at, raw.events, &mut seen.used_sources);
     let match_block = raw.pattern.map(Value::Object);
     let pattern = match_block.as_ref().and_then(|block| compile_pattern(cx, at, block));
-    if let Some(address) = raw.order_by.as_ref().filter(|a| a.0.is_header()) {
-        warn_unsigned_header(cx, &format!("{at}/order_by"), &address.0.to_string(), "orders");
-    }
     let schema = raw.schema.and_then(|s| schema_file::load(cx, &format!("{at}/schema"), &s));
     if raw.on_invalid.is_some() && !cx.contains(&format!("{at}/schema")) {
         let key = format!("{at}/on_invalid");
@@ -95,6 +96,8 @@ fn compile_route(
         concurrency: raw.concurrency.unwrap_or(defaults.concurrency),
         order_by: raw.order_by.map(|a| a.0),
     });
+    let readings = readings(at, &route, match_block.as_ref());
+    unsigned_words::warn_readings(cx, &route, readings, sources.values());
     unreachable_routes::warn(cx, at, &route, match_block.as_ref());
     Some(route)
 }
@@ -163,17 +166,7 @@ fn compile_pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pa
     // Written from a value, so that it can be parsed.
     let exact = exact.exact_json().unwrap_or_else(|_| ExactJson::from(block));
     let errors = match Pattern::compile(exact) {
-        Ok(pattern) => {
-            let headers = pattern.addresses().filter(|a| a.is_header()).map(ToString::to_string);
-            for address in headers.collect::<Vec<_>>() {
-                // Addresses are in lower case; the key may be written in another.
-                let mut keys = block.as_object().into_iter().flat_map(|block| block.keys());
-                let key = keys.find(|key| key.eq_ignore_ascii_case(&address));
-                let key = pointer::join(&at, key.unwrap_or(&address));
-                warn_unsigned_header(cx, &key, &address, "matches");
-            }
-            return Some(pattern);
-        }
+        Ok(pattern) => return Some(pattern),
         Err(errors) => errors,
     };
     for error in errors {
@@ -196,15 +189,25 @@ fn compile_pattern(cx: &mut CompileCx<'_>, at: &str, block: &Value) -> Option<Pa
     None
 }
 
-fn warn_unsigned_header(cx: &mut CompileCx<'_>, at: &str, address: &str, verb: &str) {
-    let place = cx.document.place_name(at);
-    cx.document
-        .warn(
-            Location::Key(at),
-            format!("{place} {verb} by `{address}`, a header that most senders do not sign"),
-        )
-        .label("a proxy or an attacker can change an unsigned header")
-        .help("prefer a place in the body, such as /data/object/id, or event:type");
+/// The places of a route that read a header, the type or the id of the event.
+fn readings(at: &str, route: &Route, match_block: Option<&Value>) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    for address in route.pattern.iter().flat_map(Pattern::addresses) {
+        let text = address.to_string();
+        // Addresses are in lower case; the key may be written in another.
+        let mut keys = match_block.and_then(Value::as_object).into_iter().flat_map(|b| b.keys());
+        let key = keys.find(|key| key.eq_ignore_ascii_case(&text));
+        let at = pointer::join(&format!("{at}/match"), key.unwrap_or(&text));
+        readings.push(Reading { at, address: address.clone(), verb: "matches" });
+    }
+    for address in route.when.iter().flat_map(Condition::named_addresses) {
+        readings.push(Reading { at: format!("{at}/when"), address, verb: "decides" });
+    }
+    if let Some(address) = &route.order_by {
+        let (at, address) = (format!("{at}/order_by"), address.clone());
+        readings.push(Reading { at, address, verb: "orders" });
+    }
+    readings
 }
 
 fn warn_unused_sources(cx: &mut CompileCx<'_>, used: &BTreeSet<String>) {

@@ -9,10 +9,11 @@ use hookward_core::plugin::ProviderDescriptor;
 use super::answers;
 use super::body;
 use super::compile_cx::CompileCx;
+use super::dedupe;
 use super::plugin::{self, NO_VERIFICATION, PluginKind};
 use super::secrets;
 use super::settings::Defaults;
-use crate::compiled::{CompiledServer, Dedupe, Limits, OnInvalid, Rate, Source};
+use crate::compiled::{CompiledServer, Limits, OnInvalid, Rate, Source};
 use crate::config::document::Location;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{pointer, raw_config};
@@ -141,6 +142,9 @@ fn compile_source(
     let keep_headers = answers::stored_headers(cx, at, raw.keep_headers, &descriptor, &*provider);
     let reply = answers::reply(cx, at, raw.reply);
     let json = body::json_options(raw.json.unwrap_or_default(), &*provider);
+    let events = defaults.retention.events;
+    let (dedupe, dedupe_window) =
+        dedupe::compile(cx, at, raw.dedupe, &*provider, tolerance, events);
     let verified = descriptor.name != NO_VERIFICATION;
     if !verified {
         warn_unverified(cx, at, source_name);
@@ -159,10 +163,8 @@ fn compile_source(
         verified,
         tolerance,
         limits,
-        dedupe: match raw.dedupe {
-            Some(raw_config::Dedupe::Id) => Dedupe::Id,
-            Some(raw_config::Dedupe::IdAndBody) | None => Dedupe::IdAndBody,
-        },
+        dedupe,
+        dedupe_window,
         json,
         on_parse_error: on_invalid(raw.on_parse_error),
     })
