@@ -62,6 +62,10 @@ pub(crate) async fn exchange(
     // A reset instead of TIME_WAIT, because thousands of connections would use up the ports.
     let _ = stream.set_zero_linger();
     ended.map_err(|_| ExchangeError::Hangs)?;
+    // The SETTINGS frame before GOAWAY, with which the preface of HTTP/2 is rejected.
+    if bytes.starts_with(b"PRI * HTTP/2.0\r\n\r\n") && back.starts_with(b"\0\0\0\x04\0\0\0\0\0") {
+        return Ok(Vec::new());
+    }
     parse_answers(&back)
         .map_err(|at| ExchangeError::NotHttp(String::from_utf8_lossy(&back[at..]).into_owned()))
 }
