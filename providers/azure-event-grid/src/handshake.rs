@@ -40,7 +40,10 @@ pub(crate) fn validation(request: &Request) -> Result<Reply, VerifyError> {
     let code =
         text("/data/validationCode").filter(|_| text("/eventType") == Some(VALIDATION_EVENT_TYPE));
     let code = check_echo_token(code.ok_or_else(error)?, "the validation code")?;
-    Ok(Reply::json(StatusCode::OK, &json!({ "validationResponse": code })))
+    let reply = Reply::json(StatusCode::OK, &json!({ "validationResponse": code }));
+    // Not everybody who asks has a secret, so no browser may guess what the code is.
+    let nosniff = HeaderValue::from_static("nosniff");
+    Ok(reply.with_header(header::X_CONTENT_TYPE_OPTIONS, nosniff))
 }
 
 /// Permits Event Grid to send CloudEvents here; any other origin gets 405.

@@ -2,7 +2,7 @@
 //! request is not signed, so the returned challenge is limited in length and characters.
 
 use hookward_core::{Head, Reply, VerifyError, check_echo_token};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 /// The header that carries the challenge.
@@ -11,7 +11,10 @@ const CHALLENGE_HEADER: &str = "x-okta-verification-challenge";
 /// Returns a reply with the challenge as JSON.
 pub(crate) fn answer(head: &Head) -> Result<Reply, VerifyError> {
     let challenge = check_echo_token(head.required(CHALLENGE_HEADER)?, "the challenge")?;
-    Ok(Reply::json(StatusCode::OK, &json!({ "verification": challenge })))
+    let reply = Reply::json(StatusCode::OK, &json!({ "verification": challenge }));
+    // Nobody signed the challenge, so no browser may guess what it is.
+    let nosniff = HeaderValue::from_static("nosniff");
+    Ok(reply.with_header(header::X_CONTENT_TYPE_OPTIONS, nosniff))
 }
 
 #[cfg(test)]

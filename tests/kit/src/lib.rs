@@ -1,6 +1,6 @@
 //! Tests for authors of providers, handlers and stores.
 //!
-//! * [`provider::Subject`] checks a provider against `docs/spec/provider.md`, PROVIDER-1 to PROVIDER-18, and
+//! * [`provider::Subject`] checks a provider against `docs/spec/provider.md`, PROVIDER-1 to PROVIDER-19, and
 //!   [`provider::run_vectors`] runs recorded requests.
 //! * [`handler_suite!`] checks a handler against `docs/spec/handler.md`, HANDLER-1 to HANDLER-8.
 //! * [`store_suite!`] checks a store against `docs/spec/store.md`, STORE-1 to STORE-33, and

@@ -74,6 +74,10 @@ pub const PROVIDER: &[Rule] = &[
         "PROVIDER-18",
         "accept usable secrets in `check_secret`, and show no secret in its errors",
     ),
+    rule(
+        "PROVIDER-19",
+        "answer an accepted delivery with a 2xx that shows no secret, whatever became of its events",
+    ),
 ];
 
 /// The rules of `docs/spec/handler.md`.

@@ -12,8 +12,8 @@ use hookward_core::plugin::{
 };
 use hookward_core::scheme::{CompiledScheme, Scheme};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Signer, Timestamp, Verification,
-    Verified, VerifyCx, VerifyError,
+    DeliveryOutcome, Head, IdentifyError, Identity, Provider, Receipt, Reply, Request, SampleEvent,
+    Signer, Timestamp, Verification, Verified, VerifyCx, VerifyError,
 };
 use hookward_testkit::provider::Subject;
 use schemars::JsonSchema;
@@ -43,6 +43,7 @@ enum Flaw {
     ShowsItsSecret,
     Panics,
     NamesNothing,
+    AnswersAnError,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -131,6 +132,15 @@ impl Provider for Flawed {
         }
     }
 
+    fn reply(&self, _: &Verified, receipt: &Receipt) -> Reply {
+        match (self.flaw, receipt.outcome) {
+            (Flaw::AnswersAnError, DeliveryOutcome::Invalid) => {
+                Reply::error(http::StatusCode::BAD_REQUEST, "INVALID", "The event is not valid")
+            }
+            _ => Reply::received(receipt),
+        }
+    }
+
     fn signer(&self) -> Option<&dyn Signer> {
         Some(&self.scheme)
     }
@@ -154,7 +164,7 @@ fn broken(flaw: Flaw) -> Result<Vec<u8>, String> {
 
 #[test]
 fn each_flaw_breaks_its_rules_and_a_correct_provider_breaks_none() {
-    let cases: [(Flaw, &[u8]); 10] = [
+    let cases: [(Flaw, &[u8]); 11] = [
         (Flaw::None, &[]),
         (Flaw::AcceptsAll, &[2, 4, 9, 10, 13]),
         (Flaw::IgnoresTheBody, &[2, 9, 10]),
@@ -165,6 +175,7 @@ fn each_flaw_breaks_its_rules_and_a_correct_provider_breaks_none() {
         (Flaw::IsStricterEarly, &[7, 14]),
         (Flaw::ShowsItsSecret, &[12]),
         (Flaw::NamesNothing, &[11, 16]),
+        (Flaw::AnswersAnError, &[19]),
     ];
     for (flaw, want) in cases {
         let found = broken(flaw).unwrap();

@@ -2,6 +2,7 @@
 //! calls [`Subject::check`] from `tests/contract.rs`; a failing check prints the number and sentence of each
 //! broken rule, and how it was broken.
 
+mod answer;
 mod descriptor;
 mod forgery;
 mod genuine;
@@ -187,6 +188,7 @@ impl Subject {
         broken.record(16, naming::samples(&built).await);
         broken.record(17, descriptor::self_description(&built));
         broken.record(18, descriptor::secrets_are_checked(&built));
+        broken.record(19, answer::deliveries_are_accepted(&built, &genuine_requests).await);
         broken.0
     }
 }
