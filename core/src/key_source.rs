@@ -2,6 +2,7 @@
 //! and two implementations without a network. Public as a part of [`crate::keys`].
 
 use std::fmt;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +52,10 @@ pub struct KeyRequest {
     /// within the last minute may still answer with that copy, so that made-up keys cause no flood
     /// of fetches.
     pub newer_than: Option<Timestamp>,
+    /// The address of the client whose request needs the document; the engine sets it. A source
+    /// that limits how many new documents it fetches shares that limit by client, so that made-up
+    /// documents of one client do not keep those of others from being fetched.
+    pub client: Option<IpAddr>,
 }
 
 /// The JSON body of a [`KeyRequest`]. May hold the credentials of an account, so `Debug` hides it.
@@ -66,7 +71,7 @@ impl fmt::Debug for KeyRequestBody {
 impl KeyRequest {
     /// A GET of this URL; a cached copy of any age will do.
     pub fn for_url(url: impl Into<String>) -> Self {
-        Self { url: url.into(), post: None, newer_than: None }
+        Self { url: url.into(), post: None, newer_than: None, client: None }
     }
 
     /// The same request as a POST of this JSON body.
@@ -82,10 +87,16 @@ impl KeyRequest {
         Self { newer_than: Some(time), ..self.clone() }
     }
 
-    /// The same request for a copy of any age: what a cache knows the document by.
+    /// The same request on behalf of a client.
+    #[must_use]
+    pub fn for_client(&self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self.clone() }
+    }
+
+    /// The same request for a copy of any age and any client: what a cache knows the document by.
     #[must_use]
     pub fn of_any_age(&self) -> Self {
-        Self { newer_than: None, ..self.clone() }
+        Self { newer_than: None, client: None, ..self.clone() }
     }
 }
 

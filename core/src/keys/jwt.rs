@@ -90,7 +90,8 @@ pub struct Token<'a> {
 }
 
 /// Verifies a token: its signature under a key of the requested document, then its claims against
-/// the rules. Where the document has no key that the token names, a newer copy is fetched once.
+/// the rules. Where the document has no key that the token names, a newer copy is fetched once; if
+/// there is none yet, the key is unavailable.
 ///
 /// # Errors
 /// Those of [`Token::parse`], [`Token::verify_signature`] and [`Claims::check`];
@@ -117,7 +118,15 @@ pub async fn verify(
     let mut set = usable_keys(&document)?;
     // The sender may have rotated its keys since the document was fetched.
     if !token.has_candidate_in(&set) && !document.trusted_offline {
-        set = usable_keys(&cx.keys.fetch(&keys.newer_than(cx.now)).await?)?;
+        let newer = cx.keys.fetch(&keys.newer_than(cx.now)).await?;
+        set = usable_keys(&newer)?;
+        // The document was fetched a moment ago and is not fetched again so soon. Its owner may have
+        // rotated the keys since: a sender that gets 401 might never try again.
+        if !token.has_candidate_in(&set) && newer.fetched_at < cx.now {
+            return Err(VerifyError::key_unavailable(
+                "its document, which was just fetched, does not have the key that the token names",
+            ));
+        }
     }
     let claims = token.verify_signature(&set)?;
     claims.check(rules, cx.now)?;

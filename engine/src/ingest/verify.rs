@@ -1,10 +1,15 @@
 //! Stage 1, verify: from anyone's bytes to a delivery whose sender is proven.
 
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use hookward_core::keys::{KeyDocument, KeyRequest, KeySource};
 use hookward_core::{Body, Head, Proof, VerifyCx, VerifyError, precheck};
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
 use super::body_budget::{BodyBudget, ReadBody};
+use super::client_ip::client_group;
 use super::head_checks::{check_declared_size, check_head};
 use super::rejection::Rejection;
 use super::{Ingest, RequestCx};
@@ -32,10 +37,10 @@ impl Ingest {
         let read_as =
             |bytes| Body::received(bytes, content_type, None).with_json_options(&source.json);
         let (body, mut budget) = BodyBudget::read(body, source.limits.body, read_as).await?;
-        let verify_cx =
-            VerifyCx::new(cx.received_at, source.secrets_at(cx.received_at), &*self.keys)
-                .with_tolerance(source.tolerance)
-                .with_public_url(cx.config.server.public_url.as_deref());
+        let keys = ClientKeys { keys: &*self.keys, client: cx.client.map(client_group) };
+        let verify_cx = VerifyCx::new(cx.received_at, source.secrets_at(cx.received_at), &keys)
+            .with_tolerance(source.tolerance)
+            .with_public_url(cx.config.server.public_url.as_deref());
         let slot = self.failed_proofs.proof_slot(source, cx.client, cx.received_at).await;
         // After the slot: who waits for one must not hold memory that others wait for.
         budget.reserve_json(&body, cx.client, &self.json_memory).await?;
@@ -85,6 +90,25 @@ impl Ingest {
             return Rejection::RateLimited { retry_after, reason };
         }
         Rejection::VerificationFailed(error)
+    }
+}
+
+/// The source of keys for one request: names its client, among whose requests the source shares
+/// what it fetches.
+#[derive(Debug)]
+struct ClientKeys<'a> {
+    keys: &'a dyn KeySource,
+    client: Option<IpAddr>,
+}
+
+#[async_trait]
+impl KeySource for ClientKeys<'_> {
+    async fn fetch(&self, request: &KeyRequest) -> Result<KeyDocument, VerifyError> {
+        self.keys.fetch(&request.for_client(self.client)).await
+    }
+
+    async fn confirm(&self, url: &str) -> Result<(), VerifyError> {
+        self.keys.confirm(url).await
     }
 }
 

@@ -8,6 +8,7 @@ mod transport;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -88,10 +89,10 @@ impl NetworkKeys {
     }
 
     /// Counts a request to the host of `url` and returns whether the host's budget allows it.
-    fn try_spend(&self, url: &str) -> bool {
+    fn try_spend(&self, url: &str, client: Option<IpAddr>) -> bool {
         let host = split_https_url(url).map_or("", |(host, _)| host);
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget.try_spend(host, self.clock.now())
+        budget.try_spend(host, client, self.clock.now())
     }
 
     /// Answers from the entry, or fetches the document into it.
@@ -106,7 +107,7 @@ impl NetworkKeys {
         }
         // Only new documents spend the budget: known ones are limited to one fetch a minute, and
         // must be renewed even while a flood of made-up addresses has used the budget up.
-        if !entry.has_copy() && !self.try_spend(&want.url) {
+        if !entry.has_copy() && !self.try_spend(&want.url, want.client) {
             return Err(VerifyError::key_unavailable("its host was asked for too many documents"));
         }
         entry.start_fetch(now);
@@ -150,7 +151,7 @@ impl KeySource for NetworkKeys {
                 "the address to confirm is not a plain https URL",
             ));
         }
-        if !self.try_spend(url) {
+        if !self.try_spend(url, None) {
             return Err(VerifyError::key_unavailable("its host was called too often"));
         }
         self.transport.fetch(url, None).await.map(drop).map_err(VerifyError::key_unavailable)

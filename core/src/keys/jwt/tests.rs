@@ -209,6 +209,22 @@ impl KeySource for RotatedKeys {
     }
 }
 
+/// Serves a set that it fetched a moment ago, however new a copy is wanted.
+#[derive(Debug)]
+struct JustFetched(Value);
+
+#[async_trait]
+impl KeySource for JustFetched {
+    async fn fetch(&self, _: &KeyRequest) -> Result<KeyDocument, VerifyError> {
+        let fetched_at = NOW.minus(Duration::from_secs(5));
+        Ok(KeyDocument::fetched(json!({ "keys": [self.0] }).to_string(), fetched_at))
+    }
+
+    async fn confirm(&self, _: &str) -> Result<(), VerifyError> {
+        panic!()
+    }
+}
+
 async fn fetched(token: &str, keys: &dyn KeySource) -> Result<(), &'static str> {
     let secrets = SecretSet::from_texts(["x"]).unwrap();
     let cx = VerifyCx {
@@ -234,6 +250,8 @@ async fn a_key_that_is_not_in_the_cached_document_is_fetched_once_more() {
     let known = source([ec_jwk(), rsa_jwk()]);
     assert_eq!(fetched(&token, &known).await, Ok(()));
     assert_eq!(known.asked.lock().unwrap().len(), 1);
+    let just_fetched = JustFetched(rsa_jwk());
+    assert_eq!(fetched(&token, &just_fetched).await, Err("KEY_UNAVAILABLE"));
     let never = source([rsa_jwk(), rsa_jwk()]);
     assert_eq!(fetched(&token, &never).await, Err("INVALID_SIGNATURE"));
     assert_eq!(never.asked.lock().unwrap().len(), 2);
