@@ -83,7 +83,7 @@ type Suite = fn(&RunOptions) -> Result<String, String>;
 
 /// Suites that run only when they are named. Their results depend on how the kernel queues
 /// connections and writes data back, too much for a test that every change must pass.
-const ONLY_BY_NAME: [&str; 3] = ["descriptors", "disk", "adversary"];
+const ONLY_BY_NAME: [&str; 2] = ["descriptors", "disk"];
 
 /// Runs of a suite without `--runs` and `--minutes`, unless the suite has its own number.
 const DEFAULT_RUNS: usize = 20;
