@@ -142,6 +142,11 @@ impl Body {
         }
     }
 
+    /// The body as it came, of which nothing is decompressed.
+    pub(crate) fn sealed(&self) -> Self {
+        if self.is_compressed() { Self::new(self.0.bytes.clone()) } else { self.clone() }
+    }
+
     /// Whether a sender sent the body. A step that replaces it makes another one.
     pub fn is_received(&self) -> bool {
         self.0.reading.is_some()
@@ -269,14 +274,16 @@ impl Body {
     /// The most memory that the parsed JSON of this body can take, in bytes: an upper bound for
     /// what [`memory_size`](Self::memory_size) grows by at the first call of [`json`](Self::json).
     pub fn max_memory_size(&self) -> usize {
-        // Not decompressed to find out: nobody is proven yet.
-        let ratio = if self.is_compressed() { MAX_COMPRESSION_RATIO } else { 1 };
-        self.0
-            .bytes
-            .len()
-            .saturating_mul(ratio)
-            .saturating_mul(MAX_MEMORY_PER_TEXT_BYTE)
-            .min(MAX_JSON_MEMORY_BYTES)
+        // Not decompressed to find out.
+        let decoded = self.0.decoded.get().and_then(|read| read.as_ref().ok());
+        let content_bytes = match decoded {
+            Some(content) => content.len(),
+            None if self.is_compressed() => {
+                self.0.bytes.len().saturating_mul(MAX_COMPRESSION_RATIO)
+            }
+            None => self.0.bytes.len(),
+        };
+        content_bytes.saturating_mul(MAX_MEMORY_PER_TEXT_BYTE).min(MAX_JSON_MEMORY_BYTES)
     }
 
     /// The same bytes, not parsed, so that dropping the original frees its parsed JSON.

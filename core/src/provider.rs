@@ -173,6 +173,18 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether the proof is a token beside the body, or there is none: then a request of any method
+    /// can be an event, and of a GET its query.
+    ///
+    /// By default whether that of the scheme is.
+    fn proves_any_method(&self) -> bool {
+        #[cfg(feature = "scheme")]
+        if let Some(scheme) = self.scheme() {
+            return scheme.is_head_token();
+        }
+        false
+    }
+
     /// The answer to the sender, once everything is stored. Called once per accepted delivery and
     /// before it is stored; the store keeps the answer, and repetitions receive the same bytes.
     ///

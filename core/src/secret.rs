@@ -43,6 +43,41 @@ impl Secret {
     }
 }
 
+/// What secrets begin with at senders that mark them. Those that a version may stand before come as
+/// `v1,whsec_…`.
+const SECRET_PREFIXES: [&str; 6] = ["whsec_", "whpk_", "whsk_", "sk_", "base64:", "xkeysib-"];
+
+impl Secret {
+    /// The secrets in this text, where it holds several that are joined by white space or commas,
+    /// as senders show them while one replaces another; otherwise empty. Each of them begins with a
+    /// prefix that senders use, so that no single secret is taken apart.
+    ///
+    /// ```
+    /// use hookward_core::Secret;
+    ///
+    /// let joined = Secret::new("whsec_bmV3 v1,whsec_b2xk");
+    /// let parts: Vec<_> = joined.joined_secrets();
+    /// assert_eq!(parts.iter().map(Secret::expose).collect::<Vec<_>>(), ["whsec_bmV3", "whsec_b2xk"]);
+    /// assert!(Secret::new("v1,whsec_b2xk").joined_secrets().is_empty());
+    /// ```
+    pub fn joined_secrets(&self) -> Vec<Self> {
+        let is_separator = |c: char| c.is_whitespace() || c == ',' || c == ';';
+        let is_version = |part: &&str| matches!(*part, "v1" | "v1a");
+        let parts: Vec<&str> =
+            self.expose().split(is_separator).filter(|p| !p.is_empty()).collect();
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !is_version(part)).collect();
+        let is_marked = |part: &&str| {
+            SECRET_PREFIXES
+                .iter()
+                .any(|prefix| part.len() > prefix.len() && part.starts_with(prefix))
+        };
+        match parts.len() > 1 && parts.iter().all(|part| is_marked(part)) {
+            true => parts.into_iter().map(Self::new).collect(),
+            false => Vec::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

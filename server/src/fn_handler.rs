@@ -52,8 +52,9 @@ impl<T: DeserializeOwned> Payload<T> {
         let json = event.body().exact_json().map_err(HandlerError::fatal)?;
         // A value rounds numbers over 64 bits, and a type such as `u128` takes none that is
         // rounded. The bytes are parsed again for it alone.
-        let exact =
-            json.has_rounded_numbers().then(|| serde_json::from_slice(event.body().bytes()).ok());
+        let exact = json
+            .has_rounded_numbers()
+            .then(|| serde_json::from_slice(event.body().content().ok()?).ok());
         let data = match exact.flatten() {
             Some(data) => data,
             None => T::deserialize(json.value()).map_err(|e| {

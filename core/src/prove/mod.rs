@@ -74,9 +74,14 @@ impl PrecheckedHead<'_> {
         {
             body = body.with_json_options(&body.json_options().with_form_field(Arc::from(field)));
         }
-        let request = Request::new(self.head, body);
+        // A compressed body is opaque until its bytes are proven: a few bytes of a stranger could
+        // stand for gigabytes.
+        let request = Request::new(self.head, body.sealed());
         match self.provider.verify(&request, cx).await? {
-            Verification::Genuine { secret } => Ok(Proof::Genuine(Verified::new(request, secret))),
+            Verification::Genuine { secret } => {
+                let request = Request::new(request.head, body);
+                Ok(Proof::Genuine(Verified::new(request, secret)))
+            }
             Verification::Handshake(handshake) => Ok(Proof::Handshake(handshake)),
         }
     }

@@ -116,6 +116,14 @@ fn compile_timestamp(spec: TimestampSpec) -> Result<CompiledTimestamp, SchemeErr
     Ok(CompiledTimestamp { location, unit: spec.unit, past: spec.past.0, future: spec.future.0 })
 }
 
+/// A secret without what is written before it: the version of its signatures, as Supabase and others
+/// show it, and the prefix of its kind.
+fn without_key_prefix<'a>(text: &'a str, version: &str, kind: &str) -> &'a str {
+    let versioned = text.strip_prefix(version).filter(|rest| rest.starts_with(kind));
+    let text = versioned.unwrap_or(text);
+    text.strip_prefix(kind).unwrap_or(text)
+}
+
 impl CompiledScheme {
     /// The key that a configured secret stands for; `None` where the secret cannot be decoded or
     /// the algorithm does not accept the key.
@@ -125,8 +133,8 @@ impl CompiledScheme {
         let key = match self.key {
             KeyFormat::Utf8 => text.as_bytes().to_vec(),
             KeyFormat::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?,
-            KeyFormat::Whsec => base64(text.strip_prefix("whsec_").unwrap_or(text))?,
-            KeyFormat::Whpk => base64(text.strip_prefix("whpk_").unwrap_or(text))?,
+            KeyFormat::Whsec => base64(without_key_prefix(text, "v1,", "whsec_"))?,
+            KeyFormat::Whpk => base64(without_key_prefix(text, "v1a,", "whpk_"))?,
             #[cfg(feature = "keys")]
             KeyFormat::SpkiB64 => p256_point_from_spki(&base64(text)?)?.to_vec(),
             // A scheme with such a key does not compile without the feature, see `proof_algorithm`.
@@ -151,9 +159,10 @@ impl CompiledScheme {
             KeyFormat::Utf8 => "is empty",
             KeyFormat::Hex if is_public => "is not a usable Ed25519 public key in hexadecimal",
             KeyFormat::Hex => "is not hexadecimal",
-            KeyFormat::Whsec => "is not base64 (with or without `whsec_` before it)",
+            KeyFormat::Whsec => "is not base64 (with or without `whsec_` or `v1,whsec_` before it)",
             KeyFormat::Whpk => {
-                "is not a usable Ed25519 public key in base64 (with or without `whpk_` before it)"
+                "is not a usable Ed25519 public key in base64 (with or without `whpk_` or \
+                 `v1a,whpk_` before it)"
             }
             KeyFormat::SpkiB64 => "is not a P-256 public key as SubjectPublicKeyInfo in base64",
         }))
@@ -196,6 +205,19 @@ impl CompiledScheme {
                 signs_body || self.message.contains(&Segment::Form(f.clone()))
             }
         }
+    }
+
+    /// Whether the proof is the secret itself, in a header or in the query.
+    pub fn is_head_token(&self) -> bool {
+        let location = self.signature.location;
+        self.alg.is_none()
+            && matches!(location, SignatureLocation::Header | SignatureLocation::Query)
+    }
+
+    /// The query parameter that is the secret itself; `None` where it stands elsewhere.
+    pub fn query_token(&self) -> Option<&str> {
+        let in_query = self.signature.location == SignatureLocation::Query;
+        (self.alg.is_none() && in_query).then_some(self.signature.name.as_str())
     }
 
     /// Whether the signature stands in the header of this lower-case name.

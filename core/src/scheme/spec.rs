@@ -183,10 +183,10 @@ pub enum KeyFormat {
     Utf8,
     /// Hexadecimal, decoded.
     Hex,
-    /// Base64, decoded; a leading `whsec_` is removed (Standard Webhooks, symmetric).
+    /// Base64, decoded; a leading `whsec_` or `v1,whsec_` is removed (Standard Webhooks, symmetric).
     Whsec,
-    /// An Ed25519 public key in base64; a leading `whpk_` is removed (Standard Webhooks,
-    /// asymmetric).
+    /// An Ed25519 public key in base64; a leading `whpk_` or `v1a,whpk_` is removed (Standard
+    /// Webhooks, asymmetric).
     Whpk,
     /// A P-256 public key as SubjectPublicKeyInfo in base64: a PEM file without its first and last
     /// line.

@@ -27,7 +27,7 @@ pub use limits::{Limits, Rate};
 pub use route::{BreakerPolicy, Jitter, RetryPolicy, Route, RouteDecision, Step};
 pub use route_table::RouteTable;
 pub use secret_file::SecretFile;
-pub use source::{Dedupe, OnInvalid, Source};
+pub use source::{Decompress, Dedupe, OnInvalid, Source};
 pub use tls::Tls;
 
 /// A routes.yaml, checked and compiled.

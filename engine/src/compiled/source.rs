@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward_core::{ActiveSecrets, JsonOptions, Provider, Reply, SecretSet, Timestamp};
+use hookward_core::{
+    ActiveSecrets, ContentEncoding, JsonOptions, Provider, Reply, SecretSet, Timestamp,
+};
 use http::Method;
 
 use super::limits::Limits;
@@ -45,6 +47,10 @@ pub struct Source {
     pub dedupe_window: Duration,
     /// `json:`, how bodies are read as JSON, with the form field of the provider.
     pub json: JsonOptions,
+    /// `decompress:`; `None`: compressed bodies are rejected.
+    pub decompress: Option<Decompress>,
+    /// Whether a GET carries an event in its query: `methods:` allows it, and the proof is a token.
+    pub query_is_event: bool,
     /// What happens to a verified body that must be parsed and cannot be.
     pub on_parse_error: OnInvalid,
 }
@@ -58,6 +64,15 @@ impl Source {
         let from_file = self.secret_file.as_deref().filter(|_| self.secrets.all().is_empty());
         from_file.and_then(|file| file.active(now)).unwrap_or_else(|| self.secrets.active(now))
     }
+}
+
+/// `decompress:`, the content encodings that a source's sender uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decompress {
+    /// The encodings that are accepted.
+    pub encodings: Vec<ContentEncoding>,
+    /// Whether the sender signs the content instead of the compressed bytes.
+    pub signs_content: bool,
 }
 
 /// `dedupe:`, what makes two deliveries the same event.

@@ -139,6 +139,7 @@ pub(super) struct Source {
     pub(super) reply: Option<SourceReply>,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) json: Option<SourceJson>,
+    pub(super) decompress: Option<Decompress>,
     pub(super) on_parse_error: Option<OnInvalid>,
 }
 
@@ -148,6 +149,28 @@ pub(super) struct SourceJson {
     pub(super) duplicate_keys: Option<DuplicateKeys>,
     #[schemars(length(min = 1, max = 100))]
     pub(super) form_field: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decompress {
+    #[schemars(required, length(min = 1))]
+    pub(super) encodings: Option<Vec<Option<ContentEncoding>>>,
+    pub(super) signed: Option<SignedForm>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ContentEncoding {
+    Gzip,
+    Deflate,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SignedForm {
+    Compressed,
+    Decompressed,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -91,7 +91,7 @@ impl JsonMemory {
         body: &Body,
         client: Option<IpAddr>,
     ) -> Result<Option<ReservedJson>, Rejection> {
-        if body.bytes().len() <= MAX_UNRESERVED_BODY_BYTES {
+        if body.memory_size() <= MAX_UNRESERVED_BODY_BYTES {
             return Ok(None);
         }
         // Capped: a body that could take more than everything would wait for ever. Parsing stops at
@@ -150,6 +150,14 @@ impl<B: ReadBody> BodyBudget<B> {
         Ok(())
     }
 
+    /// Reserves memory for `bytes` of decompressed content.
+    pub(super) fn reserve_content(&mut self, bytes: usize) -> Result<(), Rejection> {
+        match self.reader.try_reserve(bytes) {
+            true => Ok(()),
+            false => Err(Rejection::Body(ReadError::NoMemory)),
+        }
+    }
+
     /// The sender of the body is proven.
     pub(super) fn mark_proven(&mut self) {
         self.reader.mark_proven();
@@ -167,10 +175,17 @@ impl<B: ReadBody> BodyBudget<B> {
     }
 }
 
+/// Decompresses a proven body on a blocking thread, so that the next stages find its content. Where
+/// that is not possible, they find out why.
+pub(super) async fn decompress(body: &Body) {
+    let body = body.clone();
+    let _ = spawn_blocking(move || body.content().is_ok()).await;
+}
+
 /// Parses a large body on a blocking thread. A small one is parsed by whichever stage reads it
 /// first.
 pub(super) async fn parse_large_json(body: &Body) {
-    if body.bytes().len() > MAX_INLINE_PARSE_BYTES {
+    if body.memory_size() > MAX_INLINE_PARSE_BYTES {
         let body = body.clone();
         let _ = spawn_blocking(move || body.json().is_ok()).await;
     }

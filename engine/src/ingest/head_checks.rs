@@ -1,10 +1,13 @@
 //! Checks that need only the head and the configuration: the cheapest part of verification.
 
-use hookward_core::Head;
+use hookward_core::{ContentEncoding, Head};
 use http::header;
 
 use super::rejection::Rejection;
 use crate::compiled::Source;
+
+/// How much of a sender's media type the log shows.
+const MAX_SHOWN_CHARS: usize = 80;
 
 /// Rejects a method, a client address, a content encoding or a media type that this source's sender
 /// does not use.
@@ -20,12 +23,7 @@ pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> 
             return Err(Rejection::IpNotAllowed);
         }
     }
-    // Senders sign the bytes that they send. Decompressing before the proof would let anyone send a
-    // bomb.
-    let encoding = head.headers.get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Rejection::ContentEncoding);
-    }
+    check_content_encoding(source, head)?;
     let Some(content_type) = head.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     if source.media_types.is_empty() {
         return Ok(());
@@ -35,7 +33,22 @@ pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> 
     if essence.is_empty() || source.media_types.iter().any(|m| m.eq_ignore_ascii_case(essence)) {
         return Ok(());
     }
-    Err(Rejection::MediaType { allowed: source.media_types })
+    let found = essence.chars().filter(|c| c.is_ascii_graphic()).take(MAX_SHOWN_CHARS).collect();
+    Err(Rejection::MediaType { found, allowed: source.media_types })
+}
+
+/// Rejects a content encoding that the source does not decompress.
+fn check_content_encoding(source: &Source, head: &Head) -> Result<(), Rejection> {
+    let allowed = source.decompress.as_ref().map_or(&[][..], |decompress| &decompress.encodings);
+    let mut values = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else { return Ok(()) };
+    let text = value.to_str().unwrap_or_default();
+    let is_plain = text.eq_ignore_ascii_case("identity");
+    let is_allowed = ContentEncoding::parse(text).is_some_and(|found| allowed.contains(&found));
+    match values.next().is_none() && (is_plain || is_allowed) {
+        true => Ok(()),
+        false => Err(Rejection::ContentEncoding { allowed: allowed.to_vec() }),
+    }
 }
 
 /// Rejects a `Content-Length` over the source's limit, before a byte of the body is read.

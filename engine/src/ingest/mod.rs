@@ -60,6 +60,7 @@ use route::Router;
 use source_rate::SourceRates;
 use unknown_path::log_unknown_path;
 use validate::validate;
+use verify::Verification;
 
 /// The pipeline and everything that bounds it. One per process; the `Engine` owns
 /// it.
@@ -168,7 +169,7 @@ impl Ingest {
             self.record_handshake(cx, &reply);
             return Ok(reply);
         }
-        let (proof, budget) = self.verify(cx, head, body).await?;
+        let Verification { proof, stored_body, budget } = self.verify(cx, head, body).await?;
         let verified = match proof {
             Proof::Genuine(verified) => verified,
             // There is no event in a handshake, so the other stages do not apply.
@@ -188,7 +189,10 @@ impl Ingest {
         for event in self.router.route(cx, &verified, delivery.headers(), events).await? {
             delivery.add(&verified, event);
         }
-        let (delivery, summary) = delivery.build(verified, self.retention_clock.read())?;
+        let (mut delivery, summary) = delivery.build(verified, self.retention_clock.read())?;
+        if let Some(body) = stored_body {
+            delivery.body = body;
+        }
         let rate = self.source_rates.reserve(cx.source, cx.received_at).await?;
         let acceptance = self.commit(delivery, budget, rate).await?;
         Ok(answer(cx.source, acceptance, summary))

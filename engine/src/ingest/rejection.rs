@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hookward_core::store::StoreError;
-use hookward_core::{Reply, VerifyError};
+use hookward_core::{ContentEncoding, Reply, VerifyError};
 use http::{HeaderValue, Method, StatusCode, header};
 
 /// A body that could not be read.
@@ -41,11 +41,16 @@ pub enum Rejection {
     },
     /// The source's sender does not use this media type.
     MediaType {
+        /// The media type of the request: visible ASCII, and not more than the log should show.
+        found: String,
         /// The media types that it uses.
         allowed: &'static [&'static str],
     },
-    /// The body is compressed. Signatures cover the bytes as sent.
-    ContentEncoding,
+    /// The body is compressed in a way that the source does not decompress.
+    ContentEncoding {
+        /// The encodings that it decompresses.
+        allowed: Vec<ContentEncoding>,
+    },
     /// The client's address is not in `limits.allow_ips`.
     IpNotAllowed,
     /// `limits.rate` is exceeded, or this address made too many failed proofs.
@@ -97,7 +102,9 @@ impl Rejection {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MediaType { .. } | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType { .. } | Self::ContentEncoding { .. } => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::IpNotAllowed => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::VerificationFailed(VerifyError::KeyUnavailable { .. }) => {
@@ -127,7 +134,7 @@ impl Rejection {
             Self::TargetTooLong => "URI_TOO_LONG",
             Self::Malformed(_) => "BAD_REQUEST",
             Self::Method { .. } => "METHOD_NOT_ALLOWED",
-            Self::MediaType { .. } | Self::ContentEncoding => "UNSUPPORTED_MEDIA_TYPE",
+            Self::MediaType { .. } | Self::ContentEncoding { .. } => "UNSUPPORTED_MEDIA_TYPE",
             Self::IpNotAllowed => "IP_NOT_ALLOWED",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::VerificationFailed(e) => e.code(),
@@ -151,7 +158,9 @@ impl Rejection {
             Self::Malformed(what) => what,
             Self::Method { .. } => "Method not allowed",
             Self::MediaType { .. } => "Media type not supported",
-            Self::ContentEncoding => "Compressed bodies are not supported",
+            Self::ContentEncoding { .. } => {
+                "This Content-Encoding is not supported; send the body uncompressed"
+            }
             Self::IpNotAllowed => "This address may not call",
             Self::RateLimited { .. } => "Too many requests",
             Self::VerificationFailed(VerifyError::KeyUnavailable { .. }) => {
@@ -178,8 +187,27 @@ impl Rejection {
             Self::Store(e) => e.to_string(),
             Self::RateLimited { reason, .. } => (*reason).to_owned(),
             Self::TooLarge { limit } => format!("the announced body is larger than {limit} bytes"),
-            Self::Method { allowed } => format!("this source allows {}", method_list(allowed)),
-            Self::MediaType { allowed } => format!("this source allows {}", allowed.join(", ")),
+            Self::Method { allowed } => format!(
+                "this source allows {}; `methods:` of the source sets others where its provider can",
+                method_list(allowed)
+            ),
+            Self::MediaType { found, allowed } => format!(
+                "the media type is `{found}`, and senders of this provider use {}; choose one of \
+                 them at the sender, or `provider: hmac`, which allows any",
+                allowed.join(", ")
+            ),
+            Self::ContentEncoding { allowed } if allowed.is_empty() => {
+                "the body is compressed; turn that off at the sender, or allow it with \
+                 `decompress: { encodings: [gzip] }` of the source"
+                    .to_owned()
+            }
+            Self::ContentEncoding { allowed } => {
+                let allowed: Vec<_> = allowed.iter().map(|encoding| encoding.as_str()).collect();
+                format!(
+                    "the Content-Encoding is not in `decompress.encodings` of the source, which has {}",
+                    allowed.join(", ")
+                )
+            }
             other => other.message().to_owned(),
         }
     }

@@ -3,17 +3,23 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hookward_core::keys::{KeyDocument, KeyRequest, KeySource};
-use hookward_core::{Body, Head, Proof, VerifyCx, VerifyError, precheck};
-use http::HeaderName;
-use http::header::CONTENT_TYPE;
+use hookward_core::scheme::form_pairs;
+use hookward_core::{Body, Head, MAX_COMPRESSION_RATIO, Proof, VerifyCx, VerifyError, precheck};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method};
 
-use super::body_budget::{BodyBudget, ReadBody};
+use super::body_budget::{BodyBudget, ReadBody, decompress};
 use super::client_ip::client_group;
 use super::head_checks::{check_declared_size, check_head};
 use super::rejection::Rejection;
 use super::{Ingest, RequestCx};
+use crate::compiled::Source;
 use crate::telemetry;
+
+/// The media type of a query.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Ingest {
     /// Proves who sent the request. The checks go from cheap to costly: those of the head come
@@ -21,11 +27,12 @@ impl Ingest {
     pub(super) async fn verify<B: ReadBody>(
         &self,
         cx: &RequestCx<'_>,
-        head: Head,
+        mut head: Head,
         body: B,
-    ) -> Result<(Proof, BodyBudget<B>), Rejection> {
+    ) -> Result<Verification<B>, Rejection> {
         let source = cx.source;
         check_head(source, &head)?;
+        let query_event = query_event(source, &mut head);
         self.check_capacity()?;
         let head = precheck(&*source.provider, head).map_err(|e| self.reject_unverified(cx, e))?;
         for name in source.dedupe.headers() {
@@ -33,23 +40,43 @@ impl Ingest {
         }
         check_declared_size(source, head.head())?;
 
-        let content_type = header_text(head.head(), &CONTENT_TYPE);
-        let read_as =
-            |bytes| Body::received(bytes, content_type, None).with_json_options(&source.json);
-        let (body, mut budget) = BodyBudget::read(body, source.limits.body, read_as).await?;
+        let content_type = header_text(head.head(), &CONTENT_TYPE).map(str::to_owned);
+        let content_encoding = header_text(head.head(), &CONTENT_ENCODING).map(str::to_owned);
+        let read_as = |bytes: Bytes| {
+            let bytes = query_event.unwrap_or(bytes);
+            Body::received(bytes, content_type.as_deref(), content_encoding.as_deref())
+                .with_json_options(&source.json)
+                .with_content_limit(source.limits.body)
+        };
+        let (received, mut budget) = BodyBudget::read(body, source.limits.body, read_as).await?;
+        let signs_content = source.decompress.as_ref().is_some_and(|d| d.signs_content);
+        let decompressed = signs_content && received.is_compressed();
+        let body = if decompressed {
+            let content = self.content_for_proof(cx, &received, &mut budget).await?;
+            Body::received(content, content_type.as_deref(), None).with_json_options(&source.json)
+        } else {
+            received.clone()
+        };
         let keys = ClientKeys { keys: &*self.keys, client: cx.client.map(client_group) };
         let verify_cx = VerifyCx::new(cx.received_at, source.secrets_at(cx.received_at), &keys)
             .with_tolerance(source.tolerance)
             .with_public_url(cx.config.server.public_url.as_deref());
         let slot = self.failed_proofs.proof_slot(source, cx.client, cx.received_at).await;
         // After the slot: who waits for one must not hold memory that others wait for.
-        budget.reserve_json(&body, cx.client, &self.json_memory).await?;
+        // A compressed body is not parsed before it is proven.
+        if !body.is_compressed() {
+            budget.reserve_json(&body, cx.client, &self.json_memory).await?;
+        }
         let proved = head.prove(body, &verify_cx).await;
         drop(slot);
         let proof = proved.map_err(|e| self.reject_unverified(cx, e))?;
         match &proof {
             Proof::Genuine(verified) => {
                 budget.mark_proven();
+                if verified.body().is_compressed() {
+                    decompress(verified.body()).await;
+                    budget.reserve_json(verified.body(), cx.client, &self.json_memory).await?;
+                }
                 telemetry::count_secret_match(&source.name, verified.secret_index());
                 self.failed_proofs.record_genuine(source, cx.client, cx.received_at);
             }
@@ -59,7 +86,25 @@ impl Ingest {
             }
             Proof::Handshake(_) => {}
         }
-        Ok((proof, budget))
+        Ok(Verification { proof, stored_body: decompressed.then_some(received), budget })
+    }
+
+    /// The content of a body whose sender signs it decompressed. A stranger's bytes are
+    /// decompressed here, within the limits of the source.
+    async fn content_for_proof<B: ReadBody>(
+        &self,
+        cx: &RequestCx<'_>,
+        body: &Body,
+        budget: &mut BodyBudget<B>,
+    ) -> Result<Bytes, Rejection> {
+        let limit = cx.source.limits.body;
+        let by_ratio = body.bytes().len().saturating_mul(MAX_COMPRESSION_RATIO);
+        budget.reserve_content(limit.min(by_ratio))?;
+        decompress(body).await;
+        body.content().cloned().map_err(|e| {
+            let error = VerifyError::invalid_format(e.to_string());
+            self.reject_unverified(cx, error)
+        })
     }
 
     /// Rejects while the process drains or the queue to the store is full.
@@ -110,6 +155,31 @@ impl KeySource for ClientKeys<'_> {
     async fn confirm(&self, url: &str) -> Result<(), VerifyError> {
         self.keys.confirm(url).await
     }
+}
+
+/// What the first stage found out.
+pub(super) struct Verification<B> {
+    pub(super) proof: Proof,
+    /// The body to store, where the proof covers its content.
+    pub(super) stored_body: Option<Body>,
+    pub(super) budget: BodyBudget<B>,
+}
+
+/// The event of a GET, where the source's are its query: the query as a form, without the parameter
+/// that is the secret. The head then says that the body is a form. `None` for every other request.
+fn query_event(source: &Source, head: &mut Head) -> Option<Bytes> {
+    if head.method != Method::GET || !source.query_is_event {
+        return None;
+    }
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
+    let secret = source.provider.scheme().and_then(|scheme| scheme.query_token());
+    let is_secret = |pair: &&str| {
+        let name = form_pairs(pair.as_bytes()).next().map(|(name, _)| name);
+        secret.is_some() && name.as_deref() == secret.map(str::as_bytes)
+    };
+    let pairs = head.query().unwrap_or_default().split('&');
+    let kept: Vec<&str> = pairs.filter(|pair| !is_secret(pair)).collect();
+    Some(kept.join("&").into())
 }
 
 /// The value of a header; `None` where it is absent or not visible ASCII.

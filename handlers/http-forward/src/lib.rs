@@ -182,7 +182,11 @@ impl fmt::Debug for HttpForward {
 impl Handler for HttpForward {
     async fn handle(&self, event: Event, cx: &HandlerCx) -> Result<Flow, HandlerError> {
         let (body, media_type) = match self.content {
-            ForwardBody::Raw => (event.body().bytes().clone(), None),
+            ForwardBody::Raw => {
+                // Decompressed: the sender's Content-Encoding is not forwarded.
+                let content = event.body().content().unwrap_or(event.body().bytes());
+                (content.clone(), None)
+            }
             ForwardBody::Event => (Bytes::from(event_json(&event, cx)), Some("application/json")),
         };
         let mut request = Request::new(Full::new(body));

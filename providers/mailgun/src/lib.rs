@@ -42,7 +42,7 @@ pub enum BodyFormat {
     /// A JSON object, with the signature in `/signature`.
     #[default]
     Json,
-    /// The fields of a form.
+    /// The fields of a form, urlencoded or, with attachments, multipart.
     LegacyForm,
 }
 
@@ -50,7 +50,7 @@ impl ProviderConfig for MailgunConfig {
     const NAME: &'static str = "mailgun";
     const SUMMARY: &'static str = "Mailgun webhooks, JSON or the older form";
     const MEDIA_TYPES: &'static [&'static str] =
-        &["application/json", "application/x-www-form-urlencoded"];
+        &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
     const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 

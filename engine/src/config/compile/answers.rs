@@ -173,6 +173,7 @@ pub(super) fn methods(
     source_at: &str,
     written: Option<Vec<Option<raw_config::SourceMethod>>>,
     descriptor: &ProviderDescriptor,
+    provider: &dyn Provider,
 ) -> Vec<Method> {
     let parse = |name: &&str| Method::from_bytes(name.as_bytes()).ok();
     let own: Vec<Method> = descriptor.methods.iter().filter_map(parse).collect();
@@ -181,8 +182,10 @@ pub(super) fn methods(
     for (n, method) in written.into_iter().enumerate() {
         let Some(method) = method.map(Method::from) else { continue };
         // HEAD is a probe of any sender. Any other method can carry an event, and only a provider
-        // knows what its sender signs of it.
-        if method != Method::HEAD && !own.contains(&method) {
+        // knows what its sender signs of it, unless it signs nothing: a token vouches for all.
+        let is_trigger = provider.proves_any_method()
+            && [Method::GET, Method::PUT, Method::PATCH, Method::DELETE].contains(&method);
+        if method != Method::HEAD && !is_trigger && !own.contains(&method) {
             let at = format!("{source_at}/methods/{n}");
             let mut allowed = descriptor.methods.to_vec();
             allowed.push("HEAD");
@@ -192,7 +195,7 @@ pub(super) fn methods(
                     Location::Value(&at),
                     format!("senders of `{}` do not use {method}", descriptor.name),
                 )
-                .help(format!("write one or several of {}", quoted_list(&allowed)));
+                .help(format!("write one or several of {}; sources that prove a token or nothing (`bearer`, `basic`, `none`, `hmac` with `alg: equal`) also allow `GET`, `PUT`, `PATCH` and `DELETE`", quoted_list(&allowed)));
         } else if !methods.contains(&method) {
             methods.push(method);
         }

@@ -1,8 +1,21 @@
-//! `json:` of a source: how its bodies are read.
+//! `json:` and `decompress:` of a source: how its bodies are read.
 
-use hookward_core::{DuplicateKeys, JsonOptions, Provider};
+use hookward_core::{ContentEncoding, DuplicateKeys, JsonOptions, Provider};
 
+use crate::compiled::Decompress;
 use crate::config::raw_config;
+
+/// Compiles `decompress:`.
+pub(super) fn decompress(raw: raw_config::Decompress) -> Decompress {
+    let encoding = |raw| match raw {
+        raw_config::ContentEncoding::Gzip => ContentEncoding::Gzip,
+        raw_config::ContentEncoding::Deflate => ContentEncoding::Deflate,
+    };
+    Decompress {
+        encodings: raw.encodings.into_iter().flatten().flatten().map(encoding).collect(),
+        signs_content: matches!(raw.signed, Some(raw_config::SignedForm::Decompressed)),
+    }
+}
 
 /// Compiles `json:`. Without `form_field`, that of the provider.
 pub(super) fn json_options(raw: raw_config::SourceJson, provider: &dyn Provider) -> JsonOptions {

@@ -80,6 +80,14 @@ fn check_secret(
             .help("set it, or remove the line; with an empty secret anyone can sign a request");
         return false;
     }
+    let joined = secret.joined_secrets().len();
+    if joined > 0 {
+        cx.document
+            .error(Location::Value(&at), format!("{name} holds {joined} secrets"))
+            .label("a signature is made with one of them")
+            .help("write each as an item of its own, the newest first: `secrets: [\"${NEW}\", \"${OLD}\"]`");
+        return false;
+    }
     let surrounding = surrounding_characters(secret.expose());
     if let Some(Err(reason)) = provider.map(|p| p.check_secret(secret)) {
         let help = match surrounding {

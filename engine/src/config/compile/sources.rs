@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_core::plugin::ProviderDescriptor;
+use http::Method;
 
 use super::answers;
 use super::body;
@@ -138,13 +139,21 @@ fn compile_source(
     let (descriptor, provider) = provider?;
     let tolerance = raw.tolerance.map(|s| s.0).or(descriptor.tolerance);
     check_dedupe_window(cx, at, source_name, tolerance, defaults);
-    let methods = answers::methods(cx, at, raw.methods, &descriptor);
+    let methods = answers::methods(cx, at, raw.methods, &descriptor, &*provider);
     let keep_headers = answers::stored_headers(cx, at, raw.keep_headers, &descriptor, &*provider);
     let reply = answers::reply(cx, at, raw.reply);
     let json = body::json_options(raw.json.unwrap_or_default(), &*provider);
     let events = defaults.retention.events;
     let (dedupe, dedupe_window) =
         dedupe::compile(cx, at, raw.dedupe, &*provider, tolerance, events);
+    let decompress = raw.decompress.map(body::decompress);
+    let mut keep_headers = keep_headers;
+    if decompress.is_some() {
+        // Without it nobody could read the stored body.
+        keep_headers.push("content-encoding".to_owned());
+    }
+    let query_is_event =
+        methods.contains(&Method::GET) && !descriptor.methods.contains(&Method::GET.as_str());
     let verified = descriptor.name != NO_VERIFICATION;
     if !verified {
         warn_unverified(cx, at, source_name);
@@ -166,6 +175,8 @@ fn compile_source(
         dedupe,
         dedupe_window,
         json,
+        decompress,
+        query_is_event,
         on_parse_error: on_invalid(raw.on_parse_error),
     })
 }
