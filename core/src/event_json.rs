@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::handler::HandlerCx;
 use crate::json::without_byte_order_mark;
+use crate::json_repair::replace_half_surrogates;
 
 /// Renders an event as one line of JSON, without a line end: the members `id`, `source`,
 /// `eventType`, `eventId`, `receivedAt`, `route`, `attempt`, `headers` and `body`, in this order.
@@ -13,8 +14,8 @@ use crate::json::without_byte_order_mark;
 /// `headers` is an object of the kept headers, with names in lower case. Most senders do not sign
 /// them.
 ///
-/// The body stays as the sender wrote it, except that it is decompressed and that line ends and a
-/// byte order mark are removed. Where the body is not strict JSON
+/// The body stays as the sender wrote it, except that it is decompressed, that line ends and a byte
+/// order mark are removed, and that half of a surrogate pair is U+FFFD: not every parser reads one. Where the body is not strict JSON
 /// ([`parse_strict`](crate::parse_strict)), the last member is `bodyText`, a string; where it is not
 /// UTF-8, `bodyBase64`. For a form, `body` is the JSON that routes see ([`Body::json`]), and the form
 /// itself follows as `bodyText` or `bodyBase64`.
@@ -46,7 +47,10 @@ fn push_body(line: &mut String, event: &Event) {
     match (body.exact_json(), text) {
         (Ok(json), _) if body.is_form() => push_member(line, ',', "body", &json.to_string()),
         (Ok(_), Ok(json)) => {
-            push_member(line, ',', "body", &json.trim().replace(['\n', '\r'], ""));
+            let repaired = replace_half_surrogates(content);
+            let repaired = repaired.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+            let json = repaired.unwrap_or(json).trim();
+            push_member(line, ',', "body", &json.replace(['\n', '\r'], ""));
             return;
         }
         _ => {}

@@ -24,6 +24,17 @@ pub(crate) fn repair(text: &[u8]) -> Option<Vec<u8>> {
     out
 }
 
+/// A JSON text in which half of a surrogate pair is U+FFFD; `None` where there is none.
+pub(crate) fn replace_half_surrogates(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = None;
+    let mut at = 0;
+    while let Some(n) = text.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'"')) {
+        at += n;
+        at += repair_string(text, at, &mut out);
+    }
+    out
+}
+
 /// `NaN`, `Infinity` and `-Infinity`, which Python writes, rewritten to an empty text. `None` where
 /// there are none.
 pub(crate) fn replace_non_json_numbers(text: &[u8]) -> Option<Vec<u8>> {

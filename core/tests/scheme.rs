@@ -287,3 +287,19 @@ async fn a_provider_that_overrides_one_method_inherits_the_others_from_its_schem
     assert_eq!(provider.identify(&delivery).unwrap()[0].event_type.as_deref(), Some("paid"));
     assert_eq!(provider.replay_token(&delivery).as_deref(), Some("evt_1"));
 }
+
+#[test]
+fn a_secret_is_accepted_as_vendors_show_it() {
+    let json = json!({
+        "signature": { "in": "header", "name": "X-Sig" },
+        "alg": "hmac-sha256",
+        "key": "whsec"
+    });
+    let scheme = compile(json).unwrap();
+    for text in ["a2V5", "whsec_a2V5", "v1,whsec_a2V5"] {
+        assert!(scheme.check_secret(&Secret::new(text)).is_ok(), "{text}");
+    }
+    for text in ["v1,a2V5", "v2,whsec_a2V5", "whsec_whsec_a2V5", "v1, whsec_a2V5"] {
+        assert!(scheme.check_secret(&Secret::new(text)).is_err(), "{text}");
+    }
+}
