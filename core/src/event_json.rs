@@ -15,10 +15,10 @@ use crate::json_repair::replace_half_surrogates;
 /// them.
 ///
 /// The body stays as the sender wrote it, except that it is decompressed, that line ends and a byte
-/// order mark are removed, and that half of a surrogate pair is U+FFFD: not every parser reads one. Where the body is not strict JSON
-/// ([`parse_strict`](crate::parse_strict)), the last member is `bodyText`, a string; where it is not
-/// UTF-8, `bodyBase64`. For a form, `body` is the JSON that routes see ([`Body::json`]), and the form
-/// itself follows as `bodyText` or `bodyBase64`.
+/// order mark are removed, and that half of a surrogate pair is U+FFFD: not every parser reads one.
+/// Where the body is not strict JSON ([`parse_strict`](crate::parse_strict)), the last member is
+/// `bodyText`, a string; where it is not UTF-8, `bodyBase64`. For a form, `body` is the JSON that
+/// routes see ([`Body::json`]), and the form itself follows as `bodyText` or `bodyBase64`.
 ///
 /// [`Body::json`]: crate::Body::json
 pub fn event_json(event: &Event, cx: &HandlerCx) -> String {
