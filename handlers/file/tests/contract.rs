@@ -48,7 +48,7 @@ async fn an_event_becomes_one_line_in_the_folder_of_routes_yaml() {
         text,
         format!(
             "{{\"id\":\"{}\",\"source\":\"partner\",\"eventType\":\"order.paid\",\"eventId\":\"evt_1\",\
-             \"receivedAt\":\"2025-10-09T08:53:20Z\",\"route\":\"sample\",\"attempt\":2,\"headers\":{{}},\"body\":{{  \"n\": 1.10}}}}\n",
+             \"receivedAt\":\"2025-10-09T08:53:20Z\",\"route\":\"sample\",\"attempt\":2,\"headers\":{{\"content-type\":\"application/json\"}},\"body\":{{  \"n\": 1.10}}}}\n",
             event.id()
         )
     );
