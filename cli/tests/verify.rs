@@ -141,7 +141,7 @@ fn a_handshake_prints_its_answer() {
         json!({
             "verdict": "handshake",
             "status": 200,
-            "headers": {"content-type": "text/plain"},
+            "headers": {"content-type": "text/plain", "x-content-type-options": "nosniff"},
             "body": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P",
         })
     );

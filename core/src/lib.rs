@@ -157,7 +157,6 @@ mod setters;
 
 mod body;
 mod body_reading;
-mod client_certificate;
 mod clock;
 mod content_encoding;
 pub mod crypto;
@@ -194,7 +193,6 @@ mod verify_error;
 
 pub use body::{Body, BodyError, ProofJson};
 pub use body_reading::JsonOptions;
-pub use client_certificate::{ClientCertificate, TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use content_encoding::{
     ContentEncoding, DecodeError, MAX_COMPRESSION_RATIO, MAX_CONTENT_BYTES,

@@ -49,7 +49,6 @@ mod keys;
 mod listener;
 mod loader;
 mod metrics;
-mod peer_certificate;
 mod prefixed_io;
 mod response;
 mod shared;

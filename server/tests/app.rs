@@ -75,7 +75,7 @@ async fn serve_with_axum(router: Router) -> String {
 async fn call(address: &str, method: &str, target: &str, body: &str) -> (u16, String) {
     let request = format!(
         "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{body}",
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -5,7 +5,6 @@
 mod answers;
 mod bodies;
 mod captured;
-mod client_certificates;
 mod conditions;
 mod config;
 mod corpus;

@@ -32,7 +32,9 @@ fn the_quickstart_accepts_the_events_of_send() {
             "{source} {event_type}: {printed}{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        assert!(printed.contains("200") && printed.contains("\"received\":true"), "{printed}");
+        assert!(printed.contains("200"), "{printed}");
+        // Slack reads the body of an answer as a message, so it gets an empty one.
+        assert_eq!(printed.contains("\"received\":true"), source != "slack", "{printed}");
     }
     eventually("one is handled", || dir.lines("paid.jsonl").len() == 1);
     eventually("one is dead", || !server.events("status=dead").is_empty());

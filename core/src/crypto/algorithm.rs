@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 use super::hmac_context::{HmacAlgorithm, HmacContext};
 #[cfg(feature = "keys")]
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519,
     RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA512,
 };
 
 #[cfg(feature = "keys")]
@@ -50,6 +51,11 @@ pub enum ProofAlgorithm {
     /// (RFC 7518, section 3.4). The key is as for [`ProofAlgorithm::EcdsaP256Der`].
     #[cfg(feature = "keys")]
     EcdsaP256Fixed,
+    /// ECDSA over P-384 with SHA-384, signature as `r` and `s` of 48 bytes each (RFC 9421, section
+    /// 3.3.5). The key is the sender's public point, uncompressed, 97 bytes
+    /// ([`p384_point_from_spki`](super::p384_point_from_spki)).
+    #[cfg(feature = "keys")]
+    EcdsaP384Fixed,
     /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, section 8.2). The key is a PKCS#1 `RSAPublicKey` of
     /// 2048 to 8192 bits ([`rsa_key_from_spki`](super::rsa_key_from_spki)).
     #[cfg(feature = "keys")]
@@ -59,6 +65,10 @@ pub enum ProofAlgorithm {
     /// [`ProofAlgorithm::RsaSha256`].
     #[cfg(feature = "keys")]
     RsaSha1,
+    /// RSASSA-PSS with SHA-512, and a salt of 64 bytes (RFC 8017, section 8.1; RFC 9421, section
+    /// 3.3.1). The key is as for [`ProofAlgorithm::RsaSha256`].
+    #[cfg(feature = "keys")]
+    RsaPssSha512,
 }
 
 /// The SHA-256 hash of some bytes, for tokens that contain the hash of a body.
@@ -79,7 +89,9 @@ impl ProofAlgorithm {
             #[cfg(feature = "keys")]
             Self::EcdsaP256Der => 8..=72,
             #[cfg(feature = "keys")]
-            Self::RsaSha256 | Self::RsaSha1 => 256..=1024,
+            Self::EcdsaP384Fixed => 96..=96,
+            #[cfg(feature = "keys")]
+            Self::RsaSha256 | Self::RsaSha1 | Self::RsaPssSha512 => 256..=1024,
         }
     }
 
@@ -100,7 +112,9 @@ impl ProofAlgorithm {
             #[cfg(feature = "keys")]
             Self::EcdsaP256Der | Self::EcdsaP256Fixed => public_key::is_p256_point(key),
             #[cfg(feature = "keys")]
-            Self::RsaSha256 | Self::RsaSha1 => public_key::is_rsa_key(key),
+            Self::EcdsaP384Fixed => public_key::is_p384_point(key),
+            #[cfg(feature = "keys")]
+            Self::RsaSha256 | Self::RsaSha1 | Self::RsaPssSha512 => public_key::is_rsa_key(key),
         }
     }
 
@@ -131,6 +145,14 @@ impl ProofAlgorithm {
             #[cfg(feature = "keys")]
             Self::RsaSha256 => {
                 public_key::verifies_any(&RSA_PKCS1_2048_8192_SHA256, key, &parts.concat(), tags)
+            }
+            #[cfg(feature = "keys")]
+            Self::EcdsaP384Fixed => {
+                public_key::verifies_any(&ECDSA_P384_SHA384_FIXED, key, &parts.concat(), tags)
+            }
+            #[cfg(feature = "keys")]
+            Self::RsaPssSha512 => {
+                public_key::verifies_any(&RSA_PSS_2048_8192_SHA512, key, &parts.concat(), tags)
             }
             #[cfg(feature = "keys")]
             Self::RsaSha1 => {

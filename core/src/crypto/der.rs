@@ -14,8 +14,11 @@ pub(crate) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 
 /// Object identifier `rsaEncryption` with its NULL parameters (RFC 8017, appendix A.1).
-const RSA_ENCRYPTION: [u8; 13] =
-    [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+const RSA_ENCRYPTION: &[u8] =
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+
+/// Object identifier `id-RSASSA-PSS` without parameters (RFC 8017, appendix A.2.3).
+const RSASSA_PSS: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 
 impl<'a> Der<'a> {
     /// The tag byte of the next value; `None` at the end.
@@ -69,7 +72,8 @@ pub(super) fn rsa_components(key: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(super) fn rsa_key_in_spki(spki: &[u8]) -> Option<&[u8]> {
     let mut outer = Der(spki);
     let mut inner = Der(outer.read_value(SEQUENCE)?);
-    let is_rsa = inner.read_value(SEQUENCE)? == RSA_ENCRYPTION;
+    // A key for PSS alone may name the scheme instead (RFC 4055, section 1.2).
+    let is_rsa = [RSA_ENCRYPTION, RSASSA_PSS].contains(&inner.read_value(SEQUENCE)?);
     let (unused_bits, key) = inner.read_value(BIT_STRING)?.split_first()?;
     let at_end = outer.0.is_empty() && inner.0.is_empty();
     (is_rsa && *unused_bits == 0 && at_end).then_some(key)

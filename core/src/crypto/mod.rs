@@ -31,5 +31,7 @@ pub use algorithm::{ProofAlgorithm, sha256};
 pub use encoding::Encoding;
 pub use hmac_context::{HmacAlgorithm, HmacContext};
 #[cfg(feature = "keys")]
-pub use public_key::{p256_point_from_spki, rsa_key_from_components, rsa_key_from_spki};
+pub use public_key::{
+    p256_point_from_spki, p384_point_from_spki, rsa_key_from_components, rsa_key_from_spki,
+};
 pub use tag::{Tag, tokens_equal};

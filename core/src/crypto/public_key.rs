@@ -6,6 +6,17 @@ use ring::signature::{UnparsedPublicKey, VerificationAlgorithm};
 use super::der;
 use super::tag::Tag;
 
+/// Length of an uncompressed point of P-384: the byte 4 and two coordinates of 48 bytes (SEC 1,
+/// section 2.3.3).
+const P384_POINT_BYTES: usize = 97;
+
+/// DER of a SubjectPublicKeyInfo of P-384 up to the point (RFC 5480): the lengths,
+/// `id-ecPublicKey`, `secp384r1` and the head of the bit string.
+const P384_SPKI_PREFIX: [u8; 23] = [
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
+    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
+];
+
 /// Length of an uncompressed point of P-256: the byte 4 and two coordinates of 32 bytes (SEC 1,
 /// section 2.3.3).
 const P256_POINT_BYTES: usize = 65;
@@ -56,6 +67,12 @@ pub fn p256_point_from_spki(spki: &[u8]) -> Option<&[u8]> {
     spki.strip_prefix(&P256_SPKI_PREFIX).filter(|point| is_p256_point(point))
 }
 
+/// The uncompressed point in a SubjectPublicKeyInfo (RFC 5480) of P-384; `None` for a key of
+/// another kind or in another form.
+pub fn p384_point_from_spki(spki: &[u8]) -> Option<&[u8]> {
+    spki.strip_prefix(&P384_SPKI_PREFIX).filter(|point| is_p384_point(point))
+}
+
 /// The PKCS#1 `RSAPublicKey` in a SubjectPublicKeyInfo (RFC 8017, appendix A.1.1); `None` for a key
 /// of another kind, and for one that [`ProofAlgorithm::accepts_key`] rejects.
 ///
@@ -79,6 +96,11 @@ pub fn rsa_key_from_components(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8
 /// curve shows when a signature is verified with it.
 pub(super) fn is_p256_point(bytes: &[u8]) -> bool {
     bytes.len() == P256_POINT_BYTES && bytes.first() == Some(&UNCOMPRESSED_POINT_TAG)
+}
+
+/// Whether these bytes have the form of an uncompressed point of P-384.
+pub(super) fn is_p384_point(bytes: &[u8]) -> bool {
+    bytes.len() == P384_POINT_BYTES && bytes.first() == Some(&UNCOMPRESSED_POINT_TAG)
 }
 
 /// Whether this is an `RSAPublicKey` of 2048 to 8192 bits, with an odd modulus and an odd exponent

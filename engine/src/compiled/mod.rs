@@ -6,7 +6,6 @@
 //!
 //! Fields carry the name of their key in routes.yaml; `docs/routes.md` describes the keys.
 
-mod firewall;
 mod limits;
 mod route;
 mod route_table;
@@ -24,7 +23,6 @@ use hookward_core::plugin::StoreDescriptor;
 use hookward_core::{Event, Secret};
 use ipnet::IpNet;
 
-pub use firewall::{Firewall, FirewallRule};
 pub use limits::{Limits, Rate};
 pub use route::{BreakerPolicy, Jitter, RetryPolicy, Route, RouteDecision, Step};
 pub use route_table::RouteTable;

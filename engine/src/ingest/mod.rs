@@ -17,7 +17,6 @@ mod commit;
 mod dedupe;
 mod delivery_builder;
 mod failed_proofs;
-mod firewall;
 mod handshake;
 mod head_checks;
 mod identify;

@@ -1,9 +1,9 @@
 //! Data addresses, the way in which `match` and `order_by` name a value of an event: `/a/b`,
-//! `header:NAME`, `event:type`, `event:id`, `event:source`, `tls:client_subject`, `tls:client_san`.
+//! `header:NAME`, `event:type`, `event:id`, `event:source`.
 
 use std::fmt;
 
-use hookward_core::{BodyError, ExactJson, TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
+use hookward_core::{BodyError, ExactJson};
 use serde_json::{Number, Value};
 
 use super::event_view::EventView;
@@ -21,10 +21,6 @@ pub enum DataAddress {
     EventId,
     /// The name of the source.
     Source,
-    /// The subject of the client's certificate.
-    ClientSubject,
-    /// The alternative names of the client's certificate.
-    ClientNames,
 }
 
 /// A value of an event.
@@ -34,9 +30,6 @@ pub enum DataValue<'a> {
     Json(ExactJson<'a>),
     /// A header, type, id or source.
     Text(&'a str),
-    /// The alternative names of a certificate, joined by
-    /// [`joined_names`](hookward_core::ClientCertificate::joined_names).
-    Names(&'a str),
 }
 
 impl<'a> DataValue<'a> {
@@ -44,7 +37,7 @@ impl<'a> DataValue<'a> {
     pub fn as_str(self) -> Option<&'a str> {
         match self {
             Self::Json(json) => json.value().as_str(),
-            Self::Text(text) | Self::Names(text) => Some(text),
+            Self::Text(text) => Some(text),
         }
     }
 
@@ -52,7 +45,7 @@ impl<'a> DataValue<'a> {
     /// JSON.
     pub(crate) fn to_text(self) -> String {
         match self {
-            Self::Text(text) | Self::Names(text) => text.to_owned(),
+            Self::Text(text) => text.to_owned(),
             Self::Json(json) => match json.value() {
                 Value::String(text) => text.clone(),
                 Value::Number(number) => number_key(json, number),
@@ -70,7 +63,7 @@ impl DataAddress {
     pub fn parse(text: &str) -> Result<Self, String> {
         let error = || {
             Err(format!(
-                "`{text}` is not a data address; write a JSON pointer such as /data/object/id, header:NAME, event:type, event:id, event:source, tls:client_subject or tls:client_san"
+                "`{text}` is not a data address; write a JSON pointer such as /data/object/id, header:NAME, event:type, event:id or event:source"
             ))
         };
         if text.starts_with('/') {
@@ -83,8 +76,6 @@ impl DataAddress {
             Some(("event", "type")) => Ok(Self::EventType),
             Some(("event", "id")) => Ok(Self::EventId),
             Some(("event", "source")) => Ok(Self::Source),
-            Some(("tls", "client_subject")) => Ok(Self::ClientSubject),
-            Some(("tls", "client_san")) => Ok(Self::ClientNames),
             _ => error(),
         }
     }
@@ -100,8 +91,6 @@ impl DataAddress {
             Self::EventType => Some(DataValue::Text(event.event_type)),
             Self::EventId => event.event_id.map(DataValue::Text),
             Self::Source => Some(DataValue::Text(event.source)),
-            Self::ClientSubject => event.header(TLS_CLIENT_SUBJECT).map(DataValue::Text),
-            Self::ClientNames => event.header(TLS_CLIENT_SAN).map(DataValue::Names),
         })
     }
 
@@ -110,16 +99,6 @@ impl DataAddress {
     /// value or the body is missing, leaves the event unordered.
     pub fn order_key(&self, event: &EventView<'_>) -> Option<String> {
         self.get(event).ok().flatten().map(DataValue::to_text)
-    }
-
-    /// Whether the value is of the client's certificate.
-    pub fn is_client_certificate(&self) -> bool {
-        matches!(self, Self::ClientSubject | Self::ClientNames)
-    }
-
-    /// Whether the value is a header, which most senders' signatures do not cover.
-    pub fn is_header(&self) -> bool {
-        matches!(self, Self::Header(_))
     }
 }
 
@@ -151,8 +130,6 @@ impl fmt::Display for DataAddress {
             Self::EventType => f.write_str("event:type"),
             Self::EventId => f.write_str("event:id"),
             Self::Source => f.write_str("event:source"),
-            Self::ClientSubject => f.write_str(TLS_CLIENT_SUBJECT),
-            Self::ClientNames => f.write_str(TLS_CLIENT_SAN),
         }
     }
 }

@@ -39,7 +39,6 @@ mod clock;
 mod dedupe;
 mod evaluation;
 mod failing_store;
-mod firewall;
 mod panics;
 mod rate_limits;
 mod reload;

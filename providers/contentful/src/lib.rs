@@ -28,10 +28,8 @@ use canonical::{SIGNATURE_HEADER, SIGNED_HEADERS, TIMESTAMP};
 hookward_core::register_provider!(ContentfulConfig);
 
 const TOPIC: &str = "x-contentful-topic";
-/// How old a signed time may be by the default of Contentful's own library.
-const MAX_AGE: Duration = Duration::from_secs(30);
-/// How far ahead a signed time may be. Contentful's own library accepts any time ahead.
-const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(300);
+/// Default tolerance of Contentful's own library.
+const TOLERANCE: Duration = Duration::from_secs(30);
 
 /// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -49,7 +47,7 @@ impl ProviderConfig for ContentfulConfig {
         "x-contentful-space-id",
         "x-contentful-environment-id",
     ];
-    const TOLERANCE: Option<Duration> = None;
+    const TOLERANCE: Option<Duration> = Some(TOLERANCE);
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
@@ -102,7 +100,7 @@ impl Provider for Contentful {
             }
         }
         let secret = found.ok_or(VerifyError::InvalidSignature)?;
-        cx.check_time(at, MAX_AGE, MAX_CLOCK_AHEAD)?;
+        cx.check_time(at, TOLERANCE, TOLERANCE)?;
         Ok(Verification::Genuine { secret })
     }
 

@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use hookward_core::keys::KeyRequest;
 use hookward_core::keys::jwt::{self, JwtAlgorithm, Token, TokenRules};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
-use hookward_core::scheme::{IdentityRules, OneOrMore};
+use hookward_core::scheme::{FieldLocation, IdentityRules, OneOrMore};
 use hookward_core::{
-    Head, IdentifyError, Identity, Provider, Request, SampleEvent, Verification, Verified,
-    VerifyCx, VerifyError,
+    Head, IdentifyError, Identity, Provider, Request, RequestPart, SampleEvent, Verification,
+    Verified, VerifyCx, VerifyError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -124,10 +124,11 @@ impl Provider for GooglePubsub {
     }
 
     fn identify(&self, delivery: &Verified) -> Result<Vec<Identity>, IdentifyError> {
-        // The token covers no byte of the body, and lives for an hour. A redelivery with
-        // `deliveryAttempt` has other bytes and is then a new event with a note, unless the source
-        // sets `dedupe: { key: [/message/messageId] }`.
-        let mut events = self.identity_rules.identify(delivery, |_| false)?;
+        // The token covers no byte of the body; like a bare token it vouches for what it came with.
+        // The id counts as signed, because a redelivery has the same id in other bytes: its
+        // `deliveryAttempt` is a member of the body.
+        let vouched = |location: &FieldLocation| !matches!(location, FieldLocation::Header(_));
+        let mut events = self.identity_rules.identify(delivery, vouched)?;
         for event in &mut events {
             event.event_type.get_or_insert_with(|| DEFAULT_EVENT_TYPE.to_owned());
         }
@@ -137,6 +138,15 @@ impl Provider for GooglePubsub {
     /// The audience of the token is the URL of the subscription, unless `audience` names another.
     fn needs_public_url(&self) -> bool {
         self.audience.is_none()
+    }
+
+    fn signs(&self, part: RequestPart<'_>) -> bool {
+        match part {
+            RequestPart::Body => true,
+            RequestPart::EventType => self.identity_rules.type_header().is_none(),
+            RequestPart::EventId => self.identity_rules.id_header().is_none(),
+            _ => false,
+        }
     }
 
     fn is_valid_indefinitely(&self) -> bool {

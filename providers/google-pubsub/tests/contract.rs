@@ -43,7 +43,7 @@ fn without_settings_the_audience_is_the_url_and_warnings_are_reported() {
 }
 
 #[test]
-fn ids_in_the_body_do_not_count_as_signed() {
+fn ids_in_the_body_count_as_signed_like_those_beside_any_token() {
     let provider = subject().build().unwrap();
     let vector = vectors().vectors.into_iter().find(|v| v.id == "pubsub-own-valid").unwrap();
     let keys = vector.inputs.fixed_keys().unwrap();
@@ -55,5 +55,5 @@ fn ids_in_the_body_do_not_count_as_signed() {
     let proof = runtime.block_on(hookward_core::prove(&*provider, request, &cx)).unwrap();
     let hookward_core::Proof::Genuine(delivery) = proof else { panic!() };
     let event = provider.identify(&delivery).unwrap().remove(0);
-    assert!(!event.event_id.unwrap().signed);
+    assert!(event.event_id.unwrap().signed);
 }

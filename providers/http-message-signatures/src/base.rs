@@ -1,8 +1,10 @@
 //! Builds the signature base (RFC 9421, section 2.5): a line for each covered component.
 //! Verification and the signer call this module.
 
+use hookward_core::crypto::Encoding;
 use hookward_core::scheme::form_pairs;
 use hookward_core::{Head, VerifyError};
+use sfv::{Dictionary, FieldType, Item, List, Parser};
 
 use crate::fields::{self, BareItem, InnerList, Params};
 
@@ -53,9 +55,17 @@ fn component_value(
             _ => Err(unknown()),
         };
     }
-    // The parameters `sf`, `key`, `bs`, `tr` and `req` change the value (section 2.1).
     if !params.is_empty() {
-        return Err(unknown());
+        // `tr` is a trailer, `req` a request beside its response: neither is here.
+        return match params.as_slice() {
+            _ if name.starts_with('@') => Err(unknown()),
+            [(key, BareItem::Boolean(true))] if key == "sf" => structured_field(name, head),
+            [(key, BareItem::Boolean(true))] if key == "bs" => byte_sequences(name, head),
+            [(key, BareItem::Text(member))] if key == "key" => {
+                dictionary_member(name, member, head)
+            }
+            _ => Err(unknown()),
+        };
     }
     let path = head.target.split('?').next().unwrap_or_default();
     Ok(match name {
@@ -82,6 +92,16 @@ fn authority(base_url: &str) -> String {
 /// Returns the values of a header in one line (section 2.1). A header that is repeated with the
 /// same value counts once.
 fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
+    let line = field_lines(name, head)?.join(", ");
+    match line.is_empty() {
+        true => Err(VerifyError::invalid_format(format!("the header {name} is empty"))),
+        false => Ok(line),
+    }
+}
+
+/// Returns the value of each line of a header, trimmed. Lines that all have the same value count as
+/// one.
+fn field_lines<'a>(name: &str, head: &'a Head) -> Result<Vec<&'a str>, VerifyError> {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(VerifyError::invalid_format(format!(
             "the component {name} is not in lower case"
@@ -107,11 +127,50 @@ fn field(name: &str, head: &Head) -> Result<String, VerifyError> {
     if values.iter().all(|value| value == first) {
         values.truncate(1);
     }
-    let line = values.join(", ");
-    match line.is_empty() {
-        true => Err(VerifyError::invalid_format(format!("the header {name} is empty"))),
-        false => Ok(line),
+    Ok(values)
+}
+
+/// Returns a structured field in its canonical form (parameter `sf`, section 2.1.1). The field's
+/// type is not part of the request: a value that two types read differently is rejected.
+fn structured_field(name: &str, head: &Head) -> Result<String, VerifyError> {
+    let line = field(name, head)?;
+    let mut forms = [
+        Parser::new(&line).parse::<Dictionary>().ok().and_then(|value| value.serialize()),
+        Parser::new(&line).parse::<List>().ok().and_then(|value| value.serialize()),
+        Parser::new(&line).parse::<Item>().ok().map(|value| value.serialize()),
+    ]
+    .into_iter()
+    .flatten();
+    match forms.next() {
+        Some(form) if forms.all(|other| other == form) => Ok(form),
+        Some(_) => Err(VerifyError::invalid_format(format!(
+            "the header {name} could be a list or a dictionary, which have different forms"
+        ))),
+        None => Err(VerifyError::invalid_format(format!(
+            "the header {name} is not a structured field (RFC 9651)"
+        ))),
     }
+}
+
+/// Returns one member of a dictionary in its canonical form (parameter `key`, section 2.1.2).
+fn dictionary_member(name: &str, member: &str, head: &Head) -> Result<String, VerifyError> {
+    let line = field(name, head)?;
+    let mut members = Parser::new(&line).parse::<Dictionary>().map_err(|_| {
+        VerifyError::invalid_format(format!("the header {name} is not a dictionary (RFC 9651)"))
+    })?;
+    let value = members.swap_remove(member);
+    // As the only member of a list, a value has the form that it has in a dictionary.
+    let value = value.and_then(|value| vec![value].serialize());
+    value.ok_or_else(|| {
+        VerifyError::missing_signature(format!("the member `{member}` of the header {name}"))
+    })
+}
+
+/// Returns the lines of a header as byte sequences (parameter `bs`, section 2.1.3).
+fn byte_sequences(name: &str, head: &Head) -> Result<String, VerifyError> {
+    let encode = |line: &str| format!(":{}:", Encoding::Base64.encode(line.as_bytes()));
+    let lines = field_lines(name, head)?;
+    Ok(lines.into_iter().map(encode).collect::<Vec<_>>().join(", "))
 }
 
 /// Returns the only value of a query parameter, decoded and encoded again (section 2.2.8).
@@ -139,9 +198,19 @@ mod tests {
 
     fn base(input: &str) -> Result<String, VerifyError> {
         let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("x-one", "  a  "), ("x-two", "a"), ("x-two", "b"), ("x-same", "a"), ("x-same", "a")]
-        {
+        for (name, value) in [
+            ("x-one", "  a  "),
+            ("x-two", "a"),
+            ("x-two", "b"),
+            ("x-same", "a"),
+            ("x-same", "a"),
+            ("x-dict", "  a=1,    b=2;x=1;y=2,   c=(a   b   c), d"),
+            ("x-bytes", "value, with, lots"),
+            ("x-bytes", "of, commas"),
+            ("x-number", "1.50"),
+            ("x-twice", "a, a"),
+            ("x-unstructured", "Tue, 20 Apr 2021 02:07:55 GMT"),
+        ] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
@@ -167,6 +236,15 @@ mod tests {
             (r#""x-one""#, r#""x-one": a"#),
             (r#""x-two""#, r#""x-two": a, b"#),
             (r#""x-same""#, r#""x-same": a"#),
+            // The examples of RFC 9421, sections 2.1.1 to 2.1.3.
+            (r#""x-dict";sf"#, r#""x-dict";sf: a=1, b=2;x=1;y=2, c=(a b c), d"#),
+            (r#""x-dict";key="a""#, r#""x-dict";key="a": 1"#),
+            (r#""x-dict";key="d""#, r#""x-dict";key="d": ?1"#),
+            (r#""x-dict";key="b""#, r#""x-dict";key="b": 2;x=1;y=2"#),
+            (r#""x-dict";key="c""#, r#""x-dict";key="c": (a b c)"#),
+            (r#""x-two";bs"#, r#""x-two";bs: :YQ==:, :Yg==:"#),
+            (r#""x-bytes";bs"#, r#""x-bytes";bs: :dmFsdWUsIHdpdGgsIGxvdHM=:, :b2YsIGNvbW1hcw==:"#),
+            (r#""x-number";sf"#, r#""x-number";sf: 1.5"#),
         ] {
             assert_eq!(base(&format!("({component})")).as_deref(), Ok(line));
         }
@@ -178,8 +256,17 @@ mod tests {
             r#""@status""#,
             r#""@signature-params""#,
             r#""@method";req"#,
-            r#""x-one";sf"#,
-            r#""x-one";bs"#,
+            r#""@method";sf"#,
+            r#""x-one";sf;bs"#,
+            r#""x-one";sf=?0"#,
+            r#""x-one";tr"#,
+            r#""x-unstructured";sf"#,
+            r#""x-absent";bs"#,
+            r#""x-dict";key="e""#,
+            r#""x-number";key="a""#,
+            r#""x-dict";sf "x-dict";sf"#,
+            // As a dictionary, the second `a` would take the place of the first.
+            r#""x-twice";sf"#,
             r#""X-One""#,
             r#""x-absent""#,
             r#""@query-param""#,

@@ -7,7 +7,7 @@ use hookward_core::{Head, VerifyError};
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::base;
-use crate::fields::{self, BareItem, InnerList};
+use crate::fields::{self, BareItem, InnerList, Params};
 use crate::key::KeyAlgorithm;
 
 pub(crate) const DIGEST_HEADER: &str = "content-digest";
@@ -41,8 +41,15 @@ impl Input {
     }
 }
 
+/// Whether the whole value of a component is covered: as it is, in canonical form (`sf`) or as
+/// bytes (`bs`). A single member of a dictionary (`key`) is less.
 fn covers(list: &InnerList, name: &str) -> bool {
-    list.items.iter().any(|(item, params)| item == name && params.is_empty())
+    let is_whole = |params: &Params| match params.as_slice() {
+        [] => true,
+        [(key, BareItem::Boolean(true))] => matches!(key.as_str(), "sf" | "bs"),
+        _ => false,
+    };
+    list.items.iter().any(|(item, params)| item == name && is_whole(params))
 }
 
 fn param<'a>(list: &'a InnerList, name: &str) -> Option<&'a BareItem> {

@@ -3,7 +3,8 @@
 
 use hookward_core::Secret;
 use hookward_core::crypto::{
-    Encoding, HmacAlgorithm, ProofAlgorithm, p256_point_from_spki, rsa_key_from_spki,
+    Encoding, HmacAlgorithm, ProofAlgorithm, p256_point_from_spki, p384_point_from_spki,
+    rsa_key_from_spki,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,6 +29,12 @@ pub enum KeyAlgorithm {
     /// RSA PKCS #1 v1.5; the secret is the sender's public key.
     #[serde(rename = "rsa-v1_5-sha256")]
     RsaV15Sha256,
+    /// RSASSA-PSS with SHA-512; the secret is the sender's public key.
+    #[serde(rename = "rsa-pss-sha512")]
+    RsaPssSha512,
+    /// ECDSA over P-384; the secret is the sender's public key.
+    #[serde(rename = "ecdsa-p384-sha384")]
+    EcdsaP384Sha384,
 }
 
 /// Encoding of a shared secret in the configuration.
@@ -48,6 +55,8 @@ impl KeyAlgorithm {
             Self::Ed25519 => "ed25519",
             Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
             Self::RsaV15Sha256 => "rsa-v1_5-sha256",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
+            Self::EcdsaP384Sha384 => "ecdsa-p384-sha384",
         }
     }
 
@@ -57,6 +66,8 @@ impl KeyAlgorithm {
             Self::Ed25519 => ProofAlgorithm::Ed25519,
             Self::EcdsaP256Sha256 => ProofAlgorithm::EcdsaP256Fixed,
             Self::RsaV15Sha256 => ProofAlgorithm::RsaSha256,
+            Self::RsaPssSha512 => ProofAlgorithm::RsaPssSha512,
+            Self::EcdsaP384Sha384 => ProofAlgorithm::EcdsaP384Fixed,
         }
     }
 
@@ -73,7 +84,8 @@ impl KeyAlgorithm {
             Self::HmacSha256 => bytes,
             Self::Ed25519 => bytes.strip_prefix(&ED25519_SPKI).unwrap_or(&bytes).to_vec(),
             Self::EcdsaP256Sha256 => p256_point_from_spki(&bytes)?.to_vec(),
-            Self::RsaV15Sha256 => rsa_key_from_spki(&bytes)?.to_vec(),
+            Self::EcdsaP384Sha384 => p384_point_from_spki(&bytes)?.to_vec(),
+            Self::RsaV15Sha256 | Self::RsaPssSha512 => rsa_key_from_spki(&bytes)?.to_vec(),
         };
         Some(key).filter(|key| self.algorithm().accepts_key(key))
     }

@@ -19,12 +19,27 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf
 w0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==
 -----END PUBLIC KEY-----";
 
+/// `test-key-rsa-pss` of appendix B.1.2.
+const RSA_PSS_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAr4tmm3r20Wd/PbqvP1s2
++QEtvpuRaV8Yq40gjUR8y2Rjxa6dpG2GXHbPfvMs8ct+Lh1GH45x28Rw3Ry53mm+
+oAXjyQ86OnDkZ5N8lYbggD4O3w6M6pAvLkhk95AndTrifbIFPNU8PPMO7OyrFAHq
+gDsznjPFmTOtCEcN2Z1FpWgchwuYLPL+Wokqltd11nqqzi+bJ9cvSKADYdUAAN5W
+Utzdpiy6LbTgSxP7ociU4Tn0g5I6aDZJ7A8Lzo0KSyZYoA485mqcO0GVAdVw9lq4
+aOT9v6d+nb4bnNkQVklLQ3fVAvJm+xdDOp9LCNCN48V2pnDOkFV6+U9nV5oyc6XI
+2wIDAQAB
+-----END PUBLIC KEY-----";
+
 fn request() -> Head {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("host", "example.com"),
         ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
         ("content-type", "application/json"),
+        (
+            "content-digest",
+            "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:",
+        ),
         ("content-length", "18"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -44,6 +59,37 @@ fn base_of(input: &str) -> String {
     let (_, list) = fields::parse_inner_lists(input).unwrap().remove(0);
     base::check_components(&list, &request()).unwrap();
     base::signature_base(&list, &request(), "https://example.com").unwrap()
+}
+
+#[test]
+fn rfc9421_b_2_1_rsa_pss_request_verifies() {
+    let base = base_of(
+        r#"sig-b21=();created=1618884473;keyid="test-key-rsa-pss";nonce="b3k2pp5k7z-50gnwp.yemd""#,
+    );
+    let signature = "d2pmTvmbncD3xQm8E9ZV2828BjQWGgiwAaw5bAkgibUopemLJcWDy/lkbbHAve4cRAtx31Iq786U7it++wgGxbtRxf8Udx7zFZsckzXaJMkA7ChG52eSkFxykJeNqsrWH5S+oxNFlD4dzVuwe8DhTSja8xxbR/Z2cOGdCbzR72rgFWhzx2VjBqJzsPLMIQKhO4DGezXehhWwE56YCE+O6c0mKZsfxVrogUvA4HELjVKWmAvtl6UnCh8jYzuVG5WSb/QEVPnP5TmcAnLH1g+s++v6d4s8m0gCw1fV5/SITLq9mhho8K3+7EPYTU8IU1bLhdxO5Nyt8C8ssinQ98Xw9Q==";
+    assert!(verifies(KeyAlgorithm::RsaPssSha512, RSA_PSS_KEY, &base, signature));
+    assert!(!verifies(
+        KeyAlgorithm::RsaPssSha512,
+        RSA_PSS_KEY,
+        &base.replace("b3k2", "b3k3"),
+        signature
+    ));
+    assert!(!verifies(KeyAlgorithm::RsaV15Sha256, RSA_PSS_KEY, &base, signature));
+}
+
+#[test]
+fn rfc9421_b_2_2_rsa_pss_request_with_a_query_parameter_verifies() {
+    let base = base_of(
+        r#"sig-b22=("@authority" "content-digest" "@query-param";name="Pet");created=1618884473;keyid="test-key-rsa-pss";tag="header-example""#,
+    );
+    let signature = "LjbtqUbfmvjj5C5kr1Ugj4PmLYvx9wVjZvD9GsTT4F7GrcQEdJzgI9qHxICagShLRiLMlAJjtq6N4CDfKtjvuJyE5qH7KT8UCMkSowOB4+ECxCmT8rtAmj/0PIXxi0A0nxKyB09RNrCQibbUjsLS/2YyFYXEu4TRJQzRw1rLEuEfY17SARYhpTlaqwZVtR8NV7+4UKkjqpcAoFqWFQh62s7Cl+H2fjBSpqfZUJcsIk4N6wiKYd4je2U/lankenQ99PZfB4jY3I5rSV2DSBVkSFsURIjYErOs0tFTQosMTAoxk//0RoKUqiYY8Bh0aaUEb0rQl3/XaVe4bXTugEjHSw==";
+    assert!(verifies(KeyAlgorithm::RsaPssSha512, RSA_PSS_KEY, &base, signature));
+    assert!(!verifies(
+        KeyAlgorithm::RsaPssSha512,
+        RSA_PSS_KEY,
+        &base.replace("dog", "cat"),
+        signature
+    ));
 }
 
 #[test]

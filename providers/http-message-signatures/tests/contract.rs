@@ -7,7 +7,14 @@ use hookward_testkit::vectors::VectorFile;
 use serde_json::{Value, json};
 
 const TEXT: &str = include_str!("vectors.json");
-const ALGORITHMS: [&str; 4] = ["hmac-sha256", "ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256"];
+const ALGORITHMS: [&str; 6] = [
+    "hmac-sha256",
+    "ed25519",
+    "ecdsa-p256-sha256",
+    "ecdsa-p384-sha384",
+    "rsa-v1_5-sha256",
+    "rsa-pss-sha512",
+];
 
 /// Returns the vectors of an algorithm, which `with_alg` of each vector names.
 fn vectors(alg: &str) -> VectorFile {

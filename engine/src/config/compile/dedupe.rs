@@ -102,7 +102,6 @@ pub(super) fn is_signed(address: &DataAddress, provider: &dyn Provider) -> bool 
         DataAddress::Header(name) => RequestPart::Header(name),
         DataAddress::EventType => RequestPart::EventType,
         DataAddress::EventId => RequestPart::EventId,
-        // The client proved its certificate in the handshake of the connection.
-        DataAddress::Source | DataAddress::ClientSubject | DataAddress::ClientNames => return true,
+        DataAddress::Source => return true,
     })
 }

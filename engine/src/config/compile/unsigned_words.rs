@@ -49,7 +49,8 @@ pub(super) fn warn_readings<'a>(
     }
 }
 
-/// Warns once per source whose event types are not signed and by which a route decides.
+/// Warns once per source whose event types are not signed and by which alone a route decides. A
+/// route that also looks at the signed body has what the warning asks for.
 pub(super) fn warn_types<'a>(
     cx: &mut CompileCx<'_>,
     routes: &[Arc<Route>],
@@ -60,7 +61,13 @@ pub(super) fn warn_types<'a>(
             continue;
         }
         let decides = |route: &&Arc<Route>| {
-            route.events.iter().any(|glob| takes(glob, source) && !glob.takes_every_type())
+            let looks_at_body = route.schema.is_some()
+                || route.pattern.iter().flat_map(|pattern| pattern.addresses()).any(|address| {
+                    matches!(address, DataAddress::Pointer(_))
+                        && is_signed(address, &*source.provider)
+                });
+            !looks_at_body
+                && route.events.iter().any(|glob| takes(glob, source) && !glob.takes_every_type())
         };
         let names: Vec<_> =
             routes.iter().filter(decides).map(|route| format!("`{}`", route.name)).collect();
