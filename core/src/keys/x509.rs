@@ -2,20 +2,79 @@
 //!
 //! A certificate fetched over https from a host that only the sender controls is the sender's by
 //! that. Where the host also serves what others upload, a provider checks the chain to a public
-//! root and the host names as well ([`Certificates::check_chain`]).
+//! root and the host names as well ([`Certificates::check_chain`]), or the chain to issuers that
+//! the operator trusts ([`Certificates::check_chain_to`]).
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::PublicKey;
 use crate::clock::Timestamp;
 use crate::crypto::der::{Der, SEQUENCE};
 use crate::key_source::KeyDocument;
+use crate::plugin::BuildError;
 use crate::verify_error::VerifyError;
 
 /// Most certificates that are read from a document; the rest are ignored.
 const MAX_CERTIFICATES: usize = 10;
+
+/// Certificate authorities that an operator trusts to issue a sender's certificate, in place of the
+/// public ones. One of them stands in for the intermediate certificates that a sender leaves out.
+///
+/// ```
+/// use hookward_core::keys::x509::TrustedIssuers;
+///
+/// let error = TrustedIssuers::from_pem("issuers.pem", "/trusted_issuers").unwrap_err();
+/// assert_eq!(error.at, "/trusted_issuers");
+/// ```
+#[derive(Debug, Clone)]
+pub struct TrustedIssuers(Vec<TrustedIssuer>);
+
+/// An issuer, with the time from which and the time until which its certificate is valid.
+#[derive(Debug, Clone)]
+struct TrustedIssuer {
+    anchor: TrustAnchor<'static>,
+    valid: (Timestamp, Timestamp),
+}
+
+impl TrustedIssuers {
+    /// Reads the issuers' certificates in PEM (RFC 7468), one or more. `at` is the JSON pointer to
+    /// the text in the `with:` block, for errors.
+    ///
+    /// # Errors
+    /// [`BuildError`] where there is no certificate, one that cannot be read, or one that is not a
+    /// certificate authority's, such as the sender's own.
+    pub fn from_pem(pem: &str, at: &str) -> Result<Self, BuildError> {
+        const HELP: &str = "give the certificates of the authority that issues the sender's \
+                            certificate, in PEM: `${file:issuers.pem}` reads them from a file";
+        let error = |message: String| BuildError::at(at, message).help(HELP);
+        let mut issuers = Vec::new();
+        for (n, certificate) in CertificateDer::pem_slice_iter(pem.as_bytes()).enumerate() {
+            let issuer = certificate.ok().and_then(|der| TrustedIssuer::from_der(&der));
+            issuers.push(issuer.ok_or_else(|| {
+                error(format!("certificate {} is not that of a certificate authority", n + 1))
+            })?);
+        }
+        if issuers.is_empty() {
+            return Err(error("there is no certificate in PEM".to_owned()));
+        }
+        Ok(Self(issuers))
+    }
+}
+
+impl TrustedIssuer {
+    /// Reads a certificate; `None` unless it is an authority's.
+    fn from_der(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let valid = validity(certificate)?;
+        let anchor = anchor_from_trusted_cert(certificate).ok()?.to_owned();
+        let issuer = Self { anchor, valid };
+        // webpki shows in this error alone that a certificate is an authority's. It checks the
+        // validity first, hence a time within it.
+        let as_leaf = verify_chain(certificate, &[], std::slice::from_ref(&issuer.anchor), valid.0);
+        matches!(as_leaf, Err(webpki::Error::CaUsedAsEndEntity)).then_some(issuer)
+    }
+}
 
 /// A sender's certificate, with the intermediate certificates that came with it.
 ///
@@ -132,37 +191,74 @@ impl Certificates {
         if self.trusted_offline {
             return Ok(());
         }
-        self.check_chain_to(webpki_roots::TLS_SERVER_ROOTS, hosts, now)
+        self.check_chain_to_roots(webpki_roots::TLS_SERVER_ROOTS, hosts, now)
     }
 
-    fn check_chain_to(
+    /// Checks that one of these issuers vouches, at this time, for the sender's certificate as that
+    /// of one of these hosts, directly or through the intermediate certificates that came with it.
+    /// An issuer whose own certificate is not valid at this time vouches for none. Passes for a
+    /// document that is [trusted offline](KeyDocument::trusted_offline).
+    ///
+    /// # Errors
+    /// [`VerifyError::KeyUnavailable`] with the reason.
+    pub fn check_chain_to(
+        &self,
+        issuers: &TrustedIssuers,
+        hosts: &[&str],
+        now: Timestamp,
+    ) -> Result<(), VerifyError> {
+        if self.trusted_offline {
+            return Ok(());
+        }
+        let is_valid = |issuer: &&TrustedIssuer| issuer.valid.0 <= now && now <= issuer.valid.1;
+        let valid = issuers.0.iter().filter(is_valid);
+        let anchors: Vec<_> = valid.map(|issuer| issuer.anchor.clone()).collect();
+        if anchors.is_empty() {
+            return Err(VerifyError::key_unavailable(
+                "no trusted issuer's certificate is valid now: each has expired or is not valid yet",
+            ));
+        }
+        self.check_chain_to_roots(&anchors, hosts, now)
+    }
+
+    fn check_chain_to_roots(
         &self,
         roots: &[TrustAnchor<'_>],
         hosts: &[&str],
         now: Timestamp,
     ) -> Result<(), VerifyError> {
-        let untrusted = |e: webpki::Error| {
-            VerifyError::key_unavailable(format!("the certificate's chain is not trusted: {e}"))
-        };
-        let (first, intermediates) = self
+        let (leaf, intermediates) = self
             .chain
             .split_first()
             .ok_or_else(|| VerifyError::key_unavailable("there is no certificate"))?;
-        let leaf = EndEntityCert::try_from(first).map_err(untrusted)?;
         // Not `check_validity`: webpki checks the validity of every certificate of the chain.
-        let since_1970 = now.since(Timestamp::from_secs(0));
-        leaf.verify_for_usage(
+        verify_chain(leaf, intermediates, roots, now).map_err(|e| {
+            VerifyError::key_unavailable(format!("the certificate's chain is not trusted: {e}"))
+        })?;
+        self.check_host(hosts)
+    }
+}
+
+/// Verifies a leaf's chain to one of the roots, of which only the names and keys are checked.
+fn verify_chain(
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &[TrustAnchor<'_>],
+    now: Timestamp,
+) -> Result<(), webpki::Error> {
+    let since_1970 = UnixTime::since_unix_epoch(now.since(Timestamp::from_secs(0)));
+    let usage = KeyUsage::server_auth();
+    EndEntityCert::try_from(leaf)?
+        .verify_for_usage(
             ALL_VERIFICATION_ALGS,
             roots,
             intermediates,
-            UnixTime::since_unix_epoch(since_1970),
-            KeyUsage::server_auth(),
+            since_1970,
+            usage,
             None,
             None,
         )
-        .map_err(untrusted)?;
-        self.check_host(hosts)
-    }
+        .map(drop)
 }
 
 /// The time from which and the time until which a certificate (DER) is valid, both included; `None`

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::crypto::Encoding;
 use hookward_core::keys::KeyRequest;
-use hookward_core::keys::x509::Certificates;
+use hookward_core::keys::x509::{Certificates, TrustedIssuers};
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, ProviderEventId, Request, RequestPart, SampleEvent,
@@ -38,6 +38,11 @@ pub struct AwsSnsConfig {
     /// a topic: `SignatureVersion: 2`.
     #[serde(default)]
     require_version_2: bool,
+    /// The certificates, in PEM, of the authorities that may have issued the certificate of SNS.
+    /// Read them from a file with `${file:issuers.pem}`. Certificates of other issuers are
+    /// rejected.
+    #[serde(default)]
+    trusted_issuers: Option<String>,
 }
 
 impl ProviderConfig for AwsSnsConfig {
@@ -58,12 +63,21 @@ impl ProviderConfig for AwsSnsConfig {
                 return Err(BuildError::at(format!("/topics/{n}"), found).help(help));
             }
         }
-        Ok(Arc::new(AwsSns(self)))
+        let read = |pem: &String| TrustedIssuers::from_pem(pem, "/trusted_issuers");
+        Ok(Arc::new(AwsSns {
+            trusted_issuers: self.trusted_issuers.as_ref().map(read).transpose()?,
+            topics: self.topics,
+            require_version_2: self.require_version_2,
+        }))
     }
 }
 
 #[derive(Debug)]
-struct AwsSns(AwsSnsConfig);
+struct AwsSns {
+    topics: Vec<String>,
+    require_version_2: bool,
+    trusted_issuers: Option<TrustedIssuers>,
+}
 
 impl AwsSns {
     /// Verifies that AWS sent the message and that its topic is trusted.
@@ -71,11 +85,20 @@ impl AwsSns {
         let document = cx.keys.fetch(&KeyRequest::for_url(message.certificate_url)).await?;
         let certificates = Certificates::from_pem(&document)?;
         certificates.check_validity(cx.now)?;
+        let names = message.certificate_names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match &self.trusted_issuers {
+            Some(issuers) => certificates.check_chain_to(issuers, &names, cx.now)?,
+            // SNS serves its certificate without intermediates, so it is trusted because it came
+            // over https from an SNS host.
+            None if certificates.is_leaf_only() => {}
+            None => certificates.check_chain(&names, cx.now)?,
+        }
         let (signed, signature) = (message.signed_text(), message.signature);
         let key = certificates.key();
         key.verify(message.version.algorithm(), signed.as_bytes(), signature, Encoding::Base64)?;
         message.check_time(cx)?;
-        let topics = &self.0.topics;
+        let topics = &self.topics;
         if topics.is_empty() || topics.iter().any(|own| own == message.topic) {
             return Ok(());
         }
@@ -102,11 +125,11 @@ impl Provider for AwsSns {
     ) -> Result<Verification, VerifyError> {
         self.precheck(&request.head)?;
         let body = request.body.json_for_proof().map_err(VerifyError::unreadable_proof)?;
-        let message = Message::read(body.value(), self.0.require_version_2)?;
+        let message = Message::read(body.value(), self.require_version_2)?;
         self.prove(&message, cx).await?;
         Ok(match message.kind {
             Kind::SubscriptionConfirmation => {
-                Verification::Handshake(handshake::answer(&message, !self.0.topics.is_empty())?)
+                Verification::Handshake(handshake::answer(&message, !self.topics.is_empty())?)
             }
             _ => Verification::Genuine { secret: 0 },
         })
@@ -140,10 +163,18 @@ impl Provider for AwsSns {
 
     fn config_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.0.topics.is_empty() {
+        if self.topics.is_empty() {
             warnings.push(
                 "every topic of every AWS customer is trusted, and no subscription is confirmed; \
                  set `topics` to the ARNs of your topics"
+                    .to_owned(),
+            );
+        }
+        if self.trusted_issuers.is_none() {
+            warnings.push(
+                "whoever can answer for a host of SNS can sign with a certificate of any issuer; \
+                 set `trusted_issuers` to the certificates, in PEM, of Amazon's certificate \
+                 authorities"
                     .to_owned(),
             );
         }

@@ -128,6 +128,14 @@ impl<'a> Message<'a> {
         signed
     }
 
+    /// Host names, one of which the certificate must name where its chain is checked. They belong
+    /// to the region of the certificate's URL, as in AWS's SDK for Java (`SnsHostProvider` of
+    /// <https://github.com/aws/aws-sdk-java-v2/tree/master/services-custom/sns-message-manager>).
+    pub(crate) fn certificate_names(&self) -> Vec<String> {
+        let host = split_https_url(self.certificate_url).map(|(host, _)| host).unwrap_or_default();
+        certificate_names(host)
+    }
+
     /// URL that confirms the subscription; `None` unless it is on an SNS host.
     pub(crate) fn subscribe_url(&self) -> Option<&'a str> {
         let url = self.get("SubscribeURL")?;
@@ -176,9 +184,37 @@ fn is_sns_host(host: &str) -> bool {
     })
 }
 
+/// Names that a certificate on this SNS host may have.
+fn certificate_names(host: &str) -> Vec<String> {
+    let Some(rest) = host.strip_prefix("sns.") else { return Vec::new() };
+    let mut names = vec![host.to_owned(), format!("sns-signing.{rest}"), format!("sns-{rest}")];
+    if !host.ends_with(".cn") {
+        names.push("sns.amazonaws.com".to_owned());
+    }
+    // Both regions of the GovCloud have the certificate of one.
+    if rest.starts_with("us-gov-") {
+        names.push("sns-us-gov-west-1.amazonaws.com".to_owned());
+    }
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_may_have_the_names_of_its_own_region_alone() {
+        let names = |host: &str| certificate_names(host).join(" ");
+        assert_eq!(
+            names("sns.af-south-1.amazonaws.com"),
+            "sns.af-south-1.amazonaws.com sns-signing.af-south-1.amazonaws.com \
+             sns-af-south-1.amazonaws.com sns.amazonaws.com"
+        );
+        assert!(names("sns.us-gov-east-1.amazonaws.com").contains("sns-us-gov-west-1."));
+        let china = names("sns.cn-north-1.amazonaws.com.cn");
+        assert!(china.contains("sns-cn-north-1.amazonaws.com.cn"), "{china}");
+        assert!(!china.contains("sns.amazonaws.com"), "{china}");
+    }
 
     #[test]
     fn only_sns_hosts_are_accepted() {

@@ -1,6 +1,6 @@
 //! Checks the certificate with which PayPal signs: its URL and its contents.
 
-use hookward_core::keys::x509::Certificates;
+use hookward_core::keys::x509::{Certificates, TrustedIssuers};
 use hookward_core::keys::{KeyDocument, PublicKey, split_https_url};
 use hookward_core::{Timestamp, VerifyError};
 
@@ -22,16 +22,21 @@ pub(crate) fn is_certificate_url(url: &str) -> bool {
     })
 }
 
-/// Returns the key of a certificate that belongs to PayPal and is valid now. PayPal serves the
-/// certificate without intermediates, so it is trusted because it came over https from PayPal's
-/// API. If intermediates come with it, they must lead to a public root.
-pub(crate) fn key(document: &KeyDocument, now: Timestamp) -> Result<PublicKey, VerifyError> {
+/// Returns the key of a certificate that belongs to PayPal and is valid now. With trusted issuers,
+/// one of them must have issued it. Without any, a certificate that comes without intermediates is
+/// trusted because it came over https from PayPal's API; if intermediates come with it, they must
+/// lead to a public root.
+pub(crate) fn key(
+    document: &KeyDocument,
+    issuers: Option<&TrustedIssuers>,
+    now: Timestamp,
+) -> Result<PublicKey, VerifyError> {
     let certificates = Certificates::from_pem(document)?;
     certificates.check_validity(now)?;
-    if certificates.is_leaf_only() {
-        certificates.check_host(&CERTIFICATE_NAMES)?;
-    } else {
-        certificates.check_chain(&CERTIFICATE_NAMES, now)?;
+    match issuers {
+        Some(issuers) => certificates.check_chain_to(issuers, &CERTIFICATE_NAMES, now)?,
+        None if certificates.is_leaf_only() => certificates.check_host(&CERTIFICATE_NAMES)?,
+        None => certificates.check_chain(&CERTIFICATE_NAMES, now)?,
     }
     Ok(certificates.key().clone())
 }
@@ -70,7 +75,7 @@ mod tests {
     fn a_certificate_must_name_paypal_and_be_valid_and_have_an_unbroken_chain() {
         let now = Timestamp::from_secs(1_800_000_000);
         let verdict = |pem: &str, now| {
-            key(&KeyDocument::fetched(pem.to_owned(), now), now)
+            key(&KeyDocument::fetched(pem.to_owned(), now), None, now)
                 .map(drop)
                 .map_err(|e| e.to_string())
         };

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookward_core::crypto::{Encoding, ProofAlgorithm};
 use hookward_core::keys::KeyRequest;
+use hookward_core::keys::x509::TrustedIssuers;
 use hookward_core::plugin::{BuildCx, BuildError, ProviderConfig};
 use hookward_core::{
     Head, IdentifyError, Identity, Provider, ProviderEventId, Request, SampleEvent, Secret,
@@ -28,10 +29,15 @@ use message::{TRANSMISSION_ID_HEADER, Transmission};
 
 hookward_core::register_provider!(PaypalConfig);
 
-/// Settings of the provider: its `with:` block has no keys.
+/// Settings of the provider: the keys of its `with:` block.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PaypalConfig {}
+pub struct PaypalConfig {
+    /// The certificates, in PEM, of the authorities that may have issued PayPal's certificate. Read
+    /// them from a file with `${file:issuers.pem}`. Certificates of other issuers are rejected.
+    #[serde(default)]
+    trusted_issuers: Option<String>,
+}
 
 impl ProviderConfig for PaypalConfig {
     const NAME: &'static str = "paypal";
@@ -43,12 +49,16 @@ impl ProviderConfig for PaypalConfig {
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
-        Ok(Arc::new(Paypal))
+        let read = |pem: &String| TrustedIssuers::from_pem(pem, "/trusted_issuers");
+        let trusted_issuers = self.trusted_issuers.as_ref().map(read).transpose()?;
+        Ok(Arc::new(Paypal { trusted_issuers }))
     }
 }
 
 #[derive(Debug)]
-struct Paypal;
+struct Paypal {
+    trusted_issuers: Option<TrustedIssuers>,
+}
 
 #[async_trait]
 impl Provider for Paypal {
@@ -66,7 +76,7 @@ impl Provider for Paypal {
             return Err(VerifyError::InvalidSignature);
         }
         let document = cx.keys.fetch(&KeyRequest::for_url(transmission.certificate_url)).await?;
-        let key = certificate::key(&document, cx.now)?;
+        let key = certificate::key(&document, self.trusted_issuers.as_ref(), cx.now)?;
         let verify = |webhook_id: &Secret| {
             let signed = transmission.signed_text(webhook_id, request.body.bytes());
             let signature = transmission.signature;
@@ -101,5 +111,17 @@ impl Provider for Paypal {
 
     fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         message::check_webhook_id(secret)
+    }
+
+    fn config_warnings(&self) -> Vec<String> {
+        if self.trusted_issuers.is_some() {
+            return Vec::new();
+        }
+        vec![
+            "whoever can answer for PayPal's API hosts can sign with a certificate of any issuer; \
+             set `trusted_issuers` to the certificates, in PEM, of the authority that issues \
+             PayPal's certificate"
+                .to_owned(),
+        ]
     }
 }

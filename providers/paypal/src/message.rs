@@ -1,5 +1,7 @@
 //! Parses the headers of a transmission and builds the text that PayPal signs.
 
+use std::time::Duration;
+
 use hookward_core::crypto::{Encoding, ProofAlgorithm, Tag};
 use hookward_core::{Head, Secret, SecretError, Timestamp, VerifyCx, VerifyError};
 
@@ -9,12 +11,19 @@ use crate::certificate;
 pub(crate) const TRANSMISSION_ID_HEADER: &str = "paypal-transmission-id";
 /// Maximum length of an id, by the API reference of `verify-webhook-signature`.
 const MAX_ID_LEN: usize = 50;
+/// Greatest age of a transmission unless the source sets a tolerance. PayPal sends up to 25 times
+/// over three days (<https://developer.paypal.com/api/rest/webhooks/>), and does not say whether
+/// the time of a transmission is that of its first attempt.
+const MAX_AGE: Duration = Duration::from_secs(4 * 86_400);
+/// How far a transmission's time may lie ahead unless the source sets a tolerance.
+const MAX_AHEAD: Duration = Duration::from_secs(300);
 
 /// A well-formed transmission. Nothing in it is trusted before its signature is verified.
 #[derive(Debug)]
 pub(crate) struct Transmission<'a> {
     id: &'a str,
     time: &'a str,
+    sent_at: Timestamp,
     pub(crate) signature: &'a str,
     /// URL of the certificate, on a host of PayPal.
     pub(crate) certificate_url: &'a str,
@@ -36,11 +45,10 @@ impl<'a> Transmission<'a> {
                 "PAYPAL-TRANSMISSION-ID is not an id of up to 50 letters, digits and hyphens",
             ));
         }
-        if time.contains('|') || Timestamp::parse_rfc3339(time).is_none() {
-            return Err(VerifyError::invalid_format(
-                "PAYPAL-TRANSMISSION-TIME is not an RFC 3339 time",
-            ));
-        }
+        let sent_at = Timestamp::parse_rfc3339(time).filter(|_| !time.contains('|'));
+        let sent_at = sent_at.ok_or_else(|| {
+            VerifyError::invalid_format("PAYPAL-TRANSMISSION-TIME is not an RFC 3339 time")
+        })?;
         if !certificate::is_certificate_url(certificate_url) {
             return Err(VerifyError::invalid_format(
                 "PAYPAL-CERT-URL is not a webhook certificate on a host of PayPal",
@@ -52,7 +60,7 @@ impl<'a> Transmission<'a> {
                 "PAYPAL-TRANSMISSION-SIG is not a signature in base64",
             ));
         }
-        Ok(Self { id, time, signature, certificate_url })
+        Ok(Self { id, time, sent_at, signature, certificate_url })
     }
 
     /// Returns the text that PayPal signs for a webhook and a body.
@@ -61,14 +69,9 @@ impl<'a> Transmission<'a> {
         format!("{id}|{time}|{webhook_id}|{}", crc32fast::hash(body))
     }
 
-    /// Checks the age of the transmission if the source sets a tolerance. PayPal documents no
-    /// limit.
+    /// Checks the age of the transmission.
     pub(crate) fn check_time(&self, cx: &VerifyCx<'_>) -> Result<(), VerifyError> {
-        let (Some(tolerance), Some(time)) = (cx.tolerance, Timestamp::parse_rfc3339(self.time))
-        else {
-            return Ok(());
-        };
-        cx.check_time(time, tolerance, tolerance)
+        cx.check_time(self.sent_at, MAX_AGE, MAX_AHEAD)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Certificates made for these tests: a chain of three, and others.
 
-use webpki::anchor_from_trusted_cert;
-
 use super::*;
 
 const CHAIN: &str = include_str!("../../../tests/keys/chain.pem");
@@ -16,7 +14,7 @@ fn chain(certificates: &Certificates, hosts: &[&str], now: Timestamp) -> bool {
     let pem = include_str!("../../../tests/keys/root.pem");
     let root = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let anchor = anchor_from_trusted_cert(&root).unwrap();
-    certificates.check_chain_to(&[anchor], hosts, now).is_ok()
+    certificates.check_chain_to_roots(&[anchor], hosts, now).is_ok()
 }
 
 #[test]
@@ -63,6 +61,42 @@ fn chain_and_validity_of_a_certificate_that_is_trusted_offline_are_not_checked()
     let certificates = Certificates::from_pem(&document).unwrap();
     assert!(certificates.check_validity(Timestamp::from_secs(0)).is_ok());
     assert!(certificates.check_chain(&["any"], Timestamp::from_secs(0)).is_ok());
+    let root = TrustedIssuers::from_pem(include_str!("../../../tests/keys/root.pem"), "").unwrap();
+    assert!(certificates.check_chain_to(&root, &["any"], Timestamp::from_secs(0)).is_ok());
+}
+
+#[test]
+fn trusted_issuers_vouch_directly_or_through_the_certificates_that_came_with_the_leaf() {
+    let end = "-----END CERTIFICATE-----\n";
+    let mut parts = CHAIN.split_inclusive(end);
+    let (leaf, intermediate) = (parts.next().unwrap(), parts.next().unwrap());
+    let root = include_str!("../../../tests/keys/root.pem");
+    let check = |document: &str, issuers: &str, hosts: &[&str], now: Timestamp| {
+        let issuers = TrustedIssuers::from_pem(issuers, "").unwrap();
+        read_pem(document).unwrap().check_chain_to(&issuers, hosts, now).is_ok()
+    };
+    assert!(check(leaf, intermediate, &[HOST], NOW));
+    assert!(check(CHAIN, intermediate, &[HOST], NOW));
+    assert!(check(CHAIN, root, &[HOST], NOW));
+    assert!(check(leaf, &format!("{root}{intermediate}"), &[HOST], NOW), "one of several");
+    assert!(!check(leaf, root, &[HOST], NOW), "a link is missing");
+    assert!(!check(leaf, intermediate, &["other.example.com"], NOW));
+    assert!(!check(&format!("{intermediate}{leaf}"), root, &[HOST], NOW), "wrong order");
+    let later = Timestamp::from_secs(NOW.as_secs() + 40 * 365 * 86_400);
+    assert!(!check(leaf, intermediate, &[HOST], later));
+}
+
+#[test]
+fn only_certificates_of_authorities_can_be_trusted_issuers() {
+    let leaf = CHAIN.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
+    let root = include_str!("../../../tests/keys/root.pem");
+    let garbage = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
+    for wrong in [leaf, &format!("{root}{leaf}"), &format!("{root}{garbage}"), "", "root.pem"] {
+        let error = TrustedIssuers::from_pem(wrong, "/trusted_issuers").unwrap_err();
+        assert_eq!(error.at, "/trusted_issuers");
+        assert!(error.help.is_some_and(|help| help.contains("${file:")), "{wrong}");
+    }
+    assert!(TrustedIssuers::from_pem(root, "").is_ok());
 }
 
 #[test]
