@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
+use crate::body_error::BodyError;
 use crate::body_reading::{JsonOptions, Media, Reading};
 use crate::content_encoding::MAX_COMPRESSION_RATIO;
 use crate::exact_json::ExactJson;
@@ -17,21 +18,6 @@ use crate::json::{MAX_JSON_MEMORY_BYTES, ParsedJson, parse_for_proof};
 /// with one short member each comes to 80 times its text, and to 124 times where that member is a
 /// number whose digits are kept.
 const MAX_MEMORY_PER_TEXT_BYTE: usize = 130;
-
-/// Why a body is not strict JSON. Holds a position and a reason, never content of the body.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the body cannot be read as JSON: {reason}")]
-#[non_exhaustive]
-pub struct BodyError {
-    /// What the strict parser found, with line and column.
-    pub reason: String,
-}
-
-impl BodyError {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
-    }
-}
 
 /// The bytes of a delivery, cheap to clone. They are parsed as JSON at the first call of
 /// [`json`](Self::json); all clones share the result.
@@ -61,7 +47,7 @@ struct Inner {
     reading: Option<Reading>,
     /// The content of a compressed body.
     decoded: OnceLock<Result<Bytes, BodyError>>,
-    /// The fields of a form; `None` where the content is none.
+    /// The fields of a form; `None` where the content has another form.
     fields: OnceLock<Result<Option<Vec<FormField>>, BodyError>>,
     json: OnceLock<Result<ParsedJson, BodyError>>,
 }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Map, Value};
 
-use crate::body::BodyError;
+use crate::body_error::BodyError;
 use crate::content_encoding::{ContentEncoding, MAX_CONTENT_BYTES};
 use crate::exact_json::NumberTexts;
 use crate::form_fields::{FormField, multipart_fields, urlencoded_fields};
@@ -111,11 +111,11 @@ impl Reading {
         }
     }
 
-    /// The fields of a form; `None` where the content is none.
+    /// The fields of a form; `None` where the content has another form.
     pub(crate) fn form_fields(&self, content: &Bytes) -> Result<Option<Vec<FormField>>, BodyError> {
         match &self.media {
             Media::Json => Ok(None),
-            // Some clients label JSON so, unless they are told otherwise.
+            // The default label of some clients, also for JSON.
             Media::Form if looks_like_json(content) => Ok(None),
             Media::Form => urlencoded_fields(without_byte_order_mark(content)).map(Some),
             Media::Multipart(boundary) => multipart_fields(content, boundary).map(Some),

@@ -6,7 +6,7 @@ use std::io::Read;
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use crate::body::BodyError;
+use crate::body_error::BodyError;
 
 /// The most bytes of the content of one body, whatever a source allows.
 pub const MAX_CONTENT_BYTES: usize = 64 * 1024 * 1024;

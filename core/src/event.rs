@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::body::{Body, BodyError};
+use crate::body::Body;
+use crate::body_error::BodyError;
 use crate::clock::Timestamp;
 use crate::id::EventId;
 

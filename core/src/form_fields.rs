@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::stream;
 
-use crate::body::BodyError;
+use crate::body_error::BodyError;
 use crate::form_pairs::form_pairs;
 
 /// The most fields of a form. PHP, which most senders of forms are written for, takes 1,000.

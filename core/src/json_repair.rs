@@ -24,7 +24,7 @@ pub(crate) fn repair(text: &[u8]) -> Option<Vec<u8>> {
     out
 }
 
-/// A JSON text in which half of a surrogate pair is U+FFFD; `None` where there is none.
+/// A JSON text in which half of a surrogate pair is U+FFFD; `None` where it has no such half.
 pub(crate) fn replace_half_surrogates(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = None;
     let mut at = 0;
@@ -36,7 +36,7 @@ pub(crate) fn replace_half_surrogates(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `NaN`, `Infinity` and `-Infinity`, which Python writes, rewritten to an empty text. `None` where
-/// there are none.
+/// it holds none of them.
 pub(crate) fn replace_non_json_numbers(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = None;
     let mut at = 0;

@@ -156,6 +156,7 @@
 mod setters;
 
 mod body;
+mod body_error;
 mod body_reading;
 mod clock;
 mod content_encoding;
@@ -191,7 +192,8 @@ mod units;
 mod verification;
 mod verify_error;
 
-pub use body::{Body, BodyError, ProofJson};
+pub use body::{Body, ProofJson};
+pub use body_error::BodyError;
 pub use body_reading::JsonOptions;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use content_encoding::{

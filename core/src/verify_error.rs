@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::body::BodyError;
+use crate::body_error::BodyError;
 
 /// Why [`prove`](crate::prove) rejects a request.
 ///

@@ -1,7 +1,7 @@
 //! Suite `files`: the files of a store are moved, deleted, emptied, shortened, exchanged with those of
 //! another store or of an older backup, and linked, while the server runs and while it does not.
 //!
-//! It proves that no acknowledged event is lost without a refusal that says so: a server that runs
+//! It proves that no acknowledged event is lost without an error that says so: a server that runs
 //! ends with 70 and acknowledges nothing more, and a start that lacks an event ends with 70, names
 //! the file, and says how to start anyway. With the files put back, every acknowledged event is
 //! stored. A change that loses nothing, such as a hard link or a move of the whole folder, must refuse no
@@ -131,7 +131,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<String, String> {
         done += 1;
     }
     Ok(format!(
-        "{done} stores with {} kinds of changes: {} acknowledged, 0 lost without a refusal; {} starts refused with words and completed with the files put back, {} running servers ended with 70, {} starts that lost nothing succeeded; canary, a store without its log and its mark, lost {lost}",
+        "{done} stores with {} kinds of changes: {} acknowledged, 0 lost without an error; {} starts refused with words and completed with the files put back, {} running servers ended with 70, {} starts that lost nothing succeeded; canary, a store without its log and its mark, lost {lost}",
         by_injury.len(),
         tally.acknowledged,
         tally.refused,
@@ -264,7 +264,7 @@ fn check_start(
         Err(message) => {
             let says = |word: &str| message.contains(word);
             if !says("events.db") || !(says("remove") || says("move ")) || says("panicked") {
-                return Err(format!("the refusal does not say what to do: {message}"));
+                return Err(format!("the error does not say what to do: {message}"));
             }
             copy(kept, &fixture.database(), &ENDS);
             let server = Server::try_start(fixture.place.0.path(), &[])
@@ -440,7 +440,7 @@ fn check_refused_or_whole(fixture: &Fixture, tally: &mut Tally) -> Result<(), St
             tally.refused += 1;
             Ok(())
         }
-        Err(message) => Err(format!("the refusal names no file: {message}")),
+        Err(message) => Err(format!("the error names no file: {message}")),
         Ok(server) => {
             let lost = fixture.count_lost(&server)?;
             server.kill();

@@ -90,8 +90,8 @@ pub struct Token<'a> {
 }
 
 /// Verifies a token: its signature under a key of the requested document, then its claims against
-/// the rules. Where the document has no key that the token names, a newer copy is fetched once; if
-/// there is none yet, the key is unavailable.
+/// the rules. Where the document has no key that the token names, a newer copy is fetched once; where
+/// it was just fetched, the key is unavailable.
 ///
 /// # Errors
 /// Those of [`Token::parse`], [`Token::verify_signature`] and [`Claims::check`];

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::body::{Body, BodyError};
+use crate::body::Body;
+use crate::body_error::BodyError;
 use crate::exact_json::ExactJson;
 use crate::request::{Head, Request};
 

@@ -41,7 +41,7 @@ pub fn form_value(bytes: &[u8], field: &str) -> Result<Option<String>, VerifyErr
 /// # Ok::<(), hookward_core::VerifyError>(())
 /// ```
 pub fn body_form_value(body: &Body, field: &str) -> Result<Option<String>, VerifyError> {
-    let unreadable = |e: &crate::body::BodyError| VerifyError::invalid_format(e.to_string());
+    let unreadable = |e: &crate::body_error::BodyError| VerifyError::invalid_format(e.to_string());
     if body.is_multipart() {
         let fields = body.form_fields().map_err(unreadable)?.unwrap_or_default();
         let pairs = fields.iter().map(|f| (f.name().as_bytes().to_vec(), f.bytes().to_vec()));

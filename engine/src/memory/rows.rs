@@ -9,7 +9,8 @@ use hookward_core::store::{
 };
 use hookward_core::{Event, Reply, Timestamp};
 
-use super::state::KeyHash;
+/// Hash of a dedupe key.
+pub(super) type KeyHash = [u8; 16];
 
 /// Identifies a job: the sequence number of its event, and the job's number in that event. Keys
 /// sort by the order of acceptance.

@@ -10,10 +10,7 @@ use hookward_core::store::{
 };
 use hookward_core::{Event, EventId, EventParts, Timestamp};
 
-use super::rows::{ActiveLease, EventRow, JobKey, JobRow};
-
-/// Hash of a dedupe key.
-pub(super) type KeyHash = [u8; 16];
+use super::rows::{ActiveLease, EventRow, JobKey, JobRow, KeyHash};
 
 /// What a new event owns from now on.
 struct KeyClaims {

@@ -17,7 +17,7 @@ const MAX_WRONG_TOKENS: u32 = 10;
 const MEMORY: Duration = Duration::from_secs(60);
 /// Time that one comparison takes at least for an address that is slowed.
 const COMPARISON_TIME: Duration = Duration::from_millis(100);
-/// The most requests of one address that wait for their turn. Further ones are told to come back.
+/// The most requests of one address that wait for their turn. Further ones get 429.
 const MAX_WAITING: usize = 100;
 /// The most addresses that are remembered; past it, all are forgotten.
 const MAX_ADDRESSES: usize = 10_000;
