@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::body::{BodyError, ProofJson};
+use crate::body::ProofJson;
+use crate::body_error::BodyError;
 use crate::exact_json::ExactJson;
 use crate::prove::Verified;
 use crate::scheme::error::SchemeError;
