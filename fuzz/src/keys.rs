@@ -3,7 +3,7 @@
 
 use hookward_core::crypto::{ProofAlgorithm, p256_point_from_spki, rsa_key_from_spki};
 use hookward_core::keys::jwt::{Token, TokenRules, bearer_token};
-use hookward_core::keys::x509::Certificates;
+use hookward_core::keys::x509::{Certificates, TrustedIssuers};
 use hookward_core::keys::{Jwks, KeyDocument, PublicKey, split_https_url};
 
 use super::input::{lines, text};
@@ -29,6 +29,11 @@ pub fn run(data: &[u8]) {
         let _ = certificates.check_validity(NOW);
         let public = certificates.check_chain(&["certs.example.com"], NOW);
         assert!(public.is_err(), "a public authority cannot have signed a fuzzer's certificate");
+        if let Some(Ok(issuers)) =
+            text(document).map(|pem| TrustedIssuers::from_pem(pem, "/trusted_issuers"))
+        {
+            let _ = certificates.check_chain_to(&issuers, &["certs.example.com"], NOW);
+        }
     }
     if let Some(token) = text(token) {
         check_token(token, document);

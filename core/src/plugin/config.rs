@@ -86,7 +86,8 @@ pub trait ProviderConfig: DeserializeOwned + JsonSchema + 'static {
     /// or tokens, because operators and handlers see them.
     const KEEP_HEADERS: &'static [&'static str] = &[];
     /// How far a signed time may differ from now unless the source sets `tolerance:`. `None` where
-    /// the sender signs no time, or the `with:` block decides.
+    /// the sender signs no time, the `with:` block decides, or the limits of past and future
+    /// differ.
     const TOLERANCE: Option<Duration> = None;
     /// Sample events for `hookward send`, the kit and the documentation.
     const SAMPLES: &'static [SampleEvent] = &[];
