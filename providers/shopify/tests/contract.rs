@@ -11,7 +11,11 @@ fn vectors() -> VectorFile {
 }
 
 fn family(scheme: &str) -> &'static str {
-    if scheme.ends_with("events") { "events" } else { "webhooks" }
+    match scheme {
+        "shopify-auto" => "auto",
+        "shopify-events" => "events",
+        _ => "webhooks",
+    }
 }
 
 fn subject(family: &str) -> Subject {
@@ -20,8 +24,8 @@ fn subject(family: &str) -> Subject {
 }
 
 #[test]
-fn shopify_keeps_the_contract_with_either_family() {
-    for own in ["webhooks", "events"] {
+fn shopify_keeps_the_contract_with_each_family() {
+    for own in ["auto", "webhooks", "events"] {
         let mut recordings = vectors();
         recordings.vectors.retain(|vector| family(&vector.scheme) == own);
         subject(own).recordings(recordings).check();
