@@ -50,8 +50,12 @@ fn subject(entry: &Entry, name: &str) -> Subject {
     };
     let with = if name.is_empty() { json!({}) } else { json!({ "scheme": name }) };
     let tolerance = scheme["timestamp"]["past"].as_u64().map(Duration::from_secs);
+    let future = scheme["timestamp"]["future"].as_u64().map(Duration::from_secs);
     let plugins: &[Plugin] = std::slice::from_ref(plugin);
     let mut subject = Subject::of(plugins, secrets[0], secrets[1]).with(with).tolerance(tolerance);
+    if let Some(future) = future {
+        subject = subject.future_tolerance(future);
+    }
     if scheme["timestamp"]["from"] == "json:/webhookTimestamp" {
         // This sender puts the time into the body that it signs.
         subject = subject.body(&json!({"webhookTimestamp": Subject::NOW.as_millis()}).to_string());

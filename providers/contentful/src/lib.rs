@@ -28,8 +28,10 @@ use canonical::{SIGNATURE_HEADER, SIGNED_HEADERS, TIMESTAMP};
 hookward_core::register_provider!(ContentfulConfig);
 
 const TOPIC: &str = "x-contentful-topic";
-/// Default tolerance of Contentful's own library.
-const TOLERANCE: Duration = Duration::from_secs(30);
+/// How old a signed time may be by the default of Contentful's own library.
+const MAX_AGE: Duration = Duration::from_secs(30);
+/// How far ahead a signed time may be. Contentful's own library accepts any time ahead.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(300);
 
 /// Settings of the provider: its `with:` block has no keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -47,7 +49,7 @@ impl ProviderConfig for ContentfulConfig {
         "x-contentful-space-id",
         "x-contentful-environment-id",
     ];
-    const TOLERANCE: Option<Duration> = Some(TOLERANCE);
+    const TOLERANCE: Option<Duration> = None;
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {
@@ -100,7 +102,7 @@ impl Provider for Contentful {
             }
         }
         let secret = found.ok_or(VerifyError::InvalidSignature)?;
-        cx.check_time(at, TOLERANCE, TOLERANCE)?;
+        cx.check_time(at, MAX_AGE, MAX_CLOCK_AHEAD)?;
         Ok(Verification::Genuine { secret })
     }
 

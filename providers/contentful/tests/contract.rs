@@ -1,6 +1,8 @@
 //! Runs the conformance suite and the test vectors of Contentful.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use hookward_provider_contentful::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use hookward_testkit::vectors::VectorFile;
@@ -11,6 +13,8 @@ fn vectors() -> VectorFile {
 
 fn subject() -> Subject {
     Subject::of(PLUGINS, &"a".repeat(64), &"b".repeat(64))
+        .tolerance(Some(Duration::from_secs(30)))
+        .future_tolerance(Duration::from_secs(300))
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl ProviderConfig for DiscordConfig {
     const SUMMARY: &'static str =
         "Discord interactions and webhook events, with the app's public key";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(15 * 60));
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

@@ -50,7 +50,7 @@ impl ProviderConfig for SendgridConfig {
     const NAME: &'static str = "sendgrid";
     const SUMMARY: &'static str = "SendGrid Event Webhook, one event per item";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
-    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    const TOLERANCE: Option<Duration> = None;
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

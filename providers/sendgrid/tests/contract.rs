@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
+use std::time::Duration;
 
 use hookward_core::plugin::{BuildCx, Plugin};
 use hookward_provider_sendgrid::PLUGINS;
@@ -29,6 +30,8 @@ fn subject() -> Subject {
             "AxhCYowaVyXhxGGgzmpOOEMyOUHmg5xmLU92PBJ5w88trMwC2+kb/RAi/cps9EzFf+DJmBp3GhpIqPdcuLyF7Q==",
         ),
     )
+    .tolerance(Some(Duration::from_secs(25 * 3600)))
+    .future_tolerance(Duration::from_secs(300))
 }
 
 fn settings() -> Value {

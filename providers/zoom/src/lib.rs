@@ -29,7 +29,7 @@ impl ProviderConfig for ZoomConfig {
     const SUMMARY: &'static str = "Zoom webhooks, signed with the app's secret token";
     const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
     const KEEP_HEADERS: &'static [&'static str] = &["x-zm-trackingid"];
-    const TOLERANCE: Option<Duration> = Some(Duration::from_secs(300));
+    const TOLERANCE: Option<Duration> = None;
     const SAMPLES: &'static [SampleEvent] = samples::ALL;
 
     fn build(self, _: &BuildCx<'_>) -> Result<Arc<dyn Provider>, BuildError> {

@@ -1,6 +1,8 @@
 //! Runs the conformance suite and the test vectors of Zoom.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use hookward_provider_zoom::PLUGINS;
 use hookward_testkit::provider::{Subject, run_vectors};
 use hookward_testkit::vectors::VectorFile;
@@ -11,6 +13,8 @@ fn vectors() -> VectorFile {
 
 fn subject() -> Subject {
     Subject::of(PLUGINS, "orchard-press", "another-press")
+        .tolerance(Some(Duration::from_secs(3 * 3600)))
+        .future_tolerance(Duration::from_secs(300))
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub struct Subject {
     other_secret: String,
     recordings: Option<VectorFile>,
     tolerance: Option<Duration>,
+    future_tolerance: Option<Duration>,
     verified: bool,
     body_is_signed: bool,
     samples: bool,
@@ -67,6 +68,7 @@ impl Subject {
         let descriptor = descriptor.unwrap();
         Self {
             tolerance: descriptor.tolerance,
+            future_tolerance: None,
             descriptor,
             with: Value::Null,
             secret: secret.to_owned(),
@@ -97,6 +99,14 @@ impl Subject {
     #[must_use]
     pub fn tolerance(mut self, tolerance: Option<Duration>) -> Self {
         self.tolerance = tolerance;
+        self
+    }
+
+    /// How far ahead a signed time may be without a `tolerance` of the source, where that differs
+    /// from how old it may be.
+    #[must_use]
+    pub fn future_tolerance(mut self, tolerance: Duration) -> Self {
+        self.future_tolerance = Some(tolerance);
         self
     }
 

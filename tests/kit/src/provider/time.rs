@@ -18,9 +18,10 @@ pub(super) async fn tolerance_edges(
             return expect_code(built, genuine, much_later, None, "").await;
         };
         let given = Duration::from_secs(90);
-        for (tolerance, span) in [(None, own), (Some(given), given)] {
-            let latest = genuine.now.plus(span);
-            let earliest = genuine.now.minus(span);
+        let own_future = built.subject.future_tolerance.unwrap_or(own);
+        for (tolerance, past, future) in [(None, own, own_future), (Some(given), given, given)] {
+            let latest = genuine.now.plus(past);
+            let earliest = genuine.now.minus(future);
             expect_code(built, genuine, latest, tolerance, "").await?;
             // The edge lasts a whole second: a sender that signs whole seconds knows no less.
             let end_of_second = latest.plus(SECOND - Duration::from_millis(1));
