@@ -112,6 +112,22 @@ pub(super) fn check_message(
             "`sig:KEY` needs a list signature with `split`, `pair` and `take`",
         );
     }
+    let is_in_json = |time: &CompiledTimestamp| match &time.location {
+        TimestampLocation::Field(field) => field.reads_json(),
+        TimestampLocation::SignatureList(_) => false,
+    };
+    if timestamp.is_some_and(|time| {
+        time.optional
+            && !(is_in_json(time)
+                && message.contains(&Segment::Body)
+                && !message.contains(&Segment::Timestamp))
+    }) {
+        return error(
+            "/timestamp/optional",
+            "only a time in the signed body may be optional: set `from: json:/pointer`, and a \
+             `message` with `{body}` and without `{timestamp}`",
+        );
+    }
     // An unsigned time would pass the tolerance of any replay: the attacker sets it to now.
     match timestamp {
         Some(time) if alg.is_some() && !message.iter().any(|s| covers(s, &time.location)) => error(

@@ -1,7 +1,7 @@
 //! [`CompiledScheme`]: a scheme with its locations parsed, its template split and its
 //! contradictions ruled out.
 
-use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 
 #[cfg(feature = "keys")]
 use crate::crypto::p256_point_from_spki;
@@ -113,7 +113,13 @@ fn compile_timestamp(spec: TimestampSpec) -> Result<CompiledTimestamp, SchemeErr
         Some(key) if !key.is_empty() => TimestampLocation::SignatureList(key.to_owned()),
         _ => TimestampLocation::Field(FieldLocation::parse(&spec.from, "/timestamp/from")?),
     };
-    Ok(CompiledTimestamp { location, unit: spec.unit, past: spec.past.0, future: spec.future.0 })
+    Ok(CompiledTimestamp {
+        location,
+        unit: spec.unit,
+        past: spec.past.0,
+        future: spec.future.0,
+        optional: spec.optional,
+    })
 }
 
 /// A secret without what is written before it: the version of its signatures, as Supabase and others
@@ -129,7 +135,12 @@ impl CompiledScheme {
     /// the algorithm does not accept the key.
     pub(super) fn key_bytes(&self, secret: &Secret) -> Option<Vec<u8>> {
         let text = secret.expose();
-        let base64 = |text: &str| BASE64.decode(text.as_bytes()).ok();
+        // With or without padding: senders show both, and the library of Standard Webhooks for Python
+        // takes both.
+        let base64 = |text: &str| {
+            let padded = || BASE64.decode(text.as_bytes());
+            BASE64_NOPAD.decode(text.as_bytes()).or_else(|_| padded()).ok()
+        };
         let key = match self.key {
             KeyFormat::Utf8 => text.as_bytes().to_vec(),
             KeyFormat::Hex => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?,
@@ -249,8 +260,8 @@ impl CompiledScheme {
     }
 
     /// Whether a captured request is genuine for as long as its secret is in use: the signature
-    /// covers no time. False for a bare token.
+    /// covers no time, or need not. False for a bare token.
     pub fn is_valid_indefinitely(&self) -> bool {
-        self.alg.is_some() && self.timestamp.is_none()
+        self.alg.is_some() && self.timestamp.as_ref().is_none_or(|time| time.optional)
     }
 }

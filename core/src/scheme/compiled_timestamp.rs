@@ -13,6 +13,8 @@ pub(super) struct CompiledTimestamp {
     pub(super) unit: TimeUnit,
     pub(super) past: Duration,
     pub(super) future: Duration,
+    /// Whether a signed body without the time is accepted.
+    pub(super) optional: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -210,6 +210,11 @@ pub struct TimestampSpec {
     #[serde(default = "five_minutes", deserialize_with = "duration_or_seconds")]
     #[schemars(with = "DurationOrSeconds")]
     pub future: HumanDuration,
+    /// Whether a body without the timestamp is accepted, without a check of its age. Allowed only
+    /// with `json:/pointer` and a message with `{body}` and without `{timestamp}`: the signature
+    /// covers the body, so that nobody but the sender can leave the timestamp out.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 fn five_minutes() -> HumanDuration {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::clock::Timestamp;
+use crate::exact_json::ExactJson;
 use crate::request::Request;
 use crate::scheme::compiled_timestamp::{CompiledTimestamp, TimestampLocation};
 use crate::scheme::field_location::{BodyJson, FieldLocation, required_json_text};
@@ -16,14 +17,15 @@ use crate::verify_error::VerifyError;
 const MAX_TIMESTAMP_DIGITS: usize = 15;
 
 impl CompiledTimestamp {
-    /// The timestamp as received, because that text is what was signed.
+    /// The timestamp as received, because that text is what was signed. `None` where it is optional
+    /// and the body has none.
     pub(super) fn text<'a>(
         &self,
         signature: &ExtractedSignature<'a>,
         request: &'a Request,
         json: BodyJson<'_>,
-    ) -> Result<Cow<'a, str>, VerifyError> {
-        Ok(match &self.location {
+    ) -> Result<Option<Cow<'a, str>>, VerifyError> {
+        Ok(Some(match &self.location {
             TimestampLocation::SignatureList(key) => Cow::Borrowed(signature.list_value(key)?),
             TimestampLocation::Field(FieldLocation::Header(name)) => {
                 Cow::Borrowed(non_empty_header(request.head.required(name)?, name)?)
@@ -32,9 +34,15 @@ impl CompiledTimestamp {
                 Cow::Owned(required_form_text(request, field)?)
             }
             TimestampLocation::Field(FieldLocation::Pointer(p) | FieldLocation::Root(p)) => {
+                let is_absent = |body: ExactJson<'_>| {
+                    body.pointer(p).is_none_or(|time| time.value().is_null())
+                };
+                if self.optional && json.read()?.is_none_or(is_absent) {
+                    return Ok(None);
+                }
                 Cow::Owned(required_json_text(json, p)?)
             }
-        })
+        }))
     }
 
     /// Checks that the timestamp is within the tolerance of the source, else that of the scheme, on

@@ -42,7 +42,7 @@ impl CompiledScheme {
             None => self.extract_from_body(request, json)?,
         };
         let timestamp = match &self.timestamp {
-            Some(spec) => Some((spec, spec.text(&signature, request, json)?)),
+            Some(spec) => spec.text(&signature, request, json)?.map(|text| (spec, text)),
             None => None,
         };
         let secret = match self.alg {
