@@ -34,9 +34,8 @@ impl CompiledTimestamp {
                 Cow::Owned(required_form_text(request, field)?)
             }
             TimestampLocation::Field(FieldLocation::Pointer(p) | FieldLocation::Root(p)) => {
-                let is_absent = |body: ExactJson<'_>| {
-                    body.pointer(p).is_none_or(|time| time.value().is_null())
-                };
+                let is_absent =
+                    |body: ExactJson<'_>| body.pointer(p).is_none_or(|time| time.value().is_null());
                 if self.optional && json.read()?.is_none_or(is_absent) {
                     return Ok(None);
                 }
