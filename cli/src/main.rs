@@ -48,6 +48,7 @@ enum Command {
     New(commands::new::NewArgs),
     Backup(commands::backup::BackupArgs),
     VerifyStore(commands::backup::VerifyStoreArgs),
+    Ranges(commands::ranges::RangesArgs),
     Completions(commands::completions::CompletionsArgs),
 }
 
@@ -81,6 +82,7 @@ async fn run(command: Command, registry: &Registry) -> ExitCode {
         Command::New(args) => commands::new::run(&args, registry),
         Command::Backup(args) => commands::backup::run(&args),
         Command::VerifyStore(args) => commands::backup::run_verify(&args),
+        Command::Ranges(args) => commands::ranges::run(args).await,
         Command::Completions(args) => commands::completions::run::<Cli>(&args),
     }
 }

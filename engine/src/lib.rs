@@ -15,6 +15,7 @@ pub mod replay;
 mod retention_clock;
 pub mod routing;
 mod run_state;
+pub mod sender_ranges;
 mod store_policy;
 mod telemetry;
 pub mod worker;

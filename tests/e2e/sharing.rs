@@ -24,7 +24,7 @@ fn server_dir(server: &str) -> ServerDir {
 }
 
 /// Connects from an address of the loopback network.
-fn connect_from(source: &str, addr: &str) -> TcpStream {
+pub(crate) fn connect_from(source: &str, addr: &str) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let stream = runtime.block_on(async {
         let source: SocketAddr = format!("{source}:0").parse().unwrap();

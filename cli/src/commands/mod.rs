@@ -12,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod new;
 pub(crate) mod plugins;
+pub(crate) mod ranges;
 pub(crate) mod routes;
 pub(crate) mod schema;
 pub(crate) mod send;

@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::scalars::{
-    AddressText, DurationText, ExpressionText, GlobText, ListenText, NetworkText, PathText,
-    PositiveDurationText, PublicUrlText, RateText, SecretText, SizeText, UntilText,
+    AddressText, AllowedNetworkText, DurationText, ExpressionText, GlobText, ListenText,
+    NetworkText, PathText, PositiveDurationText, PublicUrlText, RateText, SecretText, SizeText,
+    UntilText,
 };
 
 /// The configuration of a Hookward server: sources, routes and settings.
@@ -195,7 +196,7 @@ pub(super) struct Limits {
     pub(super) rate: Option<RateText>,
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) burst: Option<u32>,
-    pub(super) allow_ips: Option<Vec<Option<NetworkText>>>,
+    pub(super) allow_ips: Option<Vec<Option<AllowedNetworkText>>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

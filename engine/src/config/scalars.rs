@@ -41,6 +41,7 @@ pub(super) const FORMATS: &[Format] = &[
     format("public-url", "a URL of scheme and host", |t| parse_public_url(t).map(drop)),
     format("rate", "a rate", |t| compiled::Rate::parse(t).map(drop)),
     format("network", "an IP address or a network", |t| parse_network(t).map(drop)),
+    format("allowed-network", "an IP address or a network", |t| parse_allowed_network(t).map(drop)),
     format("until", "a date or time", |t| parse_until(t).map(drop)),
     format("event-glob", "SOURCE/TYPE", |t| routing::TypeGlob::parse(t).map(drop)),
     format("data-address", "a data address", |t| routing::DataAddress::parse(t).map(drop)),
@@ -86,6 +87,7 @@ text_type!(ListenText(SocketAddr), "listen", parse_listen_address);
 text_type!(PublicUrlText(String), "public-url", parse_public_url);
 text_type!(RateText(compiled::Rate), "rate", compiled::Rate::parse);
 text_type!(NetworkText(IpNet), "network", parse_network);
+text_type!(AllowedNetworkText(AllowedNetwork), "allowed-network", parse_allowed_network);
 text_type!(UntilText(Timestamp), "until", parse_until);
 text_type!(GlobText(routing::TypeGlob), "event-glob", routing::TypeGlob::parse);
 text_type!(AddressText(routing::DataAddress), "data-address", routing::DataAddress::parse);
@@ -122,6 +124,22 @@ impl JsonSchema for SecretText {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
+/// An item of `allow_ips`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AllowedNetwork {
+    /// The networks that the sender publishes.
+    Provider,
+    /// This network.
+    Network(IpNet),
+}
+
+fn parse_allowed_network(text: &str) -> Result<AllowedNetwork, String> {
+    match text {
+        "provider" => Ok(AllowedNetwork::Provider),
+        _ => parse_network(text).map(AllowedNetwork::Network),
     }
 }
 

@@ -6,8 +6,21 @@ use http::header;
 use super::rejection::Rejection;
 use crate::compiled::Source;
 
-/// How much of a sender's media type the log shows.
-const MAX_SHOWN_CHARS: usize = 80;
+/// The media types that the log names. Another one is a sender's own words, which may be personal.
+const COMMON_MEDIA_TYPES: [&str; 12] = [
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "text/plain",
+    "text/xml",
+    "text/html",
+    "application/xml",
+    "application/octet-stream",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+    "application/x-ndjson",
+    "application/gzip",
+];
 
 /// Rejects a method, a client address, a content encoding or a media type that this source's sender
 /// does not use.
@@ -33,7 +46,8 @@ pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> 
     if essence.is_empty() || source.media_types.iter().any(|m| m.eq_ignore_ascii_case(essence)) {
         return Ok(());
     }
-    let found = essence.chars().filter(|c| c.is_ascii_graphic()).take(MAX_SHOWN_CHARS).collect();
+    let is_common = |common: &&&str| essence.eq_ignore_ascii_case(common);
+    let found = COMMON_MEDIA_TYPES.iter().find(is_common).copied();
     Err(Rejection::MediaType { found, allowed: source.media_types })
 }
 

@@ -41,8 +41,8 @@ pub enum Rejection {
     },
     /// The source's sender does not use this media type.
     MediaType {
-        /// The media type of the request: visible ASCII, and not more than the log should show.
-        found: String,
+        /// The media type of the request; `None` for an uncommon one, which no log shows.
+        found: Option<&'static str>,
         /// The media types that it uses.
         allowed: &'static [&'static str],
     },
@@ -192,8 +192,9 @@ impl Rejection {
                 method_list(allowed)
             ),
             Self::MediaType { found, allowed } => format!(
-                "the media type is `{found}`, and senders of this provider use {}; choose one of \
+                "the media type is {}, and senders of this provider use {}; choose one of \
                  them at the sender, or `provider: hmac`, which allows any",
+                found.map_or_else(|| "an uncommon one".to_owned(), |found| format!("`{found}`")),
                 allowed.join(", ")
             ),
             Self::ContentEncoding { allowed } if allowed.is_empty() => {

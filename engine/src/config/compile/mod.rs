@@ -4,6 +4,7 @@
 //! Each module compiles one block. Places that an earlier stage reported are skipped without a
 //! message, so that one mistake gives one message.
 
+mod allow_ips;
 mod answers;
 mod body;
 mod chain;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hookward_core::plugin::ProviderDescriptor;
 use http::Method;
 
+use super::allow_ips;
 use super::answers;
 use super::body;
 use super::compile_cx::CompileCx;
@@ -135,7 +136,10 @@ fn compile_source(
     if server.public_url.is_none() && built.is_some_and(|provider| provider.needs_public_url()) {
         report_missing_public_url(cx, at, source_name);
     }
-    let limits = limits(cx, at, raw.limits.unwrap_or_default(), defaults, server);
+    let raw_limits = raw.limits.unwrap_or_default();
+    let provider_name = descriptor.as_ref().map_or("", |descriptor| descriptor.name);
+    let allow_ips = allow_ips::compile(cx, at, provider_name, raw_limits.allow_ips.as_deref());
+    let limits = Limits { allow_ips, ..limits(cx, at, raw_limits, defaults, server) };
     let (descriptor, provider) = provider?;
     let tolerance = raw.tolerance.map(|s| s.0).or(descriptor.tolerance);
     check_dedupe_window(cx, at, source_name, tolerance, defaults);
@@ -293,11 +297,7 @@ fn limits(
     if body > server.largest_body_bytes() {
         warn_body_limit_too_high(cx, &at);
     }
-    Limits {
-        body,
-        rate: rate.map(|r| Rate { burst: raw.burst, ..r }),
-        allow_ips: raw.allow_ips.into_iter().flatten().flatten().map(|n| n.0).collect(),
-    }
+    Limits { body, rate: rate.map(|r| Rate { burst: raw.burst, ..r }), allow_ips: Vec::new() }
 }
 
 fn warn_body_limit_too_high(cx: &mut CompileCx<'_>, limits_at: &str) {
