@@ -158,6 +158,7 @@ mod setters;
 mod body;
 mod body_error;
 mod body_reading;
+mod client_certificate;
 mod clock;
 mod content_encoding;
 pub mod crypto;
@@ -195,6 +196,7 @@ mod verify_error;
 pub use body::{Body, ProofJson};
 pub use body_error::BodyError;
 pub use body_reading::JsonOptions;
+pub use client_certificate::{ClientCertificate, TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use content_encoding::{
     ContentEncoding, DecodeError, MAX_COMPRESSION_RATIO, MAX_CONTENT_BYTES,

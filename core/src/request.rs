@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
 use crate::body::Body;
+use crate::client_certificate::ClientCertificate;
 use crate::verify_error::VerifyError;
 
 /// The longest header value that a proof reads, in bytes. Longer ones are rejected unread.
@@ -36,12 +38,15 @@ pub struct Head {
     pub headers: HeaderMap,
     /// The client's address, as far as trusted proxies vouch for it. `None` outside a server.
     pub client: Option<IpAddr>,
+    /// The certificate that the client proved in its TLS handshake. `None` without one.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Head {
     /// The head of a request whose client is unknown.
     pub fn new(method: Method, target: impl Into<String>, headers: HeaderMap) -> Self {
-        Self { method, target: target.into(), headers, client: None }
+        let (client, client_certificate) = (None, None);
+        Self { method, target: target.into(), headers, client, client_certificate }
     }
 
     setters! {
@@ -49,6 +54,7 @@ impl Head {
         with_target => target: into String;
         with_headers => headers: HeaderMap;
         with_client => client: into Option<IpAddr>;
+        with_client_certificate => client_certificate: into Option<Arc<ClientCertificate>>;
     }
 
     /// The one value of a header that a proof uses; `None` where the header is absent. A header

@@ -37,7 +37,12 @@ fn test_environment(folder_name: &str) -> plugins::TestEnvironment {
         ("HIDDEN_RATE", "hidden-rate"),
     ];
     let variables = variables.into_iter().map(|(k, v)| (k, v.to_owned())).collect();
-    plugins::TestEnvironment { variables, files: BTreeMap::new(), root: folder(folder_name) }
+    plugins::TestEnvironment {
+        variables,
+        files: BTreeMap::new(),
+        access: BTreeMap::new(),
+        root: folder(folder_name),
+    }
 }
 
 fn load_in(folder_name: &str, file: &str) -> Result<Loaded, Diagnostics> {
@@ -167,7 +172,10 @@ fn every_key_of_a_file_is_compiled() {
     assert_eq!((stripe.limits.body, stripe.limits.allow_ips.len()), (1024 * 1024, 2));
     assert_eq!(stripe.limits.rate.unwrap().burst, Some(20));
     assert_eq!((stripe.dedupe.clone(), stripe.on_parse_error), (Dedupe::Id, OnInvalid::Reject));
+    assert!(stripe.needs_client_certificate && stripe.client_subjects.len() == 2);
+    assert!(!config.server.tls.as_ref().unwrap().requires_client());
     let partner = &config.sources_by_path["/hooks/partner"];
+    assert!(!partner.needs_client_certificate);
     assert_eq!(partner.secrets.all()[0].secret.expose(), "$default");
     assert_eq!((partner.tolerance, partner.limits.body), (None, 10 * 1024 * 1024));
     let orders = &config.routes["paid-orders"];
@@ -319,4 +327,90 @@ fn a_secret_that_its_provider_rejects_names_the_characters_around_it() {
     let secret = "\"whsec_aG9va3dhcmQtcXVpY2tzdGFydC1zZWNyZXQh\"";
     let error = load_text_with(text, &[("SECRET", secret)]).unwrap_err().to_string();
     assert!(error.contains("is in quotes"), "{error}");
+}
+
+/// The messages of the warnings of a text.
+fn warnings_of(text: &str) -> Vec<String> {
+    let loaded = load_text_with(text, &[]).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+    loaded.warnings.iter().map(|d| d.message.clone()).collect()
+}
+
+#[test]
+fn every_rule_of_a_firewall_is_compiled() {
+    let config = load_in("good", "firewall.yaml").unwrap().config;
+    let firewall = &config.sources["github"].firewall;
+    assert_eq!((firewall.allow_networks.len(), firewall.deny_networks.len()), (1, 1));
+    assert_eq!(firewall.methods, [http::Method::POST]);
+    assert_eq!(firewall.content_types, ["application/json", "text/*"]);
+    assert_eq!(firewall.max_size, Some(64 * 1024));
+    assert_eq!(firewall.require_headers, ["x-github-event"]);
+    assert_eq!(firewall.deny_headers, ["origin", "cookie"]);
+    assert_eq!(config.sources["github"].max_body_bytes(), 64 * 1024);
+    assert_eq!(config.sources["stripe"].max_body_bytes(), 10 * 1024 * 1024);
+}
+
+#[test]
+fn a_proxy_that_is_not_trusted_gets_a_warning_and_a_first_try_does_not() {
+    let warns = |server: &str| {
+        let text = format!(
+            "server: {server}\nsources: {{ github: {{ secrets: [\"${{GITHUB_SECRET}}\"] }} }}\nroutes: [{{ name: a, events: github/**, chain: [log] }}]\n"
+        );
+        warnings_of(&text).iter().any(|message| message.contains("trusted_proxies"))
+    };
+    let tls = "tls: { certificate: tls/one.pem, key: tls/one.key.pem }";
+    let url = "public_url: \"https://hooks.example.com\"";
+    for (server, expected) in [
+        (format!("{{ {url} }}"), true),
+        ("{ public_url: \"http://hooks.example.com\" }".to_owned(), true),
+        (format!("{{ {url}, listen: \"[::1]:8080\" }}"), true),
+        (format!("{{ {url}, listen: 0.0.0.0:8080 }}"), true),
+        (format!("{{ {url}, {tls} }}"), true),
+        // Senders connect themselves.
+        (format!("{{ {url}, listen: 0.0.0.0:8080, {tls} }}"), false),
+        ("{ public_url: \"http://hooks.example.com\", listen: 0.0.0.0:8080 }".to_owned(), false),
+        (format!("{{ {url}, trusted_proxies: [127.0.0.1] }}"), false),
+        // A first try.
+        ("{}".to_owned(), false),
+        ("{ listen: 127.0.0.1:9000 }".to_owned(), false),
+        ("{ public_url: \"http://localhost:8080\" }".to_owned(), false),
+        ("{ public_url: \"https://hooks.localhost\" }".to_owned(), false),
+        ("{ public_url: \"http://127.0.0.1:8080\" }".to_owned(), false),
+        ("{ public_url: \"http://[::1]:8080\" }".to_owned(), false),
+    ] {
+        assert_eq!(warns(&server), expected, "{server}");
+    }
+}
+
+#[test]
+fn files_that_others_can_use_get_a_warning() {
+    let access = |read, write| hookward_engine::config::AccessOfOthers { read, write };
+    let with_reference = "sources: { github: { secrets: [\"${file:secret.txt}\"] } }\nserver: { tls: { certificate: tls/one.pem, key: tls/one.key.pem } }\nroutes: [{ name: a, events: github/**, chain: [log] }]\n";
+    let with_literal = "sources: { github: { secrets: [hunter22] } }\nroutes: [{ name: a, events: github/**, chain: [log] }]\n";
+    let with_default = "sources: { github: { secrets: [\"${UNSET:-public}\"] } }\nroutes: [{ name: a, events: github/**, chain: [log] }]\n";
+    for (text, file, access, expected) in [
+        (with_reference, "secret.txt", access(true, false), Some("read `secret.txt`")),
+        (with_reference, "secret.txt", access(true, true), Some("read and change `secret.txt`")),
+        (with_reference, "one.key.pem", access(true, false), Some("read `tls/one.key.pem`")),
+        (with_reference, ".env", access(true, false), Some("read `.env`")),
+        // Certificates are public.
+        (with_reference, "one.pem", access(true, false), None),
+        (with_reference, "routes.yaml", access(true, false), None),
+        (with_reference, "routes.yaml", access(false, true), Some("change `routes.yaml`")),
+        (with_literal, "routes.yaml", access(true, false), Some("read the secrets in")),
+        (with_default, "routes.yaml", access(true, false), None),
+    ] {
+        let mut environment = test_environment("good");
+        environment.access.insert(file, access);
+        let loaded =
+            with_cx(&environment, |cx| load_text(Path::new("routes.yaml"), text, cx)).unwrap();
+        let messages: Vec<_> = loaded.warnings.iter().map(|d| d.message.clone()).collect();
+        let found = messages.iter().find(|m| m.starts_with("every user of this machine can"));
+        match expected {
+            Some(words) => {
+                assert!(found.is_some_and(|m| m.contains(words)), "{file}: {messages:?}")
+            }
+            None => assert_eq!(found, None, "{file}"),
+        }
+        assert!(!loaded.warnings.to_string().contains("hunter22"));
+    }
 }

@@ -15,6 +15,7 @@ use http::{Method, StatusCode};
 use crate::body::BoundedBody;
 use crate::connection_table::ConnectionProgress;
 use crate::head_validation;
+use crate::peer_certificate::PeerCertificate;
 use crate::response::into_response;
 use crate::shared::Shared;
 
@@ -64,7 +65,17 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     });
     let progress = parts.extensions.remove::<ConnectionProgress>();
     let body = BoundedBody::new(body, shared.body_memory.clone(), sender).with_progress(progress);
-    let head = Head::new(parts.method, target, parts.headers).with_client(client);
+    let certificate = parts.extensions.remove::<Arc<PeerCertificate>>();
+    if let (Some(certificate), Some(tls)) = (&certificate, &shared.engine.config().server.tls)
+        && let Err(reason) = certificate.check(tls)
+    {
+        let rejection = Rejection::ClientCertificateInvalid { reason };
+        return into_response(shared.engine.reject("", client, &rejection));
+    }
+    let names = certificate.map(|certificate| certificate.names().clone());
+    let head = Head::new(parts.method, target, parts.headers)
+        .with_client(client)
+        .with_client_certificate(names);
     into_response(shared.engine.receive(head, body).await)
 }
 

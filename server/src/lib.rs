@@ -49,6 +49,7 @@ mod keys;
 mod listener;
 mod loader;
 mod metrics;
+mod peer_certificate;
 mod prefixed_io;
 mod response;
 mod shared;

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use hookward_engine::Engine;
-use hookward_engine::ingest::resolve_client;
+use hookward_engine::ingest::{Rejection, resolve_client};
 use http::{HeaderMap, HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,9 +31,10 @@ use crate::framing::{FramingMonitor, FramingReport};
 use crate::head_reader::{MAX_HEAD_BUFFER, read_first_head};
 use crate::hooks::Hooks;
 use crate::http2_rejection::{HTTP_1_1_REQUIRED, PREFACE_START};
+use crate::peer_certificate::{PeerCertificate, rejection_reason};
 use crate::prefixed_io::PrefixedIo;
 use crate::socket::Socket;
-use crate::tls::{self, Stream};
+use crate::tls::Stream;
 use crate::tracked_body::TrackedBody;
 use crate::{fd_limit, response, telemetry};
 
@@ -181,11 +182,10 @@ impl IntoFuture for Serve {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { listener, app, mut shutdown, limits, hooks } = self;
-            let tls = hooks.as_ref().map(|hooks| tls::acceptor(hooks.engine())).transpose()?;
             let graceful = GracefulShutdown::new();
             let (running, stopping) = watch::channel(());
             let engine = hooks.as_ref().map(|hooks| hooks.engine().clone());
-            let cx = ConnectionCx { app, limits, tls: tls.flatten(), engine, stopping };
+            let cx = ConnectionCx { app, limits, engine, stopping };
             accept_connections(&listener, &cx, &mut shutdown, &graceful).await;
             // The order of a drain. First the listener closes, so that new connections go to
             // another process, and silent peers are dropped (`running`). Then new deliveries on
@@ -239,7 +239,7 @@ async fn accept_connections(
         match table.open(peer.ip(), cx.is_trusted_proxy(peer.ip())) {
             Some(place) => spawn_connection(stream, peer, cx.clone(), graceful, place),
             // A peer that expects a TLS handshake cannot read an answer in clear text.
-            None if cx.tls.is_some() => drop(stream),
+            None if cx.tls_config().is_some() => drop(stream),
             None => reject_overloaded(stream),
         }
     }
@@ -250,8 +250,7 @@ async fn accept_connections(
 struct ConnectionCx {
     app: Router,
     limits: Limits,
-    tls: Option<TlsAcceptor>,
-    /// Knows the trusted proxies; `None` for a listener without hooks.
+    /// Knows TLS and the trusted proxies; `None` for a listener without hooks.
     engine: Option<Arc<Engine>>,
     /// Its sender is dropped when the server stops.
     stopping: watch::Receiver<()>,
@@ -274,6 +273,21 @@ impl ConnectionCx {
         self.engine.as_ref().is_some_and(|engine| engine.config().server.strict_framing)
     }
 
+    /// The settings of TLS in force; `None` serves plain HTTP.
+    fn tls_config(&self) -> Option<Arc<rustls::ServerConfig>> {
+        let config = self.engine.as_ref()?.config();
+        config.server.tls.as_ref().map(|tls| tls.server_config().clone())
+    }
+
+    /// Counts a client that is rejected for its certificate, and logs it unless there are too many
+    /// like it. Its connection is closed without an answer.
+    fn reject_client(&self, peer: SocketAddr, reason: String) {
+        if let Some(engine) = &self.engine {
+            let rejection = Rejection::ClientCertificateInvalid { reason };
+            drop(engine.reject("", Some(peer.ip()), &rejection));
+        }
+    }
+
     /// The client that a trusted proxy names.
     fn proxied_client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let config = self.engine.as_ref()?.config();
@@ -293,14 +307,24 @@ fn spawn_connection(
     let _ = stream.set_nodelay(true);
     let watcher = graceful.watcher();
     tokio::spawn(async move {
-        let Some((stream, head)) = begin_connection(stream, &cx, &place).await else { return };
+        let Some((stream, head)) = begin_connection(stream, peer, &cx, &place).await else {
+            return;
+        };
+        let certificate = match stream.peer_certificate() {
+            Ok(certificate) => certificate,
+            Err(reason) => {
+                let reason = format!("the names of the client's certificate: {reason}");
+                return cx.reject_client(peer, reason);
+            }
+        };
         let origin = ResponseOrigin::default();
         let framing = FramingReport::default();
         let monitor = FramingMonitor::new(cx.has_strict_framing(), framing.clone());
         let io = PrefixedIo::new(stream, head.into(), origin.clone(), monitor);
         let timeout = cx.limits.head;
         let progress = place.progress();
-        let connection = Arc::new(ServedConnection { cx, peer, origin, framing, progress });
+        let connection =
+            Arc::new(ServedConnection { cx, peer, certificate, origin, framing, progress });
         let service =
             hyper::service::service_fn(move |request| serve_request(request, connection.clone()));
         let connection = http1::Builder::new()
@@ -328,17 +352,18 @@ fn spawn_connection(
 /// nothing in time, or it was answered with 408 or, if it lost its place, with 503.
 async fn begin_connection(
     stream: TcpStream,
+    peer: SocketAddr,
     cx: &ConnectionCx,
     place: &OpenConnection,
 ) -> Option<(Stream, Vec<u8>)> {
     // One start for both deadlines, so that a slow handshake does not extend the time for the head.
     let start = Instant::now();
     let socket = Socket::new(stream);
-    let mut stream = match &cx.tls {
+    let mut stream = match cx.tls_config() {
         None => Stream::Plain(socket),
         Some(tls) => tokio::select! {
             biased;
-            stream = tls_handshake(tls, socket, start + cx.limits.handshake, cx) => stream?,
+            stream = tls_handshake(tls.into(), socket, peer, start + cx.limits.handshake, cx) => stream?,
             () = place.evicted() => return None,
         },
     };
@@ -386,8 +411,9 @@ async fn answer_and_close(mut stream: Stream, answer: &[u8], place: &OpenConnect
 }
 
 async fn tls_handshake(
-    tls: &TlsAcceptor,
+    tls: TlsAcceptor,
     socket: Socket,
+    peer: SocketAddr,
     deadline: Instant,
     cx: &ConnectionCx,
 ) -> Option<Stream> {
@@ -399,10 +425,17 @@ async fn tls_handshake(
     };
     let reason = match handshake {
         Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
-        Ok(Err(e)) => e.to_string(),
-        Err(_) => "it took too long".to_owned(),
+        Ok(Err(e)) => e,
+        Err(_) => std::io::Error::other("it took too long"),
     };
-    telemetry::tls_handshake_failed(&reason);
+    match reason.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        Some(
+            e @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented),
+        ) => {
+            cx.reject_client(peer, rejection_reason(e));
+        }
+        _ => telemetry::tls_handshake_failed(peer, &reason),
+    }
     None
 }
 
@@ -410,6 +443,7 @@ async fn tls_handshake(
 struct ServedConnection {
     cx: ConnectionCx,
     peer: SocketAddr,
+    certificate: Option<Arc<PeerCertificate>>,
     origin: ResponseOrigin,
     framing: FramingReport,
     progress: ConnectionProgress,
@@ -420,7 +454,7 @@ async fn serve_request(
     request: hyper::Request<Incoming>,
     connection: Arc<ServedConnection>,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
-    let ServedConnection { cx, peer, origin, framing, progress } = &*connection;
+    let ServedConnection { cx, peer, certificate, origin, framing, progress } = &*connection;
     let number = framing.begin_request();
     let client = match progress.is_trusted_proxy() {
         true => cx.proxied_client(peer.ip(), request.headers()),
@@ -430,6 +464,9 @@ async fn serve_request(
     let mut request =
         request.map(|body| axum::body::Body::new(TrackedBody::new(body, progress.clone())));
     request.extensions_mut().insert(ConnectInfo(*peer));
+    if let Some(certificate) = certificate {
+        request.extensions_mut().insert(certificate.clone());
+    }
     request.extensions_mut().insert(progress.clone());
     let mut response =
         hyper::service::Service::call(&TowerToHyperService::new(cx.app.clone()), request).await;

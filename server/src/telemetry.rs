@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use hookward_core::store::StoreError;
 use hookward_engine::config::Diagnostics;
@@ -42,8 +43,8 @@ pub(crate) fn connection_failed(reason: &dyn Display) {
 }
 
 /// A peer did not complete its TLS handshake.
-pub(crate) fn tls_handshake_failed(reason: &str) {
-    tracing::debug!(reason, "TLS handshake failed");
+pub(crate) fn tls_handshake_failed(peer: SocketAddr, reason: &dyn Display) {
+    tracing::debug!(%peer, %reason, "TLS handshake failed");
 }
 
 /// The limit of open files allows fewer connections than `server.max_connections`.

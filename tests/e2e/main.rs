@@ -5,6 +5,7 @@
 mod answers;
 mod bodies;
 mod captured;
+mod client_certificates;
 mod conditions;
 mod config;
 mod corpus;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use hookward_core::Body;
+use hookward_core::{Body, ClientCertificate, TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
 use hookward_engine::compiled::RouteDecision;
 use hookward_engine::replay::{RouteExplanation, explain};
 use hookward_engine::routing::{EvaluationBudget, EventView};
@@ -28,6 +28,12 @@ pub(crate) struct ExplainArgs {
     /// The body; the default is an empty object, in which `match` and `when` find nothing
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// The subject of the client's certificate, as `tls:client_subject` has it
+    #[arg(long, value_name = "SUBJECT")]
+    client_subject: Option<String>,
+    /// An alternative name of the client's certificate, such as DNS:a.example; can be repeated
+    #[arg(long, value_name = "NAME")]
+    client_san: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -52,7 +58,8 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         },
     };
     let budget = EvaluationBudget::default();
-    let event = EventView::new(&args.source, &args.event_type, None, &[], &body, &budget);
+    let headers = client_names(args);
+    let event = EventView::new(&args.source, &args.event_type, None, &headers, &body, &budget);
     let explained = explain(&config, &event);
     if args.json {
         output::line(explained.iter().map(json).collect::<serde_json::Value>());
@@ -77,6 +84,19 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         output::note("note: without --data the conditions were evaluated on an empty body");
     }
     ExitCode::SUCCESS
+}
+
+/// The names of the client's certificate, as they are stored with an event.
+fn client_names(args: &ExplainArgs) -> Vec<(String, String)> {
+    let mut names = Vec::new();
+    if let Some(subject) = &args.client_subject {
+        names.push((TLS_CLIENT_SUBJECT.to_owned(), subject.clone()));
+    }
+    if !args.client_san.is_empty() {
+        let certificate = ClientCertificate::new("", args.client_san.clone());
+        names.push((TLS_CLIENT_SAN.to_owned(), certificate.joined_names()));
+    }
+    names
 }
 
 fn words(one: &RouteExplanation<'_>, args: &ExplainArgs) -> (bool, String) {

@@ -6,6 +6,7 @@
 //!
 //! Fields carry the name of their key in routes.yaml; `docs/routes.md` describes the keys.
 
+mod firewall;
 mod limits;
 mod route;
 mod route_table;
@@ -23,6 +24,7 @@ use hookward_core::plugin::StoreDescriptor;
 use hookward_core::{Event, Secret};
 use ipnet::IpNet;
 
+pub use firewall::{Firewall, FirewallRule};
 pub use limits::{Limits, Rate};
 pub use route::{BreakerPolicy, Jitter, RetryPolicy, Route, RouteDecision, Step};
 pub use route_table::RouteTable;

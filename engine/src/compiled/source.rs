@@ -8,6 +8,7 @@ use hookward_core::{
 };
 use http::Method;
 
+use super::firewall::Firewall;
 use super::limits::Limits;
 use super::secret_file::SecretFile;
 use crate::routing::DataAddress;
@@ -41,6 +42,13 @@ pub struct Source {
     pub tolerance: Option<Duration>,
     /// `limits:` of the source over `defaults.limits`.
     pub limits: Limits,
+    /// Whether the client must prove a certificate in its TLS handshake.
+    pub needs_client_certificate: bool,
+    /// `client_subjects:`, patterns of which one must match a name of the client's certificate;
+    /// empty admits every certificate.
+    pub client_subjects: Vec<String>,
+    /// `firewall:`, the rules for the head of a request.
+    pub firewall: Firewall,
     /// What makes two deliveries the same event.
     pub dedupe: Dedupe,
     /// How long a delivery is a duplicate of an earlier one.
@@ -56,6 +64,12 @@ pub struct Source {
 }
 
 impl Source {
+    /// The maximum size of a body, in bytes: the lower one of `limits.body` and
+    /// `firewall.max_size`.
+    pub fn max_body_bytes(&self) -> usize {
+        self.firewall.max_size.map_or(self.limits.body, |max| max.min(self.limits.body))
+    }
+
     /// Returns the secrets that are valid at `now`.
     ///
     /// Secrets from routes.yaml win: the one in `secret_file` is used only where `secrets:` is

@@ -45,7 +45,7 @@ use serde_json::Value;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diagnostics::Diagnostics;
-pub use environment::{Environment, MAX_FILE_BYTES, SystemEnvironment};
+pub use environment::{AccessOfOthers, Environment, MAX_FILE_BYTES, SystemEnvironment};
 pub use load_cx::LoadCx;
 pub use schema::json_schema;
 

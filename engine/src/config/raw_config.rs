@@ -56,6 +56,24 @@ pub(super) struct Tls {
     pub(super) certificate: Option<String>,
     #[schemars(required, length(min = 1))]
     pub(super) key: Option<String>,
+    #[schemars(length(min = 1))]
+    pub(super) client_ca: Option<String>,
+    pub(super) client_auth: Option<ClientAuth>,
+    #[schemars(length(min = 1))]
+    pub(super) client_crl: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientAuth {
+    Required,
+    Optional,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientCertificate {
+    Required,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -130,6 +148,10 @@ pub(super) struct Source {
     pub(super) secret_file: Option<String>,
     pub(super) tolerance: Option<PositiveDurationText>,
     pub(super) limits: Option<Limits>,
+    pub(super) firewall: Option<Firewall>,
+    pub(super) client_certificate: Option<ClientCertificate>,
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 1024)))]
+    pub(super) client_subjects: Option<Vec<Option<String>>>,
     #[expect(dead_code, reason = "read as it is, by the plugin's own schema")]
     with: Option<Map<String, Value>>,
     pub(super) path: Option<PathText>,
@@ -197,6 +219,24 @@ pub(super) struct Limits {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) burst: Option<u32>,
     pub(super) allow_ips: Option<Vec<Option<AllowedNetworkText>>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Firewall {
+    #[schemars(length(min = 1, max = 1000))]
+    pub(super) allow_networks: Option<Vec<Option<NetworkText>>>,
+    #[schemars(length(min = 1, max = 1000))]
+    pub(super) deny_networks: Option<Vec<Option<NetworkText>>>,
+    #[schemars(length(min = 1))]
+    pub(super) methods: Option<Vec<Option<SourceMethod>>>,
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 128)))]
+    pub(super) content_types: Option<Vec<Option<String>>>,
+    pub(super) max_size: Option<SizeText>,
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 64)))]
+    pub(super) require_headers: Option<Vec<Option<String>>>,
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 64)))]
+    pub(super) deny_headers: Option<Vec<Option<String>>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

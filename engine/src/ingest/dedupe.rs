@@ -207,6 +207,14 @@ impl KeyedEvent<'_> {
             DataAddress::EventType => self.identity.event_type.clone(),
             DataAddress::EventId => self.identity.event_id.as_ref().map(|id| id.value.clone()),
             DataAddress::Source => Some(self.source.name.to_string()),
+            DataAddress::ClientSubject => {
+                let certificate = self.verified.head().client_certificate.as_ref()?;
+                Some(certificate.subject.clone())
+            }
+            DataAddress::ClientNames => {
+                let certificate = self.verified.head().client_certificate.as_ref()?;
+                Some(certificate.joined_names())
+            }
         }
     }
 }

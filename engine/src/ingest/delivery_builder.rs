@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hookward_core::store::{JobId, NewDelivery, NewEvent, NewStatus};
 use hookward_core::{DeliveryOutcome, Receipt, ReceiptEvent, Reply, Verified};
+use hookward_core::{TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
 
 use super::RequestCx;
 use super::answer::make_reply;
@@ -42,7 +43,8 @@ impl<'a> DeliveryBuilder<'a> {
     pub(super) fn new(cx: &'a RequestCx<'a>, verified: &Verified) -> Self {
         let stored =
             |name: &String| verified.header(name).map(|value| (name.clone(), value.to_owned()));
-        let headers = cx.source.keep_headers.iter().filter_map(stored).collect();
+        let kept = cx.source.keep_headers.iter().filter_map(stored);
+        let headers = kept.chain(client_names(verified)).collect();
         let (dedupe_keys, events) = (DedupeKeyBuilder::default(), Vec::new());
         Self { cx, headers, dedupe_keys, events, rejections: Vec::new() }
     }
@@ -120,6 +122,16 @@ impl<'a> DeliveryBuilder<'a> {
         .with_events(events);
         Ok((delivery, summary))
     }
+}
+
+/// The names of the client's certificate, as they are stored beside the headers.
+fn client_names(verified: &Verified) -> Vec<(String, String)> {
+    let Some(certificate) = verified.head().client_certificate.as_deref() else { return vec![] };
+    let mut names = vec![(TLS_CLIENT_SUBJECT.to_owned(), certificate.subject.clone())];
+    if !certificate.alternative_names.is_empty() {
+        names.push((TLS_CLIENT_SAN.to_owned(), certificate.joined_names()));
+    }
+    names
 }
 
 /// Builds what the provider learns about the delivery before it makes the answer. `with_jobs` is

@@ -3,6 +3,7 @@
 use hookward_core::{ContentEncoding, Head};
 use http::header;
 
+use super::firewall::check_firewall;
 use super::rejection::Rejection;
 use crate::compiled::Source;
 
@@ -22,9 +23,11 @@ const COMMON_MEDIA_TYPES: [&str; 12] = [
     "application/gzip",
 ];
 
-/// Rejects a method, a client address, a content encoding or a media type that this source's sender
-/// does not use.
+/// Rejects what the source's client certificates or firewall do not admit, and a method, a client
+/// address, a content encoding or a media type that its sender does not use.
 pub(super) fn check_head(source: &Source, head: &Head) -> Result<(), Rejection> {
+    check_client_certificate(source, head)?;
+    check_firewall(&source.firewall, head).map_err(Rejection::Firewall)?;
     if !source.methods.contains(&head.method) {
         return Err(Rejection::Method { allowed: source.methods.clone() });
     }
@@ -63,6 +66,19 @@ fn check_content_encoding(source: &Source, head: &Head) -> Result<(), Rejection>
         true => Ok(()),
         false => Err(Rejection::ContentEncoding { allowed: allowed.to_vec() }),
     }
+}
+
+/// Rejects a client without a certificate where the source needs one, and one with another name.
+fn check_client_certificate(source: &Source, head: &Head) -> Result<(), Rejection> {
+    if !source.needs_client_certificate {
+        return Ok(());
+    }
+    let certificate = head.client_certificate.as_ref();
+    let certificate = certificate.ok_or(Rejection::ClientCertificateMissing)?;
+    if source.client_subjects.is_empty() || certificate.is_named(&source.client_subjects) {
+        return Ok(());
+    }
+    Err(Rejection::ClientNotAllowed { subject: certificate.subject.clone() })
 }
 
 /// Rejects a `Content-Length` over the source's limit, before a byte of the body is read.

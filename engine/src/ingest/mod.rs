@@ -17,6 +17,7 @@ mod commit;
 mod dedupe;
 mod delivery_builder;
 mod failed_proofs;
+mod firewall;
 mod handshake;
 mod head_checks;
 mod identify;

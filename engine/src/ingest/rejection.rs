@@ -7,6 +7,8 @@ use hookward_core::store::StoreError;
 use hookward_core::{ContentEncoding, Reply, VerifyError};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use crate::compiled::FirewallRule;
+
 /// A body that could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadError {
@@ -45,6 +47,21 @@ pub enum Rejection {
         found: Option<&'static str>,
         /// The media types that it uses.
         allowed: &'static [&'static str],
+    },
+    /// The source's `firewall` does not admit the request.
+    Firewall(FirewallRule),
+    /// The source needs a client certificate, and the client proved none.
+    ClientCertificateMissing,
+    /// No name of the client's certificate is in `client_subjects`.
+    ClientNotAllowed {
+        /// The subject of the certificate.
+        subject: String,
+    },
+    /// The client's certificate is not accepted, in the handshake or any more: it is expired or
+    /// revoked, or no authority of the configuration issued it.
+    ClientCertificateInvalid {
+        /// Why, for the operator.
+        reason: String,
     },
     /// The body is compressed in a way that the source does not decompress.
     ContentEncoding {
@@ -105,7 +122,18 @@ impl Rejection {
             Self::MediaType { .. } | Self::ContentEncoding { .. } => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
-            Self::IpNotAllowed => StatusCode::FORBIDDEN,
+            Self::IpNotAllowed
+            | Self::ClientCertificateMissing
+            | Self::ClientNotAllowed { .. }
+            | Self::ClientCertificateInvalid { .. } => StatusCode::FORBIDDEN,
+            Self::Firewall(rule) => match rule {
+                FirewallRule::Network
+                | FirewallRule::HeaderMissing(_)
+                | FirewallRule::HeaderDenied(_) => StatusCode::FORBIDDEN,
+                FirewallRule::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+                FirewallRule::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                FirewallRule::Size(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            },
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::VerificationFailed(VerifyError::KeyUnavailable { .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -136,6 +164,17 @@ impl Rejection {
             Self::Method { .. } => "METHOD_NOT_ALLOWED",
             Self::MediaType { .. } | Self::ContentEncoding { .. } => "UNSUPPORTED_MEDIA_TYPE",
             Self::IpNotAllowed => "IP_NOT_ALLOWED",
+            Self::ClientCertificateMissing => "CLIENT_CERTIFICATE_REQUIRED",
+            Self::ClientNotAllowed { .. } => "CLIENT_NOT_ALLOWED",
+            Self::ClientCertificateInvalid { .. } => "CLIENT_CERTIFICATE_INVALID",
+            Self::Firewall(rule) => match rule {
+                FirewallRule::Network => "FIREWALL_NETWORK",
+                FirewallRule::Method(_) => "FIREWALL_METHOD",
+                FirewallRule::HeaderMissing(_) => "FIREWALL_HEADER_MISSING",
+                FirewallRule::HeaderDenied(_) => "FIREWALL_HEADER_DENIED",
+                FirewallRule::ContentType => "FIREWALL_CONTENT_TYPE",
+                FirewallRule::Size(_) => "FIREWALL_SIZE",
+            },
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::VerificationFailed(e) => e.code(),
             Self::TooLarge { .. } | Self::Body(ReadError::TooLarge) => "PAYLOAD_TOO_LARGE",
@@ -162,6 +201,10 @@ impl Rejection {
                 "This Content-Encoding is not supported; send the body uncompressed"
             }
             Self::IpNotAllowed => "This address may not call",
+            Self::ClientCertificateMissing => "A client certificate is required",
+            Self::ClientNotAllowed { .. } => "This client may not call",
+            Self::ClientCertificateInvalid { .. } => "The client certificate is not valid",
+            Self::Firewall(_) => "The firewall does not admit this request",
             Self::RateLimited { .. } => "Too many requests",
             Self::VerificationFailed(VerifyError::KeyUnavailable { .. }) => {
                 "A key is unavailable, try again"
@@ -187,6 +230,11 @@ impl Rejection {
             Self::Store(e) => e.to_string(),
             Self::RateLimited { reason, .. } => (*reason).to_owned(),
             Self::TooLarge { limit } => format!("the announced body is larger than {limit} bytes"),
+            Self::Firewall(rule) => rule.to_string(),
+            Self::ClientNotAllowed { subject } => {
+                format!("no name of the client certificate of `{subject}` is in `client_subjects`")
+            }
+            Self::ClientCertificateInvalid { reason } => reason.clone(),
             Self::Method { allowed } => format!(
                 "this source allows {}; `methods:` of the source sets others where its provider can",
                 method_list(allowed)
@@ -234,7 +282,7 @@ impl Rejection {
                 reply.headers.push((header::RETRY_AFTER, value));
             }
         }
-        if let Self::Method { allowed } = self
+        if let Self::Method { allowed } | Self::Firewall(FirewallRule::Method(allowed)) = self
             && let Ok(value) = HeaderValue::from_str(&method_list(allowed))
         {
             reply.headers.push((header::ALLOW, value));

@@ -13,9 +13,9 @@ use http::{HeaderName, HeaderValue, Method};
 use super::body_budget::{BodyBudget, ReadBody, decompress};
 use super::client_ip::client_group;
 use super::head_checks::{check_declared_size, check_head};
-use super::rejection::Rejection;
+use super::rejection::{ReadError, Rejection};
 use super::{Ingest, RequestCx};
-use crate::compiled::Source;
+use crate::compiled::{FirewallRule, Source};
 use crate::telemetry;
 
 /// The media type of a query.
@@ -48,7 +48,15 @@ impl Ingest {
                 .with_json_options(&source.json)
                 .with_content_limit(source.limits.body)
         };
-        let (received, mut budget) = BodyBudget::read(body, source.limits.body, read_as).await?;
+        let max = source.max_body_bytes();
+        let read = BodyBudget::read(body, max, read_as).await;
+        let (received, mut budget) = read.map_err(|rejection| match rejection {
+            // A body in chunks declares no size in its head.
+            Rejection::Body(ReadError::TooLarge) if max < source.limits.body => {
+                Rejection::Firewall(FirewallRule::Size(max))
+            }
+            other => other,
+        })?;
         let signs_content = source.decompress.as_ref().is_some_and(|d| d.signs_content);
         let decompressed = signs_content && received.is_compressed();
         let body = if decompressed {

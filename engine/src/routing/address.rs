@@ -1,9 +1,9 @@
 //! Data addresses, the way in which `match` and `order_by` name a value of an event: `/a/b`,
-//! `header:NAME`, `event:type`, `event:id`, `event:source`.
+//! `header:NAME`, `event:type`, `event:id`, `event:source`, `tls:client_subject`, `tls:client_san`.
 
 use std::fmt;
 
-use hookward_core::{BodyError, ExactJson};
+use hookward_core::{BodyError, ExactJson, TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
 use serde_json::{Number, Value};
 
 use super::event_view::EventView;
@@ -21,6 +21,10 @@ pub enum DataAddress {
     EventId,
     /// The name of the source.
     Source,
+    /// The subject of the client's certificate.
+    ClientSubject,
+    /// The alternative names of the client's certificate.
+    ClientNames,
 }
 
 /// A value of an event.
@@ -30,6 +34,9 @@ pub enum DataValue<'a> {
     Json(ExactJson<'a>),
     /// A header, type, id or source.
     Text(&'a str),
+    /// The alternative names of a certificate, joined by
+    /// [`joined_names`](hookward_core::ClientCertificate::joined_names).
+    Names(&'a str),
 }
 
 impl<'a> DataValue<'a> {
@@ -37,7 +44,7 @@ impl<'a> DataValue<'a> {
     pub fn as_str(self) -> Option<&'a str> {
         match self {
             Self::Json(json) => json.value().as_str(),
-            Self::Text(text) => Some(text),
+            Self::Text(text) | Self::Names(text) => Some(text),
         }
     }
 
@@ -45,7 +52,7 @@ impl<'a> DataValue<'a> {
     /// JSON.
     pub(crate) fn to_text(self) -> String {
         match self {
-            Self::Text(text) => text.to_owned(),
+            Self::Text(text) | Self::Names(text) => text.to_owned(),
             Self::Json(json) => match json.value() {
                 Value::String(text) => text.clone(),
                 Value::Number(number) => number_key(json, number),
@@ -63,7 +70,7 @@ impl DataAddress {
     pub fn parse(text: &str) -> Result<Self, String> {
         let error = || {
             Err(format!(
-                "`{text}` is not a data address; write a JSON pointer such as /data/object/id, header:NAME, event:type, event:id or event:source"
+                "`{text}` is not a data address; write a JSON pointer such as /data/object/id, header:NAME, event:type, event:id, event:source, tls:client_subject or tls:client_san"
             ))
         };
         if text.starts_with('/') {
@@ -76,6 +83,8 @@ impl DataAddress {
             Some(("event", "type")) => Ok(Self::EventType),
             Some(("event", "id")) => Ok(Self::EventId),
             Some(("event", "source")) => Ok(Self::Source),
+            Some(("tls", "client_subject")) => Ok(Self::ClientSubject),
+            Some(("tls", "client_san")) => Ok(Self::ClientNames),
             _ => error(),
         }
     }
@@ -91,6 +100,8 @@ impl DataAddress {
             Self::EventType => Some(DataValue::Text(event.event_type)),
             Self::EventId => event.event_id.map(DataValue::Text),
             Self::Source => Some(DataValue::Text(event.source)),
+            Self::ClientSubject => event.header(TLS_CLIENT_SUBJECT).map(DataValue::Text),
+            Self::ClientNames => event.header(TLS_CLIENT_SAN).map(DataValue::Names),
         })
     }
 
@@ -99,6 +110,16 @@ impl DataAddress {
     /// value or the body is missing, leaves the event unordered.
     pub fn order_key(&self, event: &EventView<'_>) -> Option<String> {
         self.get(event).ok().flatten().map(DataValue::to_text)
+    }
+
+    /// Whether the value is of the client's certificate.
+    pub fn is_client_certificate(&self) -> bool {
+        matches!(self, Self::ClientSubject | Self::ClientNames)
+    }
+
+    /// Whether the value is a header, which most senders' signatures do not cover.
+    pub fn is_header(&self) -> bool {
+        matches!(self, Self::Header(_))
     }
 }
 
@@ -130,6 +151,8 @@ impl fmt::Display for DataAddress {
             Self::EventType => f.write_str("event:type"),
             Self::EventId => f.write_str("event:id"),
             Self::Source => f.write_str("event:source"),
+            Self::ClientSubject => f.write_str(TLS_CLIENT_SUBJECT),
+            Self::ClientNames => f.write_str(TLS_CLIENT_SAN),
         }
     }
 }

@@ -177,7 +177,8 @@ pub enum ConditionError {
 }
 
 /// The names that an expression may use: the three values of an event and minijinja's functions.
-const VISIBLE_NAMES: &[&str] = &["body", "event", "headers", "range", "dict", "namespace", "debug"];
+const VISIBLE_NAMES: &[&str] =
+    &["body", "event", "headers", "tls", "range", "dict", "namespace", "debug"];
 
 /// The member that `.name`, `['name']` or `["name"]` at the start of a text names.
 fn member(text: &str) -> Option<&str> {

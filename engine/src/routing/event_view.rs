@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use hookward_core::{Body, BodyError, Event, ExactJson};
+use hookward_core::{Body, BodyError, ClientCertificate, Event, ExactJson};
+use hookward_core::{TLS_CLIENT_SAN, TLS_CLIENT_SUBJECT};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
@@ -78,7 +79,7 @@ impl<'a> EventView<'a> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// Returns `body`, `headers` and `event` as expressions see them; an error where building them
+    /// Returns `body`, `headers`, `event` and `tls` as expressions see them; an error where building them
     /// costs more than the budget.
     ///
     /// # Errors
@@ -96,11 +97,16 @@ impl<'a> EventView<'a> {
         Ok(Ok(self.expression_context.get_or_init(|| {
             let headers: BTreeMap<&str, &str> =
                 self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let names = self.header(TLS_CLIENT_SAN).map(ClientCertificate::split_names);
+            let names: Vec<&str> = names.into_iter().flatten().collect();
             minijinja::context! {
                 body => minijinja::Value::from(minijinja::value::Serde(ExpressionJson(body))),
                 headers => minijinja::Value::from(minijinja::value::Serde(headers)),
                 event => minijinja::context! {
                     type => self.event_type, id => self.event_id, source => self.source,
+                },
+                tls => minijinja::context! {
+                    client_subject => self.header(TLS_CLIENT_SUBJECT), client_san => minijinja::value::Value::from(minijinja::value::Serde(names)),
                 },
             }
         })))

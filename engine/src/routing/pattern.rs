@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use hookward_core::{BodyError, Decimal, ExactJson};
+use hookward_core::{BodyError, ClientCertificate, Decimal, ExactJson};
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -220,6 +220,8 @@ impl Test {
             (test, Some(DataValue::Json(json))) if json.value().is_array() => {
                 json.items().any(|item| test.matches_one(DataValue::Json(item), budget))
             }
+            (test, Some(DataValue::Names(names))) => ClientCertificate::split_names(names)
+                .any(|name| test.matches_one(DataValue::Text(name), budget)),
             (test, Some(value)) => test.matches_one(value, budget),
         }
     }
@@ -227,7 +229,7 @@ impl Test {
     fn matches_one(&self, value: DataValue<'_>, budget: &EvaluationBudget) -> bool {
         let number = || match value {
             DataValue::Json(json) => json.number(),
-            DataValue::Text(_) => None,
+            DataValue::Text(_) | DataValue::Names(_) => None,
         };
         let is_json = |wanted: &Value| matches!(value, DataValue::Json(v) if v.value() == wanted);
         if !budget.charge(1) {

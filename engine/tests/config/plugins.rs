@@ -19,7 +19,7 @@ use hookward_core::{
     Provider, Request, RequestPart, Secret, SecretError, Verification, Verified, VerifyCx,
     VerifyError,
 };
-use hookward_engine::config::Environment;
+use hookward_engine::config::{AccessOfOthers, Environment};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -27,6 +27,8 @@ use serde::Deserialize;
 pub(crate) struct TestEnvironment {
     pub(crate) variables: BTreeMap<&'static str, String>,
     pub(crate) files: BTreeMap<&'static str, Vec<u8>>,
+    /// What others can do with a file, by its name.
+    pub(crate) access: BTreeMap<&'static str, AccessOfOthers>,
     pub(crate) root: PathBuf,
 }
 
@@ -37,6 +39,10 @@ impl Environment for TestEnvironment {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let in_memory = path.to_str().and_then(|path| self.files.get(path));
         in_memory.map_or_else(|| std::fs::read(self.root.join(path)), |bytes| Ok(bytes.clone()))
+    }
+    fn access_of_others(&self, path: &Path) -> AccessOfOthers {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| self.access.get(name)).copied().unwrap_or_default()
     }
 }
 

@@ -39,6 +39,7 @@ mod clock;
 mod dedupe;
 mod evaluation;
 mod failing_store;
+mod firewall;
 mod panics;
 mod rate_limits;
 mod reload;

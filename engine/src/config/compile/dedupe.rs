@@ -102,6 +102,7 @@ pub(super) fn is_signed(address: &DataAddress, provider: &dyn Provider) -> bool 
         DataAddress::Header(name) => RequestPart::Header(name),
         DataAddress::EventType => RequestPart::EventType,
         DataAddress::EventId => RequestPart::EventId,
-        DataAddress::Source => return true,
+        // The client proved its certificate in the handshake of the connection.
+        DataAddress::Source | DataAddress::ClientSubject | DataAddress::ClientNames => return true,
     })
 }

@@ -11,7 +11,10 @@ mod chain;
 mod compile_cx;
 mod dedupe;
 mod exact_block;
+mod file_access;
+mod firewall;
 mod plugin;
+mod proxies;
 mod routes;
 mod schema_file;
 mod secrets;
@@ -42,6 +45,8 @@ pub(super) fn compile(
     let admin = settings::compile_admin(&mut cx);
     let store = settings::compile_store(&mut cx);
     let (sources, sources_by_path) = sources::compile(&mut cx, &defaults, &server);
+    proxies::warn_untrusted_proxy(&mut cx, &server);
+    file_access::warn(&mut cx, file);
     let (routes, in_file_order) = routes::compile(&mut cx, &defaults, &sources);
     if cx.document.has_errors() {
         return None;

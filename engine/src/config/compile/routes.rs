@@ -71,6 +71,21 @@ fn compile_route(
     let events = compile_globs(cx, at, raw.events, &mut seen.used_sources);
     let match_block = raw.pattern.map(Value::Object);
     let pattern = match_block.as_ref().and_then(|block| compile_pattern(cx, at, block));
+    let client_address =
+        pattern.iter().flat_map(Pattern::addresses).find(|a| a.is_client_certificate());
+    if let Some(address) = client_address
+        && !cx.contains("/server/tls/client_ca")
+        && !cx.document.has_error_at("/server")
+    {
+        cx.document
+            .warn(
+                Location::Key(&format!("{at}/match")),
+                format!(
+                    "`{address}` never has a value: the server asks for no client certificates"
+                ),
+            )
+            .help("add `client_ca: FILE` to `server.tls`");
+    }
     let schema = raw.schema.and_then(|s| schema_file::load(cx, &format!("{at}/schema"), &s));
     if raw.on_invalid.is_some() && !cx.contains(&format!("{at}/schema")) {
         let key = format!("{at}/on_invalid");

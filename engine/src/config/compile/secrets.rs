@@ -6,6 +6,7 @@ use hookward_core::plugin::ProviderDescriptor;
 use hookward_core::{Provider, Secret, SecretSet, TimedSecret};
 
 use super::compile_cx::CompileCx;
+use super::file_access;
 use super::plugin::NO_VERIFICATION;
 use crate::compiled::SecretFile;
 use crate::config::document::Location;
@@ -185,6 +186,7 @@ pub(super) fn compile_secret_file(
         return None;
     }
     let path = cx.base_dir.join(&file);
+    file_access::warn_secret(cx, Location::Value(&key), &path, &file);
     let known = match cx.load.environment.read(&path) {
         Ok(bytes) => Some(String::from_utf8(bytes).unwrap_or_default().trim().to_owned()),
         // The sender has not been set up yet.

@@ -12,10 +12,12 @@ use super::answers;
 use super::body;
 use super::compile_cx::CompileCx;
 use super::dedupe;
+use super::firewall;
 use super::plugin::{self, NO_VERIFICATION, PluginKind};
+use super::proxies;
 use super::secrets;
 use super::settings::Defaults;
-use crate::compiled::{CompiledServer, Limits, OnInvalid, Rate, Source};
+use crate::compiled::{CompiledServer, Limits, OnInvalid, Rate, Source, Tls};
 use crate::config::document::Location;
 use crate::config::suggest::{nearest, quoted_list};
 use crate::config::{pointer, raw_config};
@@ -140,6 +142,8 @@ fn compile_source(
     let provider_name = descriptor.as_ref().map_or("", |descriptor| descriptor.name);
     let allow_ips = allow_ips::compile(cx, at, provider_name, raw_limits.allow_ips.as_deref());
     let limits = Limits { allow_ips, ..limits(cx, at, raw_limits, defaults, server) };
+    let firewall_at = format!("{at}/firewall");
+    let raw_firewall = raw.firewall.unwrap_or_default();
     let (descriptor, provider) = provider?;
     let tolerance = raw.tolerance.map(|s| s.0).or(descriptor.tolerance);
     check_dedupe_window(cx, at, source_name, tolerance, defaults);
@@ -158,6 +162,23 @@ fn compile_source(
     }
     let query_is_event =
         methods.contains(&Method::GET) && !descriptor.methods.contains(&Method::GET.as_str());
+    let allow_ips_at = format!("{at}/limits/allow_ips");
+    let allow_ips = &limits.allow_ips;
+    proxies::warn_unreachable_networks(cx, server, &allow_ips_at, source_name, allow_ips);
+    let judged = firewall::JudgedSource {
+        name: source_name,
+        methods: &methods,
+        media_types: descriptor.media_types,
+        provider: &*provider,
+        limits: &limits,
+        server,
+    };
+    let client_subjects = client_subjects(cx, at, raw.client_subjects);
+    let needs_client_certificate = server.tls.as_ref().is_some_and(Tls::requires_client)
+        || raw.client_certificate.is_some()
+        || !client_subjects.is_empty();
+    check_client_ca(cx, at, source_name);
+    let firewall = firewall::compile(cx, &firewall_at, raw_firewall, &judged);
     let verified = descriptor.name != NO_VERIFICATION;
     if !verified {
         warn_unverified(cx, at, source_name);
@@ -181,8 +202,49 @@ fn compile_source(
         json,
         decompress,
         query_is_event,
+        needs_client_certificate,
+        client_subjects,
+        firewall,
         on_parse_error: on_invalid(raw.on_parse_error),
     })
+}
+
+/// The patterns of `client_subjects:`, each compared with a whole name.
+fn client_subjects(
+    cx: &mut CompileCx<'_>,
+    at: &str,
+    written: Option<Vec<Option<String>>>,
+) -> Vec<String> {
+    const KINDS: [&str; 4] = ["DNS:", "URI:", "email:", "IP:"];
+    let mut patterns = Vec::new();
+    for (n, pattern) in written.into_iter().flatten().enumerate() {
+        let Some(pattern) = pattern else { continue };
+        if !pattern.contains('=') && !KINDS.iter().any(|kind| pattern.starts_with(kind)) {
+            cx.document
+                .error(
+                    Location::Value(&format!("{at}/client_subjects/{n}")),
+                    format!("`{pattern}` is not a name of a certificate"),
+                )
+                .help("write a whole subject, such as CN=orders,O=Partner, or an alternative name, such as DNS:orders.partner.example; `*` stands for any text without a comma");
+        }
+        patterns.push(pattern);
+    }
+    patterns
+}
+
+/// Reports a source that needs certificates of clients where the server asks for none.
+fn check_client_ca(cx: &mut CompileCx<'_>, at: &str, source_name: &str) {
+    let keys = ["client_certificate", "client_subjects"].map(|key| format!("{at}/{key}"));
+    let Some(key) = keys.iter().find(|key| cx.contains(key)) else { return };
+    if cx.contains("/server/tls/client_ca") || cx.document.has_error_at("/server") {
+        return;
+    }
+    cx.document
+        .error(
+            Location::Key(key),
+            format!("source `{source_name}` needs client certificates, and the server asks for none"),
+        )
+        .help("add `client_ca: FILE` to `server.tls`, with the certificates of the authorities that vouch for clients");
 }
 
 fn warn_unverified(cx: &mut CompileCx<'_>, at: &str, source_name: &str) {
