@@ -198,7 +198,7 @@ fn a_reload_revokes_a_certificate_also_on_an_open_connection() {
     assert_eq!((answer.status, code(&answer).as_str()), (403, "CLIENT_CERTIFICATE_INVALID"));
     assert!(send(&server, Some(REVOKED), &stripe("evt_new")).is_err());
     assert_eq!(send(&server, Some(ORDERS), &stripe("evt_orders")).unwrap().status, 200);
-    // Without authorities, clients show nothing, and their open connections go on as others do.
+    // Without authorities, clients show nothing, and their open connections continue as others do.
     dir.write("routes.yaml", &routes("client_ca: missing.pem", "", ALL));
     server.signal("-HUP");
     eventually("the mistake is logged", || server.log().contains("`missing.pem` cannot be used"));

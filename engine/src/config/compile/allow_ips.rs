@@ -78,7 +78,7 @@ fn published_networks(cx: &mut CompileCx<'_>, at: &str, provider: &str) -> Vec<I
     }
 }
 
-/// Reads the file that `hookward ranges update` writes; `None` where there is none, or where it does
+/// Reads the file that `hookward ranges update` writes; `None` where it does not exist, or does
 /// not name the provider.
 fn read_local(cx: &CompileCx<'_>, provider: &str) -> Result<Option<DatedRanges>, String> {
     let text = match cx.load.environment.read(&cx.base_dir.join(LOCAL_FILE)) {
