@@ -185,6 +185,7 @@ impl Body {
     }
 
     /// Whether the media type is `multipart/form-data`.
+    #[cfg(feature = "scheme")]
     pub(crate) fn is_multipart(&self) -> bool {
         matches!(&self.0.reading, Some(Reading { media: Media::Multipart(_), .. }))
     }

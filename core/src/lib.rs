@@ -167,6 +167,7 @@ mod event;
 mod event_json;
 mod exact_json;
 mod form_fields;
+#[cfg_attr(not(feature = "scheme"), allow(unreachable_pub, reason = "public with the schemes"))]
 mod form_pairs;
 mod handler;
 mod handshake;

@@ -71,7 +71,7 @@ impl Secret {
                 .iter()
                 .any(|prefix| part.len() > prefix.len() && part.starts_with(prefix))
         };
-        match parts.len() > 1 && parts.iter().all(|part| is_marked(part)) {
+        match parts.len() > 1 && parts.iter().all(is_marked) {
             true => parts.into_iter().map(Self::new).collect(),
             false => Vec::new(),
         }

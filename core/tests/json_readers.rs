@@ -1,5 +1,6 @@
 //! Compares what the parser reads with what the parsers of senders and receivers read, recorded by
 //! `json_readers.py`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use data_encoding::BASE64;
 use hookward_core::scheme::Scheme;

@@ -254,7 +254,7 @@ fn check_start(
             if lost > 0 {
                 return Err(format!("{lost} acknowledged events are missing, and it started"));
             }
-            if !server.terminate().is_some_and(|code| code == 0) {
+            if server.terminate().is_none_or(|code| code != 0) {
                 return Err("it did not end regularly".to_owned());
             }
             tally.started += 1;

@@ -14,6 +14,7 @@ use crate::{EXIT_ERROR, EXIT_USAGE, client, output};
 
 /// Show or fetch the networks from which senders call, for `allow_ips: provider`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hookward ranges list")]
 pub(crate) struct RangesArgs {
     #[command(subcommand)]
     command: RangesCommand,
@@ -27,6 +28,7 @@ enum RangesCommand {
 
 /// List the senders whose networks are known, and how old that knowledge is
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hookward ranges list --json")]
 struct ListArgs {
     #[command(flatten)]
     routes: super::RoutesFile,

@@ -109,6 +109,7 @@ pub(super) fn read_error(error: &io::Error) -> String {
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "clippy knows tests by `cfg(test)` alone")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -86,7 +86,7 @@ impl ProviderConfig for AzureEventGridConfig {
                 return Err(BuildError::at("", message));
             }
             SchemeChoice::Entra => {
-                ProofBy::Entra(Entra::new(self.audience, self.tenant, self.application)?)
+                ProofBy::Entra(Box::new(Entra::new(self.audience, self.tenant, self.application)?))
             }
         };
         Ok(Arc::new(AzureEventGrid { proof }))
@@ -101,7 +101,7 @@ enum ProofBy {
         /// The query parameter that contains the secret; `None` if it is in a header.
         parameter: Option<String>,
     },
-    Entra(Entra),
+    Entra(Box<Entra>),
 }
 
 impl ProofBy {
