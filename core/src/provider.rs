@@ -173,8 +173,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         true
     }
 
-    /// Whether the proof is a token beside the body, or there is none: then a request of any method
-    /// can be an event, and of a GET its query.
+    /// Whether a request of any method can be an event, because the proof is a token beside the body
+    /// or the source proves nothing. The event of a GET is its query.
     ///
     /// By default whether that of the scheme is.
     fn proves_any_method(&self) -> bool {

@@ -38,7 +38,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
     env.set_fuel(Some(MAX_INSTRUCTIONS));
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    // What is not granted is taken away before the expression starts.
+    // Fuel beyond the grant is used up before the expression starts.
     env.add_function(BEFORE, |state: &State<'_, '_>| {
         state.consume_fuel(MAX_INSTRUCTIONS.saturating_sub(GRANTED.get()))
     });

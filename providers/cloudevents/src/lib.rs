@@ -97,7 +97,7 @@ impl Provider for CloudEvents {
 
     /// 202 without a body: the delivery is accepted and not processed yet (HTTP 1.1 Web Hooks for
     /// Event Delivery, section 2.2, <https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md>).
-    /// A broker reads a body as an event in reply: Knative Eventing answers one that is none with
+    /// A broker reads a body as an event in reply: Knative Eventing answers any other body with
     /// an error and delivers again.
     fn reply(&self, _: &Verified, _: &Receipt) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)

@@ -37,7 +37,7 @@ pub fn backup(source: &Path, target: &Path, now: Timestamp) -> Result<FileReport
         return Err(OpenError::new(format!("there is no store {} to back up", source.display())));
     }
     if !is_locked(source) {
-        // As at a start: a copy of what is not the whole store would look like one.
+        // As at a start: a copy of part of a store would look like a whole one.
         let mark = high_water_mark::read(source)?;
         let log = crate::wal_check::check(source)?;
         continuity::check_before_open(source, mark.as_ref(), &log)?;

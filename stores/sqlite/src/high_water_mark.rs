@@ -118,8 +118,8 @@ pub(crate) fn mark_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Reads the mark of the store at `path`. `None` if there is none, and if it cannot be understood,
-/// which is logged: a mark finds losses, and its own damage must not be one.
+/// Reads the mark of the store at `path`. `None` if the file does not exist or cannot be understood;
+/// the latter is logged. A mark finds losses, and its own damage must not count as one.
 ///
 /// # Errors
 ///

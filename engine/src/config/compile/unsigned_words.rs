@@ -29,7 +29,7 @@ pub(super) fn warn_readings<'a>(
     for Reading { at, address, verb } in readings {
         let takes = |source: &&Arc<Source>| route.events.iter().any(|glob| takes(glob, source));
         let unsigned = sources.clone().filter(takes).filter(|source| {
-            // What is not verified at all has a warning of its own.
+            // A source that verifies nothing has a warning of its own.
             source.verified && !is_signed(&address, &*source.provider)
         });
         let names: Vec<_> = unsigned.map(|source| format!("`{}`", source.name)).collect();
